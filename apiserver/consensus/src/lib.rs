@@ -1,0 +1,1 @@
+//! What a replication engine asks of a state machine, and the engine of one replica.

@@ -1,0 +1,1 @@
+//! The deterministic write pipeline: the state machine that every replica runs.

@@ -1,0 +1,1 @@
+//! The API server: REST over TLS, one generic path for every kind.

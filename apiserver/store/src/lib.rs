@@ -1,0 +1,1 @@
+//! The replica's store: MVCC on RocksDB, encrypted at rest, with history, compaction and snapshots.

@@ -1,0 +1,1 @@
+//! End-to-end tests: foreign clients, fault injection, benchmarks beside peers.
