@@ -1,5 +1,6 @@
 //! Field errors, as `k8s.io/apimachinery/pkg/util/validation/field` words them.
 
+use crate::printed;
 use serde_json::Value;
 use std::fmt;
 
@@ -75,7 +76,12 @@ pub struct FieldError {
 
 impl FieldError {
     /// An error of `kind` at `field`.
-    pub fn new(kind: FieldErrorKind, field: impl Into<String>, value: Option<Value>, detail: impl Into<String>) -> Self {
+    pub fn new(
+        kind: FieldErrorKind,
+        field: impl Into<String>,
+        value: Option<Value>,
+        detail: impl Into<String>,
+    ) -> Self {
         Self { kind, field: field.into(), value, detail: detail.into() }
     }
 
@@ -101,7 +107,7 @@ impl FieldError {
 
     /// `Unsupported value: "x": supported values: "a", "b"`.
     pub fn not_supported(field: impl Into<String>, value: Value, supported: &[&str]) -> Self {
-        let list = supported.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
+        let list = supported.iter().map(|s| printed::quoted(s)).collect::<Vec<_>>().join(", ");
         Self::new(FieldErrorKind::NotSupported, field, Some(value), format!("supported values: {list}"))
     }
 
@@ -110,7 +116,10 @@ impl FieldError {
         let mut text = self.kind.words().to_owned();
         let shows_value = !matches!(
             self.kind,
-            FieldErrorKind::Required | FieldErrorKind::Forbidden | FieldErrorKind::TooLong | FieldErrorKind::Internal
+            FieldErrorKind::Required
+                | FieldErrorKind::Forbidden
+                | FieldErrorKind::TooLong
+                | FieldErrorKind::Internal
         );
         if shows_value && let Some(value) = &self.value {
             text.push_str(": ");
@@ -124,10 +133,9 @@ impl FieldError {
     }
 }
 
-/// Go prints strings quoted and everything else plainly.
 fn shown(value: &Value) -> String {
     const LONGEST: usize = 1024;
-    let mut text = value.to_string();
+    let mut text = printed::value(value);
     if text.len() > LONGEST {
         let mut end = LONGEST;
         while !text.is_char_boundary(end) {

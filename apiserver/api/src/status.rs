@@ -102,11 +102,20 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// `assets.hm.example.com`, or `pods` in the core group.
     fn qualified(&self) -> String {
-        if self.group.is_empty() { self.resource.to_owned() } else { format!("{}.{}", self.resource, self.group) }
+        if self.group.is_empty() {
+            self.resource.to_owned()
+        } else {
+            format!("{}.{}", self.resource, self.group)
+        }
     }
 
     fn details(&self) -> Details {
-        Details { name: self.name.into(), group: self.group.into(), kind: self.resource.into(), ..Details::default() }
+        Details {
+            name: self.name.into(),
+            group: self.group.into(),
+            kind: self.resource.into(),
+            ..Details::default()
+        }
     }
 }
 
@@ -173,7 +182,8 @@ impl Status {
 
     /// 404 for a path that no kind serves, in Status form.
     pub fn unknown_path() -> Self {
-        Self::failure(404, "NotFound", "the server could not find the requested resource").about(Details::default())
+        Self::failure(404, "NotFound", "the server could not find the requested resource")
+            .about(Details::default())
     }
 
     /// 405 MethodNotAllowed.
@@ -188,8 +198,12 @@ impl Status {
 
     /// 409 AlreadyExists about `subject` (plural).
     pub fn already_exists(subject: Subject<'_>) -> Self {
-        Self::failure(409, "AlreadyExists", format!("{} {:?} already exists", subject.qualified(), subject.name))
-            .about(subject.details())
+        Self::failure(
+            409,
+            "AlreadyExists",
+            format!("{} {:?} already exists", subject.qualified(), subject.name),
+        )
+        .about(subject.details())
     }
 
     /// 409 AlreadyExists about an object that is on its way out.
@@ -224,8 +238,12 @@ impl Status {
                 field: if e.field.is_empty() { "<nil>".into() } else { e.field.clone() },
             })
             .collect();
-        Self::failure(422, "Invalid", format!("{} {:?} is invalid: {list}", subject.qualified(), subject.name))
-            .about(Details { causes, ..subject.details() })
+        Self::failure(
+            422,
+            "Invalid",
+            format!("{} {:?} is invalid: {list}", subject.qualified(), subject.name),
+        )
+        .about(Details { causes, ..subject.details() })
     }
 
     /// 409 Conflict of a server-side apply: `(manager text, field path)` of each conflict, in order.
@@ -296,21 +314,26 @@ impl Status {
 
     /// 503 ServiceUnavailable, to be tried again.
     pub fn unavailable(message: impl Into<String>, retry_after_seconds: u32) -> Self {
-        Self::failure(503, "ServiceUnavailable", message).about(Details { retry_after_seconds, ..Details::default() })
+        Self::failure(503, "ServiceUnavailable", message)
+            .about(Details { retry_after_seconds, ..Details::default() })
     }
 
     /// 504 Timeout: the revision asked for lies ahead of the store's.
     pub fn revision_too_large(asked: u64, current: u64) -> Self {
-        Self::failure(504, "Timeout", format!("Timeout: Too large resource version: {asked}, current: {current}"))
-            .about(Details {
-                causes: vec![Cause {
-                    reason: "ResourceVersionTooLarge".into(),
-                    message: "Too large resource version".into(),
-                    field: String::new(),
-                }],
-                retry_after_seconds: 1,
-                ..Details::default()
-            })
+        Self::failure(
+            504,
+            "Timeout",
+            format!("Timeout: Too large resource version: {asked}, current: {current}"),
+        )
+        .about(Details {
+            causes: vec![Cause {
+                reason: "ResourceVersionTooLarge".into(),
+                message: "Too large resource version".into(),
+                field: String::new(),
+            }],
+            retry_after_seconds: 1,
+            ..Details::default()
+        })
     }
 }
 

@@ -1,0 +1,221 @@
+//! The one decoder of JSON that the pipeline uses: deterministic, bounded in depth, and aware of duplicate keys.
+//!
+//! A key that occurs twice keeps its last value, as Go's decoder does, and is reported by its path. Lone
+//! surrogates, trailing data and numbers beyond a double are errors. Memory is bounded by a small multiple of the
+//! input's length, which the caller bounds.
+
+use crate::printed::quoted;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Objects and arrays may be nested this deep.
+pub const MAX_DEPTH: usize = 120;
+
+/// As many duplicates are told; what lies beyond only repeats the refusal.
+const MAX_DUPLICATES: usize = 100;
+
+/// JSON that cannot be decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} at line {line} column {column}")]
+pub struct JsonError {
+    /// What is wrong.
+    pub reason: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in bytes, from 1; 0 where the input ended.
+    pub column: usize,
+}
+
+/// Decodes one JSON value and tells the paths of duplicate keys (`spec.ports[0].name`), each once, in the order in
+/// which they occur.
+pub fn decode_json(bytes: &[u8]) -> Result<(Value, Vec<String>), JsonError> {
+    let mut duplicates = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Node { place: None, depth: 0, duplicates: &mut duplicates }.deserialize(&mut deserializer);
+    let value = value.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
+        let text = error.to_string();
+        let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned();
+        JsonError { reason, line: error.line(), column: error.column() }
+    })?;
+    Ok((value, duplicates))
+}
+
+/// `duplicate field "spec.x"`: how strict decoding words one of the paths of [`decode_json`].
+pub fn duplicate_field(path: &str) -> String {
+    format!("duplicate field {}", quoted(path))
+}
+
+/// Where a value stands. Chained through the stack, so that a path costs nothing until it is asked for.
+struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    step: Step<'a>,
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl Place<'_> {
+    fn write(&self, out: &mut String) {
+        if let Some(parent) = self.parent {
+            parent.write(out);
+        }
+        match self.step {
+            Step::Key(key) => {
+                if !out.is_empty() {
+                    out.push('.');
+                }
+                out.push_str(key);
+            }
+            Step::Index(index) => out.push_str(&format!("[{index}]")),
+        }
+    }
+}
+
+/// Decodes the value at one place.
+struct Node<'a, 'd> {
+    place: Option<&'a Place<'a>>,
+    depth: usize,
+    duplicates: &'d mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let depth = deeper(self.depth).map_err(A::Error::custom)?;
+        let mut items = Vec::new();
+        loop {
+            let place = Place { parent: self.place, step: Step::Index(items.len()) };
+            let node = Node { place: Some(&place), depth, duplicates: self.duplicates };
+            match access.next_element_seed(node)? {
+                Some(item) => items.push(item),
+                None => return Ok(Value::Array(items)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let depth = deeper(self.depth).map_err(A::Error::custom)?;
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let place = Place { parent: self.place, step: Step::Key(&key) };
+            let node = Node { place: Some(&place), depth, duplicates: self.duplicates };
+            let value = access.next_value_seed(node)?;
+            if map.contains_key(&key) && self.duplicates.len() < MAX_DUPLICATES {
+                let mut path = String::new();
+                place.write(&mut path);
+                if !self.duplicates.contains(&path) {
+                    self.duplicates.push(path);
+                }
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+fn deeper(depth: usize) -> Result<usize, String> {
+    if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(format!("nested deeper than {MAX_DEPTH} levels")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_last_duplicate_wins_and_is_told_by_path() {
+        let (value, duplicates) =
+            decode_json(br#"{"spec":{"x":1,"x":2,"l":[{"a":1},{"a":1,"a":2,"a":3}]},"spec":{"x":3}}"#)
+                .unwrap();
+        assert_eq!(value, serde_json::json!({"spec": {"x": 3}}));
+        assert_eq!(duplicates, ["spec.x", "spec.l[1].a", "spec"]);
+        assert_eq!(duplicate_field("spec.x"), "duplicate field \"spec.x\"");
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert!(decode_json(nested(MAX_DEPTH).as_bytes()).is_ok());
+        let error = decode_json(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err();
+        assert_eq!(error.reason, "nested deeper than 120 levels");
+        assert!(decode_json("[".repeat(1 << 20).as_bytes()).is_err());
+        assert!(decode_json("{\"a\":".repeat(1 << 20).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_with_its_place() {
+        let error = decode_json(b"{\"a\":\n tru}").unwrap_err();
+        assert_eq!((error.reason.as_str(), error.line), ("expected ident", 2));
+        for bad in
+            [&b""[..], b"{} {}", b"{\"a\":1,}", b"\xff", b"\"\xff\"", b"\"\\ud800\"", b"1e999", b"01", b"NaN"]
+        {
+            assert!(decode_json(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn told_duplicates_are_bounded() {
+        let many: String = (0..500).map(|n| format!("\"k{n}\":0,\"k{n}\":0,")).collect();
+        let (_, duplicates) = decode_json(format!("{{{}\"z\":0}}", many).as_bytes()).unwrap();
+        assert_eq!(duplicates.len(), MAX_DUPLICATES);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json(text in r#"[\[\]{}:,"ab\\u0-9e. tnrlfs-]{0,40}"#) {
+            match serde_json::from_str::<Value>(&text) {
+                Ok(value) => prop_assert_eq!(decode_json(text.as_bytes()).unwrap().0, value),
+                Err(_) => prop_assert!(decode_json(text.as_bytes()).is_err()),
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_json(&bytes);
+        }
+    }
+}

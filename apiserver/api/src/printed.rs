@@ -1,0 +1,165 @@
+//! Values as Go prints them.
+//!
+//! Messages of Kubernetes hold values in the forms of Go's `%q`, `%v` and `encoding/json`; clients and people compare
+//! them. These are the forms that differ from Rust's.
+
+use serde_json::{Number, Value};
+use std::fmt::Write;
+
+/// A string as `%q` prints it.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x0b' => out.push_str("\\v"),
+            c if c.is_ascii_graphic() || c == ' ' => out.push(c),
+            c if c.is_ascii() => push_escape(&mut out, 'x', 2, c),
+            c if is_printable(c) => out.push(c),
+            c if (c as u32) < 0x1_0000 => push_escape(&mut out, 'u', 4, c),
+            c => push_escape(&mut out, 'U', 8, c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn push_escape(out: &mut String, letter: char, digits: usize, c: char) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\{letter}{:0digits$x}", c as u32);
+}
+
+/// Rust's own table of what it prints plainly; the letter in front keeps a combining mark from being escaped alone.
+fn is_printable(c: char) -> bool {
+    let pair = String::from_iter(['a', c]);
+    pair.escape_debug().eq(pair.chars())
+}
+
+/// A number as `%v` prints a `float64`: the shortest digits, with an exponent below 1e-4 and from 1e+06 on.
+pub fn float(number: f64) -> String {
+    with_exponent_outside(number, 1e-4, 1e6, 2)
+}
+
+fn with_exponent_outside(number: f64, least: f64, most: f64, width: usize) -> String {
+    if number == 0.0 || !number.is_finite() || (least..most).contains(&number.abs()) {
+        return number.to_string();
+    }
+    let text = format!("{number:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    format!("{mantissa}e{sign}{digits:0>width$}")
+}
+
+/// A value as a field error shows it: scalars by `%v` and `%q`, lists and objects as `encoding/json` writes them.
+pub fn value(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Number(number) if number.is_f64() => float(number.as_f64().unwrap_or_default()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(_) | Value::Object(_) => {
+            let mut out = String::new();
+            push_json(&mut out, value);
+            out
+        }
+    }
+}
+
+/// `encoding/json` escapes what HTML would interpret.
+fn push_json(out: &mut String, value: &Value) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                push_json(out, item);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            out.push('{');
+            for (i, (name, field)) in fields.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                push_json_string(out, name);
+                out.push(':');
+                push_json(out, field);
+            }
+            out.push('}');
+        }
+        Value::String(text) => push_json_string(out, text),
+        Value::Number(number) if number.is_f64() => {
+            out.push_str(&with_exponent_outside(number.as_f64().unwrap_or_default(), 1e-6, 1e21, 1));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => out.push_str(&value.to_string()),
+    }
+}
+
+fn push_json_string(out: &mut String, text: &str) {
+    for c in Value::from(text).to_string().chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_escape(out, 'u', 4, c),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn strings_are_quoted_as_go_quotes_them() {
+        for (text, expected) in [
+            ("plain", r#""plain""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\u{7}\u{8}\u{c}\n\r\t\u{b}", r#""\a\b\f\n\r\t\v""#),
+            ("\u{0}\u{7f}", r#""\x00\x7f""#),
+            ("é日本", "\"é日本\""),
+            ("e\u{301}", "\"e\u{301}\""),
+            ("\u{200b}\u{a0}", r#""\u200b\u00a0""#),
+            ("\u{e0001}", r#""\U000e0001""#),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_are_printed_as_go_prints_them() {
+        for (number, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.9, "0.9"),
+            (-2.5, "-2.5"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (123_456_789.0, "1.23456789e+08"),
+            (1e20, "1e+20"),
+            (1.5e300, "1.5e+300"),
+        ] {
+            assert_eq!(float(number), expected, "{number:e}");
+        }
+    }
+
+    #[test]
+    fn compound_values_are_written_as_go_writes_json() {
+        let compound = json!({"b": [1, 1.0, 1e20, 1e21, 1e-7, null, true], "a": "<&>"});
+        let expected = r#"{"a":"\u003c\u0026\u003e","b":[1,1,100000000000000000000,1e+21,1e-7,null,true]}"#;
+        assert_eq!(value(&compound), expected);
+    }
+}
