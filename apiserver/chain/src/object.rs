@@ -17,9 +17,14 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     /// `None` when a part holds a zero byte. `namespace` is empty for cluster-scoped objects.
-    pub fn new(collection: impl Into<String>, namespace: impl Into<String>, name: impl Into<String>) -> Option<Self> {
+    pub fn new(
+        collection: impl Into<String>,
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Option<Self> {
         let key = Self { collection: collection.into(), namespace: namespace.into(), name: name.into() };
-        let sound = [&key.collection, &key.namespace, &key.name].iter().all(|part| !part.as_bytes().contains(&0));
+        let sound =
+            [&key.collection, &key.namespace, &key.name].iter().all(|part| !part.as_bytes().contains(&0));
         sound.then_some(key)
     }
 
@@ -40,7 +45,8 @@ impl ObjectKey {
 
     /// The byte form.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.collection.len() + self.namespace.len() + self.name.len() + 2);
+        let mut bytes =
+            Vec::with_capacity(self.collection.len() + self.namespace.len() + self.name.len() + 2);
         bytes.extend_from_slice(self.collection.as_bytes());
         bytes.push(0);
         bytes.extend_from_slice(self.namespace.as_bytes());
