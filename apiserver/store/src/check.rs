@@ -1,0 +1,195 @@
+//! The check: reads everything, changes nothing, and names what is wrong, file by file.
+//!
+//! The small files first, then the database's (every block of every file is read and its checksum compared), then the
+//! records (`check/records.rs`). A store that is in use cannot be checked: its files change.
+
+mod records;
+
+use crate::engine::{Engine, file_in, newest_log};
+use crate::error::StoreError;
+use crate::files::Files;
+use crate::keyring::Keyring;
+use crate::keyspace::Family;
+use crate::mark::{Head, Mark, Marked};
+use crate::options::Options;
+use rocksdb::ReadOptions;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+/// More findings than this are only counted.
+const FINDINGS: usize = 1000;
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file; the database folder where no single file is to blame.
+    pub file: PathBuf,
+    /// What does not agree.
+    pub what: String,
+}
+
+/// What the check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The first thousand things that are wrong.
+    pub findings: Vec<Finding>,
+    /// How many more there are.
+    pub more: u64,
+    /// Rows read.
+    pub rows: u64,
+    /// The newest commit.
+    pub head: Option<Head>,
+    /// The log has a torn tail, as a power failure leaves it, in which nothing acknowledged stood. It goes at the next
+    /// opening.
+    pub torn: bool,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn find(&mut self, file: &Path, what: impl Into<String>) {
+        if self.findings.len() == FINDINGS {
+            self.more += 1;
+        } else {
+            self.findings.push(Finding { file: file.to_owned(), what: what.into() });
+        }
+    }
+
+    /// Notes an error that names a file, or else blames `file`.
+    fn note(&mut self, file: &Path, error: &StoreError) {
+        match error {
+            StoreError::Damaged { file, detail } => self.find(file, detail.clone()),
+            StoreError::WrongKey { file } | StoreError::LostCommits { file, .. } => self.find(file, error.to_string()),
+            StoreError::Io { path, source, .. } => self.find(path, format!("{error}: {source}")),
+            other => {
+                let source = other.source().map(|source| format!(": {source}")).unwrap_or_default();
+                self.find(file, format!("{other}{source}"));
+            }
+        }
+    }
+}
+
+/// Checks the store in `dir`. The sizes of `options` do not matter, its key file does.
+///
+/// # Errors
+/// [`StoreError::Locked`] when it is in use, [`StoreError::NotAStore`] and [`StoreError::NewerFormat`] when there is
+/// nothing that this program can check. What is wrong with the store is in the report.
+pub fn check(dir: &Path, options: &Options) -> Result<Report, StoreError> {
+    let files = Files::new(dir);
+    let _lock = files.take()?;
+    let mut report = Report::default();
+    match files.check_format(false) {
+        Ok(()) => {}
+        Err(error @ (StoreError::NewerFormat { .. } | StoreError::NotAStore { .. })) => return Err(error),
+        Err(error) => report.note(&files.format(), &error),
+    }
+    if files.restoring().exists() {
+        report.find(&files.restoring(), "a restore was cut short");
+    }
+    let acknowledged = check_mark(&files, &mut report)?;
+    let keys = match Keyring::open(&files, options.key_file.as_deref(), false) {
+        Ok(keys) => Some(keys),
+        Err(error) => {
+            report.note(&files.keys(), &error);
+            None
+        }
+    };
+    let Some(engine) = look(&files, options, &mut report) else { return Ok(report) };
+    match engine.head() {
+        Ok(head) => report.head = head,
+        Err(error) => report.note(&files.database(), &error),
+    }
+    if let Err(error) = engine.holds(acknowledged) {
+        report.note(&files.database(), &error);
+    } else if report.torn {
+        report.findings.retain(|finding| finding.file.extension().is_none_or(|extension| extension != "log"));
+    }
+    for family in Family::ALL {
+        check_files(&files, &engine, family, &mut report)?;
+    }
+    if let Some(keys) = keys.filter(|_| report.is_sound() || readable(&report)) {
+        records::check(&files, &engine, &keys, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Records can be compared with each other only when all of them can be read.
+fn readable(report: &Report) -> bool {
+    report.findings.iter().all(|finding| finding.file.extension().is_none_or(|extension| extension != "sst"))
+}
+
+fn check_mark(files: &Files, report: &mut Report) -> Result<Option<Head>, StoreError> {
+    Ok(match Mark::read(&files.head())? {
+        Marked::Missing => {
+            report.find(&files.head(), "it is missing");
+            None
+        }
+        Marked::Damaged => {
+            report.find(&files.head(), "neither of its two marks can be read");
+            None
+        }
+        Marked::Known { head, torn } => {
+            if torn {
+                report.find(&files.head(), "one of its two marks cannot be read; the next commits write it anew");
+            }
+            head
+        }
+    })
+}
+
+/// Opens the database for reading, past a flaw of the log if there is one.
+fn look(files: &Files, options: &Options, report: &mut Report) -> Option<Engine> {
+    // Every file is opened at once, so that none is found damaged only when it is needed.
+    let options = Options { open_files: u32::MAX, ..options.clone() };
+    let strict = match Engine::look(files, &options, false) {
+        Ok(engine) => return Some(engine),
+        Err(error) => error,
+    };
+    let engine = Engine::look(files, &options, true).ok();
+    report.torn = engine.is_some();
+    let log = newest_log(&files.database()).filter(|_| report.torn);
+    match (&strict, log) {
+        (StoreError::Damaged { file, detail }, Some(log)) if *file == files.database() => report.find(&log, detail),
+        _ => report.note(&files.database(), &strict),
+    }
+    engine
+}
+
+/// Reads every row of a family; RocksDB compares the checksum of every block on the way.
+fn check_files(files: &Files, engine: &Engine, family: Family, report: &mut Report) -> Result<(), StoreError> {
+    let handle = match engine.family(family) {
+        Ok(handle) => handle,
+        Err(error) => {
+            report.note(&files.database(), &error);
+            return Ok(());
+        }
+    };
+    let parts = engine.db.live_files().map_err(|error| engine.fault("list", error))?;
+    let mut start = Vec::new();
+    loop {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_verify_checksums(true);
+        let mut cursor = engine.db.raw_iterator_cf_opt(handle, options);
+        cursor.seek(&start);
+        while cursor.valid() {
+            report.rows += 1;
+            cursor.next();
+        }
+        let Err(error) = cursor.status() else { return Ok(()) };
+        let words: &str = error.as_ref();
+        let file = file_in(&files.database(), words);
+        report.find(file.as_deref().unwrap_or(&files.database()), words);
+        // On after the damaged file: others may be damaged too.
+        let part = parts.iter().find(|part| {
+            file.as_ref().and_then(|file| file.file_name()) == Some(part.name.trim_start_matches('/').as_ref())
+        });
+        match part.and_then(|part| part.end_key.clone()).map(|end| crate::keyspace::just_after(&end)) {
+            Some(next) if next > start => start = next,
+            _ => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Reading the past: events, and the state at any retained revision.
+
+use crate::error::StoreError;
+use crate::keyspace::{self, Family, LIVE};
+use crate::records::object_key;
+use crate::store::Store;
+use crate::view::View;
+use hypermesh_chain::{Change, Effect, KeyRange, ObjectKey, Record, Revision};
+use std::ops::ControlFlow;
+
+impl Store {
+    /// The writes after `after`, in order, `limit` at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] when some of them are gone, [`StoreError::Future`] when `after` has not been reached.
+    pub fn events(&self, after: Revision, limit: usize) -> Result<Vec<Effect>, StoreError> {
+        self.view()?.events(after, limit)
+    }
+}
+
+impl View {
+    /// The writes after `after` that the view sees, in order, `limit` at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] when some of them are gone, [`StoreError::Future`] when `after` has not been reached.
+    pub fn events(&self, after: Revision, limit: usize) -> Result<Vec<Effect>, StoreError> {
+        self.retained(after)?;
+        let mut events = Vec::new();
+        if limit == 0 {
+            return Ok(events);
+        }
+        self.rows(Family::History, &[], Some(&keyspace::number(after.0)), true, |key, sealed| {
+            events.push(self.inner().keys.effect(key, sealed)?);
+            Ok(if events.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(events)
+    }
+
+    /// An object as it was at `revision`.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] or [`StoreError::Future`] when the view does not reach there.
+    pub fn get_at(&self, key: &ObjectKey, revision: Revision) -> Result<Option<Record>, StoreError> {
+        self.retained(revision)?;
+        if revision == self.revision() {
+            return self.get(key);
+        }
+        let key = key.encode();
+        let mut cursor = self.cursor(Family::Versions, &[], true)?;
+        cursor.seek_for_prev(keyspace::version(&key, revision));
+        cursor.status().map_err(|error| self.inner().engine.fault("read", error))?;
+        let Some((row, live)) = cursor.item() else { return Ok(None) };
+        match keyspace::read_version(row) {
+            Some((object, at)) if object == key && live == [LIVE] => self.version(&key, at).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The objects of `range` that come after `after`, as they were at `revision`, in order of key, `limit` at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] or [`StoreError::Future`] when the view does not reach there.
+    pub fn scan_at(
+        &self,
+        range: &KeyRange,
+        revision: Revision,
+        after: Option<&ObjectKey>,
+        limit: usize,
+    ) -> Result<Vec<(ObjectKey, Record)>, StoreError> {
+        self.retained(revision)?;
+        if revision == self.revision() {
+            return self.scan(range, after, limit);
+        }
+        let mut found: Vec<(ObjectKey, Record)> = Vec::new();
+        if limit == 0 {
+            return Ok(found);
+        }
+        // The last version of the current object that the revision sees; deletions count as none.
+        let mut seen: Option<(Vec<u8>, Revision)> = None;
+        let mut settle = |seen: &mut Option<(Vec<u8>, Revision)>| -> Result<bool, StoreError> {
+            if let Some((key, at)) = seen.take() {
+                found.push((object_key(Family::Versions, &key)?, self.version(&key, at)?));
+            }
+            Ok(found.len() == limit)
+        };
+        let mut current = Vec::new();
+        let after = after.map(|key| keyspace::version(&key.encode(), Revision(u64::MAX)));
+        let mut full = false;
+        self.rows(Family::Versions, &range.prefix(), after.as_deref(), true, |row, live| {
+            let (object, at) = keyspace::read_version(row)
+                .ok_or_else(|| StoreError::bad_record(Family::Versions.name(), row, "it is no version"))?;
+            if object != current {
+                full = settle(&mut seen)?;
+                if full {
+                    return Ok(ControlFlow::Break(()));
+                }
+                current = object.to_vec();
+            }
+            if at <= revision {
+                seen = (live == [LIVE]).then(|| (object.to_vec(), at));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if !full {
+            settle(&mut seen)?;
+        }
+        Ok(found)
+    }
+
+    /// The record that the write `revision` gave the object `key`.
+    fn version(&self, key: &[u8], revision: Revision) -> Result<Record, StoreError> {
+        let row = keyspace::number(revision.0);
+        let bad = |detail| StoreError::bad_record(Family::History.name(), &row, detail);
+        let sealed = self.row(Family::History, &row)?.ok_or_else(|| bad("it is missing"))?;
+        let effect = self.inner().keys.effect(&row, &sealed)?;
+        match effect.change {
+            Change::Created(record) | Change::Updated(record) if effect.key.encode() == key => Ok(record),
+            _ => Err(bad("it is an event of another object")),
+        }
+    }
+
+    fn retained(&self, revision: Revision) -> Result<(), StoreError> {
+        if revision < self.oldest_revision() {
+            return Err(StoreError::Compacted { oldest: self.oldest_revision() });
+        }
+        if revision > self.revision() {
+            return Err(StoreError::Future { asked: revision, newest: self.revision() });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,336 @@
+//! Keys, and the sealing of values with them.
+//!
+//! A key-encryption key (32 bytes in a file of mode 0600) wraps data keys, which seal values: AES-256-GCM (NIST SP
+//! 800-38D), with the column family and the row's key as associated data, so that a value cannot be moved to another
+//! row. A sealed value is
+//!
+//! `data key's id (4, big-endian) ‖ nonce (12) ‖ ciphertext ‖ tag (16)`
+//!
+//! Nonces: 8 bytes drawn at random by each opening of the store (and again after 2^32 values), then a counter of 4
+//! bytes. Within a draw no nonce repeats; two draws under one key meet with a probability of n²/2^65 for n draws:
+//! below 2^-32 for the first 92,000 openings of a key. Nothing is persisted that a restored disk image could set back.
+//!
+//! Old data keys stay until no value is sealed with them (reseal.rs).
+
+use crate::error::StoreError;
+use crate::files::{Files, read_with_sum, sync_dir, with_sum, write_durably};
+use crate::keyspace::Family;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use borsh::{BorshDeserialize, BorshSerialize};
+use hypermesh_chain::Hash;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+const TAG: usize = 16;
+const ID: usize = 4;
+/// Bytes that sealing adds.
+pub(crate) const OVERHEAD: usize = ID + NONCE_LEN + TAG;
+const DOMAIN: &str = "hypermesh data keys 1";
+const KEK_DOMAIN: &str = "hypermesh key-encryption key 1";
+
+type Secret = Zeroizing<[u8; 32]>;
+
+/// A key in the key file.
+#[derive(Clone, BorshSerialize, BorshDeserialize)]
+struct Wrapped {
+    id: u32,
+    nonce: [u8; NONCE_LEN],
+    bytes: Vec<u8>,
+}
+
+/// The key file: `index` keys the hashes of unique values and never changes.
+#[derive(Clone, BorshSerialize, BorshDeserialize)]
+struct KeyFile {
+    index: Wrapped,
+    data: Vec<Wrapped>,
+}
+
+/// The nonces of one draw.
+struct Nonces {
+    draw: [u8; 8],
+    next: u32,
+}
+
+/// The data keys of a store. New values are sealed with the newest.
+pub(crate) struct Keyring {
+    path: PathBuf,
+    kek: LessSafeKey,
+    index: Secret,
+    file: Mutex<KeyFile>,
+    keys: RwLock<Keys>,
+    nonces: Mutex<Nonces>,
+}
+
+struct Keys {
+    newest: (u32, Arc<LessSafeKey>),
+    all: BTreeMap<u32, Arc<LessSafeKey>>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Keyring {
+    /// Reads the keys; makes them when `create` is set and there are none yet.
+    pub(crate) fn open(files: &Files, key_file: Option<&Path>, create: bool) -> Result<Self, StoreError> {
+        let dir = files.keys();
+        let kek_path = key_file.map_or_else(|| dir.join("kek"), Path::to_owned);
+        let path = dir.join("data");
+        if create && !path.exists() {
+            fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
+            set_private(&dir)?;
+            if !kek_path.exists() {
+                write_durably(&kek_path, &with_sum(KEK_DOMAIN, &*secret()?)?)?;
+            }
+            let kek = cipher(&*read_kek(&kek_path)?)?;
+            let file = KeyFile { index: wrap(&kek, 0, &secret()?)?, data: vec![wrap(&kek, 1, &secret()?)?] };
+            write_durably(&path, &with_sum(DOMAIN, &file)?)?;
+            sync_dir(&files.dir)?;
+        }
+        let kek = cipher(&*read_kek(&kek_path)?)?;
+        let bytes = fs::read(&path).map_err(|error| missing_or_io(error, &path))?;
+        let file: KeyFile = read_with_sum(DOMAIN, &bytes)
+            .ok_or_else(|| StoreError::Damaged { file: path.clone(), detail: "its checksum is wrong".to_owned() })?;
+        let unwrap = |key: &Wrapped| {
+            unwrap(&kek, key)?.ok_or_else(|| StoreError::WrongKey { file: kek_path.clone() })
+        };
+        let index = unwrap(&file.index)?;
+        let mut all = BTreeMap::new();
+        for key in &file.data {
+            all.insert(key.id, Arc::new(cipher(&*unwrap(key)?)?));
+        }
+        let (newest, key) = all.last_key_value().ok_or_else(|| StoreError::Damaged {
+            file: path.clone(),
+            detail: "it holds no data key".to_owned(),
+        })?;
+        let keys = Keys { newest: (*newest, Arc::clone(key)), all };
+        let nonces = Mutex::new(Nonces { draw: draw()?, next: 0 });
+        Ok(Self { path, kek, index, file: Mutex::new(file), keys: RwLock::new(keys), nonces })
+    }
+
+    /// Seals `plain` for the row `key` of `family`.
+    pub(crate) fn seal(&self, family: Family, key: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let (id, cipher) = self.keys.read().newest.clone();
+        let nonce = self.nonce()?;
+        let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD);
+        sealed.extend_from_slice(&id.to_be_bytes());
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(plain);
+        let body = sealed.get_mut(ID + NONCE_LEN..).unwrap_or_default();
+        let tag = cipher
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad(family, key), body)
+            .map_err(|_| StoreError::Crypto { doing: "seal a value" })?;
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    /// Opens what [`Self::seal`] made for the same row.
+    pub(crate) fn open_value(&self, family: Family, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let bad = |detail| StoreError::bad_record(family.name(), key, detail);
+        let (id, rest) = sealed.split_first_chunk::<ID>().ok_or_else(|| bad("it is too short"))?;
+        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or_else(|| bad("it is too short"))?;
+        let id = u32::from_be_bytes(*id);
+        let cipher = {
+            let keys = self.keys.read();
+            if keys.newest.0 == id { Some(Arc::clone(&keys.newest.1)) } else { keys.all.get(&id).cloned() }
+        };
+        let cipher = cipher.ok_or_else(|| bad("it names a data key that is not there"))?;
+        let mut plain = body.to_vec();
+        let length = cipher
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad(family, key), &mut plain)
+            .map_err(|_| bad("its authentication tag does not match"))?
+            .len();
+        plain.truncate(length);
+        Ok(plain)
+    }
+
+    /// The id of the data key that new values are sealed with.
+    pub(crate) fn newest(&self) -> u32 {
+        self.keys.read().newest.0
+    }
+
+    /// The ids of the data keys in the key file that are older than the newest.
+    pub(crate) fn old(&self) -> Vec<u32> {
+        let newest = self.newest();
+        self.file.lock().data.iter().map(|key| key.id).filter(|id| *id != newest).collect()
+    }
+
+    /// Adds a data key, durably, and seals with it from now on.
+    pub(crate) fn rotate(&self) -> Result<u32, StoreError> {
+        let mut file = self.file.lock();
+        let id = self.newest() + 1;
+        let fresh = secret()?;
+        let mut next = file.clone();
+        next.data.push(wrap(&self.kek, id, &fresh)?);
+        write_durably(&self.path, &with_sum(DOMAIN, &next)?)?;
+        *file = next;
+        let cipher = Arc::new(cipher(&*fresh)?);
+        let mut keys = self.keys.write();
+        keys.all.insert(id, Arc::clone(&cipher));
+        keys.newest = (id, cipher);
+        Ok(id)
+    }
+
+    /// Forgets data keys on disk. In memory they stay until the store closes: views from before may need them.
+    pub(crate) fn forget(&self, ids: &[u32]) -> Result<(), StoreError> {
+        let mut file = self.file.lock();
+        let mut next = file.clone();
+        next.data.retain(|key| !ids.contains(&key.id));
+        write_durably(&self.path, &with_sum(DOMAIN, &next)?)?;
+        *file = next;
+        Ok(())
+    }
+
+    /// The keyed hash under which a unique value is indexed.
+    pub(crate) fn unique(&self, index: &str, value: &str) -> Hash {
+        let length = (index.len() as u64).to_be_bytes();
+        let inner = Hash::of(&[b"hypermesh unique value 1", &*self.index, &length, index.as_bytes(), value.as_bytes()]);
+        Hash::of(&[&*self.index, &inner.0])
+    }
+
+    fn nonce(&self) -> Result<[u8; NONCE_LEN], StoreError> {
+        let mut nonces = self.nonces.lock();
+        let mut nonce = [0; NONCE_LEN];
+        nonce[..8].copy_from_slice(&nonces.draw);
+        nonce[8..].copy_from_slice(&nonces.next.to_be_bytes());
+        match nonces.next.checked_add(1) {
+            Some(next) => nonces.next = next,
+            None => *nonces = Nonces { draw: draw()?, next: 0 },
+        }
+        Ok(nonce)
+    }
+}
+
+/// The id of the data key that sealed a value.
+pub(crate) fn key_id(sealed: &[u8]) -> Option<u32> {
+    sealed.first_chunk::<ID>().map(|id| u32::from_be_bytes(*id))
+}
+
+fn aad(family: Family, key: &[u8]) -> Aad<Vec<u8>> {
+    Aad::from([family.name().as_bytes(), &[0], key].concat())
+}
+
+fn draw() -> Result<[u8; 8], StoreError> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StoreError::Crypto { doing: "draw a nonce" })?;
+    Ok(bytes)
+}
+
+fn secret() -> Result<Secret, StoreError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| StoreError::Crypto { doing: "draw a key" })?;
+    Ok(bytes)
+}
+
+fn cipher(key: &[u8]) -> Result<LessSafeKey, StoreError> {
+    let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| StoreError::Crypto { doing: "use a key" })?;
+    Ok(LessSafeKey::new(key))
+}
+
+fn wrap(kek: &LessSafeKey, id: u32, key: &Secret) -> Result<Wrapped, StoreError> {
+    let mut nonce = [0; NONCE_LEN];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| StoreError::Crypto { doing: "draw a nonce" })?;
+    let mut bytes = key.to_vec();
+    kek.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(id.to_be_bytes()), &mut bytes)
+        .map_err(|_| StoreError::Crypto { doing: "wrap a data key" })?;
+    Ok(Wrapped { id, nonce, bytes })
+}
+
+/// `None` if the key-encryption key is another one.
+fn unwrap(kek: &LessSafeKey, key: &Wrapped) -> Result<Option<Secret>, StoreError> {
+    let mut bytes = Zeroizing::new(key.bytes.clone());
+    let nonce = Nonce::assume_unique_for_key(key.nonce);
+    let Ok(plain) = kek.open_in_place(nonce, Aad::from(key.id.to_be_bytes()), &mut bytes) else {
+        return Ok(None);
+    };
+    let secret = <[u8; 32]>::try_from(&*plain).map_err(|_| StoreError::Crypto { doing: "unwrap a data key" })?;
+    Ok(Some(Zeroizing::new(secret)))
+}
+
+fn read_kek(path: &Path) -> Result<Secret, StoreError> {
+    let bytes = Zeroizing::new(fs::read(path).map_err(|error| missing_or_io(error, path))?);
+    let key: [u8; 32] = read_with_sum(KEK_DOMAIN, &bytes)
+        .ok_or_else(|| StoreError::Damaged { file: path.to_owned(), detail: "its checksum is wrong".to_owned() })?;
+    Ok(Zeroizing::new(key))
+}
+
+fn missing_or_io(error: std::io::Error, path: &Path) -> StoreError {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return StoreError::Damaged { file: path.to_owned(), detail: "it is missing".to_owned() };
+    }
+    StoreError::io("read", path)(error)
+}
+
+fn set_private(dir: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(StoreError::io("protect", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(dir: &Path) -> Keyring {
+        Keyring::open(&Files::new(dir), None, true).unwrap()
+    }
+
+    #[test]
+    fn a_value_opens_only_in_its_own_row_and_unchanged() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = ring(dir.path());
+        let sealed = keys.seal(Family::Objects, b"a", b"content").unwrap();
+        assert_eq!(sealed.len(), b"content".len() + OVERHEAD);
+        assert_eq!(keys.open_value(Family::Objects, b"a", &sealed).unwrap(), b"content");
+        assert!(keys.open_value(Family::Objects, b"b", &sealed).is_err());
+        assert!(keys.open_value(Family::History, b"a", &sealed).is_err());
+        for bit in 0..sealed.len() * 8 {
+            let mut bad = sealed.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(keys.open_value(Family::Objects, b"a", &bad).is_err(), "bit {bit}");
+        }
+        for length in 0..sealed.len() {
+            assert!(keys.open_value(Family::Objects, b"a", &sealed[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn nonces_do_not_repeat_past_the_end_of_a_draw() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = ring(dir.path());
+        keys.nonces.lock().next = u32::MAX - 1;
+        let drawn: Vec<_> = (0..4).map(|_| keys.nonce().unwrap()).collect();
+        assert_eq!(drawn[0][..8], drawn[1][..8]);
+        assert_ne!(drawn[1][..8], drawn[2][..8]);
+        assert_eq!(drawn.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+    }
+
+    #[test]
+    fn keys_survive_reopening_and_rotation_and_another_kek_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = ring(dir.path());
+        let old = keys.seal(Family::Objects, b"a", b"old").unwrap();
+        assert_eq!(keys.rotate().unwrap(), 2);
+        let new = keys.seal(Family::Objects, b"a", b"new").unwrap();
+        assert_eq!((key_id(&old), key_id(&new)), (Some(1), Some(2)));
+        drop(keys);
+        let keys = ring(dir.path());
+        assert_eq!(keys.open_value(Family::Objects, b"a", &old).unwrap(), b"old");
+        assert_eq!(keys.open_value(Family::Objects, b"a", &new).unwrap(), b"new");
+        assert_eq!(keys.old(), [1]);
+        keys.forget(&[1]).unwrap();
+        drop(keys);
+        assert!(ring(dir.path()).open_value(Family::Objects, b"a", &old).is_err());
+
+        let other = tempfile::tempdir().unwrap();
+        drop(ring(other.path()));
+        fs::copy(other.path().join("keys/kek"), dir.path().join("keys/kek")).unwrap();
+        let error = Keyring::open(&Files::new(dir.path()), None, true).unwrap_err();
+        assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
+    }
+}

@@ -1,0 +1,35 @@
+//! How much memory and disk the store takes.
+
+use std::path::PathBuf;
+
+/// Sizes and places. The defaults suit a replica that is idle within 40 MiB of resident memory.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of blocks, indexes and filters of the database kept in memory.
+    pub cache_bytes: usize,
+    /// Bytes of recent writes kept in memory before they become files; also about the size of the log that is
+    /// replayed at open.
+    pub memtable_bytes: usize,
+    /// Files of the database held open.
+    pub open_files: u32,
+    /// Bytes set aside on disk. They are given back when the disk fills, so that deletions and compaction still work.
+    pub reserve_bytes: u64,
+    /// Below this many free bytes [`crate::Store::room`] says `Low`: refuse what makes the store grow.
+    pub min_free_bytes: u64,
+    /// The key-encryption key: 32 bytes, mode 0600. By default `keys/kek` in the data directory; put it on another
+    /// disk to make the directory alone worthless to who takes it.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 8 << 20,
+            memtable_bytes: 8 << 20,
+            open_files: 64,
+            reserve_bytes: 32 << 20,
+            min_free_bytes: 64 << 20,
+            key_file: None,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! From sealed rows to values and back: what each family's rows decode to.
+
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::keyspace::{self, Family, StoredBlock};
+use borsh::BorshDeserialize;
+use hypermesh_chain::{Effect, Facts, ObjectKey, Record};
+use std::collections::BTreeSet;
+
+impl Keyring {
+    /// A row of `objects`.
+    pub(crate) fn record(&self, key: &[u8], sealed: &[u8]) -> Result<Record, StoreError> {
+        self.decode(Family::Objects, key, sealed, "it is no record")
+    }
+
+    /// A row of `history`.
+    pub(crate) fn effect(&self, key: &[u8], sealed: &[u8]) -> Result<Effect, StoreError> {
+        self.decode(Family::History, key, sealed, "it is no effect")
+    }
+
+    /// A row of `blocks`.
+    pub(crate) fn block(&self, key: &[u8], sealed: &[u8]) -> Result<StoredBlock, StoreError> {
+        self.decode(Family::Blocks, key, sealed, "it is no block")
+    }
+
+    /// The rows in which an object with these facts is indexed.
+    pub(crate) fn index_rows(&self, key: &[u8], facts: &Facts) -> BTreeSet<Vec<u8>> {
+        let mut rows = BTreeSet::new();
+        if facts.due != 0 {
+            rows.insert(keyspace::due(facts.due, key));
+        }
+        rows.extend(facts.owners.iter().map(|uid| keyspace::owner(*uid, key)));
+        let unique = facts.unique.iter().map(|(index, value)| keyspace::unique(self.unique(index, value)));
+        rows.extend(unique.map(|row| row.to_vec()));
+        rows
+    }
+
+    fn decode<T: BorshDeserialize>(
+        &self,
+        family: Family,
+        key: &[u8],
+        sealed: &[u8],
+        detail: &'static str,
+    ) -> Result<T, StoreError> {
+        let plain = self.open_value(family, key, sealed)?;
+        borsh::from_slice(&plain).map_err(|_| StoreError::bad_record(family.name(), key, detail))
+    }
+}
+
+/// Reads an object key that `family` holds.
+pub(crate) fn object_key(family: Family, bytes: &[u8]) -> Result<ObjectKey, StoreError> {
+    ObjectKey::decode(bytes).ok_or_else(|| StoreError::bad_record(family.name(), bytes, "it names no object"))
+}

@@ -1,0 +1,216 @@
+//! A flipped bit, a cut or a missing file is told by name, and never served.
+
+mod support;
+
+use hypermesh_chain::{KeyRange, Revision};
+use hypermesh_store::{Store, StoreError, check};
+use std::fs;
+use std::path::{Path, PathBuf};
+use support::*;
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() { copy(&entry.path(), &target) } else { drop(fs::copy(entry.path(), target).unwrap()) }
+    }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// A store with files of every type: tables of each family, and a log with acknowledged commits.
+fn sound(dir: &Path) -> Revision {
+    let store = open(dir);
+    let facts = hypermesh_chain::Facts {
+        due: 7,
+        owners: vec![uid(1)],
+        unique: vec![("index".to_owned(), "value".to_owned())],
+        ..Default::default()
+    };
+    commit(&store, &[Write::Put(key("default", "indexed"), "x".to_owned(), facts)]);
+    for n in 0..60 {
+        commit(&store, &[put(&format!("n{n}"), &filler(n, 500)), put("hot", &filler(n, 100))]);
+    }
+    store.compact(Revision(20)).unwrap();
+    // Sealing anew leaves everything in tables.
+    store.rotate_key().unwrap();
+    store.reseal().unwrap();
+    let mut last = Revision(0);
+    for n in 0..20 {
+        last = commit(&store, &[put(&format!("late{n}"), &filler(n, 500))]);
+    }
+    last
+}
+
+/// What a store serves in full, or the first error.
+fn everything(store: &Store) -> Result<Vec<u8>, StoreError> {
+    let view = store.view()?;
+    let mut bytes = Vec::new();
+    let range = KeyRange { collection: "/configmaps".to_owned(), namespace: None };
+    view.for_each(&range, None, |key, record| {
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(&record.body);
+        std::ops::ControlFlow::Continue(())
+    })?;
+    for effect in store.events(view.oldest_revision(), usize::MAX)? {
+        bytes.extend_from_slice(&effect.change.record().body);
+    }
+    view.leaves(|key, hash| {
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(&hash.0);
+    })?;
+    for block in store.blocks(store.oldest_height()?) {
+        let block = block?;
+        bytes.extend_from_slice(&block.block);
+        bytes.extend(store.outcome(&request(block.height.0))?.unwrap_or_default());
+    }
+    Ok(bytes)
+}
+
+/// Whether a name is the file's, or that of the folder with the file's family told in the words.
+fn names(found: &Path, file: &Path) -> bool {
+    found == file
+}
+
+#[test]
+fn a_flipped_bit_is_found_in_every_file() {
+    let origin = tempfile::tempdir().unwrap();
+    sound(origin.path());
+    assert_eq!(check(origin.path(), &options()).unwrap().findings, []);
+    let expected = everything(&open(origin.path())).unwrap();
+    // Opening has written files of its own: what is damaged below is the store as it lies there now.
+    let mut tables = 0;
+    let mut logs = 0;
+    for file in files(origin.path()) {
+        let relative = file.strip_prefix(origin.path()).unwrap();
+        let name = relative.file_name().unwrap().to_str().unwrap();
+        let length = fs::metadata(&file).unwrap().len() as usize;
+        // Nobody reads these: the options are the program's, the identity is RocksDB's own.
+        let unread = name.starts_with("OPTIONS-") || name == "IDENTITY" || name.starts_with("LOCK") || name == "RESERVE";
+        tables += usize::from(name.ends_with(".sst"));
+        logs += usize::from(name.ends_with(".log") && length > 0);
+        for part in 0..5_usize {
+            if length == 0 {
+                continue;
+            }
+            let place = (length - 1) * part / 4;
+            let dir = tempfile::tempdir().unwrap();
+            copy(origin.path(), dir.path());
+            let target = dir.path().join(relative);
+            let mut bytes = fs::read(&target).unwrap();
+            bytes[place] ^= 0x04;
+            fs::write(&target, bytes).unwrap();
+            let shown = format!("{} at {place} of {length}", relative.display());
+            if !unread && !(name == "HEAD" && !(0..65).contains(&(place % 4096))) {
+                match check(dir.path(), &options()) {
+                    Ok(report) => assert!(
+                        report.findings.iter().any(|finding| names(&finding.file, &target)),
+                        "{shown}: {report:?}"
+                    ),
+                    Err(StoreError::NewerFormat { .. }) if name == "FORMAT" => {}
+                    Err(error) => panic!("{shown}: {error:?}"),
+                }
+            }
+            // Opened, it refuses by name or serves exactly what was written.
+            match Store::open(dir.path(), options()) {
+                Ok(store) => match everything(&store) {
+                    Ok(bytes) => assert_eq!(bytes == expected, true, "{shown}: served something else"),
+                    Err(StoreError::Damaged { file, .. }) => assert!(names(&file, &target), "{shown}: {file:?}"),
+                    Err(error) => panic!("{shown}: {error:?}"),
+                },
+                Err(StoreError::Damaged { file, .. } | StoreError::LostCommits { file, .. } | StoreError::WrongKey { file }) => {
+                    assert!(names(&file, &target), "{shown}: blamed {}", file.display());
+                }
+                Err(StoreError::NewerFormat { .. }) if name == "FORMAT" => {}
+                Err(error) => panic!("{shown}: {error:?}"),
+            }
+        }
+    }
+    assert!(tables >= 5 && logs >= 1, "{tables} tables, {logs} logs");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let origin = tempfile::tempdir().unwrap();
+    sound(origin.path());
+    for file in files(origin.path()) {
+        let relative = file.strip_prefix(origin.path()).unwrap();
+        let name = relative.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("OPTIONS-") || name == "IDENTITY" || name.starts_with("LOCK") || name == "RESERVE" {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        copy(origin.path(), dir.path());
+        let target = dir.path().join(relative);
+        fs::remove_file(&target).unwrap();
+        let blamed = match Store::open(dir.path(), options()) {
+            Err(StoreError::Damaged { file, .. } | StoreError::LostCommits { file, .. }) => file,
+            other => panic!("{}: {other:?}", relative.display()),
+        };
+        assert!(blamed == target || name.ends_with(".log"), "{}: blamed {}", relative.display(), blamed.display());
+    }
+}
+
+#[test]
+fn a_torn_tail_opens_and_a_lost_commit_does_not() {
+    let origin = tempfile::tempdir().unwrap();
+    let last = sound(origin.path());
+    let log = files(&origin.path().join("db")).into_iter().rfind(|file| file.extension().is_some_and(|e| e == "log")).unwrap();
+    let relative = log.strip_prefix(origin.path()).unwrap();
+    let length = fs::metadata(&log).unwrap().len();
+    let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
+        let dir = tempfile::tempdir().unwrap();
+        copy(origin.path(), dir.path());
+        let mut bytes = fs::read(dir.path().join(relative)).unwrap();
+        change(&mut bytes);
+        fs::write(dir.path().join(relative), bytes).unwrap();
+        dir
+    };
+    // Garbage, zeros and half a record behind what was acknowledged are a torn tail.
+    let tails: [&dyn Fn(&mut Vec<u8>); 4] = [
+        &|bytes| bytes.extend_from_slice(&[0; 4096]),
+        &|bytes| bytes.extend_from_slice(&[0xa5; 3000]),
+        &|bytes| bytes.extend_from_slice(&[1, 2, 3]),
+        &|bytes| {
+            let start = bytes.len().saturating_sub(700);
+            let half = bytes[start..start + 300].to_vec();
+            bytes.extend(half);
+        },
+    ];
+    for (n, tail) in tails.iter().enumerate() {
+        let dir = damaged(tail);
+        let report = check(dir.path(), &options()).unwrap();
+        assert_eq!(report.findings, [], "tail {n}");
+        for _ in 0..2 {
+            let store = open(dir.path());
+            assert_eq!(store.head().unwrap().revision, last, "tail {n}");
+            commit(&store, &[put("on", "1")]);
+            commit(&store, &[delete("on")]);
+            drop(store);
+            // Only the first opening met the tail.
+            assert!(!check(dir.path(), &options()).unwrap().torn, "tail {n}");
+            break;
+        }
+    }
+    // A cut into what was acknowledged is a loss, at a record's end too, and the log stays as evidence.
+    for cut in [1, 300, 900, length / 2, length] {
+        let dir = damaged(&|bytes| bytes.truncate((length - cut) as usize));
+        for _ in 0..2 {
+            let error = Store::open(dir.path(), options()).unwrap_err();
+            assert!(
+                matches!(&error, StoreError::LostCommits { .. } | StoreError::Damaged { .. }),
+                "cut {cut}: {error:?}"
+            );
+        }
+        assert!(!check(dir.path(), &options()).unwrap().is_sound(), "cut {cut}");
+    }
+}
