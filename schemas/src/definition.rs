@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::cell::{Cell, InvalidCell};
+
 /// One version of one kind. The shape follows `apiextensions.k8s.io/v1` CustomResourceDefinition, flattened to a
 /// single version, with what HyperMesh adds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +27,8 @@ pub struct KindDefinition {
     /// The subresources served beside the object.
     #[serde(default)]
     pub subresources: Subresources,
-    /// Columns of its Table, after `Name` (and before `Age`, which is added when none is named so).
+    /// Columns of its Table, after `Name` (and before `Age`, which is added when none is named so). A kind with a
+    /// column named `Name` has said all of them: nothing is added.
     #[serde(default)]
     pub printer_columns: Vec<PrinterColumn>,
     /// JSON paths (`.spec.color`) that field selectors may name, beside `metadata.name` and `metadata.namespace`.
@@ -111,7 +114,8 @@ pub struct PrinterColumn {
     /// 0 is shown always; more only in wide output.
     #[serde(default)]
     pub priority: i32,
-    /// JSON path from the object's root: `.spec.color`, `.status.conditions[?(@.type=="Ready")].status`.
+    /// JSON path from the object's root: `.spec.color`, `.status.conditions[?(@.type=="Ready")].status`. Built-in
+    /// kinds have cells that no JSON path can say; theirs is a call, which [`Cell::parse`] reads.
     pub json_path: String,
 }
 
@@ -162,15 +166,17 @@ pub enum NameFormat {
 pub enum Hook {
     /// The Namespace kind: holds others, is emptied before it goes, `spec.finalizers` and `status.phase` are kept.
     Namespace,
-    /// `stringData` is folded into `data`; leaves of the state tree are salted; `type` and immutable data stay.
+    /// `stringData` is folded into `data`, whose keys are checked as those of a ConfigMap; leaves of the state tree are
+    /// salted; `type` and immutable data stay.
     Secret,
-    /// `immutable: true` freezes `data` and `binaryData`.
+    /// Keys are at most 253 of `[-._a-zA-Z0-9]`, and in one of `data` and `binaryData`; `immutable: true` freezes both.
     ConfigMap,
     /// Tokens are issued under `/token`.
     ServiceAccount,
     /// Rules may not exceed what the writer holds, unless it may `escalate`.
     Role,
-    /// The role referred to may not exceed what the writer holds, unless it may `bind`; `roleRef` is fixed.
+    /// The role referred to may not exceed what the writer holds, unless it may `bind`; `roleRef` is fixed; a subject
+    /// that is a User or a Group gets the RBAC group as its `apiGroup` (the schema cannot default it by kind).
     RoleBinding,
     /// Expires after the configured retention.
     Event,

@@ -1,0 +1,38 @@
+//! `core/v1` ServiceAccount.
+
+use super::built_in;
+use super::schema::{Node, object_reference};
+use crate::definition::{Hook, KindDefinition, Scope, Strategy};
+
+pub(super) fn definition() -> KindDefinition {
+    let pull_secret =
+        Node::object("A Secret of the same namespace.", [("name", Node::string("Its name.").default(""))])
+            .atomic();
+    let schema = Node::object(
+        "A ServiceAccount is an identity for programs. It has no columns but its age: since Kubernetes 1.24 no Secret \
+         belongs to it by itself.",
+        [
+            (
+                "automountServiceAccountToken",
+                Node::boolean("Whether its instances get a token without asking for one."),
+            ),
+            (
+                "imagePullSecrets",
+                Node::atomic_list("Secrets with which its instances pull images.", pull_secret),
+            ),
+            (
+                "secrets",
+                Node::map_list(
+                    "Secrets that its instances may mount.",
+                    "name",
+                    object_reference("A Secret."),
+                ),
+            ),
+        ],
+    );
+    let mut kind = built_in("", Scope::Namespaced, "ServiceAccount", "serviceaccounts", schema);
+    kind.names.short_names = vec!["sa".to_owned()];
+    kind.strategy =
+        Strategy { unconditional_update: true, hooks: vec![Hook::ServiceAccount], ..kind.strategy };
+    kind
+}
