@@ -15,6 +15,7 @@ pub mod list;
 pub mod object;
 pub mod request;
 pub mod signature;
+pub mod tree;
 pub mod validator;
 
 pub use block::{Block, BlockError, Header, Receipt, event_leaf, events_root, receipts_root};
@@ -28,4 +29,5 @@ pub use object::{Change, Effect, Facts, KeyRange, ObjectKey, Record};
 pub use request::{
     Authority, BatchEndorsement, Endorsement, Media, Method, Request, RequestSignature, User, ValidityError,
 };
+pub use tree::{Proof, ProofError, RangeProof, StateTree};
 pub use validator::{Validator, ValidatorSet};
