@@ -1,0 +1,261 @@
+//! Server-side apply (`FieldManager.Apply` over `merge.Updater`).
+
+use crate::context::Context;
+use crate::fieldset::{FieldSet, Path};
+use crate::last_applied;
+use crate::managed::{self, Conflict, Managed, ManagerId, Operation, Owner, STRIPPED, Time, is_stripped};
+use crate::shape::Type;
+use crate::value::equal;
+use crate::walk::{check, compare_typed, every_field, merge, name_members, owned_fields, reconcile, remove};
+use hypermesh_api::FieldError;
+use serde_json::{Map, Value};
+
+/// Owner of what was there before the first apply, in an object whose fields nobody had been recorded to own.
+const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+
+/// Why an apply is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ApplyError {
+    /// 409: others own fields that it would change. Each is the manager as messages name it
+    /// (`"m1" using hm.example.com/v1`) and the path (`.spec.color`), by manager, then in the order of the set.
+    #[error("{}", conflict_message(.0))]
+    Conflicts(Vec<(String, String)>),
+    /// 400: not an apply request of this kind and version.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 422: fields that cannot be owned: duplicate or missing keys, undeclared fields, too deep.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Invalid(Vec<FieldError>),
+}
+
+/// The message of the Status: `Apply failed with 1 conflict: conflict with "m1": .spec.color`.
+fn conflict_message(conflicts: &[(String, String)]) -> String {
+    if let [(manager, path)] = conflicts {
+        return format!("Apply failed with 1 conflict: conflict with {manager}: {path}");
+    }
+    let mut lines = Vec::new();
+    let mut last = None;
+    for (manager, path) in conflicts {
+        if last != Some(manager) {
+            lines.push(format!("conflicts with {manager}:"));
+            last = Some(manager);
+        }
+        lines.push(format!("- {path}"));
+    }
+    format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
+}
+
+/// Merges `applied` into `live` (`None` creates), makes `cx.manager` own what it applied, and removes what it applied
+/// before and no longer does, unless somebody else owns it. Returns the object with its `metadata.managedFields`.
+///
+/// Fields under `cx.reset` stay as they are in `live`. An apply that changes neither the object nor the manager's set
+/// returns the live object, times included.
+pub fn apply(cx: &Context<'_>, live: Option<&Value>, applied: &Value) -> Result<Value, ApplyError> {
+    check_request(cx, live, applied)?;
+    let errors = check(Type::root(cx.schema), applied);
+    if !errors.is_empty() {
+        return Err(ApplyError::Invalid(errors));
+    }
+    let time = Time::parse(cx.time)
+        .ok_or_else(|| ApplyError::BadRequest(format!("{:?} is no RFC 3339 time", cx.time)))?;
+    let mut result = attempt(cx, &time, live, applied, cx.force);
+    if let (Err(conflicts), Some(live)) = (&result, live)
+        && last_applied::is_heir(cx.manager)
+        && let Some(allowed) = last_applied::inherited(cx, live)
+    {
+        // Fields as client-side apply left them may be taken over; others still conflict.
+        let left: Vec<Conflict> = conflicts
+            .iter()
+            .map(|c| Conflict { manager: c.manager.clone(), fields: c.fields.clone().difference(&allowed) })
+            .filter(|c| !c.fields.is_empty())
+            .collect();
+        result = if left.is_empty() { attempt(cx, &time, Some(live), applied, true) } else { Err(left) };
+    }
+    let mut object = result.map_err(|conflicts| ApplyError::Conflicts(named(&conflicts)))?;
+    if last_applied::is_heir(cx.manager) {
+        last_applied::refresh(&mut object, applied);
+    }
+    Ok(object)
+}
+
+fn check_request(cx: &Context<'_>, live: Option<&Value>, applied: &Value) -> Result<(), ApplyError> {
+    let refuse = |message: String| Err(ApplyError::BadRequest(message));
+    if !applied.is_object() {
+        return refuse("an applied configuration must be an object".into());
+    }
+    if !matches!(applied.get("metadata"), None | Some(Value::Null | Value::Object(_))) {
+        return refuse("metadata must be an object".into());
+    }
+    let version = applied.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    if version != cx.api_version {
+        return refuse(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {}",
+            cx.api_version
+        ));
+    }
+    if let Some(expected) = live.and_then(|live| live.get("kind")).and_then(Value::as_str) {
+        let kind = applied.get("kind").and_then(Value::as_str).unwrap_or_default();
+        if kind != expected {
+            return refuse(format!("invalid object type: {version}, Kind={kind}"));
+        }
+    }
+    if managed::field_of(applied).is_some_and(|list| !list.is_null()) {
+        return refuse("metadata.managedFields must be nil".into());
+    }
+    Ok(())
+}
+
+fn named(conflicts: &[Conflict]) -> Vec<(String, String)> {
+    let each = |c: &Conflict| {
+        let manager = c.manager.shown();
+        c.fields.paths().into_iter().map(move |path: Path| (manager.clone(), path.to_string()))
+    };
+    conflicts.iter().flat_map(each).collect()
+}
+
+fn attempt(
+    cx: &Context<'_>,
+    now: &Time,
+    live: Option<&Value>,
+    applied: &Value,
+    force: bool,
+) -> Result<Value, Vec<Conflict>> {
+    let ty = Type::root(cx.schema);
+    let reset = cx.reset_set();
+    let mut managed = owners(cx, now, live, &reset);
+    let id = ManagerId::of(cx, Operation::Apply);
+    let last = managed.0.remove(&id);
+    let set = owned_fields(ty, applied).recursive_difference(&reset);
+
+    let base = base_of(live, applied);
+    let mut merged = base.clone();
+    merge(ty, &mut merged, applied);
+    if let Some(last) = &last
+        && !last.set.clone().difference(&set).is_empty()
+    {
+        prune(ty, &mut merged, &managed, &set, &last.set);
+    }
+    keep_server_fields(&base, &mut merged);
+    for path in cx.reset {
+        copy_at(path, &base, &mut merged);
+    }
+
+    let ignored = reset.union(FieldSet::of_fields(&[&["metadata", "managedFields"]]));
+    let changes = compare_typed(ty, &base, &merged).without(&ignored);
+    managed.settle(None, &changes, force)?;
+    let set = set.difference(&FieldSet::of_fields(STRIPPED));
+    if !set.is_empty() {
+        let unchanged = live.is_some() && changes.is_same() && equal(&base, &merged);
+        let time = match last {
+            Some(last) if unchanged && last.set == set && last.api_version == cx.api_version => last.time,
+            _ => Some(now.clone()),
+        };
+        managed.0.insert(id, Owner { api_version: cx.api_version.to_owned(), set, time });
+    }
+    managed.write(&mut merged);
+    Ok(merged)
+}
+
+/// The live entries, adjusted to the schema. An object that has none is owned by whoever was there before.
+fn owners(cx: &Context<'_>, now: &Time, live: Option<&Value>, reset: &FieldSet) -> Managed {
+    let ty = Type::root(cx.schema);
+    let Some(live) = live else { return Managed::default() };
+    if let Some(mut managed) = Managed::read(live) {
+        for owner in managed.0.values_mut() {
+            reconcile(ty, &mut owner.set);
+        }
+        return managed;
+    }
+    let mut managed = Managed::default();
+    let all = every_field(ty, live).recursive_difference(reset).difference(&FieldSet::of_fields(STRIPPED));
+    if !all.is_empty() {
+        let id = ManagerId::named(BEFORE_FIRST_APPLY, cx, Operation::Update);
+        let owner = Owner { api_version: cx.api_version.to_owned(), set: all, time: Some(now.clone()) };
+        managed.0.insert(id, owner);
+    }
+    managed
+}
+
+/// What is merged into: the live object without its entries, or an empty one of the applied kind.
+fn base_of(live: Option<&Value>, applied: &Value) -> Value {
+    let mut base = Map::new();
+    match live {
+        None => {
+            for name in ["apiVersion", "kind"] {
+                if let Some(value) = applied.get(name) {
+                    base.insert(name.to_owned(), value.clone());
+                }
+            }
+        }
+        Some(live) => {
+            for (name, value) in live.as_object().into_iter().flatten() {
+                let value = match value {
+                    Value::Object(metadata) if name == "metadata" => {
+                        let kept = metadata.iter().filter(|(name, _)| *name != "managedFields");
+                        Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+                    }
+                    other => other.clone(),
+                };
+                base.insert(name.clone(), value);
+            }
+        }
+    }
+    Value::Object(base)
+}
+
+/// Removes what the manager applied last time and nobody, itself included, applies or owns now.
+fn prune(ty: Type<'_>, merged: &mut Value, others: &Managed, set: &FieldSet, last: &FieldSet) {
+    let named = |mut set: FieldSet| {
+        name_members(ty, &mut set);
+        set
+    };
+    let fields = |value: &Value| named(owned_fields(ty, value));
+    let last = named(last.clone());
+    let owned = others.0.values().fold(set.clone(), |all, owner| all.union(owner.set.clone()));
+    let all = fields(merged);
+
+    // Without anything applied last time, items go with all they hold; what others own of that comes back.
+    let mut without = merged.clone();
+    remove(ty, &mut without, &last);
+    let kept = fields(&without).union(named(owned));
+    let mut without = merged.clone();
+    remove(ty, &mut without, &all.clone().difference(&kept));
+    // So does what nobody owns, or what only updaters did.
+    let gone = all.difference(&fields(&without)).intersection(&last);
+    remove(ty, merged, &gone);
+}
+
+/// Null in what a client applies (as `creationTimestamp: null` often is) does not unset what only the server sets.
+fn keep_server_fields(base: &Value, merged: &mut Value) {
+    let Some(Value::Object(before)) = base.get("metadata") else { return };
+    let Some(Value::Object(after)) = merged.get_mut("metadata") else { return };
+    for (name, value) in before.iter().filter(|(name, _)| is_stripped(name)) {
+        if after.get(name).is_none_or(Value::is_null) {
+            after.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Makes a field of `to` what it is in `from`, absent if it is absent there.
+fn copy_at(path: &[&str], from: &Value, to: &mut Value) {
+    match path {
+        [] => {}
+        [last] => match (from.get(last), to.as_object_mut()) {
+            (Some(value), Some(to)) => {
+                to.insert((*last).to_owned(), value.clone());
+            }
+            (None, Some(to)) => {
+                to.remove(*last);
+            }
+            (_, None) => {}
+        },
+        [first, rest @ ..] => {
+            if let Some(to) = to.get_mut(first) {
+                copy_at(rest, from.get(first).unwrap_or(&Value::Null), to);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
