@@ -33,12 +33,23 @@ pub fn decode_json(bytes: &[u8]) -> Result<(Value, Vec<String>), JsonError> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Node { place: None, depth: 0, duplicates: &mut duplicates }.deserialize(&mut deserializer);
-    let value = value.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
+    let value = value.and_then(|value| deserializer.end().map(|()| value)).map_err(JsonError::from)?;
+    Ok((value, duplicates))
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
         let text = error.to_string();
         let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned();
-        JsonError { reason, line: error.line(), column: error.column() }
-    })?;
-    Ok((value, duplicates))
+        Self { reason, line: error.line(), column: error.column() }
+    }
+}
+
+/// Whether `bytes` are JSON that [`decode_json`] takes, without building the value.
+pub fn check_json(bytes: &[u8]) -> Result<(), JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let checked = Check { depth: 0 }.deserialize(&mut deserializer);
+    checked.and_then(|()| deserializer.end()).map_err(JsonError::from)
 }
 
 /// `duplicate field "spec.x"`: how strict decoding words one of the paths of [`decode_json`].
@@ -157,6 +168,65 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     }
 }
 
+/// Walks a value without keeping it.
+struct Check {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Check {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Check {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        let depth = deeper(self.depth).map_err(A::Error::custom)?;
+        while access.next_element_seed(Check { depth })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        let depth = deeper(self.depth).map_err(A::Error::custom)?;
+        while access.next_key_seed(Check { depth })?.is_some() {
+            access.next_value_seed(Check { depth })?;
+        }
+        Ok(())
+    }
+}
+
 fn deeper(depth: usize) -> Result<usize, String> {
     if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(format!("nested deeper than {MAX_DEPTH} levels")) }
 }
@@ -211,11 +281,12 @@ mod tests {
                 Ok(value) => prop_assert_eq!(decode_json(text.as_bytes()).unwrap().0, value),
                 Err(_) => prop_assert!(decode_json(text.as_bytes()).is_err()),
             }
+            prop_assert_eq!(check_json(text.as_bytes()), decode_json(text.as_bytes()).map(|_| ()));
         }
 
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode_json(&bytes);
+            prop_assert_eq!(check_json(&bytes), decode_json(&bytes).map(|_| ()));
         }
     }
 }

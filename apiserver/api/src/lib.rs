@@ -13,7 +13,7 @@ pub mod selector;
 pub mod status;
 
 pub use field::{FieldError, FieldErrorKind};
-pub use json::{JsonError, decode_json, duplicate_field};
+pub use json::{JsonError, check_json, decode_json, duplicate_field};
 pub use options::{
     DeleteOptions, FieldValidation, GetOptions, ListOptions, Preconditions, Propagation, VersionMatch, WriteKind,
     WriteOptions,
