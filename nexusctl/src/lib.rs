@@ -1,1 +1,83 @@
 //! The command line of HyperMesh.
+//!
+//! A library with a thin binary: [`run`] takes arguments, environment and streams as values, so a whole invocation can
+//! be tested in process. Verbs live in [`commands`], a file each; they speak to the API server as any client does.
+
+pub mod cli;
+pub mod client;
+pub mod commands;
+pub mod discovery;
+pub mod environment;
+pub mod error;
+pub mod kubeconfig;
+pub mod manifest;
+pub mod output;
+pub mod schema;
+pub mod selection;
+pub mod session;
+mod suggest;
+
+pub use environment::{Environment, Streams};
+pub use error::{Error, Exit};
+pub use session::Session;
+
+use clap::Parser as _;
+use std::{ffi::OsString, io::Write as _};
+
+/// Runs one invocation to its end and gives its exit code.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: Environment,
+    mut streams: Streams,
+) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match cli::Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &arguments, &mut streams),
+    };
+    observe(cli.options.verbosity.unwrap_or_default());
+    let color = streams.err_color;
+    let trouble = commands::trouble(&cli.command);
+    let mut session = Session::new(cli.options, environment, streams);
+    let result = commands::run(cli.command, &mut session).and_then(|exit| session.flush().map(|()| exit));
+    match result {
+        Ok(exit) => exit.code(),
+        Err(error) if error.is_broken_pipe() => Exit::Success.code(),
+        Err(error) => {
+            session.note(&error.render(color));
+            trouble.code()
+        }
+    }
+}
+
+/// Help and version are asked for; everything else that clap says is a mistake, which is 1, as of kubectl, and 2 for
+/// `diff`, where 1 means something.
+fn usage(error: &clap::Error, arguments: &[OsString], streams: &mut Streams) -> u8 {
+    if !error.use_stderr() {
+        let _ = write!(streams.out, "{error}").and_then(|()| streams.out.flush());
+        return Exit::Success.code();
+    }
+    let _ = if streams.err_color {
+        write!(streams.err, "{}", error.render().ansi())
+    } else {
+        write!(streams.err, "{error}")
+    };
+    if arguments.iter().any(|a| a == "diff") { Exit::Trouble.code() } else { Exit::Failure.code() }
+}
+
+/// `-v`: the levels of kubectl's users.
+fn observe(verbosity: u8) {
+    let filter = match verbosity {
+        0..=5 => return,
+        6 | 7 => "nexusctl=debug",
+        8 | 9 => "nexusctl=trace",
+        _ => "trace",
+    };
+    // A second call in one process keeps the first one's subscriber.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .try_init();
+}

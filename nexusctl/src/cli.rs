@@ -1,0 +1,156 @@
+//! The command line: flags and verbs, and nothing of what they do.
+
+use crate::{commands, kubeconfig::Overrides};
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+/// The longest that a request waits for the beginning of its reply, unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command line of HyperMesh.
+#[derive(Debug, Parser)]
+#[command(name = "nexusctl", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(about = "Runs and commands HyperMesh", max_term_width = 100)]
+pub struct Cli {
+    /// Flags that every verb takes.
+    #[command(flatten)]
+    pub options: GlobalOptions,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every verb takes.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Cluster and identity")]
+pub struct GlobalOptions {
+    /// Kubeconfig to use [default: $KUBECONFIG, the file of `nexusctl up`, ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Cluster of the kubeconfig to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// User of the kubeconfig to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Namespace to work in
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Address of the API server
+    #[arg(short, long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Name that the server's certificate must carry, if not that of the URL
+    #[arg(long, global = true, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// Take any certificate of the server: whoever is in between can read and change everything
+    #[arg(long, global = true)]
+    pub insecure_skip_tls_verify: bool,
+    /// Certificates (PEM) that the server's must lead to
+    #[arg(long, global = true, value_name = "FILE")]
+    pub certificate_authority: Option<PathBuf>,
+    /// Certificate (PEM) to show to the server
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_certificate: Option<PathBuf>,
+    /// Key (PEM) of that certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_key: Option<PathBuf>,
+    /// Bearer token to show to the server
+    #[arg(long, global = true)]
+    pub token: Option<String>,
+    /// User to act as
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// Group to act as; may be given several times
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub impersonate_groups: Vec<String>,
+    /// Longest wait for the beginning of a reply: 1s, 2m, 3h; 0 for ever [default: 1m]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
+    pub request_timeout: Option<Duration>,
+    /// How much to tell of what is done: 6 tells each request, 8 their bodies too
+    #[arg(short, long = "v", global = true, value_name = "LEVEL")]
+    pub verbosity: Option<u8>,
+}
+
+impl GlobalOptions {
+    /// What the flags say about server and identity.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            namespace: self.namespace.clone(),
+            server: self.server.clone(),
+            tls_server_name: self.tls_server_name.clone(),
+            insecure: self.insecure_skip_tls_verify,
+            certificate_authority: self.certificate_authority.clone(),
+            client_certificate: self.client_certificate.clone(),
+            client_key: self.client_key.clone(),
+            token: self.token.clone(),
+            impersonate: self.impersonate.clone(),
+            impersonate_groups: self.impersonate_groups.clone(),
+        }
+    }
+
+    /// The longest wait for the beginning of a reply.
+    pub fn timeout(&self) -> Duration {
+        match self.request_timeout {
+            None => PATIENCE,
+            Some(Duration::ZERO) => Duration::from_secs(u64::from(u32::MAX)),
+            Some(timeout) => timeout,
+        }
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring objects to the state of manifests
+    Apply(commands::apply::Arguments),
+    /// Show objects
+    Get(commands::get::Arguments),
+    /// Show everything about objects, their events too
+    Describe(commands::describe::Arguments),
+    /// Delete objects
+    Delete(commands::delete::Arguments),
+    /// Show what applying manifests would change; exits 1 if it would change something
+    Diff(commands::diff::Arguments),
+    /// Show what the server serves
+    #[command(name = "api-resources")]
+    ApiResources(commands::api_resources::Arguments),
+    /// Ask about identity and rights
+    #[command(subcommand)]
+    Auth(commands::auth::Command),
+    /// Show the versions of this program and of the server
+    Version(commands::version::Arguments),
+}
+
+/// `90s`, `2m`, `1h30m`, `250ms`; a bare number is seconds.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time such as 30s, 5m or 1h30m");
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0).ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let part = match unit {
+            "ms" => Some(Duration::from_millis(number)),
+            "s" => Some(Duration::from_secs(number)),
+            "m" => number.checked_mul(60).map(Duration::from_secs),
+            "h" => number.checked_mul(3600).map(Duration::from_secs),
+            _ => None,
+        };
+        total = part.and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+        rest = tail;
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+}

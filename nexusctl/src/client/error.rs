@@ -1,0 +1,188 @@
+//! Why a call did not succeed, in words that say what to do.
+
+use crate::client::connect::ConnectError;
+use http::{HeaderMap, HeaderValue, header};
+use hypermesh_api::Status;
+use std::{error::Error as StdError, time::Duration};
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server answered with a refusal.
+    #[error("{}", refused(status))]
+    Refused {
+        /// Its words.
+        status: Box<Status>,
+        /// How long it asks to wait before another try.
+        retry_after: Option<Duration>,
+    },
+    /// No connection came about.
+    #[error("cannot reach {server}: {}", cause.explain(server))]
+    Connect {
+        /// The server.
+        server: String,
+        /// Why.
+        cause: ConnectError,
+    },
+    /// The connection broke.
+    #[error("the connection to {server} broke: {message}")]
+    Broken {
+        /// The server.
+        server: String,
+        /// Why.
+        message: String,
+    },
+    /// No answer in time.
+    #[error("{server} did not answer within {}", seconds(*after))]
+    Timeout {
+        /// The server.
+        server: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The reply is not what was asked for.
+    #[error("the server's reply ({content_type}) is not the JSON that was asked for")]
+    NotJson {
+        /// What it says it is.
+        content_type: String,
+        /// Where it stops being JSON.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A certificate, key or token cannot be used.
+    #[error("{origin}: {message}")]
+    Setup {
+        /// The field or flag.
+        origin: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The request cannot be formed.
+    #[error("cannot form a request for {path:?}")]
+    Request {
+        /// Path and query.
+        path: String,
+        /// Why.
+        #[source]
+        source: http::Error,
+    },
+}
+
+impl Error {
+    /// The refusal, if it was one.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Refused { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Whether the server says that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        self.status().is_some_and(|s| s.code == 404)
+    }
+
+    /// Whether the server cannot be reached at all, so that further calls are pointless.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Broken { .. } | Self::Timeout { .. })
+    }
+
+    /// What an HTTP library's error says, once its wrappers are off.
+    pub(crate) fn transport(server: &str, error: &(dyn StdError + 'static)) -> Self {
+        let mut deepest = error.to_string();
+        let mut next = Some(error);
+        while let Some(current) = next {
+            if let Some(cause) = current.downcast_ref::<ConnectError>() {
+                return Self::Connect { server: server.to_owned(), cause: cause.clone() };
+            }
+            if let Some(cause) = current.downcast_ref::<std::io::Error>()
+                && let Some(tls) = cause.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>())
+            {
+                let cause = ConnectError::Tls(tls.clone());
+                return Self::Connect { server: server.to_owned(), cause };
+            }
+            deepest = current.to_string();
+            next = current.source();
+        }
+        Self::Broken { server: server.to_owned(), message: deepest }
+    }
+}
+
+/// `Error from server (NotFound): …`
+fn refused(status: &Status) -> String {
+    if status.code == 401 {
+        return "the server does not know who is asking (Unauthorized): the certificate or token is missing, expired \
+                or of another cluster"
+            .to_owned();
+    }
+    if status.reason.is_empty() {
+        return format!("Error from server (HTTP {}): {}", status.code, status.message);
+    }
+    format!("Error from server ({}): {}", status.reason, status.message)
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 { format!("{} s", duration.as_secs()) } else { format!("{duration:?}") }
+}
+
+/// Reads a refusal. Proxies and muxes answer in other forms than a Status; then their first line is the message.
+pub(crate) fn refusal(code: u16, headers: &HeaderMap, body: &[u8]) -> Error {
+    let mut status = match serde_json::from_slice::<Status>(body) {
+        Ok(status) if status.kind == "Status" => status,
+        _ => {
+            let text = String::from_utf8_lossy(&body[..body.len().min(512)]);
+            let line = text.lines().next().unwrap_or_default().trim().to_owned();
+            match code {
+                404 => Status::failure(404, "NotFound", "the server could not find the requested resource"),
+                401 => Status::unauthorized(),
+                _ if line.is_empty() => Status::failure(code, "", format!("HTTP status {code}")),
+                _ => Status::failure(code, "", line),
+            }
+        }
+    };
+    if status.code == 0 {
+        status.code = code;
+    }
+    let retryable = code == 429 || code >= 500;
+    let retry_after = headers
+        .get(header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok()?.trim().parse().ok())
+        .filter(|_| retryable)
+        .map(Duration::from_secs);
+    Error::Refused { status: Box::new(status), retry_after }
+}
+
+/// `299 - "text"`
+pub(crate) fn warning(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let start = text.find('"')?;
+    let quoted = &text[start..];
+    let end = quoted.rfind('"').filter(|end| *end > 0)?;
+    let unescaped = serde_json::from_str::<String>(&quoted[..=end]).ok();
+    Some(unescaped.unwrap_or_else(|| quoted[1..end].to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_warnings_and_refusals_of_any_form() {
+        let text = HeaderValue::from_static(r#"299 - "unknown field \"spec.bogus\"""#);
+        assert_eq!(warning(&text).as_deref(), Some(r#"unknown field "spec.bogus""#));
+        let plain = refusal(404, &HeaderMap::new(), b"404 page not found\n");
+        assert_eq!(
+            plain.to_string(),
+            "Error from server (NotFound): the server could not find the requested resource"
+        );
+        let proxy = refusal(502, &HeaderMap::new(), b"<html>bad gateway</html>");
+        assert_eq!(proxy.to_string(), "Error from server (HTTP 502): <html>bad gateway</html>");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        let body = serde_json::to_vec(&Status::unavailable("compacting", 2)).unwrap();
+        let Error::Refused { retry_after, .. } = refusal(503, &headers, &body) else {
+            panic!("not a refusal")
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(2)));
+    }
+}

@@ -1,0 +1,91 @@
+//! What an apply did, told from the object before and after.
+
+use crate::{
+    client::{Call, Error},
+    manifest::Placed,
+    session::Session,
+};
+use serde_json::Value;
+use std::fmt;
+
+const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
+
+/// An object before it is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// There is none.
+    Absent,
+    /// There is one.
+    Present {
+        /// `metadata.uid`
+        uid: String,
+        /// `metadata.resourceVersion`
+        resource_version: String,
+    },
+    /// We may apply but not look.
+    Unseen,
+}
+
+/// What an apply did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The object is new.
+    Created,
+    /// The object changed.
+    Configured,
+    /// The object was so already.
+    Unchanged,
+    /// The object is as applied; whether that changed it cannot be told.
+    Applied,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Applied => "serverside-applied",
+        })
+    }
+}
+
+fn metadata(object: &Value, key: &str) -> String {
+    let text = object.get("metadata").and_then(|m| m.get(key)).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+impl Before {
+    /// Looks at the object as it is now.
+    pub async fn look(item: &Placed, session: &mut Session) -> Result<Self, Error> {
+        match session.send(&Call::get(item.path()).accept(METADATA)).await {
+            Ok(reply) => {
+                let object = reply.json()?;
+                Ok(Self::Present {
+                    uid: metadata(&object, "uid"),
+                    resource_version: metadata(&object, "resourceVersion"),
+                })
+            }
+            Err(error) if error.is_not_found() => Ok(Self::Absent),
+            Err(error) if error.status().is_some_and(|s| s.code == 403) => Ok(Self::Unseen),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What happened, given the object that the server answered with; `created` if it said 201.
+    pub fn compare(&self, created: bool, after: &Value) -> Outcome {
+        match self {
+            _ if created => Outcome::Created,
+            Self::Absent => Outcome::Created,
+            Self::Unseen => Outcome::Applied,
+            // Another uid: somebody deleted the object in between, and ours is new.
+            Self::Present { uid, .. } if *uid != metadata(after, "uid") => Outcome::Created,
+            Self::Present { resource_version, .. }
+                if *resource_version == metadata(after, "resourceVersion") =>
+            {
+                Outcome::Unchanged
+            }
+            Self::Present { .. } => Outcome::Configured,
+        }
+    }
+}

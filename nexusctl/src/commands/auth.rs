@@ -1,0 +1,157 @@
+//! `auth can-i` and `auth whoami`: identity and rights, as the server sees them.
+
+use crate::{
+    client::Call,
+    error::{Error, Exit},
+    output::{
+        self, Format,
+        aligned::{TABLE, push_row},
+    },
+    session::Session,
+};
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+
+/// The verbs of `auth`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Whether something is allowed: prints yes or no, and exits 1 for no
+    #[command(name = "can-i")]
+    CanI(CanI),
+    /// Who the server takes the caller for
+    Whoami(Whoami),
+}
+
+/// Arguments of `auth can-i`.
+#[derive(Args, Debug)]
+pub struct CanI {
+    /// Verb: get, list, create, delete, …
+    pub verb: String,
+    /// TYPE, TYPE/NAME, or a path such as /metrics
+    pub what: String,
+    /// Name of the object
+    pub name: Option<String>,
+    /// Subresource: status, scale, log
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub subresource: String,
+    /// In all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Print nothing: the exit code says it
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Arguments of `auth whoami`.
+#[derive(Args, Debug)]
+pub struct Whoami {
+    /// json or yaml
+    #[arg(short, long, value_name = "FORMAT")]
+    pub output: Option<Format>,
+}
+
+/// Runs the verb.
+pub async fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
+    match command {
+        Command::CanI(arguments) => can_i(arguments, session).await,
+        Command::Whoami(arguments) => whoami(arguments, session).await,
+    }
+}
+
+async fn can_i(arguments: CanI, session: &mut Session) -> Result<Exit, Error> {
+    let spec = if arguments.what.starts_with('/') {
+        json!({"nonResourceAttributes": {"verb": arguments.verb, "path": arguments.what}})
+    } else {
+        let (kind, name) = match arguments.what.split_once('/') {
+            Some((kind, name)) => (kind, name.to_owned()),
+            None => (arguments.what.as_str(), arguments.name.clone().unwrap_or_default()),
+        };
+        let discovery = session.discovery().await?;
+        let namespace = if arguments.all_namespaces { String::new() } else { session.namespace()? };
+        let attributes = match (kind, discovery.find(kind)) {
+            ("*", _) => json!({"group": "*", "resource": "*", "namespace": namespace}),
+            (_, Ok(r)) => json!({
+                "group": r.group, "version": r.version, "resource": r.plural,
+                "namespace": if r.namespaced { namespace } else { String::new() },
+            }),
+            // Rights may be granted on what this server does not serve.
+            (word, Err(unknown)) => {
+                session.note(&format!("Warning: {unknown}"));
+                json!({"resource": word, "namespace": namespace})
+            }
+        };
+        let mut attributes = attributes;
+        attributes["verb"] = arguments.verb.into();
+        attributes["name"] = name.into();
+        attributes["subresource"] = arguments.subresource.into();
+        json!({"resourceAttributes": attributes})
+    };
+    let review =
+        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec});
+    let call = Call::with_body(
+        Method::POST,
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        review.to_string(),
+    );
+    let reply: Value = session.send(&call).await?.json()?;
+    let status = reply.get("status").cloned().unwrap_or_default();
+    let allowed = status.get("allowed").and_then(Value::as_bool).unwrap_or(false);
+    if !arguments.quiet {
+        let reason = status.get("reason").and_then(Value::as_str).filter(|r| !r.is_empty());
+        let word = if allowed { "yes" } else { "no" };
+        let reason = reason.map(|r| format!(" - {}", output::escape(r))).unwrap_or_default();
+        session.say(&if allowed { word.to_owned() } else { format!("{word}{reason}") })?;
+    }
+    Ok(if allowed { Exit::Success } else { Exit::Failure })
+}
+
+async fn whoami(arguments: Whoami, session: &mut Session) -> Result<Exit, Error> {
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let call = Call::with_body(
+        Method::POST,
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        review.to_string(),
+    );
+    session.client()?;
+    let reply: Value = session.send(&call).await?.json()?;
+    match arguments.output {
+        Some(Format::Json) => session.print(&output::json(&reply))?,
+        Some(Format::Yaml) => session.print(&output::yaml::to_string(&reply))?,
+        Some(_) => return Err(Error::Message("an identity can be shown as json or yaml".into())),
+        None => {
+            let text = table(reply.pointer("/status/userInfo").unwrap_or(&Value::Null));
+            session.print(&text)?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn table(info: &Value) -> String {
+    let mut lines = vec![vec!["ATTRIBUTE".to_owned(), "VALUE".to_owned()]];
+    let shown = |value: &Value| match value {
+        Value::String(text) => output::escape(text),
+        Value::Array(items) => {
+            let words: Vec<String> = items.iter().filter_map(Value::as_str).map(output::escape).collect();
+            format!("[{}]", words.join(" "))
+        }
+        other => other.to_string(),
+    };
+    for (field, label) in [("username", "Username"), ("uid", "UID"), ("groups", "Groups")] {
+        if let Some(value) = info.get(field).filter(|v| v.as_str() != Some("")) {
+            lines.push(vec![label.to_owned(), shown(value)]);
+        }
+    }
+    for (key, value) in info.get("extra").and_then(Value::as_object).into_iter().flatten() {
+        lines.push(vec![format!("Extra: {}", output::escape(key)), shown(value)]);
+    }
+    let mut widths = Vec::new();
+    for line in &lines {
+        TABLE.fit(&mut widths, line);
+    }
+    let mut text = String::new();
+    for line in &lines {
+        push_row(&mut text, &widths, line);
+    }
+    text
+}

@@ -1,0 +1,218 @@
+//! `delete`: objects by name, selector or manifest; then waits until they are gone.
+
+mod wait;
+
+use crate::{
+    client::{self, Call},
+    commands::{
+        apply::DryRun,
+        files::Files,
+        filter::Filter,
+        get::{self, list_all, name_of},
+    },
+    discovery::{Resource, Verb},
+    error::{Error, Exit},
+    output::Format,
+    session::Session,
+};
+use clap::{Args, ValueEnum};
+use http::Method;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Arguments of `delete`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// TYPE NAME…, TYPE/NAME…, or TYPE with -l or --all
+    pub words: Vec<String>,
+    /// The objects of manifests
+    #[command(flatten)]
+    pub files: Files,
+    /// Which objects
+    #[command(flatten)]
+    pub filter: Filter,
+    /// All objects of the type in the namespace
+    #[arg(long)]
+    pub all: bool,
+    /// Wait until the objects are gone
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub wait: bool,
+    /// Longest wait for one object to go: 30s, 5m; 0 for ever
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = crate::cli::parse_duration)]
+    pub timeout: Duration,
+    /// What becomes of objects that these own
+    #[arg(long, value_name = "HOW", default_value = "background", default_missing_value = "background", num_args = 0..=1, require_equals = true)]
+    pub cascade: Cascade,
+    /// Seconds that an object has to end in order; negative for its own setting
+    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    pub grace_period: i64,
+    /// Do not fail over objects that do not exist
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Delete nothing: `server` lets the server judge, `client` only says what would be deleted
+    #[arg(long, value_name = "WHO", default_value = "none", default_missing_value = "server", num_args = 0..=1, require_equals = true)]
+    pub dry_run: DryRun,
+    /// `name` for shorter output
+    #[arg(short, long, value_name = "FORMAT")]
+    pub output: Option<Format>,
+}
+
+/// `--cascade`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Cascade {
+    /// They go afterwards.
+    #[default]
+    #[value(alias = "true")]
+    Background,
+    /// They go first.
+    Foreground,
+    /// They stay.
+    #[value(alias = "false")]
+    Orphan,
+}
+
+/// One object to delete.
+struct Doomed {
+    resource: Resource,
+    namespace: String,
+    name: String,
+}
+
+/// One object that is on its way out.
+struct Going {
+    doomed: Doomed,
+    uid: String,
+}
+
+impl Doomed {
+    fn path(&self) -> String {
+        self.resource.object_path(&self.namespace, &self.name)
+    }
+}
+
+/// Runs the verb.
+pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
+    if matches!(arguments.output, Some(format) if format != Format::Name) {
+        return Err(Error::Message("the results of delete can be shown as name only".into()));
+    }
+    let doomed = choose(&arguments, session).await?;
+    if doomed.is_empty() {
+        session.note("No resources found");
+        return Ok(Exit::Success);
+    }
+    let (mut going, mut failed) = (Vec::new(), false);
+    for object in doomed {
+        match delete(&arguments, &object, session).await {
+            Ok(reply) => {
+                told(&arguments, &object, session)?;
+                let metadata =
+                    |key: &str| reply.get("metadata").and_then(|m| m.get(key)).and_then(Value::as_str);
+                let details = reply.get("details").and_then(|d| d.get("uid")).and_then(Value::as_str);
+                let uid = metadata("uid").or(details).unwrap_or_default().to_owned();
+                if metadata("deletionTimestamp").is_some() {
+                    going.push(Going { doomed: object, uid });
+                }
+            }
+            Err(error) if error.is_not_found() && arguments.ignore_not_found => {}
+            Err(error) if error.status().is_some() => {
+                failed = true;
+                session.note(&error.to_string());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    session.flush()?;
+    if arguments.wait && arguments.dry_run == DryRun::None {
+        for object in going {
+            if !wait::gone(&object, arguments.timeout, session).await? {
+                failed = true;
+            }
+        }
+    }
+    Ok(if failed { Exit::Failure } else { Exit::Success })
+}
+
+async fn choose(arguments: &Arguments, session: &mut Session) -> Result<Vec<Doomed>, Error> {
+    let chosen = get::Arguments {
+        words: arguments.words.clone(),
+        files: arguments.files.clone(),
+        filter: arguments.filter.clone(),
+        ..get::Arguments::default()
+    };
+    let selections = get::select(&chosen, session).await?;
+    let many = arguments.all || arguments.filter.selects();
+    let mut doomed = Vec::new();
+    for placed in selections {
+        let (resource, names) = (placed.selection.resource, placed.selection.names);
+        if !names.is_empty() && arguments.all {
+            return Err(Error::Message("objects are deleted by name or all at once, not both".into()));
+        }
+        if names.is_empty() && !many {
+            return Err(Error::Message(format!(
+                "which {}? Name them, choose them with -l, or say --all",
+                resource.plural
+            )));
+        }
+        if !resource.allows(Verb::Delete) {
+            // A category may hold kinds that are shown only.
+            if arguments.words.first().is_some_and(|w| w.contains(',') || *w != resource.plural)
+                && names.is_empty()
+            {
+                continue;
+            }
+            return Err(Error::Message(format!("{} cannot be deleted", resource.qualified_plural())));
+        }
+        let (namespace, place) = (placed.namespace, |name: String, namespace: String| Doomed {
+            resource: resource.clone(),
+            namespace,
+            name,
+        });
+        doomed.extend(names.iter().map(|name| place(name.clone(), namespace.clone())));
+        if names.is_empty() {
+            let path = arguments.filter.collection(&resource, session)?;
+            let items = list_all(&path, &arguments.filter.parameters(), 500, &resource, session).await?;
+            doomed.extend(items.iter().map(|item| {
+                let of_item = item.get("metadata").and_then(|m| m.get("namespace")).and_then(Value::as_str);
+                place(name_of(item).to_owned(), of_item.unwrap_or(&namespace).to_owned())
+            }));
+        }
+    }
+    Ok(doomed)
+}
+
+async fn delete(
+    arguments: &Arguments,
+    object: &Doomed,
+    session: &mut Session,
+) -> Result<Value, client::Error> {
+    if arguments.dry_run == DryRun::Client {
+        return session.send(&Call::get(object.path())).await?.json().map(|_: Value| Value::Null);
+    }
+    let policy = match arguments.cascade {
+        Cascade::Background => "Background",
+        Cascade::Foreground => "Foreground",
+        Cascade::Orphan => "Orphan",
+    };
+    let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy});
+    if arguments.grace_period >= 0 {
+        options["gracePeriodSeconds"] = arguments.grace_period.into();
+    }
+    if arguments.dry_run == DryRun::Server {
+        options["dryRun"] = json!(["All"]);
+    }
+    let call = Call::with_body(Method::DELETE, object.path(), options.to_string());
+    session.send(&call).await?.json()
+}
+
+fn told(arguments: &Arguments, object: &Doomed, session: &mut Session) -> Result<(), Error> {
+    let kind = object.resource.qualified_singular();
+    if arguments.output == Some(Format::Name) {
+        return session.say(&format!("{kind}/{}", object.name));
+    }
+    let suffix = match arguments.dry_run {
+        DryRun::None => "",
+        DryRun::Client => " (dry run)",
+        DryRun::Server => " (server dry run)",
+    };
+    session.say(&format!("{kind} {:?} deleted{suffix}", object.name))
+}

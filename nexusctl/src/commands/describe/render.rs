@@ -1,0 +1,228 @@
+//! An object as text for people. Pure.
+
+use crate::output::{
+    aligned::{DESCRIPTION, Elastic, push_row},
+    escape,
+};
+use serde_json::{Map, Value};
+
+/// Metadata that stands at the top, or that says nothing to people.
+const HIDDEN: [&str; 7] =
+    ["name", "namespace", "labels", "annotations", "managedFields", "selfLink", "generateName"];
+/// Words that are written in capitals.
+const ACRONYMS: [&str; 11] = ["api", "cidr", "cpu", "dns", "id", "ip", "tcp", "tls", "ttl", "uid", "url"];
+
+/// The description of an object; `events` is `None` where none were asked for.
+pub fn describe(object: &Value, events: Option<&[Value]>) -> String {
+    let empty = Map::new();
+    let metadata = object.get("metadata").and_then(Value::as_object).unwrap_or(&empty);
+    let mut head = Elastic::default();
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    head.line(["Name:".into(), escape(&text(metadata.get("name")))]);
+    if metadata.contains_key("namespace") {
+        head.line(["Namespace:".into(), text(metadata.get("namespace"))]);
+    }
+    pairs(&mut head, "Labels:", metadata.get("labels"), "=");
+    pairs(&mut head, "Annotations:", metadata.get("annotations"), ": ");
+    head.line(["API Version:".into(), text(object.get("apiVersion"))]);
+    head.line(["Kind:".into(), text(object.get("kind"))]);
+
+    let shown: Map<String, Value> = metadata
+        .iter()
+        .filter(|(key, _)| !HIDDEN.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    if !shown.is_empty() {
+        head.line(["Metadata:".into()]);
+        map(&mut head, &shown, 1);
+    }
+    let mut conditions = None;
+    if let Some(object) = object.as_object() {
+        for (key, value) in
+            object.iter().filter(|(k, _)| !matches!(k.as_str(), "metadata" | "apiVersion" | "kind"))
+        {
+            let mut value = value.clone();
+            if key == "status"
+                && let Some(status) = value.as_object_mut()
+            {
+                conditions = status.remove("conditions");
+                if status.is_empty() {
+                    continue;
+                }
+            }
+            field(&mut head, key, &value, 0);
+        }
+    }
+    let mut out = head.render();
+    if let Some(Value::Array(conditions)) = conditions {
+        out.push_str(&table(
+            "Conditions:",
+            &["Type", "Status", "Reason", "Since", "Message"],
+            &conditions,
+            |c| {
+                let text = |key: &str| text(c.get(key));
+                vec![
+                    text("type"),
+                    text("status"),
+                    text("reason"),
+                    text("lastTransitionTime"),
+                    text("message"),
+                ]
+            },
+        ));
+    }
+    match events {
+        None => {}
+        Some([]) => out.push_str("Events:  <none>\n"),
+        Some(events) => {
+            out.push_str(&table(
+                "Events:",
+                &["Type", "Reason", "Last Seen", "From", "Message"],
+                events,
+                |event| {
+                    let text = |key: &str| text(event.get(key));
+                    let source = event.get("source").and_then(|s| s.get("component"));
+                    let from = source.or_else(|| event.get("reportingComponent"));
+                    let seen = [text("lastTimestamp"), text("eventTime")].into_iter().find(|t| !t.is_empty());
+                    let count = event.get("count").and_then(Value::as_u64).unwrap_or(1);
+                    let seen = seen.unwrap_or_else(|| "<unknown>".into());
+                    let seen = if count > 1 { format!("{seen} (x{count})") } else { seen };
+                    vec![text("type"), text("reason"), seen, self::text(from), text("message")]
+                },
+            ));
+        }
+    }
+    out
+}
+
+fn text(value: Option<&Value>) -> String {
+    value.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn pairs(out: &mut Elastic, label: &str, value: Option<&Value>, separator: &str) {
+    let Some(map) = value.and_then(Value::as_object).filter(|m| !m.is_empty()) else {
+        out.line([label.to_owned(), "<none>".to_owned()]);
+        return;
+    };
+    for (index, (key, value)) in map.iter().enumerate() {
+        let label = if index == 0 { label } else { "" };
+        let value = escape(value.as_str().unwrap_or_default()).replace('\n', " ");
+        out.line([label.to_owned(), format!("{}{separator}{value}", escape(key))]);
+    }
+}
+
+fn map(out: &mut Elastic, map: &Map<String, Value>, level: usize) {
+    for (key, value) in map {
+        field(out, key, value, level);
+    }
+}
+
+fn field(out: &mut Elastic, key: &str, value: &Value, level: usize) {
+    let label = format!("{}{}:", "  ".repeat(level), label(key));
+    match value {
+        Value::Object(inner) if !inner.is_empty() => {
+            out.line([label]);
+            map(out, inner, level + 1);
+        }
+        Value::Array(items) if !items.is_empty() => {
+            out.line([label]);
+            list(out, items, level + 1);
+        }
+        scalar => out.line([label, shown(scalar, level)]),
+    }
+}
+
+fn list(out: &mut Elastic, items: &[Value], level: usize) {
+    let indent = "  ".repeat(level);
+    for item in items {
+        match item {
+            Value::Object(inner) if !inner.is_empty() => {
+                for (index, (key, value)) in inner.iter().enumerate() {
+                    let mark = if index == 0 { "- " } else { "  " };
+                    let label = format!("{indent}{mark}{}:", label(key));
+                    match value {
+                        Value::Object(deeper) if !deeper.is_empty() => {
+                            out.line([label]);
+                            map(out, deeper, level + 2);
+                        }
+                        Value::Array(deeper) if !deeper.is_empty() => {
+                            out.line([label]);
+                            list(out, deeper, level + 2);
+                        }
+                        scalar => out.line([label, shown(scalar, level + 1)]),
+                    }
+                }
+            }
+            Value::Array(inner) if !inner.is_empty() => {
+                out.line([format!("{indent}-")]);
+                list(out, inner, level + 1);
+            }
+            scalar => out.line([format!("{indent}- {}", shown(scalar, level))]),
+        }
+    }
+}
+
+fn shown(value: &Value, level: usize) -> String {
+    match value {
+        Value::Null => "<none>".to_owned(),
+        Value::Object(_) | Value::Array(_) => "<none>".to_owned(),
+        Value::String(text) => {
+            let indent = format!("\n{}", "  ".repeat(level + 1));
+            escape(text.trim_end_matches('\n')).replace('\n', &indent)
+        }
+        other => other.to_string(),
+    }
+}
+
+/// `creationTimestamp` is `Creation Timestamp`; names that are data (`app.kubernetes.io/name`) stay as they are.
+fn label(key: &str) -> String {
+    if !key.chars().all(|c| c.is_ascii_alphanumeric()) || key.starts_with(|c: char| !c.is_ascii_lowercase()) {
+        return escape(key);
+    }
+    let mut words: Vec<String> = Vec::new();
+    let mut previous_upper = true;
+    for c in key.chars() {
+        let upper = c.is_ascii_uppercase();
+        match words.last_mut() {
+            Some(word) if !(upper && !previous_upper) => word.push(c),
+            _ => words.push(c.to_string()),
+        }
+        previous_upper = upper;
+    }
+    let capital = |word: &String| {
+        let lowered = word.to_lowercase();
+        if ACRONYMS.contains(&lowered.as_str()) {
+            return lowered.to_uppercase();
+        }
+        let mut chars = word.chars();
+        chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+    };
+    words.iter().map(capital).collect::<Vec<String>>().join(" ")
+}
+
+fn table(title: &str, heading: &[&str], rows: &[Value], cells: impl Fn(&Value) -> Vec<String>) -> String {
+    let mut lines: Vec<Vec<String>> = vec![heading.iter().map(|h| format!("  {h}")).collect()];
+    lines.push(heading.iter().map(|h| format!("  {}", "-".repeat(h.len()))).collect());
+    for row in rows {
+        let cells = cells(row).into_iter().map(|cell| {
+            let cell = escape(&cell).replace('\n', " ");
+            if cell.is_empty() { "  <none>".to_owned() } else { format!("  {cell}") }
+        });
+        lines.push(cells.collect());
+    }
+    for line in &mut lines {
+        // Two spaces before the first column; the layout's padding stands between the others.
+        for cell in line.iter_mut().skip(1) {
+            *cell = cell.trim_start().to_owned();
+        }
+    }
+    let mut widths = Vec::new();
+    for line in &lines {
+        DESCRIPTION.fit(&mut widths, line);
+    }
+    let mut out = format!("{title}\n");
+    for line in &lines {
+        push_row(&mut out, &widths, line);
+    }
+    out
+}

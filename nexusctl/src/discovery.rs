@@ -1,0 +1,16 @@
+//! What a server serves, and by which names people call it.
+
+mod fetch;
+mod find;
+mod resource;
+
+pub use fetch::fetch;
+pub use find::{Unknown, UnknownKind};
+pub use resource::{Resource, Verb};
+
+/// Everything that a server serves, in its order: the core group first, each group's preferred version first.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Discovery {
+    /// The kinds.
+    pub resources: Vec<Resource>,
+}

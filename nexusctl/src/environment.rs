@@ -1,0 +1,83 @@
+//! What the process was started with: the variables and standard streams that verbs look at, as values.
+//!
+//! Verbs never read the environment themselves, so tests hand them another.
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _, Read, Write},
+    path::PathBuf,
+};
+
+/// The variables and facts of the process that verbs depend on.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `KUBECONFIG`
+    pub kubeconfig: Option<OsString>,
+    /// `HOME`
+    pub home: Option<PathBuf>,
+    /// `XDG_DATA_HOME`
+    pub xdg_data_home: Option<PathBuf>,
+    /// `XDG_CACHE_HOME`
+    pub xdg_cache_home: Option<PathBuf>,
+    /// `SSL_CERT_FILE`
+    pub ssl_cert_file: Option<PathBuf>,
+    /// Whether the process runs as root.
+    pub root: bool,
+}
+
+impl Environment {
+    /// That of this process.
+    pub fn of_process() -> Self {
+        let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        Self {
+            kubeconfig: std::env::var_os("KUBECONFIG").filter(|v| !v.is_empty()),
+            home: path("HOME"),
+            xdg_data_home: path("XDG_DATA_HOME"),
+            xdg_cache_home: path("XDG_CACHE_HOME"),
+            ssl_cert_file: path("SSL_CERT_FILE"),
+            root: nix::unistd::Uid::effective().is_root(),
+        }
+    }
+
+    /// Where a cluster started by `nexusctl up` keeps its data unless told otherwise: `/var/lib/hypermesh` for root,
+    /// else `$XDG_DATA_HOME/hypermesh` or `~/.local/share/hypermesh`. None without a home.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        if self.root {
+            return Some(PathBuf::from("/var/lib/hypermesh"));
+        }
+        let data = self.xdg_data_home.clone().or_else(|| Some(self.home.as_ref()?.join(".local/share")))?;
+        Some(data.join("hypermesh"))
+    }
+
+    /// Where what can be fetched again is kept. None without a home.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        let cache = self.xdg_cache_home.clone().or_else(|| Some(self.home.as_ref()?.join(".cache")))?;
+        Some(cache.join("hypermesh"))
+    }
+}
+
+/// Standard input, output and error, and whether each of the latter takes colours.
+pub struct Streams {
+    /// Standard input.
+    pub input: Box<dyn Read>,
+    /// Standard output.
+    pub out: Box<dyn Write>,
+    /// Standard error.
+    pub err: Box<dyn Write>,
+    /// Whether `err` shows colours.
+    pub err_color: bool,
+}
+
+impl Streams {
+    /// Those of this process. Colours follow `NO_COLOR`, `CLICOLOR_FORCE` and whether there is a terminal.
+    pub fn of_process() -> Self {
+        let err_color = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+            && (io::stderr().is_terminal() || std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0"));
+        Self {
+            input: Box::new(io::stdin()),
+            out: Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout())),
+            err: Box::new(io::stderr()),
+            err_color,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What can be wrong with a kubeconfig.
+
+use std::{fmt, io, path::PathBuf};
+
+/// A place in a kubeconfig.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// Line, from one.
+    pub line: usize,
+    /// Column, from one.
+    pub column: usize,
+    /// The field: `clusters[0].cluster.server`.
+    pub field: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file.display(), self.line, self.column, self.field)
+    }
+}
+
+/// Why no server and identity could be told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No file, and no server on the command line.
+    #[error(
+        "no cluster is known: start one with `nexusctl up`, or name one with --kubeconfig, KUBECONFIG or --server\n{}",
+        looked_at.iter().map(|p| format!("  looked at {}", p.display())).collect::<Vec<_>>().join("\n")
+    )]
+    NoConfiguration {
+        /// The files that do not exist.
+        looked_at: Vec<PathBuf>,
+    },
+    /// A file cannot be read.
+    #[error("cannot read the kubeconfig {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not YAML.
+    #[error("{}:{line}:{column}: {message}", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Line, from one.
+        line: usize,
+        /// Column, from one.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A field is wrong.
+    #[error("{place}: {message}")]
+    Field {
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        message: String,
+    },
+    /// A flag is wrong.
+    #[error("{flag}: {message}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// A name that no file defines.
+    #[error("{}", unknown(what, name, known, by.as_deref()))]
+    Unknown {
+        /// `context`, `cluster`, `user`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Names that there are.
+        known: Vec<String>,
+        /// Who named it, where that was not a flag.
+        by: Option<String>,
+    },
+    /// Files, but none chooses a context.
+    #[error("no kubeconfig sets current-context: choose one with --context ({})", known.join(", "))]
+    NoContext {
+        /// Contexts that there are.
+        known: Vec<String>,
+    },
+}
+
+fn unknown(what: &str, name: &str, known: &[String], by: Option<&str>) -> String {
+    let by = by.map(|by| format!("{by}: ")).unwrap_or_default();
+    let mut text = format!("{by}there is no {what} {name:?}");
+    if let Some(near) = crate::suggest::nearest(name, known.iter().map(String::as_str)) {
+        text.push_str(&format!("; did you mean {near:?}?"));
+    } else if known.is_empty() {
+        text.push_str(&format!(": the kubeconfig defines no {what}"));
+    } else {
+        text.push_str(&format!("; there are {}", known.join(", ")));
+    }
+    text
+}

@@ -1,0 +1,272 @@
+//! One kubeconfig file, and several merged.
+//!
+//! Values keep their places, so that a fault found later can still be pointed at.
+
+use crate::{
+    kubeconfig::error::{Error, Place},
+    manifest::{
+        node::{Content, Node, Span},
+        yaml,
+    },
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The largest kubeconfig that is read, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// One file, read.
+#[derive(Clone, Debug)]
+pub struct File {
+    path: PathBuf,
+    root: Node,
+}
+
+/// A named entry (`clusters[0]`), with all that is needed to read its fields and to say where they stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    file: &'a File,
+    /// `clusters[0].cluster`
+    field: &'static str,
+    index: usize,
+    inner: &'static str,
+    /// The mapping under `cluster`, `context` or `user`.
+    node: &'a Node,
+}
+
+/// A text field and its place.
+#[derive(Clone, Debug)]
+pub struct Text<'a> {
+    /// The text.
+    pub value: &'a str,
+    /// Its place.
+    pub place: Place,
+}
+
+impl File {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+        let size = fs::metadata(path).map_err(unreadable)?.len();
+        if size > LARGEST {
+            return Err(unreadable(std::io::Error::other(format!(
+                "it has {size} bytes; at most {LARGEST} are read"
+            ))));
+        }
+        let bytes = fs::read(path).map_err(unreadable)?;
+        let text = String::from_utf8(bytes).map_err(|e| unreadable(std::io::Error::other(e.utf8_error())))?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads a text that stands in the file `path`.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        let mut documents = yaml::parse(text).map_err(|error| {
+            let span = error.span.unwrap_or(Span { line: 1, column: 1, ..Span::default() });
+            let message = match error.help {
+                Some(help) => format!("{} ({help})", error.message),
+                None => error.message,
+            };
+            Error::Syntax { file: path.to_owned(), line: span.line, column: span.column, message }
+        })?;
+        if documents.len() > 1 {
+            let span = documents[1].span;
+            return Err(Error::Syntax {
+                file: path.to_owned(),
+                line: span.line,
+                column: span.column,
+                message: "a kubeconfig is one document".into(),
+            });
+        }
+        let empty =
+            Node { span: Span { line: 1, column: 1, ..Span::default() }, content: Content::Map(Vec::new()) };
+        let root = documents.pop().unwrap_or(empty);
+        let file = Self { path: path.to_owned(), root };
+        if !matches!(file.root.content, Content::Map(_)) {
+            return Err(file.fault(
+                file.root.span,
+                "kubeconfig".into(),
+                format!("must be a mapping; this is {}", file.root.type_name()),
+            ));
+        }
+        for (field, wanted) in [("kind", "Config"), ("apiVersion", "v1")] {
+            if let Some(text) = file.text(&file.root, field, field.into())?
+                && text.value != wanted
+            {
+                let message = format!("must be {wanted:?}; this is {:?}", text.value);
+                return Err(Error::Field { place: text.place, message });
+            }
+        }
+        Ok(file)
+    }
+
+    fn fault(&self, span: Span, field: String, message: String) -> Error {
+        Error::Field { place: self.place(span, field), message }
+    }
+
+    fn place(&self, span: Span, field: String) -> Place {
+        Place { file: self.path.clone(), line: span.line, column: span.column, field }
+    }
+
+    fn text<'a>(&self, node: &'a Node, key: &str, field: String) -> Result<Option<Text<'a>>, Error> {
+        let Some(found) = node.get(key) else { return Ok(None) };
+        match &found.content {
+            Content::Null => Ok(None),
+            Content::String(value) if value.is_empty() => Ok(None),
+            Content::String(value) => Ok(Some(Text { value, place: self.place(found.span, field) })),
+            _ => {
+                Err(self.fault(found.span, field, format!("must be a string; this is {}", found.type_name())))
+            }
+        }
+    }
+
+    /// `current-context`
+    fn current_context(&self) -> Result<Option<Text<'_>>, Error> {
+        self.text(&self.root, "current-context", "current-context".into())
+    }
+
+    fn entries(&self, list: &'static str, inner: &'static str) -> Result<Vec<(&str, Named<'_>)>, Error> {
+        let Some(node) = self.root.get(list) else { return Ok(Vec::new()) };
+        let items = match &node.content {
+            Content::Null => return Ok(Vec::new()),
+            Content::List(items) => items,
+            _ => {
+                return Err(self.fault(
+                    node.span,
+                    list.into(),
+                    format!("must be a list; this is {}", node.type_name()),
+                ));
+            }
+        };
+        let mut found = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let name = self.text(item, "name", format!("{list}[{index}].name"))?;
+            let Some(name) = name else {
+                return Err(self.fault(item.span, format!("{list}[{index}].name"), "is missing".into()));
+            };
+            let Some(node) = item.get(inner) else {
+                return Err(self.fault(item.span, format!("{list}[{index}].{inner}"), "is missing".into()));
+            };
+            if !matches!(node.content, Content::Map(_) | Content::Null) {
+                let message = format!("must be a mapping; this is {}", node.type_name());
+                return Err(self.fault(node.span, format!("{list}[{index}].{inner}"), message));
+            }
+            found.push((name.value, Named { file: self, field: list, index, inner, node }));
+        }
+        Ok(found)
+    }
+}
+
+impl<'a> Named<'a> {
+    fn path(&self, key: &str) -> String {
+        format!("{}[{}].{}.{key}", self.field, self.index, self.inner)
+    }
+
+    /// A text field.
+    pub fn text(&self, key: &str) -> Result<Option<Text<'a>>, Error> {
+        self.file.text(self.node, key, self.path(key))
+    }
+
+    /// A text field that must be there.
+    pub fn required(&self, key: &str) -> Result<Text<'a>, Error> {
+        self.text(key)?.ok_or_else(|| self.fault(key, "is missing".into()))
+    }
+
+    /// A boolean field; absent is false.
+    pub fn flag(&self, key: &str) -> Result<bool, Error> {
+        match self.node.get(key).map(|n| (&n.content, n)) {
+            None | Some((Content::Null, _)) => Ok(false),
+            Some((Content::Bool(value), _)) => Ok(*value),
+            Some((_, node)) => {
+                Err(self.fault(key, format!("must be true or false; this is {}", node.type_name())))
+            }
+        }
+    }
+
+    /// A list of texts.
+    pub fn texts(&self, key: &str) -> Result<Vec<String>, Error> {
+        let wrong = || self.fault(key, "must be a list of strings".into());
+        match self.node.get(key).map(|n| &n.content) {
+            None | Some(Content::Null) => Ok(Vec::new()),
+            Some(Content::List(items)) => {
+                items.iter().map(|i| i.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+            }
+            Some(_) => Err(wrong()),
+        }
+    }
+
+    /// Whether a field is there at all.
+    pub fn has(&self, key: &str) -> bool {
+        self.node.get(key).is_some_and(|n| n.content != Content::Null)
+    }
+
+    /// A fault at a field.
+    pub fn fault(&self, key: &str, message: String) -> Error {
+        let span = self.node.get(key).map_or(self.node.span, |n| n.span);
+        self.file.fault(span, self.path(key), message)
+    }
+
+    /// A file named in a field, relative to the kubeconfig that names it.
+    pub fn resolve_path(&self, path: &str) -> PathBuf {
+        self.file.path.parent().unwrap_or(Path::new(".")).join(path)
+    }
+}
+
+/// Several files as one: for each name, and for the current context, the first file that sets it wins.
+#[derive(Clone, Debug, Default)]
+pub struct Merged {
+    files: Vec<File>,
+}
+
+impl Merged {
+    /// Merges files, the first winning.
+    pub fn new(files: Vec<File>) -> Self {
+        Self { files }
+    }
+
+    /// Whether there is no file.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// `current-context`.
+    pub fn current_context(&self) -> Result<Option<Text<'_>>, Error> {
+        for file in &self.files {
+            if let Some(text) = file.current_context()? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The entry `name` of `clusters`, `contexts` or `users`; the error lists the names that there are.
+    pub fn entry(&self, what: &'static str, name: &str, by: Option<String>) -> Result<Named<'_>, Error> {
+        let list = match what {
+            "cluster" => "clusters",
+            "context" => "contexts",
+            _ => "users",
+        };
+        let mut known = Vec::new();
+        for file in &self.files {
+            for (found, entry) in file.entries(list, what)? {
+                if found == name {
+                    return Ok(entry);
+                }
+                if !known.iter().any(|k| k == found) {
+                    known.push(found.to_owned());
+                }
+            }
+        }
+        Err(Error::Unknown { what, name: name.to_owned(), known, by })
+    }
+
+    /// The names of all contexts.
+    pub fn contexts(&self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for file in &self.files {
+            names.extend(file.entries("contexts", "context")?.into_iter().map(|(name, _)| name.to_owned()));
+        }
+        Ok(names)
+    }
+}

@@ -1,0 +1,59 @@
+//! Which files are read.
+
+use crate::{environment::Environment, kubeconfig::Error};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// The files that exist, and those that were looked for in vain.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Located {
+    /// Files to merge, the first of them winning.
+    pub files: Vec<PathBuf>,
+    /// Files that do not exist.
+    pub looked_at: Vec<PathBuf>,
+}
+
+/// In this order: the flag's file; the files of `KUBECONFIG`, those that exist; the file that `nexusctl up` writes;
+/// `~/.kube/config`.
+pub fn locate(environment: &Environment, flag: Option<&Path>) -> Result<Located, Error> {
+    if let Some(path) = flag {
+        return match path.try_exists() {
+            Ok(true) => Ok(Located { files: vec![path.to_owned()], looked_at: Vec::new() }),
+            Ok(false) => Err(unreadable(path, io::ErrorKind::NotFound.into())),
+            Err(source) => Err(unreadable(path, source)),
+        };
+    }
+    let mut located = Located::default();
+    if let Some(list) = &environment.kubeconfig {
+        let paths = std::env::split_paths(list).filter(|p| !p.as_os_str().is_empty());
+        for path in paths {
+            look(path, &mut located)?;
+        }
+        return Ok(located);
+    }
+    let by_up = environment.data_dir().map(|dir| dir.join("admin.kubeconfig"));
+    let by_kubectl = environment.home.as_ref().map(|home| home.join(".kube/config"));
+    for path in [by_up, by_kubectl].into_iter().flatten() {
+        if look(path, &mut located)? {
+            break;
+        }
+    }
+    Ok(located)
+}
+
+fn look(path: PathBuf, located: &mut Located) -> Result<bool, Error> {
+    match path.try_exists() {
+        Ok(true) => located.files.push(path),
+        Ok(false) => located.looked_at.push(path),
+        // A folder above it may be closed to us: then the file is not ours to use.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => located.looked_at.push(path),
+        Err(source) => return Err(unreadable(&path, source)),
+    }
+    Ok(!located.files.is_empty())
+}
+
+fn unreadable(path: &Path, source: io::Error) -> Error {
+    Error::Unreadable { path: path.to_owned(), source }
+}

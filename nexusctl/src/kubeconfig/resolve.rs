@@ -1,0 +1,334 @@
+//! From merged files and flags to one server and one identity.
+
+use crate::kubeconfig::{
+    Error, Merged,
+    file::{Named, Text},
+};
+use base64::Engine as _;
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+/// What the command line says; it wins over every file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--kubeconfig`
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`
+    pub context: Option<String>,
+    /// `--cluster`
+    pub cluster: Option<String>,
+    /// `--user`
+    pub user: Option<String>,
+    /// `--namespace`
+    pub namespace: Option<String>,
+    /// `--server`
+    pub server: Option<String>,
+    /// `--tls-server-name`
+    pub tls_server_name: Option<String>,
+    /// `--insecure-skip-tls-verify`
+    pub insecure: bool,
+    /// `--certificate-authority`
+    pub certificate_authority: Option<PathBuf>,
+    /// `--client-certificate`
+    pub client_certificate: Option<PathBuf>,
+    /// `--client-key`
+    pub client_key: Option<PathBuf>,
+    /// `--token`
+    pub token: Option<String>,
+    /// `--as`
+    pub impersonate: Option<String>,
+    /// `--as-group`
+    pub impersonate_groups: Vec<String>,
+}
+
+/// Bytes of PEM and who named them: a field of a file, or a flag.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Material {
+    /// PEM.
+    pub pem: Vec<u8>,
+    /// For error messages.
+    pub origin: String,
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Material({} bytes from {})", self.pem.len(), self.origin)
+    }
+}
+
+/// How the caller is identified.
+#[derive(Clone, Default)]
+pub struct Authentication {
+    /// Certificate chain and key.
+    pub certificate: Option<(Material, Material)>,
+    /// Bearer token.
+    pub token: Option<String>,
+    /// `Impersonate-User`
+    pub impersonate: Option<String>,
+    /// `Impersonate-Group`
+    pub impersonate_groups: Vec<String>,
+}
+
+/// One server, and who calls it.
+#[derive(Clone)]
+pub struct Target {
+    /// `https://host:port/prefix`, without a slash at the end.
+    pub server: String,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether TLS is spoken; plain HTTP is for loopback alone.
+    pub tls: bool,
+    /// Path before `/api`.
+    pub prefix: String,
+    /// The name that the server's certificate must carry, if it is not the host.
+    pub tls_server_name: Option<String>,
+    /// Whether any certificate will do.
+    pub insecure: bool,
+    /// Certificates that the server's must lead to; the machine's own where none is named.
+    pub authorities: Option<Material>,
+    /// Who calls.
+    pub authentication: Authentication,
+    /// The namespace meant where none is named.
+    pub namespace: String,
+}
+
+/// Picks context, cluster and user, and reads what they name.
+pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> {
+    let context = context(merged, overrides)?;
+    let cluster = entry(merged, "cluster", overrides.cluster.as_deref(), context.as_ref())?;
+    let user = entry(merged, "user", overrides.user.as_deref(), context.as_ref())?;
+
+    let server = match (&overrides.server, &cluster) {
+        (Some(server), _) => {
+            parse_server(server).map_err(|message| Error::Flag { flag: "--server", message })?
+        }
+        (None, Some(cluster)) => {
+            let text = cluster.required("server")?;
+            parse_server(text.value).map_err(|message| Error::Field { place: text.place, message })?
+        }
+        (None, None) => return Err(Error::NoContext { known: merged.contexts()? }),
+    };
+    if let Some(cluster) = &cluster
+        && cluster.has("proxy-url")
+    {
+        return Err(cluster.fault("proxy-url", "proxies are not supported: reach the server directly".into()));
+    }
+    let insecure = overrides.insecure
+        || (overrides.certificate_authority.is_none()
+            && cluster.as_ref().map_or(Ok(false), |c| c.flag("insecure-skip-tls-verify"))?);
+    let authorities = match (&overrides.certificate_authority, &cluster) {
+        (Some(path), _) => Some(read_flag(path, "--certificate-authority")?),
+        (None, Some(cluster)) => material(cluster, "certificate-authority-data", "certificate-authority")?,
+        (None, None) => None,
+    };
+    if insecure
+        && authorities.is_some()
+        && !overrides.insecure
+        && let Some(cluster) = &cluster
+    {
+        let message = "cannot be true while a certificate authority is named: one of the two has to go";
+        return Err(cluster.fault("insecure-skip-tls-verify", message.into()));
+    }
+    let tls_server_name = match (&overrides.tls_server_name, &cluster) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Some(cluster)) => cluster.text("tls-server-name")?.map(|t| t.value.to_owned()),
+        (None, None) => None,
+    };
+    let namespace = match (&overrides.namespace, &context) {
+        (Some(namespace), _) => namespace.clone(),
+        (None, Some(context)) => {
+            context.text("namespace")?.map_or_else(|| "default".into(), |t| t.value.to_owned())
+        }
+        (None, None) => "default".into(),
+    };
+    let authentication = authentication(user.as_ref(), overrides)?;
+    let ServerAddress { url, host, port, tls, prefix } = server;
+    Ok(Target {
+        server: url,
+        host,
+        port,
+        tls,
+        prefix,
+        tls_server_name,
+        insecure,
+        authorities,
+        authentication,
+        namespace,
+    })
+}
+
+fn context<'a>(merged: &'a Merged, overrides: &Overrides) -> Result<Option<Named<'a>>, Error> {
+    if let Some(name) = &overrides.context {
+        return merged.entry("context", name, None).map(Some);
+    }
+    match merged.current_context()? {
+        Some(Text { value, place }) => merged.entry("context", value, Some(place.to_string())).map(Some),
+        None if overrides.server.is_some() || overrides.cluster.is_some() || merged.is_empty() => Ok(None),
+        None => Err(Error::NoContext { known: merged.contexts()? }),
+    }
+}
+
+fn entry<'a>(
+    merged: &'a Merged,
+    what: &'static str,
+    flag: Option<&str>,
+    context: Option<&Named<'a>>,
+) -> Result<Option<Named<'a>>, Error> {
+    if let Some(name) = flag {
+        return merged.entry(what, name, None).map(Some);
+    }
+    let Some(context) = context else { return Ok(None) };
+    match context.text(what)? {
+        Some(Text { value, place }) => merged.entry(what, value, Some(place.to_string())).map(Some),
+        // A context without a user is anonymous; one without a cluster leads nowhere.
+        None if what == "user" => Ok(None),
+        None => Err(context.fault(what, "is missing".into())),
+    }
+}
+
+fn authentication(user: Option<&Named<'_>>, overrides: &Overrides) -> Result<Authentication, Error> {
+    let mut found = Authentication {
+        impersonate: overrides.impersonate.clone(),
+        impersonate_groups: overrides.impersonate_groups.clone(),
+        ..Authentication::default()
+    };
+    match (&overrides.client_certificate, &overrides.client_key) {
+        (Some(certificate), Some(key)) => {
+            found.certificate =
+                Some((read_flag(certificate, "--client-certificate")?, read_flag(key, "--client-key")?));
+        }
+        (Some(_), None) => return Err(flag("--client-certificate", "needs --client-key too")),
+        (None, Some(_)) => return Err(flag("--client-key", "needs --client-certificate too")),
+        (None, None) => {}
+    }
+    if let Some(token) = &overrides.token {
+        found.token = Some(usable_token(token).map_err(|message| flag("--token", message))?);
+    }
+    // What the command line says of identity replaces the file's, so that nobody is two people at once.
+    let Some(user) = user.filter(|_| found.certificate.is_none() && found.token.is_none()) else {
+        return Ok(found);
+    };
+    for unsupported in ["exec", "auth-provider"] {
+        if user.has(unsupported) {
+            let message = "credential plugins are not supported: use a client certificate or a token";
+            return Err(user.fault(unsupported, message.into()));
+        }
+    }
+    for unsupported in ["username", "password"] {
+        if user.has(unsupported) {
+            let message = "no server takes passwords any more: use a client certificate or a token";
+            return Err(user.fault(unsupported, message.into()));
+        }
+    }
+    let certificate = material(user, "client-certificate-data", "client-certificate")?;
+    let key = material(user, "client-key-data", "client-key")?;
+    found.certificate = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (Some(_), None) => {
+            return Err(
+                user.fault("client-key-data", "is missing, while there is a client certificate".into())
+            );
+        }
+        (None, Some(_)) => {
+            return Err(
+                user.fault("client-certificate-data", "is missing, while there is a client key".into())
+            );
+        }
+        (None, None) => None,
+    };
+    if let Some(token) = user.text("token")? {
+        found.token = Some(usable_token(token.value).map_err(|m| user.fault("token", m.into()))?);
+    } else if let Some(path) = user.text("tokenFile")? {
+        let file = user.resolve_path(path.value);
+        let text = fs::read_to_string(&file)
+            .map_err(|e| user.fault("tokenFile", format!("cannot read {}: {e}", file.display())))?;
+        found.token = Some(usable_token(&text).map_err(|m| user.fault("tokenFile", m.into()))?);
+    }
+    if found.impersonate.is_none() {
+        found.impersonate = user.text("as")?.map(|t| t.value.to_owned());
+        found.impersonate_groups.extend(user.texts("as-groups")?);
+    }
+    Ok(found)
+}
+
+fn flag(flag: &'static str, message: impl Into<String>) -> Error {
+    Error::Flag { flag, message: message.into() }
+}
+
+fn usable_token(token: &str) -> Result<String, &'static str> {
+    let token = token.trim();
+    match token {
+        "" => Err("is empty"),
+        _ if token.chars().all(|c| c.is_ascii_graphic()) => Ok(token.to_owned()),
+        _ => Err("holds characters that no token has"),
+    }
+}
+
+fn read_flag(path: &Path, name: &'static str) -> Result<Material, Error> {
+    let pem = fs::read(path).map_err(|e| flag(name, format!("cannot read {}: {e}", path.display())))?;
+    Ok(Material { pem, origin: format!("{name} {}", path.display()) })
+}
+
+/// Data wins over a file, as everywhere.
+fn material(entry: &Named<'_>, data: &str, file: &str) -> Result<Option<Material>, Error> {
+    if let Some(text) = entry.text(data)? {
+        let compact: String = text.value.split_ascii_whitespace().collect();
+        let pem = base64::engine::general_purpose::STANDARD
+            .decode(compact)
+            .map_err(|e| entry.fault(data, format!("is not base64: {e}")))?;
+        return Ok(Some(Material { pem, origin: text.place.to_string() }));
+    }
+    let Some(text) = entry.text(file)? else { return Ok(None) };
+    let path = entry.resolve_path(text.value);
+    let pem =
+        fs::read(&path).map_err(|e| entry.fault(file, format!("cannot read {}: {e}", path.display())))?;
+    Ok(Some(Material { pem, origin: text.place.to_string() }))
+}
+
+struct ServerAddress {
+    url: String,
+    host: String,
+    port: u16,
+    tls: bool,
+    prefix: String,
+}
+
+fn parse_server(text: &str) -> Result<ServerAddress, String> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let uri: http::Uri = with_scheme.parse().map_err(|e| format!("{text:?} is not a URL: {e}"))?;
+    let tls = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => false,
+        other => return Err(format!("{text:?}: the scheme {:?} is not https", other.unwrap_or_default())),
+    };
+    let authority = uri.authority().ok_or_else(|| format!("{text:?} names no host"))?;
+    if authority.as_str().contains('@') {
+        return Err("credentials do not belong in a URL".into());
+    }
+    if uri.query().is_some() {
+        return Err(format!("{text:?}: a server's URL has no query"));
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    if host.is_empty() {
+        return Err(format!("{text:?} names no host"));
+    }
+    let port = match authority.as_str().rsplit_once(':') {
+        Some((_, port)) if !port.contains(']') => {
+            port.parse().map_err(|_| format!("{text:?}: {port:?} is not a port"))?
+        }
+        _ if tls => 443,
+        _ => 80,
+    };
+    let loopback = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    if !tls && !loopback {
+        return Err(format!("{text:?}: plain http would show credentials to whoever listens: use https"));
+    }
+    let prefix = uri.path().trim_end_matches('/').to_owned();
+    let scheme = if tls { "https" } else { "http" };
+    let url = format!("{scheme}://{authority}{prefix}");
+    Ok(ServerAddress { url, host, port, tls, prefix })
+}

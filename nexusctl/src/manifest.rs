@@ -1,0 +1,20 @@
+//! Manifests: from files to objects whose every field knows its line.
+//!
+//! Sends nothing. A fault anywhere in any file means that there are no objects at all.
+
+pub mod diagnostic;
+pub mod document;
+pub mod node;
+pub mod path;
+pub mod plan;
+pub mod refusal;
+pub mod source;
+#[cfg(test)]
+mod tests;
+pub mod yaml;
+
+pub use diagnostic::{Diagnostic, Source};
+pub use document::{Document, documents};
+pub use path::FieldPath;
+pub use plan::{Placed, place};
+pub use source::read_all;

@@ -1,0 +1,242 @@
+//! The one place where YAML is read.
+//!
+//! `serde_saphyr` parses; a visitor builds [`Node`]s, so every value keeps its place. JSON is read by the same path:
+//! it is YAML, and its errors then look alike.
+//!
+//! Limits hold for hostile text too: nesting, nodes, documents, alias expansion, and the bytes that expanding aliases
+//! would copy. What lies past a limit is an error with a place, never memory.
+
+use crate::manifest::node::{Content, Entry, Node, Span};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+use serde_saphyr::{
+    Error, Location, MessageFormatter as _, Spanned, UserMessageFormatter, budget::BudgetBreach,
+};
+use std::{cell::Cell, fmt};
+
+/// The largest text that is read, in bytes.
+pub const LARGEST_TEXT: usize = 64 << 20;
+/// The deepest nesting that is read.
+pub const DEEPEST: usize = 128;
+/// The most bytes of text that one parse keeps in its nodes, aliases expanded.
+const MOST_BYTES: usize = 96 << 20;
+/// The most nodes that one parse keeps, aliases expanded.
+const MOST_NODES: usize = 500_000;
+/// The most events that aliases may expand to.
+const MOST_REPLAYED: usize = 50_000;
+
+/// Why a text could not be read, and where.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct SyntaxError {
+    /// What is wrong.
+    pub message: String,
+    /// Where, if there is a place.
+    pub span: Option<Span>,
+    /// What to do about it.
+    pub help: Option<&'static str>,
+}
+
+thread_local! {
+    /// What the running parse may still keep: `(bytes, nodes)`. serde offers no way to hand state to a `Deserialize`
+    /// implementation, so it stands here for the length of one call of [`parse`].
+    static LEFT: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// Reads all documents of a text; empty ones are left out.
+pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
+    if text.len() > LARGEST_TEXT {
+        let message = format!("the text has {} bytes; at most {LARGEST_TEXT} are read", text.len());
+        return Err(SyntaxError { message, span: None, help: None });
+    }
+    LEFT.set((MOST_BYTES, MOST_NODES));
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: DEEPEST,
+            flow_nesting_limit: DEEPEST,
+            max_nodes: MOST_NODES,
+            max_events: 4 * MOST_NODES,
+            max_documents: 10_000,
+            max_total_scalar_bytes: LARGEST_TEXT,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: MOST_REPLAYED,
+            max_replay_stack_depth: 32,
+        },
+        // `defaultMode: 0644` is octal to every Kubernetes client.
+        legacy_octal_numbers: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_multiple_with_options::<Node>(text, options).map_err(|e| explain(text, &e))
+}
+
+fn span(location: Location) -> Span {
+    let bytes = location.span();
+    let start = usize::try_from(bytes.byte_offset().unwrap_or(0)).unwrap_or(0);
+    let length = usize::try_from(bytes.byte_len().unwrap_or(0)).unwrap_or(0);
+    Span {
+        line: usize::try_from(location.line()).unwrap_or(0),
+        column: usize::try_from(location.column()).unwrap_or(0),
+        start,
+        end: start.saturating_add(length),
+    }
+}
+
+fn explain(text: &str, error: &Error) -> SyntaxError {
+    let error = error.without_snippet();
+    let span = error.location().filter(|l| *l != Location::UNKNOWN).map(span);
+    let mut help = None;
+    let message = match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`"),
+        Error::DuplicateMappingKey { key: None, .. } => "duplicate key".to_owned(),
+        Error::UnknownAnchor { .. } => "this alias names no anchor of the document".to_owned(),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            format!("nested deeper than {DEEPEST} levels")
+        }
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
+            format!("aliases expand to more than {MOST_REPLAYED} nodes")
+        }
+        Error::NonFiniteFloat { value, .. } => format!("`{value}` has no form in JSON"),
+        Error::UnsupportedTag { tag, .. } => format!("the tag `{tag}` means nothing in a manifest"),
+        other => UserMessageFormatter.format_message(other).into_owned(),
+    };
+    if let Some(span) = span {
+        let line = text.lines().nth(span.line.saturating_sub(1)).unwrap_or("");
+        let indentation = &line[..line.len() - line.trim_start().len()];
+        if indentation.contains('\t') {
+            help = Some("YAML is indented with spaces, never with tabs");
+        }
+    }
+    SyntaxError { message, span, help }
+}
+
+/// The value of a node, before its place is known.
+struct Raw(Content);
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Raw>::deserialize(deserializer)?;
+        Ok(Self { span: span(spanned.referenced), content: spanned.value.0 })
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor).map(Self)
+    }
+}
+
+/// Takes a node, and as many bytes of text, from what is left.
+fn take<E: serde::de::Error>(bytes: usize) -> Result<(), E> {
+    let (bytes_left, nodes_left) = LEFT.get();
+    match (bytes_left.checked_sub(bytes), nodes_left.checked_sub(1)) {
+        (Some(bytes_left), Some(nodes_left)) => {
+            LEFT.set((bytes_left, nodes_left));
+            Ok(())
+        }
+        (None, _) => Err(E::custom(format!("the documents expand to more than {MOST_BYTES} bytes"))),
+        (_, None) => Err(E::custom(format!("the documents expand to more than {MOST_NODES} nodes"))),
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value that JSON can hold")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Content, E> {
+        take(0)?;
+        Ok(Content::Null)
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<Content, E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Content, E> {
+        take(0)?;
+        Ok(Content::Bool(value))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Content, E> {
+        take(0)?;
+        Ok(Content::Number(value.into()))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Content, E> {
+        take(0)?;
+        Ok(Content::Number(value.into()))
+    }
+
+    fn visit_i128<E: serde::de::Error>(self, value: i128) -> Result<Content, E> {
+        Err(E::custom(format!("the number {value} does not fit in 64 bits")))
+    }
+
+    fn visit_u128<E: serde::de::Error>(self, value: u128) -> Result<Content, E> {
+        Err(E::custom(format!("the number {value} does not fit in 64 bits")))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Content, E> {
+        take(0)?;
+        Number::from_f64(value)
+            .map(Content::Number)
+            .ok_or_else(|| E::custom(format!("`{value}` has no form in JSON")))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Content, E> {
+        take(value.len())?;
+        Ok(Content::String(value.to_owned()))
+    }
+
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Content, E> {
+        take(value.len())?;
+        Ok(Content::String(value))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, value: &[u8]) -> Result<Content, E> {
+        use base64::Engine as _;
+        self.visit_string(base64::engine::general_purpose::STANDARD.encode(value))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Content, A::Error> {
+        take(0)?;
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Content::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Content, A::Error> {
+        take(0)?;
+        let mut entries: Vec<Entry> = Vec::new();
+        while let Some(key) = access.next_key::<Node>()? {
+            let key_span = key.span;
+            let key = match key.content {
+                Content::String(text) => text,
+                Content::Bool(b) => b.to_string(),
+                Content::Number(n) => n.to_string(),
+                Content::Null => return Err(A::Error::custom("a key may not be null")),
+                Content::List(_) | Content::Map(_) => {
+                    return Err(A::Error::custom("a key may not be a list or a mapping"));
+                }
+            };
+            take(key.len())?;
+            entries.push(Entry { key, key_span, value: access.next_value()? });
+        }
+        Ok(Content::Map(entries))
+    }
+}

@@ -1,0 +1,108 @@
+//! The field names that a kind's schema knows, for suggestions.
+//!
+//! Taken from the server's OpenAPI v3 document, which is what the server judges by. Only fetched once something is
+//! wrong; where it cannot be had there are no suggestions, and the error stands as it is.
+
+use crate::{
+    client::{Call, Client},
+    discovery::Resource,
+    manifest::{FieldPath, path::Step, refusal::FieldNames},
+};
+use serde_json::Value;
+
+/// How many references and combinators are followed at one place.
+const MOST_HOPS: usize = 16;
+
+/// The schema of one kind: a structural schema, or an OpenAPI v3 document and where in it the kind is.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    document: Value,
+    root: Value,
+}
+
+impl Schema {
+    /// From a schema that refers to nothing outside itself.
+    pub fn structural(schema: Value) -> Self {
+        Self { document: Value::Null, root: schema }
+    }
+
+    /// From the OpenAPI v3 document of a group and version.
+    pub fn of_document(document: Value, resource: &Resource) -> Option<Self> {
+        let schemas = document.get("components")?.get("schemas")?.as_object()?;
+        let root = schemas.values().find(|schema| {
+            let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
+            kinds.is_some_and(|kinds| {
+                kinds.iter().any(|k| {
+                    let is = |key: &str, wanted: &str| {
+                        k.get(key).and_then(Value::as_str).unwrap_or_default() == wanted
+                    };
+                    is("group", &resource.group)
+                        && is("version", &resource.version)
+                        && is("kind", &resource.kind)
+                })
+            })
+        });
+        let root = root?.clone();
+        Some(Self { document, root })
+    }
+
+    /// Asks the server, then the definitions that this program was built with.
+    pub async fn find(client: &Client, resource: &Resource) -> Option<Self> {
+        let path = if resource.group.is_empty() {
+            format!("/openapi/v3/api/{}", resource.version)
+        } else {
+            format!("/openapi/v3/apis/{}/{}", resource.group, resource.version)
+        };
+        let document = client.send(&Call::get(path)).await.ok()?.json().ok()?;
+        Self::of_document(document, resource)
+    }
+
+    fn resolve<'a>(&'a self, schema: &'a Value) -> Vec<&'a Value> {
+        let mut found = Vec::new();
+        let mut open = vec![schema];
+        while let Some(schema) = open.pop() {
+            if found.len() >= MOST_HOPS {
+                break;
+            }
+            if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+                open.extend(reference.strip_prefix('#').and_then(|pointer| self.document.pointer(pointer)));
+            }
+            for combinator in ["allOf", "anyOf", "oneOf"] {
+                open.extend(schema.get(combinator).and_then(Value::as_array).into_iter().flatten());
+            }
+            found.push(schema);
+        }
+        found
+    }
+
+    fn step<'a>(&'a self, schema: &'a Value, step: &Step) -> Option<&'a Value> {
+        self.resolve(schema).into_iter().find_map(|schema| match step {
+            Step::Field(name) => schema
+                .get("properties")
+                .and_then(|p| p.get(name))
+                .or_else(|| schema.get("additionalProperties").filter(|a| a.is_object())),
+            Step::Index(_) | Step::Keys(_) => schema.get("items"),
+            Step::Value(_) => schema.get("items").or_else(|| schema.get("additionalProperties")),
+        })
+    }
+}
+
+impl FieldNames for Schema {
+    fn at(&self, parent: &FieldPath) -> Vec<String> {
+        let mut schema = &self.root;
+        for step in parent.steps() {
+            match self.step(schema, step) {
+                Some(next) => schema = next,
+                None => return Vec::new(),
+            }
+        }
+        let properties = self.resolve(schema).into_iter().filter_map(|s| s.get("properties")?.as_object());
+        let mut names: Vec<String> = properties.flat_map(|p| p.keys().cloned()).collect();
+        if parent.steps().is_empty() {
+            names.extend(["apiVersion", "kind", "metadata"].map(str::to_owned));
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+}
