@@ -126,7 +126,7 @@ mod tests {
             change(&mut other);
             assert_ne!(other.cluster_id(), id);
         }
-        insta::assert_snapshot!(id, @"");
+        insta::assert_snapshot!(id, @"d364a25d1bef803c8732a920535885d3b5c142eb3f93823b6175ad268cf5ecbc");
     }
 
     #[test]

@@ -79,9 +79,21 @@ fn content_digests_are_those_of_rfc_9530() {
 #[test]
 fn what_is_signed_reads_so() {
     let base = message().base(&cluster(), &sign(&key(1), &cluster(), &message(), 100, Some(130), 0xab));
-    insta::assert_snapshot!(base, @"");
+    insta::assert_snapshot!(base, @r#"
+    "@method": POST
+    "@path": /api/v1/namespaces/default/secrets
+    "@query": ?fieldManager=me
+    "content-digest": sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:
+    "content-type": application/json
+    "@signature-params": ("@method" "@path" "@query" "content-digest" "content-type");created=100;expires=130;nonce="00000000000000ab";keyid="8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";alg="ed25519";tag="hypermesh:0707070707070707070707070707070707070707070707070707070707070707"
+    "#);
     let base = bodiless().base(&cluster(), &sign(&key(1), &cluster(), &bodiless(), 100, None, 1));
-    insta::assert_snapshot!(base, @"");
+    insta::assert_snapshot!(base, @r#"
+    "@method": DELETE
+    "@path": /api/v1/namespaces/lab
+    "@query": ?
+    "@signature-params": ("@method" "@path" "@query");created=100;nonce="0000000000000001";keyid="8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";alg="ed25519";tag="hypermesh:0707070707070707070707070707070707070707070707070707070707070707"
+    "#);
 }
 
 #[test]
@@ -194,7 +206,44 @@ fn refusals_say_what_is_wrong() {
         refusal(|h| h.signature_input.push_str(";tag=\"é\"")),
         replace("created=100", "created=99"),
     ];
-    insta::assert_snapshot!(refusals.join("\n"), @"");
+    insta::assert_snapshot!(refusals.join("\n"), @r#"
+    Content-Digest is absent, the body needs sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:
+    Content-Digest is sha-512=:AA==:, the body needs sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:
+    Content-Type is application/yaml, a signed request needs application/json
+    Signature-Input is malformed: expected a lower-case letter at byte 0
+    Signature is malformed: expected a lower-case letter at byte 0
+    Signature-Input is malformed: expected a lower-case letter at byte 283
+    Signature-Input has 16666 bytes, more than the limit of 16384
+    label "sig1" is missing in Signature
+    label "sig1" stands twice in Signature
+    label "sig1" stands twice in Signature-Input
+    label "sig2" is missing in Signature-Input
+    key KEY signed more than once
+    17 signatures, the limit is 16
+    signature "sig1" has 1 bytes, Ed25519 has 64
+    Signature is malformed: expected padded base64 at byte 6
+    signature "sig1" covers ("@method" "@path" "content-digest" "content-type"), this request needs exactly ("@method" "@path" "@query" "content-digest" "content-type")
+    signature "sig1" covers ("@method" "@path" "content-digest" "@query" "content-type"), this request needs exactly ("@method" "@path" "@query" "content-digest" "content-type")
+    signature "sig1" covers ("@method" "@path" "@query" "content-digest" "content-type" "@authority"), this request needs exactly ("@method" "@path" "@query" "content-digest" "content-type")
+    Signature-Input is malformed: expected ` ` or `)` at byte 15
+    signature "sig1": parameter created: is missing or out of order (created, expires if any, nonce, keyid, alg, tag)
+    signature "sig1": parameter created: is missing or out of order (created, expires if any, nonce, keyid, alg, tag)
+    signature "sig1": parameter created: must be an integer
+    Signature-Input is malformed: expected an integer of 1 to 15 digits without leading zeros at byte 74
+    Signature-Input is malformed: expected an integer of 1 to 15 digits without leading zeros at byte 74
+    Signature-Input is malformed: expected an integer of 1 to 15 digits without leading zeros at byte 74
+    signature "sig1": parameter nonce: must be 16 lower-case hexadecimal digits
+    signature "sig1": parameter nonce: must be 16 lower-case hexadecimal digits
+    signature "sig1": parameter nonce: must be 16 lower-case hexadecimal digits
+    signature "sig1": parameter keyid: must be a public key in 64 lower-case hexadecimal digits
+    signature "sig1": parameter alg: must be "ed25519"
+    signature "sig1": parameter tag: must be "hypermesh:" and the cluster's id
+    signature "sig1" is for cluster 0807070707070707070707070707070707070707070707070707070707070707, this is CLUSTER
+    signature "sig1": parameter x: is not accepted here
+    Signature-Input is malformed: expected `=` at byte 284
+    Signature-Input is malformed: expected `"` (escapes are not accepted) at byte 288
+    a signature is refused: the request's signatures do not verify: signature 0 of the batch is refused: the signature by KEY does not verify
+    "#);
 }
 
 const MAX: usize = 16 << 10;

@@ -219,11 +219,11 @@ fn the_empty_tree_proves_absence() {
 #[test]
 fn roots_are_what_they_were() {
     let mut tree = StateTree::new();
-    insta::assert_snapshot!(tree.root(), @"");
+    insta::assert_snapshot!(tree.root(), @"cdbf14e43ddf9544f3390aa012268b7ece9b7e1b0b473bc71f22121e94ced6d2");
     tree.insert(b"/secrets\0default\0a", leaf(1));
-    insta::assert_snapshot!(tree.root(), @"");
+    insta::assert_snapshot!(tree.root(), @"5ef152a9873d98ca4232f55208c1a998a2007e125675535bb8b460b080e08c99");
     tree.insert(b"/secrets\0default\0b", leaf(2));
-    insta::assert_snapshot!(tree.root(), @"");
+    insta::assert_snapshot!(tree.root(), @"528122d48cbb9e83d4b735e361dbecb6f997bb209759235fac009fbc2caaf11d");
 }
 
 #[test]
