@@ -133,7 +133,7 @@ fn attempt(
     if let Some(last) = &last
         && !last.set.clone().difference(&set).is_empty()
     {
-        prune(ty, &mut merged, &managed, &set, &last.set);
+        prune(ty, &mut merged, &managed, applied, &last.set);
     }
     keep_server_fields(&base, &mut merged);
     for path in cx.reset {
@@ -204,24 +204,26 @@ fn base_of(live: Option<&Value>, applied: &Value) -> Value {
 }
 
 /// Removes what the manager applied last time and nobody, itself included, applies or owns now.
-fn prune(ty: Type<'_>, merged: &mut Value, others: &Managed, set: &FieldSet, last: &FieldSet) {
+///
+/// Upstream also removes a list that is now applied empty, which nobody owns, and so brings it back at the next apply.
+/// Whatever is applied stays here, so that applying twice is applying once.
+fn prune(ty: Type<'_>, merged: &mut Value, others: &Managed, applied: &Value, last: &FieldSet) {
     let named = |mut set: FieldSet| {
         name_members(ty, &mut set);
         set
     };
-    let fields = |value: &Value| named(owned_fields(ty, value));
     let last = named(last.clone());
-    let owned = others.0.values().fold(set.clone(), |all, owner| all.union(owner.set.clone()));
-    let all = fields(merged);
+    let owned = others.0.values().fold(every_field(ty, applied), |all, owner| all.union(owner.set.clone()));
+    let all = every_field(ty, merged);
 
     // Without anything applied last time, items go with all they hold; what others own of that comes back.
     let mut without = merged.clone();
     remove(ty, &mut without, &last);
-    let kept = fields(&without).union(named(owned));
+    let kept = every_field(ty, &without).union(named(owned));
     let mut without = merged.clone();
     remove(ty, &mut without, &all.clone().difference(&kept));
     // So does what nobody owns, or what only updaters did.
-    let gone = all.difference(&fields(&without)).intersection(&last);
+    let gone = all.difference(&every_field(ty, &without)).intersection(&last);
     remove(ty, merged, &gone);
 }
 

@@ -162,7 +162,7 @@ impl<'a> Type<'a> {
         }
         match &schema.additional {
             Some(additional) => Some(Self::of(additional, preserve)),
-            None if preserve || schema.properties.is_empty() => Some(Self::Deduced),
+            None if preserve || is_free(schema) => Some(Self::Deduced),
             None => None,
         }
     }
@@ -221,6 +221,11 @@ impl Items<'_> {
     pub(crate) fn elements(&self, items: &[Value]) -> Option<Vec<Element>> {
         items.iter().map(|item| self.element(item).ok()).collect()
     }
+}
+
+/// Declares no field, and so allows any.
+fn is_free(schema: &Schema) -> bool {
+    schema.properties.values().all(|property| property.implied)
 }
 
 /// `metadata`, as `meta/v1` ObjectMeta declares it. A kind's own schema of `metadata` constrains it and no more.

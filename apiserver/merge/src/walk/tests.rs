@@ -109,7 +109,11 @@ fn merged_lists_keep_the_live_order_and_take_the_applied_one() {
     assert_eq!(merged(&["a", "b"], &["x", "a", "y"]), r#"["x","a","b","y"]"#);
     assert_eq!(merged(&["a"], &[]), r#"["a"]"#);
     assert_eq!(merged(&[], &["a"]), r#"["a"]"#);
-    assert_eq!(merged(&["a", "a", "b"], &["b", "a"]), r#"["b","a"]"#, "duplicates give way to the applied item");
+    assert_eq!(
+        merged(&["a", "a", "b"], &["b", "a"]),
+        r#"["b","a"]"#,
+        "duplicates give way to the applied item"
+    );
 }
 
 #[test]
