@@ -1,1 +1,22 @@
-//! The cluster's certificate authorities, certificates and tokens.
+//! The cluster's certificate authorities, certificates and tokens, as files of a data folder.
+//!
+//! Layout of `DIR/pki` (folder 0700, keys 0600): `ca` signs the server, `client-ca` signs clients, `server` and
+//! `admin` are what they signed, `replica` is the replica's own key, `service-accounts` signs tokens. Files are
+//! replaced whole, so a reader never sees half of one.
+//!
+//! Inside the mesh no authority makes anyone: identities are keys registered in the state. The authorities here serve
+//! clients that speak X.509. This crate reads no clock: times are arguments.
+
+mod certificate;
+mod error;
+mod files;
+mod keys;
+mod kubeconfig;
+mod pki;
+pub mod token;
+
+pub use certificate::{Held, Subject};
+pub use error::PkiError;
+pub use keys::KeyFile;
+pub use kubeconfig::{Access, kubeconfig};
+pub use pki::{Pki, Renewal, Settings};

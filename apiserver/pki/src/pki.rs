@@ -1,0 +1,275 @@
+//! All keys and certificates of a data folder.
+
+use crate::certificate::{Held, Signer, Subject, issue};
+use crate::error::PkiError;
+use crate::files;
+use crate::keys::KeyFile;
+use crate::kubeconfig::{Access, kubeconfig};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What certificates are made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// DNS names and addresses of the server.
+    pub names: Vec<String>,
+    /// URL of the server, as the kubeconfig names it.
+    pub url: String,
+    /// User and group of the administrator's certificate.
+    pub administrator: (String, String),
+    /// Life of authorities.
+    pub authority_life: Duration,
+    /// Life of everything else.
+    pub life: Duration,
+}
+
+impl Settings {
+    /// Settings of a server that is reached at `url` under `names`.
+    pub fn new(url: String, mut names: Vec<String>) -> Self {
+        names.sort();
+        names.dedup();
+        Self {
+            names,
+            url,
+            administrator: ("admin".to_owned(), "system:masters".to_owned()),
+            authority_life: DAY * 3650,
+            life: DAY * 90,
+        }
+    }
+}
+
+/// What [`Pki::renew`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// The server has a new certificate.
+    pub server: bool,
+    /// The administrator has a new certificate, and the kubeconfig was written anew.
+    pub admin: bool,
+}
+
+/// Keys and certificates of a data folder.
+#[derive(Debug)]
+pub struct Pki {
+    folder: PathBuf,
+    kubeconfig: PathBuf,
+    settings: Settings,
+    /// Signs the server.
+    pub ca: Held,
+    /// Signs clients.
+    pub client_ca: Held,
+    /// The server's certificate.
+    pub server: Held,
+    /// The server's key.
+    pub server_key: KeyFile,
+    /// The administrator's certificate.
+    pub admin: Held,
+    /// The administrator's key; it signs requests too.
+    pub admin_key: KeyFile,
+    /// The replica's key.
+    pub replica_key: KeyFile,
+    /// Signs service accounts' tokens.
+    pub service_account_key: KeyFile,
+    ca_key: KeyFile,
+    client_ca_key: KeyFile,
+}
+
+impl Pki {
+    /// Opens the keys and certificates of `dir`, making what is missing; `now` is in seconds since the epoch.
+    pub fn open(dir: &Path, settings: Settings, now: i64) -> Result<Self, PkiError> {
+        let folder = dir.join("pki");
+        files::make_folder(&folder)?;
+        let at = |name: &str| folder.join(name);
+        let (ca_key, client_ca_key) = (KeyFile::p256(at("ca.key"))?, KeyFile::p256(at("client-ca.key"))?);
+        let server_key = KeyFile::p256(at("server.key"))?;
+        let admin_key = KeyFile::ed25519(at("admin.key"))?;
+        let authority = |file: &str, title: &str, key: &KeyFile| match Held::read(&at(file))? {
+            Some(held) => Ok(held),
+            None => {
+                let subject = Subject::Authority(title.to_owned());
+                issue(&at(file), &subject, key, &Signer::Itself, now, settings.authority_life)
+            }
+        };
+        let ca = authority("ca.crt", "HyperMesh cluster CA", &ca_key)?;
+        let client_ca = authority("client-ca.crt", "HyperMesh client CA", &client_ca_key)?;
+        let signer = Signer::Authority(&ca, &ca_key);
+        let server = match Held::read(&at("server.crt"))? {
+            Some(held) => held,
+            None => issue(&at("server.crt"), &server_subject(&settings), &server_key, &signer, now, settings.life)?,
+        };
+        let signer = Signer::Authority(&client_ca, &client_ca_key);
+        let admin = match Held::read(&at("admin.crt"))? {
+            Some(held) => held,
+            None => issue(&at("admin.crt"), &admin_subject(&settings), &admin_key, &signer, now, settings.life)?,
+        };
+        let mut pki = Self {
+            kubeconfig: dir.join("admin.kubeconfig"),
+            replica_key: KeyFile::ed25519(at("replica.key"))?,
+            service_account_key: KeyFile::ed25519(at("service-accounts.key"))?,
+            folder,
+            settings,
+            ca,
+            client_ca,
+            server,
+            server_key,
+            admin,
+            admin_key,
+            ca_key,
+            client_ca_key,
+        };
+        pki.renew(now)?;
+        pki.write_kubeconfig()?;
+        Ok(pki)
+    }
+
+    /// Reads what is there, without making or changing anything: name and certificate.
+    pub fn list(dir: &Path) -> Result<Vec<(&'static str, Held)>, PkiError> {
+        let mut found = Vec::new();
+        for name in ["ca", "client-ca", "server", "admin"] {
+            if let Some(held) = Held::read(&dir.join("pki").join(format!("{name}.crt")))? {
+                found.push((name, held));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig_path(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Renews what has reached two thirds of its life, and the server's certificate where its names have changed.
+    pub fn renew(&mut self, now: i64) -> Result<Renewal, PkiError> {
+        let mut wanted = self.settings.names.clone();
+        wanted.sort();
+        let server = now >= self.server.renew_at() || self.server.names != wanted;
+        let admin = now >= self.admin.renew_at();
+        self.reissue(Renewal { server, admin }, now)
+    }
+
+    /// Renews the certificates that `what` names, whatever their age.
+    pub fn reissue(&mut self, what: Renewal, now: i64) -> Result<Renewal, PkiError> {
+        let life = self.settings.life;
+        if what.server {
+            let signer = Signer::Authority(&self.ca, &self.ca_key);
+            let path = self.folder.join("server.crt");
+            self.server = issue(&path, &server_subject(&self.settings), &self.server_key, &signer, now, life)?;
+        }
+        if what.admin {
+            let signer = Signer::Authority(&self.client_ca, &self.client_ca_key);
+            let path = self.folder.join("admin.crt");
+            self.admin = issue(&path, &admin_subject(&self.settings), &self.admin_key, &signer, now, life)?;
+            self.write_kubeconfig()?;
+        }
+        Ok(what)
+    }
+
+    /// Takes up what another process (`nexusctl certs rotate`) has written. True when something was new.
+    pub fn reload(&mut self) -> Result<bool, PkiError> {
+        let mut changed = false;
+        for (name, held) in Self::list(self.folder.parent().unwrap_or(&self.folder))? {
+            let mine = match name {
+                "server" => &mut self.server,
+                "admin" => &mut self.admin,
+                _ => continue,
+            };
+            changed |= mine.serial != held.serial;
+            *mine = held;
+        }
+        Ok(changed)
+    }
+
+    fn write_kubeconfig(&self) -> Result<(), PkiError> {
+        let text = kubeconfig(&Access {
+            server: &self.settings.url,
+            authority: &self.ca.pem,
+            certificate: &self.admin.pem,
+            key: self.admin_key.pem(),
+            user: &self.settings.administrator.0,
+        });
+        if files::read(&self.kubeconfig)?.as_deref() == Some(text.as_str()) {
+            return Ok(());
+        }
+        files::replace(&self.kubeconfig, &text, 0o600)
+    }
+}
+
+fn server_subject(settings: &Settings) -> Subject {
+    Subject::Server(settings.names.clone())
+}
+
+fn admin_subject(settings: &Settings) -> Subject {
+    let (user, group) = settings.administrator.clone();
+    Subject::Client { user, groups: vec![group] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &Path, now: i64) -> Pki {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        Pki::open(dir, Settings::new("https://127.0.0.1:6443".to_owned(), names), now).unwrap()
+    }
+
+    #[test]
+    fn what_was_made_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = open(dir.path(), 1_800_000_000);
+        let again = open(dir.path(), 1_800_000_100);
+        assert_eq!(first.server.serial, again.server.serial);
+        assert_eq!(first.admin_key.pem(), again.admin_key.pem());
+        let key = again.replica_key.signing_key().unwrap();
+        assert_eq!(key.public(), first.replica_key.signing_key().unwrap().public());
+        assert!(matches!(again.server_key.signing_key(), Err(PkiError::Damaged { .. })));
+    }
+
+    #[test]
+    fn certificates_renew_at_two_thirds_of_life_and_when_names_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = 1_800_000_000;
+        let mut pki = open(dir.path(), now);
+        let (serial, due) = (pki.server.serial.clone(), pki.server.renew_at());
+        assert_eq!(pki.renew(due - 1).unwrap(), Renewal::default());
+        let kubeconfig = std::fs::read_to_string(pki.kubeconfig_path()).unwrap();
+        assert_eq!(pki.renew(due).unwrap(), Renewal { server: true, admin: true });
+        assert_ne!(pki.server.serial, serial);
+        assert_ne!(std::fs::read_to_string(pki.kubeconfig_path()).unwrap(), kubeconfig);
+        let settings = Settings::new("https://x:1".to_owned(), vec!["x.example".to_owned()]);
+        let moved = Pki::open(dir.path(), settings, due).unwrap();
+        assert_eq!(moved.server.names, ["x.example"]);
+    }
+
+    #[test]
+    fn another_process_may_rotate() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut running = open(dir.path(), 1_800_000_000);
+        assert!(!running.reload().unwrap());
+        open(dir.path(), 1_800_000_000).reissue(Renewal { server: true, admin: false }, 1_800_000_001).unwrap();
+        assert!(running.reload().unwrap());
+    }
+
+    #[test]
+    fn keys_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), 1_800_000_000);
+        for entry in std::fs::read_dir(dir.path().join("pki")).unwrap() {
+            let entry = entry.unwrap();
+            if entry.path().extension().is_some_and(|e| e == "key") {
+                assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), 1_800_000_000);
+        std::fs::write(dir.path().join("pki/server.crt"), "nonsense").unwrap();
+        let settings = Settings::new("https://x:1".to_owned(), vec!["x.example".to_owned()]);
+        let error = Pki::open(dir.path(), settings, 1_800_000_000).unwrap_err();
+        assert!(error.to_string().contains("server.crt is no certificate"), "{error}");
+    }
+}
