@@ -6,17 +6,21 @@
 //! acknowledged, which is such a flaw; it is told from damage by the mark (mark.rs), on a read-only opening that leaves
 //! the log as it is, before anything is cut off.
 
+pub(crate) mod tables;
+
 use crate::error::StoreError;
 use crate::files::Files;
 use crate::keyspace::{Family, HEAD};
 use crate::mark::Head;
 use crate::options::Options;
 use crate::room;
+use parking_lot::Mutex;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
     ErrorKind, InfoLogger, LogLevel, WriteBatch, WriteBufferManager, WriteOptions,
 };
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How a database is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,16 +77,22 @@ impl Engine {
     fn start(files: &Files, options: &Options, mode: Mode) -> Result<Self, StoreError> {
         let path = files.database();
         let cache = Cache::new_lru_cache(options.cache_bytes);
-        let families = Family::ALL.iter().map(|family| (family.name(), family_options(Some(*family), options, &cache)));
+        let families =
+            Family::ALL.iter().map(|family| (family.name(), family_options(Some(*family), options, &cache)));
         let families = families.chain([("default", family_options(None, options, &cache))]);
         let families = families.map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
-        let database = database_options(options, mode)?;
+        let suspect = Arc::new(Mutex::new(None));
+        let database = database_options(options, mode, &path, &suspect)?;
         let opened = match mode {
             Mode::Strict { .. } | Mode::Torn => DB::open_cf_descriptors(&database, &path, families),
-            Mode::Look | Mode::LookTorn => DB::open_cf_descriptors_read_only(&database, &path, families, false),
+            Mode::Look | Mode::LookTorn => {
+                DB::open_cf_descriptors_read_only(&database, &path, families, false)
+            }
         };
-        let db = opened.map_err(|error| fault(&path, "open", error))?;
-        Ok(Self { db, path })
+        match opened {
+            Ok(db) => Ok(Self { db, path }),
+            Err(error) => Err(blame(fault(&path, "open", error), &path, suspect.lock().take())),
+        }
     }
 
     /// The newest commit in the database.
@@ -97,7 +107,9 @@ impl Engine {
     pub(crate) fn holds(&self, acknowledged: Option<Head>) -> Result<(), StoreError> {
         let recovered = self.head()?;
         match (acknowledged, recovered) {
-            (Some(acknowledged), recovered) if recovered.is_none_or(|head| head.height < acknowledged.height) => {
+            (Some(acknowledged), recovered)
+                if recovered.is_none_or(|head| head.height < acknowledged.height) =>
+            {
                 Err(StoreError::LostCommits {
                     file: newest_log(&self.path).unwrap_or_else(|| self.path.clone()),
                     recovered: recovered.map(|head| head.height),
@@ -135,11 +147,46 @@ impl Engine {
     }
 }
 
+/// Finds the file to blame where RocksDB names none, or names the manifest for what another file says.
+fn blame(error: StoreError, path: &Path, suspect: Option<PathBuf>) -> StoreError {
+    let StoreError::Damaged { file, detail } = error else { return error };
+    let manifest = is_manifest(&file);
+    if manifest && !file.exists() {
+        // A manifest that is gone is missing; if there is another one, it is its name that is wrong.
+        let others = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let named = if others.into_iter().any(|entry| is_manifest(&entry.path())) {
+            path.join("CURRENT")
+        } else {
+            file
+        };
+        return StoreError::Damaged { file: named, detail };
+    }
+    if file != path && !manifest {
+        return StoreError::Damaged { file, detail };
+    }
+    // RocksDB itself names a table that is cut short; such ones that nobody names were left behind by a crash.
+    let whole =
+        |(_, detail): &(PathBuf, String)| !detail.contains("too short") && !detail.contains("magic number");
+    if let Some((file, detail)) = tables::unreadable(path).into_iter().find(whole) {
+        return StoreError::Damaged { file, detail };
+    }
+    let file = suspect.filter(|_| file == path).unwrap_or(file);
+    StoreError::Damaged { file, detail }
+}
+
+fn is_manifest(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("MANIFEST"))
+}
+
 fn fault(path: &Path, doing: &'static str, error: rocksdb::Error) -> StoreError {
     let words: &str = error.as_ref();
     if words.contains("No space left on device") {
         let dir = path.parent().unwrap_or(path);
-        return StoreError::DiskFull { dir: dir.to_owned(), available: room::free(dir).unwrap_or(0), wanted: 0 };
+        return StoreError::DiskFull {
+            dir: dir.to_owned(),
+            available: room::free(dir).unwrap_or(0),
+            wanted: 0,
+        };
     }
     let missing = words.contains("No such file or directory");
     if error.kind() == ErrorKind::Corruption || missing || words.contains("does not exist") {
@@ -173,13 +220,21 @@ pub(crate) fn newest_log(path: &Path) -> Option<PathBuf> {
     logs.filter(|file| file.extension().is_some_and(|extension| extension == "log")).max()
 }
 
-fn database_options(options: &Options, mode: Mode) -> Result<rocksdb::Options, StoreError> {
+/// `suspect` receives the log file of which RocksDB drops something: its errors do not name it, its messages do.
+fn database_options(
+    options: &Options,
+    mode: Mode,
+    path: &Path,
+    suspect: &Arc<Mutex<Option<PathBuf>>>,
+) -> Result<rocksdb::Options, StoreError> {
     // What the crate has no setter for. A torn log is flushed and dropped at once; a sound one is only read.
     let words = format!(
         "avoid_flush_during_recovery={};avoid_flush_during_shutdown=true;max_bgerror_resume_count=2147483647",
         mode != Mode::Torn
     );
-    let mut o = rocksdb::Options::default().get_options_from_string(words).map_err(StoreError::engine("configure"))?;
+    let mut o = rocksdb::Options::default()
+        .get_options_from_string(words)
+        .map_err(StoreError::engine("configure"))?;
     let create = mode == Mode::Strict { create: true };
     o.create_if_missing(create);
     o.create_missing_column_families(create);
@@ -205,9 +260,16 @@ fn database_options(options: &Options, mode: Mode) -> Result<rocksdb::Options, S
     o.set_stats_dump_period_sec(0);
     o.set_stats_persist_period_sec(0);
     o.set_table_cache_num_shard_bits(2);
-    o.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |level, words| match level {
-        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{}", words.trim_end()),
-        _ => tracing::warn!(target: "rocksdb", "{}", words.trim_end()),
+    let (path, suspect) = (path.to_owned(), Arc::clone(suspect));
+    o.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, move |level, words| {
+        let words = words.trim_end();
+        if words.contains(": dropping ") {
+            *suspect.lock() = file_in(&path, words);
+        }
+        match level {
+            LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{words}"),
+            _ => tracing::warn!(target: "rocksdb", "{words}"),
+        }
     }));
     Ok(o)
 }
@@ -243,6 +305,8 @@ fn family_options(family: Option<Family>, options: &Options, cache: &Cache) -> r
 }
 
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -250,10 +314,15 @@ mod tests {
     fn the_file_is_found_in_the_words() {
         let name = |words: &str| file_in(Path::new("/d"), words).map(|file| file.display().to_string());
         assert_eq!(
-            name("Corruption: block checksum mismatch: stored = 1, computed = 2 in /x/db/000031.sst offset 0 size 4"),
+            name(
+                "Corruption: block checksum mismatch: stored = 1, computed = 2 in /x/db/000031.sst offset 0 size 4"
+            ),
             Some("/d/000031.sst".to_owned())
         );
-        assert_eq!(name("IO error: No such file: /x/db/MANIFEST-000005: gone"), Some("/d/MANIFEST-000005".to_owned()));
+        assert_eq!(
+            name("IO error: No such file: /x/db/MANIFEST-000005: gone"),
+            Some("/d/MANIFEST-000005".to_owned())
+        );
         assert_eq!(name("Corruption: CURRENT file does not end with newline"), Some("/d/CURRENT".to_owned()));
         assert_eq!(name("Corruption: something else"), None);
     }

@@ -91,7 +91,9 @@ impl View {
     /// # Errors
     /// [`StoreError::BadSnapshot`] before the first commit; when a record is damaged or the stream fails.
     pub fn export(&self, scope: Scope, output: impl Write) -> Result<Manifest, StoreError> {
-        let head = self.head().ok_or_else(|| StoreError::BadSnapshot { detail: "there is no commit yet".to_owned() })?;
+        let head = self
+            .head()
+            .ok_or_else(|| StoreError::BadSnapshot { detail: "there is no commit yet".to_owned() })?;
         let from = scope.blocks_from.clamp(self.oldest_height(), head.height);
         let manifest = Manifest { head, state_root: scope.state_root, oldest_block: from };
         let mut out = Chunks { output, counts: Counts::default(), bytes: Vec::new(), rows: 0 };
@@ -116,7 +118,8 @@ impl View {
             while leaves.key().is_some_and(|leaf| leaf < key) {
                 leaves.next();
             }
-            let leaf = leaves.item().filter(|(leaf, _)| *leaf == key).and_then(|(_, hash)| hash.try_into().ok());
+            let leaf =
+                leaves.item().filter(|(leaf, _)| *leaf == key).and_then(|(_, hash)| hash.try_into().ok());
             let record = self.inner().keys.record(key, sealed)?;
             out.row(Kind::Objects, &(key.to_vec(), leaf.map(Hash), record))?;
             Ok(ControlFlow::Continue(()))

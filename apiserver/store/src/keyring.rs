@@ -95,11 +95,12 @@ impl Keyring {
         }
         let kek = cipher(&*read_kek(&kek_path)?)?;
         let bytes = fs::read(&path).map_err(|error| missing_or_io(error, &path))?;
-        let file: KeyFile = read_with_sum(DOMAIN, &bytes)
-            .ok_or_else(|| StoreError::Damaged { file: path.clone(), detail: "its checksum is wrong".to_owned() })?;
-        let unwrap = |key: &Wrapped| {
-            unwrap(&kek, key)?.ok_or_else(|| StoreError::WrongKey { file: kek_path.clone() })
-        };
+        let file: KeyFile = read_with_sum(DOMAIN, &bytes).ok_or_else(|| StoreError::Damaged {
+            file: path.clone(),
+            detail: "its checksum is wrong".to_owned(),
+        })?;
+        let unwrap =
+            |key: &Wrapped| unwrap(&kek, key)?.ok_or_else(|| StoreError::WrongKey { file: kek_path.clone() });
         let index = unwrap(&file.index)?;
         let mut all = BTreeMap::new();
         for key in &file.data {
@@ -131,7 +132,12 @@ impl Keyring {
     }
 
     /// Opens what [`Self::seal`] made for the same row.
-    pub(crate) fn open_value(&self, family: Family, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn open_value(
+        &self,
+        family: Family,
+        key: &[u8],
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
         let bad = |detail| StoreError::bad_record(family.name(), key, detail);
         let (id, rest) = sealed.split_first_chunk::<ID>().ok_or_else(|| bad("it is too short"))?;
         let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or_else(|| bad("it is too short"))?;
@@ -190,7 +196,13 @@ impl Keyring {
     /// The keyed hash under which a unique value is indexed.
     pub(crate) fn unique(&self, index: &str, value: &str) -> Hash {
         let length = (index.len() as u64).to_be_bytes();
-        let inner = Hash::of(&[b"hypermesh unique value 1", &*self.index, &length, index.as_bytes(), value.as_bytes()]);
+        let inner = Hash::of(&[
+            b"hypermesh unique value 1",
+            &*self.index,
+            &length,
+            index.as_bytes(),
+            value.as_bytes(),
+        ]);
         Hash::of(&[&*self.index, &inner.0])
     }
 
@@ -237,8 +249,12 @@ fn wrap(kek: &LessSafeKey, id: u32, key: &Secret) -> Result<Wrapped, StoreError>
     let mut nonce = [0; NONCE_LEN];
     aws_lc_rs::rand::fill(&mut nonce).map_err(|_| StoreError::Crypto { doing: "draw a nonce" })?;
     let mut bytes = key.to_vec();
-    kek.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(id.to_be_bytes()), &mut bytes)
-        .map_err(|_| StoreError::Crypto { doing: "wrap a data key" })?;
+    kek.seal_in_place_append_tag(
+        Nonce::assume_unique_for_key(nonce),
+        Aad::from(id.to_be_bytes()),
+        &mut bytes,
+    )
+    .map_err(|_| StoreError::Crypto { doing: "wrap a data key" })?;
     Ok(Wrapped { id, nonce, bytes })
 }
 
@@ -249,14 +265,17 @@ fn unwrap(kek: &LessSafeKey, key: &Wrapped) -> Result<Option<Secret>, StoreError
     let Ok(plain) = kek.open_in_place(nonce, Aad::from(key.id.to_be_bytes()), &mut bytes) else {
         return Ok(None);
     };
-    let secret = <[u8; 32]>::try_from(&*plain).map_err(|_| StoreError::Crypto { doing: "unwrap a data key" })?;
+    let secret =
+        <[u8; 32]>::try_from(&*plain).map_err(|_| StoreError::Crypto { doing: "unwrap a data key" })?;
     Ok(Some(Zeroizing::new(secret)))
 }
 
 fn read_kek(path: &Path) -> Result<Secret, StoreError> {
     let bytes = Zeroizing::new(fs::read(path).map_err(|error| missing_or_io(error, path))?);
-    let key: [u8; 32] = read_with_sum(KEK_DOMAIN, &bytes)
-        .ok_or_else(|| StoreError::Damaged { file: path.to_owned(), detail: "its checksum is wrong".to_owned() })?;
+    let key: [u8; 32] = read_with_sum(KEK_DOMAIN, &bytes).ok_or_else(|| StoreError::Damaged {
+        file: path.to_owned(),
+        detail: "its checksum is wrong".to_owned(),
+    })?;
     Ok(Zeroizing::new(key))
 }
 

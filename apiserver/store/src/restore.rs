@@ -66,7 +66,8 @@ fn bad(detail: impl Into<String>) -> StoreError {
 
 fn fill(inner: &Inner, mut input: impl Read) -> Result<Manifest, StoreError> {
     let manifest = read_manifest(&mut input)?;
-    let mut intake = Intake { inner, manifest, counts: Counts::default(), stage: Kind::Objects, last: Vec::new() };
+    let mut intake =
+        Intake { inner, manifest, counts: Counts::default(), stage: Kind::Objects, last: Vec::new() };
     loop {
         let (kind, bytes) = read_chunk(&mut input, intake.counts.chunks)?;
         if kind < intake.stage {
@@ -118,7 +119,12 @@ impl Intake<'_> {
                         return Err(bad("its last block is not the head's"));
                     }
                     self.counts.blocks += 1;
-                    self.inner.put_sealed(&mut batch, Family::Blocks, &keyspace::number(height.0), &encode(&block)?)?;
+                    self.inner.put_sealed(
+                        &mut batch,
+                        Family::Blocks,
+                        &keyspace::number(height.0),
+                        &encode(&block)?,
+                    )?;
                 }
             }
             Kind::Outcomes => {
@@ -134,7 +140,8 @@ impl Intake<'_> {
 
     fn object(&mut self, batch: &mut WriteBatch, (key, leaf, record): ObjectRow) -> Result<(), StoreError> {
         let name = || key.escape_ascii().to_string();
-        let object = object_key(Family::Objects, &key).map_err(|_| bad(format!("{} names no object", name())))?;
+        let object =
+            object_key(Family::Objects, &key).map_err(|_| bad(format!("{} names no object", name())))?;
         if self.last >= key && self.counts.objects > 0 {
             return Err(bad(format!("object {} is out of order", name())));
         }
@@ -166,7 +173,8 @@ impl Intake<'_> {
             return Err(bad("blocks are missing before the head"));
         }
         let engine: &Engine = &self.inner.engine;
-        let floor = Floor { revision: head.revision, swept: head.revision, height: self.manifest.oldest_block };
+        let floor =
+            Floor { revision: head.revision, swept: head.revision, height: self.manifest.oldest_block };
         let meta = engine.family(Family::Meta)?;
         let mut batch = WriteBatch::default();
         batch.put_cf(meta, FLOOR, encode(&floor)?);

@@ -101,7 +101,9 @@ impl Reserve {
                 *held = false;
                 tracing::warn!(bytes = self.bytes, "the disk is full: the reserve is given back");
             }
-            Err(error) => tracing::error!(path = %self.path.display(), %error, "cannot give the reserve back"),
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "cannot give the reserve back")
+            }
         }
     }
 

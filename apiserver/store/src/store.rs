@@ -221,7 +221,8 @@ impl Inner {
 
 pub(crate) fn read_floor(bytes: Option<Vec<u8>>) -> Result<Floor, StoreError> {
     let Some(bytes) = bytes else { return Ok(Floor::default()) };
-    borsh::from_slice(&bytes).map_err(|_| StoreError::bad_record(Family::Meta.name(), FLOOR, "it is no floor"))
+    borsh::from_slice(&bytes)
+        .map_err(|_| StoreError::bad_record(Family::Meta.name(), FLOOR, "it is no floor"))
 }
 
 impl Block {

@@ -98,7 +98,11 @@ impl View {
                 Ok(key) => found.push((key, record)),
                 Err(error) => bad = Some(error),
             }
-            if bad.is_some() || found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if bad.is_some() || found.len() == limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })?;
         bad.map_or(Ok(found), Err)
     }

@@ -37,7 +37,10 @@ fn child() {
 }
 
 fn writes(height: u64) -> Vec<Write> {
-    vec![put(&format!("n{}", height % OBJECTS), &format!("{height} {}", filler(height, 2000))), put("last", &height.to_string())]
+    vec![
+        put(&format!("n{}", height % OBJECTS), &format!("{height} {}", filler(height, 2000))),
+        put("last", &height.to_string()),
+    ]
 }
 
 #[test]
@@ -57,7 +60,9 @@ fn acknowledged_commits_survive_kill() {
         let goal = 20 + round * 7;
         let mut seen = 0;
         while let Some(Ok(line)) = lines.next() {
-            let Some(height) = line.rsplit("acknowledged ").next().and_then(|h| h.parse::<u64>().ok()) else { continue };
+            let Some(height) = line.rsplit("acknowledged ").next().and_then(|h| h.parse::<u64>().ok()) else {
+                continue;
+            };
             acknowledged = Some(height);
             seen += 1;
             if seen == goal {

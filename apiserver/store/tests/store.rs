@@ -112,7 +112,8 @@ fn indexes_follow_their_objects() {
         ],
     );
     let view = store.view().unwrap();
-    let short = |keys: Vec<hypermesh_chain::ObjectKey>| -> String { keys.iter().map(|key| key.name()).collect() };
+    let short =
+        |keys: Vec<hypermesh_chain::ObjectKey>| -> String { keys.iter().map(|key| key.name()).collect() };
     assert_eq!(short(view.due(20, 10).unwrap()), "bc");
     assert_eq!(short(view.due(u64::MAX, 2).unwrap()), "bc");
     assert_eq!(short(view.due(9, 10).unwrap()), "");
@@ -122,8 +123,12 @@ fn indexes_follow_their_objects() {
     assert_eq!(view.holder("domains spec.name", "y\0z").unwrap(), Some(key("default", "a")));
     assert_eq!(view.holder("domains spec.nam", "ex.example").unwrap(), None);
 
+    drop(view);
     // In one block: one object gives a value up, another takes it.
-    commit(&store, &[write("a", facts(0, &[2], &["y\0z"])), write("c", facts(20, &[], &["x.example"])), delete("b")]);
+    commit(
+        &store,
+        &[write("a", facts(0, &[2], &["y\0z"])), write("c", facts(20, &[], &["x.example"])), delete("b")],
+    );
     let view = store.view().unwrap();
     assert_eq!(short(view.due(u64::MAX, 10).unwrap()), "c");
     assert_eq!(short(view.dependents(uid(1), None, 10).unwrap()), "");
@@ -142,7 +147,8 @@ fn events_and_past_states_are_kept_until_compaction() {
     commit(&store, &[put("b", "5")]);
     let a = key("default", "a");
     let view = store.view().unwrap();
-    let body = |revision| view.get_at(&a, Revision(revision)).unwrap().map(|record| str(&record.body).to_owned());
+    let body =
+        |revision| view.get_at(&a, Revision(revision)).unwrap().map(|record| str(&record.body).to_owned());
     assert_eq!([body(0), body(1), body(2), body(3)].map(Option::unwrap_or_default), ["", "1", "1", "3"]);
     assert_eq!(names(&view.scan_at(&all(), Revision(2), None, 10).unwrap()), ["a=1", "b=2"]);
     assert_eq!(names(&view.scan_at(&all(), Revision(4), None, 10).unwrap()), ["a=3"]);
@@ -284,7 +290,9 @@ fn content_is_not_in_the_files() {
     }
     let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds("visible-name"), "names are plain: the search must be able to find something");
-    for secret in ["body-plaintext", "label-plaintext", "unique-plaintext", "block 0", "outcome 0", "certificate 0"] {
+    for secret in
+        ["body-plaintext", "label-plaintext", "unique-plaintext", "block 0", "outcome 0", "certificate 0"]
+    {
         assert!(!holds(secret), "{secret}");
     }
     std::fs::remove_file(dir.path().join("kek")).unwrap();
@@ -332,7 +340,10 @@ fn a_snapshot_makes_an_equal_store() {
     let mut bytes = Vec::new();
     let view = store.view().unwrap();
     let manifest = view.export(scope, &mut bytes).unwrap();
-    assert_eq!((Some(manifest.head), manifest.state_root, manifest.oldest_block), (store.head(), Hash([9; 32]), Height(38)));
+    assert_eq!(
+        (Some(manifest.head), manifest.state_root, manifest.oldest_block),
+        (store.head(), Hash([9; 32]), Height(38))
+    );
 
     let target = tempfile::tempdir().unwrap();
     let (copy, read) = Store::restore(target.path(), options(), bytes.as_slice()).unwrap();

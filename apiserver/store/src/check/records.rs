@@ -113,7 +113,8 @@ impl Check<'_> {
             if last != Some(record.revision) {
                 return wrong("versions know a later one");
             }
-            let Some(sealed) = check.engine.get(Family::History, &keyspace::number(record.revision.0))? else {
+            let Some(sealed) = check.engine.get(Family::History, &keyspace::number(record.revision.0))?
+            else {
                 return wrong("history does not hold its revision");
             };
             let effect = check.keys.effect(&keyspace::number(record.revision.0), &sealed)?;
@@ -124,7 +125,9 @@ impl Check<'_> {
                 let Some(value) = check.engine.get(Family::Indexes, &row)? else {
                     return wrong("an index does not know it");
                 };
-                if row.first() == Some(&UNIQUE) && check.keys.open_value(Family::Indexes, &row, &value)? != key {
+                if row.first() == Some(&UNIQUE)
+                    && check.keys.open_value(Family::Indexes, &row, &value)? != key
+                {
                     return wrong("another object holds its unique value");
                 }
             }
@@ -142,7 +145,9 @@ impl Check<'_> {
 
     fn versions(&mut self) -> Result<(), StoreError> {
         self.each(Family::Versions, |check, row, live| {
-            let Some((object, revision)) = keyspace::read_version(row) else { return wrong("it is no version") };
+            let Some((object, revision)) = keyspace::read_version(row) else {
+                return wrong("it is no version");
+            };
             let number = keyspace::number(revision.0);
             let Some(sealed) = check.engine.get(Family::History, &number)? else {
                 return wrong("history does not hold it");
@@ -166,7 +171,9 @@ impl Check<'_> {
         self.each(Family::History, |check, number, sealed| {
             let effect = check.keys.effect(number, sealed)?;
             let revision = effect.revision;
-            if keyspace::read_number(number) != Some(revision.0) || effect.change.record().revision != revision {
+            if keyspace::read_number(number) != Some(revision.0)
+                || effect.change.record().revision != revision
+            {
                 return wrong("it is of another revision");
             }
             if revision > newest {
@@ -214,7 +221,9 @@ impl Check<'_> {
         let mut next = Some(self.floor.height);
         let mut last = Revision(0);
         self.each(Family::Blocks, |check, number, sealed| {
-            let Some(height) = keyspace::read_number(number).map(Height) else { return wrong("it is no height") };
+            let Some(height) = keyspace::read_number(number).map(Height) else {
+                return wrong("it is no height");
+            };
             let expected = next;
             next = height.0.checked_add(1).map(Height);
             let block = check.keys.block(number, sealed)?;
@@ -233,7 +242,11 @@ impl Check<'_> {
             Ok(())
         })?;
         if next != head.height.0.checked_add(1).map(Height) {
-            self.find(Family::Blocks, &keyspace::number(head.height.0), "blocks are missing up to the newest commit");
+            self.find(
+                Family::Blocks,
+                &keyspace::number(head.height.0),
+                "blocks are missing up to the newest commit",
+            );
         }
         Ok(requests)
     }

@@ -17,7 +17,12 @@ pub fn key(namespace: &str, name: &str) -> ObjectKey {
 }
 
 pub fn record(revision: u64, body: &str) -> Record {
-    Record { revision: Revision(revision), salt: Vec::new(), facts: Facts::default(), body: body.to_owned().into() }
+    Record {
+        revision: Revision(revision),
+        salt: Vec::new(),
+        facts: Facts::default(),
+        body: body.to_owned().into(),
+    }
 }
 
 /// One write that a block is to hold.
