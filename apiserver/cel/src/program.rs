@@ -1,0 +1,113 @@
+//! A compiled rule and the ways to run it.
+
+use std::fmt;
+
+use serde_json::Value as Json;
+
+use crate::budget::{Budget, Meter};
+use crate::compile::{self, Compiled};
+use crate::error::{CompileError, EvalError};
+use crate::eval::Evaluation;
+use crate::hints::TypeHints;
+use crate::value::Value;
+
+/// A rule compiled once, to be evaluated any number of times, from any thread.
+pub struct Program {
+    source: Box<str>,
+    variables: Vec<Box<str>>,
+    compiled: Compiled,
+}
+
+/// A variable's document for one evaluation.
+#[derive(Clone, Copy)]
+pub struct Binding<'a> {
+    /// The variable's name.
+    pub name: &'a str,
+    /// Its document.
+    pub value: &'a Json,
+    /// What the schema says of the document, if there is one.
+    pub hints: Option<&'a dyn TypeHints>,
+}
+
+impl<'a> Binding<'a> {
+    /// Binds `name` to a document without a schema.
+    pub fn new(name: &'a str, value: &'a Json) -> Self {
+        Self { name, value, hints: None }
+    }
+
+    /// Binds `name` to a document with its schema.
+    pub fn typed(name: &'a str, value: &'a Json, hints: &'a dyn TypeHints) -> Self {
+        Self { name, value, hints: Some(hints) }
+    }
+}
+
+impl Program {
+    /// Compiles `source`, in which `variables` may be referenced.
+    ///
+    /// Refused, with a position: syntax errors, unknown variables and functions, wrong numbers of
+    /// arguments, literal regular expressions, timestamps and durations that can never be valid, and
+    /// sources longer than [`crate::MAX_SOURCE_BYTES`] or nested deeper than [`crate::MAX_DEPTH`].
+    pub fn compile(source: &str, variables: &[&str]) -> Result<Self, CompileError> {
+        let compiled = compile::compile(source, variables)?;
+        Ok(Self {
+            source: source.into(),
+            variables: variables.iter().map(|name| Box::from(*name)).collect(),
+            compiled,
+        })
+    }
+
+    /// The source the program was compiled from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether the rule uses this variable: one that uses `oldSelf` is a transition rule.
+    pub fn references(&self, name: &str) -> bool {
+        self.variables
+            .iter()
+            .zip(&self.compiled.referenced)
+            .any(|(variable, referenced)| *referenced && **variable == *name)
+    }
+
+    /// Evaluates the rule; its cost is taken from `budget` whether it succeeds or not.
+    ///
+    /// A variable without binding is an error only where the rule reaches it.
+    pub fn evaluate<'a>(
+        &'a self,
+        bindings: &[Binding<'a>],
+        budget: &mut Budget,
+    ) -> Result<Value<'a>, EvalError> {
+        let bound = self
+            .variables
+            .iter()
+            .map(|name| bindings.iter().find(|binding| *binding.name == **name).copied())
+            .collect();
+        Evaluation::new(&self.variables, bound, Meter::new(budget)).eval(&self.compiled.root)
+    }
+
+    /// Evaluates a rule that must be a `bool`.
+    pub fn evaluate_bool(&self, bindings: &[Binding<'_>], budget: &mut Budget) -> Result<bool, EvalError> {
+        match self.evaluate(bindings, budget)? {
+            Value::Bool(value) => Ok(value),
+            other => Err(EvalError::UnexpectedResult { wanted: "bool", got: other.type_name() }),
+        }
+    }
+
+    /// Evaluates a rule that must be a `string`, such as a `messageExpression`.
+    pub fn evaluate_string(
+        &self,
+        bindings: &[Binding<'_>],
+        budget: &mut Budget,
+    ) -> Result<String, EvalError> {
+        match self.evaluate(bindings, budget)? {
+            Value::String(value) => Ok(value.to_string()),
+            other => Err(EvalError::UnexpectedResult { wanted: "string", got: other.type_name() }),
+        }
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("source", &self.source).field("variables", &self.variables).finish()
+    }
+}
