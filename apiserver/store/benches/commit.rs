@@ -2,6 +2,8 @@
 //! clock (mostly the disk's) it prints the CPU time of the whole process for each write, RocksDB's threads included;
 //! then what opening, listing and the leaves cost with 50,000 objects.
 
+#![expect(clippy::expect_used, reason = "a figure of something that failed is none: the run ends")]
+
 use criterion::{BatchSize, Criterion, Throughput};
 use hypermesh_chain::{
     Change, Effect, Facts, Hash, Height, KeyRange, ObjectKey, Record, Revision, Timestamp, Uid,

@@ -57,13 +57,14 @@ impl Engine {
     ) -> Result<Self, StoreError> {
         let engine = match Self::start(files, options, Mode::Strict { create }) {
             Ok(engine) => engine,
-            Err(strict) => {
+            Err(strict @ StoreError::Damaged { .. }) => {
                 let Ok(peek) = Self::start(files, options, Mode::LookTorn) else { return Err(strict) };
                 peek.holds(acknowledged)?;
                 drop(peek);
                 tracing::warn!(reason = %strict, "cutting off a torn tail of the log; nothing acknowledged stood in it");
                 Self::start(files, options, Mode::Torn)?
             }
+            Err(error) => return Err(error),
         };
         engine.holds(acknowledged)?;
         Ok(engine)
@@ -214,6 +215,16 @@ pub(crate) fn file_in(path: &Path, words: &str) -> Option<PathBuf> {
     })
 }
 
+/// Whether the database folder holds rows, so that making a new database there would lose them.
+pub(crate) fn holds_rows(path: &Path) -> bool {
+    let mut entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.any(|entry| {
+        let path = entry.path();
+        let is = |extension| path.extension().is_some_and(|found| found == extension);
+        is("sst") || (is("log") && entry.metadata().is_ok_and(|file| file.len() > 0))
+    })
+}
+
 /// The log file written last.
 pub(crate) fn newest_log(path: &Path) -> Option<PathBuf> {
     let logs = std::fs::read_dir(path).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
@@ -246,7 +257,7 @@ fn database_options(
     o.set_track_and_verify_wals_in_manifest(true);
     o.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(options.memtable_bytes, false));
     o.set_max_total_wal_size(options.memtable_bytes as u64 * 2);
-    o.set_max_open_files(i32::try_from(options.open_files).unwrap_or(i32::MAX));
+    o.set_max_open_files(i32::try_from(options.open_files).unwrap_or(-1));
     o.set_max_file_opening_threads(1);
     o.set_max_background_jobs(2);
     o.set_max_subcompactions(1);

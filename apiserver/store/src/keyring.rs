@@ -21,6 +21,7 @@ use hypermesh_chain::Hash;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -272,6 +273,13 @@ fn unwrap(kek: &LessSafeKey, key: &Wrapped) -> Result<Option<Secret>, StoreError
 
 fn read_kek(path: &Path) -> Result<Secret, StoreError> {
     let bytes = Zeroizing::new(fs::read(path).map_err(|error| missing_or_io(error, path))?);
+    if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
+        tracing::warn!(file = %path.display(), "others can read the key-encryption key: set its mode to 0600");
+    }
+    // A key of the operator's own making is 32 bytes and nothing else.
+    if let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) {
+        return Ok(Zeroizing::new(key));
+    }
     let key: [u8; 32] = read_with_sum(KEK_DOMAIN, &bytes).ok_or_else(|| StoreError::Damaged {
         file: path.to_owned(),
         detail: "its checksum is wrong".to_owned(),
@@ -287,7 +295,6 @@ fn missing_or_io(error: std::io::Error, path: &Path) -> StoreError {
 }
 
 fn set_private(dir: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(StoreError::io("protect", dir))
 }
 

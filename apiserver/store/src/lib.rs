@@ -40,5 +40,5 @@ pub use mark::Head;
 pub use options::Options;
 pub use reseal::Reseal;
 pub use room::Room;
-pub use store::{Block, Blocks, Store};
+pub use store::{Block, Blocks, Store, Usage};
 pub use view::View;

@@ -16,8 +16,9 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Below this many free bytes [`crate::Store::room`] says `Low`: refuse what makes the store grow.
     pub min_free_bytes: u64,
-    /// The key-encryption key: 32 bytes, mode 0600. By default `keys/kek` in the data directory; put it on another
-    /// disk to make the directory alone worthless to who takes it.
+    /// The file of the key-encryption key; made, with mode 0600, where a new store finds none. By default `keys/kek` in
+    /// the data directory; put it on another disk to make the directory alone worthless to who takes it. A file of 32
+    /// random bytes will do.
     pub key_file: Option<PathBuf>,
 }
 

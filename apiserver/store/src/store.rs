@@ -1,6 +1,6 @@
 //! The store: opening it, its newest commit, its blocks and outcomes.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, holds_rows};
 use crate::error::StoreError;
 use crate::files::Files;
 use crate::keyring::Keyring;
@@ -86,11 +86,20 @@ impl Store {
                 head
             }
         };
+        let lost = || StoreError::Damaged { file: files.head(), detail: "it is missing".to_owned() };
+        if create && holds_rows(&files.database()) {
+            return Err(lost());
+        }
         let keys = Keyring::open(files, options.key_file.as_deref(), create)?;
+        let reserve = Reserve::new(&files.dir, files.reserve(), &options)?;
+        // Opening writes a little too. Without room it may still succeed.
+        if let Err(error) = reserve.make(0) {
+            tracing::warn!(%error, "opening on a full disk");
+        }
         let engine = Engine::open(files, &options, create, acknowledged)?;
         let head = engine.head()?;
         if create && head.is_some() {
-            return Err(StoreError::Damaged { file: files.head(), detail: "it is missing".to_owned() });
+            return Err(lost());
         }
         if acknowledged != head || create {
             Mark::create(&files.head(), head)?;
@@ -98,7 +107,7 @@ impl Store {
         let inner = Inner {
             engine,
             keys,
-            reserve: Reserve::new(&files.dir, files.reserve(), &options)?,
+            reserve,
             head: RwLock::new(head),
             writer: Mutex::new(Mark::open(&files.head())?),
             sweeper: Mutex::new(()),
@@ -194,6 +203,43 @@ impl Store {
             }
         }
         Ok(found)
+    }
+}
+
+/// What the store takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of tables on disk; the log and the reserve are not among them.
+    pub table_bytes: u64,
+    /// Bytes of recent writes in memory.
+    pub memtable_bytes: u64,
+    /// Bytes of blocks, indexes and filters in the cache.
+    pub cache_bytes: u64,
+    /// Bytes that RocksDB still has to rewrite.
+    pub pending_bytes: u64,
+}
+
+impl Store {
+    /// What the store takes now, for its metrics.
+    ///
+    /// # Errors
+    /// When the database does not say.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        let engine = &self.0.engine;
+        let mut usage = Usage::default();
+        for family in Family::ALL {
+            let handle = engine.family(family)?;
+            let ask = |property: &str| -> Result<u64, StoreError> {
+                let value = engine.db.property_int_value_cf(handle, property);
+                Ok(value.map_err(|error| engine.fault("measure", error))?.unwrap_or(0))
+            };
+            usage.table_bytes += ask("rocksdb.total-sst-files-size")?;
+            usage.memtable_bytes += ask("rocksdb.size-all-mem-tables")?;
+            usage.pending_bytes += ask("rocksdb.estimate-pending-compaction-bytes")?;
+            // One cache serves all families.
+            usage.cache_bytes = ask("rocksdb.block-cache-usage")?;
+        }
+        Ok(usage)
     }
 }
 

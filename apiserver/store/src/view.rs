@@ -147,7 +147,7 @@ impl View {
         limit: usize,
     ) -> Result<Vec<ObjectKey>, StoreError> {
         let after = after.map(|key| keyspace::owner(uid, &key.encode()));
-        self.indexed(&keyspace::owner(uid, &[]), after.as_deref(), limit, |row| keyspace::read_owner(row))
+        self.indexed(&keyspace::owner(uid, &[]), after.as_deref(), limit, keyspace::read_owner)
     }
 
     /// The object that holds `value` in the unique index `index`.

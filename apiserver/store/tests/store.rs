@@ -48,6 +48,7 @@ fn objects_are_read_back_after_reopening() {
     assert_eq!((blocks[0].revision, blocks[1].time), (Revision(3), Timestamp(1000)));
     assert_eq!(store.block(Height(2)).unwrap(), None);
     assert_eq!(store.room().unwrap(), Room::Enough);
+    assert!(store.usage().unwrap().memtable_bytes > 0);
 }
 
 #[test]
@@ -276,6 +277,7 @@ fn content_is_not_in_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { key_file: Some(dir.path().join("kek")), ..options() };
     let data = dir.path().join("data");
+    std::fs::write(dir.path().join("kek"), filler(1, 32)).unwrap();
     let store = Store::open(&data, options.clone()).unwrap();
     let facts = Facts {
         labels: vec![("app".to_owned(), "label-plaintext".to_owned())],
@@ -295,6 +297,9 @@ fn content_is_not_in_the_files() {
     {
         assert!(!holds(secret), "{secret}");
     }
+    std::fs::write(dir.path().join("kek"), filler(2, 32)).unwrap();
+    let error = Store::open(&data, options.clone()).unwrap_err();
+    assert!(matches!(&error, StoreError::WrongKey { file } if file.ends_with("kek")), "{error}");
     std::fs::remove_file(dir.path().join("kek")).unwrap();
     let error = Store::open(&data, options.clone()).unwrap_err();
     assert!(matches!(&error, StoreError::Damaged { file, .. } if file.ends_with("kek")), "{error}");
