@@ -38,3 +38,21 @@ pub(crate) fn namespace() -> KindDefinition {
 pub(crate) fn definition(value: Value) -> KindDefinition {
     serde_json::from_value(value).unwrap()
 }
+
+/// `serviceaccounts/token`.
+pub(crate) fn token() -> crate::catalog::VirtualResource {
+    crate::catalog::VirtualResource {
+        group: String::new(),
+        version: "v1".into(),
+        plural: "serviceaccounts".into(),
+        singular: String::new(),
+        subresource: Some("token".into()),
+        kind: "TokenRequest".into(),
+        kind_group_version: Some(("authentication.k8s.io".into(), "v1".into())),
+        scope: hypermesh_schemas::definition::Scope::Namespaced,
+        verbs: vec!["create".into()],
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        schema: json!({"type": "object", "properties": {"spec": {"type": "object"}}}),
+    }
+}

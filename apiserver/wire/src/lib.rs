@@ -6,9 +6,12 @@
 
 pub mod age;
 pub mod body;
+pub mod catalog;
+pub mod discovery;
 pub mod jsonpath;
 pub mod list;
 pub mod media;
+pub mod openapi;
 pub mod partial;
 pub mod pretty;
 pub mod protobuf;
@@ -21,6 +24,8 @@ pub mod yaml;
 mod fixtures;
 
 pub use body::{MAX_BODY, transcode};
+pub use catalog::{Catalog, VirtualResource};
+pub use discovery::{Root, aggregated, api_group, api_group_list, api_resource_list, api_versions, etag};
 pub use jsonpath::JsonPath;
 pub use list::{ContinueToken, PARTIAL_PREFIX, api_version, list_prefix, list_suffix, meta_suffix};
 pub use media::{Accepted, BodyFormat, Encoding, Offer, PatchType, View};

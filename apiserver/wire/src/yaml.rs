@@ -6,11 +6,15 @@
 
 use crate::body::MAX_BODY;
 use crate::list::write_json;
-use hypermesh_api::{Status, json::MAX_DEPTH};
+use hypermesh_api::Status;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use std::fmt;
+
+/// YAML may be nested this deep. Less than JSON may: its reader takes some 20 KiB of stack a level where it is not
+/// optimised, and a worker has 2 MiB.
+const MAX_YAML_DEPTH: usize = 64;
 
 /// The most JSON that a YAML body may become, aliases expanded.
 const MAX_OUTPUT: usize = MAX_BODY;
@@ -18,8 +22,8 @@ const MAX_OUTPUT: usize = MAX_BODY;
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_depth: MAX_DEPTH,
-            flow_nesting_limit: MAX_DEPTH,
+            max_depth: MAX_YAML_DEPTH,
+            flow_nesting_limit: MAX_YAML_DEPTH,
             max_events: 2_000_000,
             max_nodes: 1_000_000,
             max_aliases: 1_000,
@@ -85,10 +89,10 @@ impl Emit<'_> {
     }
 
     fn deeper<E: serde::de::Error>(&self) -> Result<usize, E> {
-        if self.depth < MAX_DEPTH {
+        if self.depth < MAX_YAML_DEPTH {
             Ok(self.depth + 1)
         } else {
-            Err(E::custom(format!("nested deeper than {MAX_DEPTH} levels")))
+            Err(E::custom(format!("nested deeper than {MAX_YAML_DEPTH} levels")))
         }
     }
 }

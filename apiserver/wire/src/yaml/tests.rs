@@ -109,3 +109,12 @@ proptest! {
         prop_assert_eq!(back, value);
     }
 }
+
+#[test]
+fn the_deepest_document_fits_the_stack_of_a_worker() {
+    let deepest = "[".repeat(MAX_YAML_DEPTH) + &"]".repeat(MAX_YAML_DEPTH);
+    let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+    let json =
+        thread.spawn(move || to_json(deepest.as_bytes()).map(|json| json.len())).unwrap().join().unwrap();
+    assert_eq!(json.unwrap(), 2 * MAX_YAML_DEPTH);
+}
