@@ -59,7 +59,7 @@ impl<'a, 'b> Evaluation<'a, 'b> {
     fn variable(&mut self, index: usize) -> Evaluated<'a> {
         self.context.meter.charge(1)?;
         match self.bound.get(index).copied().flatten() {
-            Some(binding) => Value::from_json(binding.value, binding.hints),
+            Some(binding) => binding.to_value(),
             None => {
                 let name = self.names.get(index).map_or("", |name| name);
                 Err(EvalError::NoSuchAttribute(name.into()))

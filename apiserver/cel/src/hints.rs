@@ -40,7 +40,7 @@ pub enum Hint {
 ///
 /// Field names given to [`TypeHints::field`] are those of the document: the evaluator undoes the
 /// escaping that rules use (`__dash__`, `__namespace__`).
-pub trait TypeHints {
+pub trait TypeHints: Sync {
     /// How values described by this node are read.
     fn kind(&self) -> Hint;
 

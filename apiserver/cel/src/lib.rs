@@ -33,7 +33,7 @@ pub use budget::{Budget, PER_CALL_LIMIT, TOTAL_LIMIT};
 pub use compile::{MAX_DEPTH, MAX_NESTING, MAX_SOURCE_BYTES};
 pub use error::{CompileError, CompileErrorKind, EvalError};
 pub use hints::{Hint, TypeHints};
-pub use program::{Binding, Program};
+pub use program::{Binding, Presence, Program};
 pub use time::{Duration, Timestamp};
 pub use value::{Extension, Key, List, MAX_ITEMS, MAX_TEXT_BYTES, MAX_VALUE_DEPTH, Map, Text, Type, Value};
 

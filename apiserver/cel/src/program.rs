@@ -27,17 +27,47 @@ pub struct Binding<'a> {
     pub value: &'a Json,
     /// What the schema says of the document, if there is one.
     pub hints: Option<&'a dyn TypeHints>,
+    /// Whether rules see the document itself or an optional of it.
+    pub presence: Presence,
+}
+
+/// Whether a variable is its document or an optional of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// The document itself.
+    #[default]
+    Plain,
+    /// `optional.of(document)`.
+    Present,
+    /// `optional.none()`; the document is not looked at.
+    Absent,
 }
 
 impl<'a> Binding<'a> {
     /// Binds `name` to a document without a schema.
     pub fn new(name: &'a str, value: &'a Json) -> Self {
-        Self { name, value, hints: None }
+        Self { name, value, hints: None, presence: Presence::Plain }
     }
 
     /// Binds `name` to a document with its schema.
     pub fn typed(name: &'a str, value: &'a Json, hints: &'a dyn TypeHints) -> Self {
-        Self { name, value, hints: Some(hints) }
+        Self { name, value, hints: Some(hints), presence: Presence::Plain }
+    }
+
+    /// Binds `name` to an optional: `oldSelf` of a rule with `optionalOldSelf`, absent on creation.
+    pub fn optional(name: &'a str, value: Option<&'a Json>, hints: Option<&'a dyn TypeHints>) -> Self {
+        match value {
+            Some(value) => Self { name, value, hints, presence: Presence::Present },
+            None => Self { name, value: &Json::Null, hints, presence: Presence::Absent },
+        }
+    }
+
+    pub(crate) fn to_value(self) -> Result<Value<'a>, EvalError> {
+        match self.presence {
+            Presence::Plain => Value::from_json(self.value, self.hints),
+            Presence::Present => Value::from_json(self.value, self.hints).map(Value::some),
+            Presence::Absent => Ok(Value::none()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What rules evaluate to, area by area; what hostile ones cannot do; that it is always the same.
 
 mod conformance;
+mod cost;
 mod hostile;
 mod library;
 mod properties;

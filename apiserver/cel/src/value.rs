@@ -33,6 +33,9 @@ pub const MAX_ITEMS: usize = 256 * 1024;
 /// Levels a value may nest where it is walked (compared, printed, flattened).
 pub const MAX_VALUE_DEPTH: usize = 160;
 
+/// The first double past every `int`.
+pub(crate) const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+
 /// A CEL value.
 #[derive(Clone, Debug)]
 pub enum Value<'a> {

@@ -8,9 +8,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use super::{Context, print, text};
 use crate::error::EvalError;
 use crate::time::{Duration, Timestamp, clip};
-use crate::value::{Extension, Type, Value};
+use crate::value::{Extension, TWO_TO_63, Type, Value};
 
-const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
 fn unreadable(subject: &str, wanted: &str) -> EvalError {

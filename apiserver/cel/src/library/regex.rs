@@ -14,7 +14,7 @@ use crate::value::{Text, Value};
 /// Bytes of memory a compiled program may take.
 const PROGRAM_LIMIT: usize = 512 * 1024;
 /// Bytes of memory one match may cache; without enough of it matching falls back to a slower engine.
-const CACHE_LIMIT: usize = 512 * 1024;
+const CACHE_LIMIT: usize = 256 * 1024;
 /// Levels groups may nest.
 const NEST_LIMIT: u32 = 64;
 /// Bytes of a pattern.

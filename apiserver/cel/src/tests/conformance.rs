@@ -256,7 +256,7 @@ fn compile_errors_say_where() {
         ("size(1, 2)", "ERROR: <input>:1:1: found no matching overload for 'size' applied to 2 argument(s)"),
         ("[1].all(x, x > 0) && x == 1", "ERROR: <input>:1:22: undeclared reference to 'x' (in container '')"),
         ("[1].all(x.y, true)", "ERROR: <input>:1:10: argument must be a simple name"),
-        ("has(self)", "ERROR: <input>:1:4: invalid argument to has() macro"),
+        ("has(self)", "ERROR: <input>:1:5: invalid argument to has() macro"),
         ("'abc", "ERROR: <input>:1:1: Syntax error: unterminated string literal"),
         ("'a\nb'", "ERROR: <input>:1:1: Syntax error: unterminated string literal"),
         ("1 & 2", "ERROR: <input>:1:3: Syntax error: unexpected single '&', expected '&&'"),

@@ -100,13 +100,25 @@ fn deep_documents_are_bounded_where_walked() {
 }
 
 fn spends_everything(rule: &str, document: &Json) {
+    const BUDGET: u64 = 100_000;
     let program = Program::compile(rule, &["self"]).unwrap_or_else(|error| panic!("{rule}: {error}"));
-    let mut budget = Budget::new(3 * PER_CALL_LIMIT / 2);
-    let bindings = [Binding::new("self", document)];
-    assert_eq!(program.evaluate(&bindings, &mut budget).err(), Some(EvalError::BudgetExceeded), "{rule}");
-    assert_eq!(budget.spent(), PER_CALL_LIMIT, "{rule}");
-    assert_eq!(program.evaluate(&bindings, &mut budget).err(), Some(EvalError::BudgetExceeded), "{rule}");
-    assert!(budget.is_exhausted(), "{rule}");
+    let mut budget = Budget::new(BUDGET);
+    let outcome = program.evaluate(&[Binding::new("self", document)], &mut budget);
+    assert_eq!(outcome.err(), Some(EvalError::BudgetExceeded), "{rule}");
+    assert_eq!((budget.spent(), budget.is_exhausted()), (BUDGET, true), "{rule}");
+}
+
+#[test]
+fn one_evaluation_cannot_spend_the_whole_budget() {
+    let document = json!((0..1000).collect::<Vec<_>>());
+    let program = Program::compile("self.map(a, self.map(b, a)).size() > 0", &["self"]).unwrap();
+    let mut budget = Budget::new(PER_CALL_LIMIT * 3 / 2);
+    for spent in [PER_CALL_LIMIT, PER_CALL_LIMIT * 3 / 2, PER_CALL_LIMIT * 3 / 2] {
+        let outcome = program.evaluate(&[Binding::new("self", &document)], &mut budget);
+        assert_eq!(outcome.err(), Some(EvalError::BudgetExceeded));
+        assert_eq!(budget.spent(), spent);
+    }
+    assert!(budget.is_exhausted());
 }
 
 #[test]

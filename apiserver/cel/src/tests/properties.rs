@@ -38,8 +38,7 @@ fn document() -> impl Strategy<Value = Json> {
     let value = leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
-            prop::collection::btree_map("[a-c]|name|port|__dash__", inner, 0..4)
-                .prop_map(|map| Json::from_iter(map)),
+            prop::collection::btree_map("[a-c]|name|port|__dash__", inner, 0..4).prop_map(Json::from_iter),
         ]
     });
     (value.clone(), value.clone(), value, "\\PC{0,8}", prop::collection::vec(any::<i8>(), 0..5))

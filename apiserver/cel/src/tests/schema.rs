@@ -147,6 +147,22 @@ fn sets_and_keyed_lists_ignore_order() {
 }
 
 #[test]
+fn an_optional_old_state_is_absent_on_creation() {
+    let (schema, own) = (schema(), json!({"count": 2}));
+    let rule = "!oldSelf.hasValue() || oldSelf.value().count < self.count || oldSelf.count.orValue(0) == 5";
+    let program = Program::compile(rule, &["self", "oldSelf"]).unwrap();
+    for (old, verdict) in
+        [(None, true), (Some(json!({"count": 1})), true), (Some(json!({"count": 3})), false)]
+    {
+        let bindings = [
+            Binding::typed("self", &own, &schema),
+            Binding::optional("oldSelf", old.as_ref(), Some(&schema)),
+        ];
+        assert_eq!(program.evaluate_bool(&bindings, &mut Budget::default()), Ok(verdict), "{old:?}");
+    }
+}
+
+#[test]
 fn transition_rules_compare_both_states() {
     let old = json!({"count": 1});
     let own = json!({"count": 2});

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 
-use super::{List, MAX_VALUE_DEPTH, Map, Text, Value};
+use super::{List, MAX_VALUE_DEPTH, Map, TWO_TO_63, Text, Value};
 use crate::error::EvalError;
 use crate::hints::{Hint, TypeHints};
 use crate::time::{Duration, Timestamp};
@@ -82,7 +82,7 @@ fn number_value<'a>(number: &serde_json::Number, kind: Hint) -> Value<'a> {
         (_, Some(value)) => Value::Int(value),
         (_, None) => match number.as_f64() {
             #[expect(clippy::cast_possible_truncation, reason = "guarded: an integral double in range")]
-            Some(value) if value.fract() == 0.0 && value.abs() < 9.2e18 => Value::Int(value as i64),
+            Some(value) if value.fract() == 0.0 && value.abs() < TWO_TO_63 => Value::Int(value as i64),
             _ => double(),
         },
     }

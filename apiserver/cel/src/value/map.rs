@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::{Text, Value};
+use super::{TWO_TO_63, Text, Value};
 use crate::error::EvalError;
 use crate::hints::{Hint, TypeHints, unescape};
 
@@ -155,12 +155,10 @@ impl<'a> Key<'a> {
             Value::Int(value) => Some(Self::Int(*value)),
             Value::UInt(value) => Some(Self::UInt(*value)),
             Value::String(value) => Some(Self::String(value.clone())),
-            Value::Double(value) => {
+            Value::Double(value) =>
+            {
                 #[expect(clippy::cast_possible_truncation, reason = "guarded: an integral double in range")]
-                if value.fract() == 0.0
-                    && *value >= -9.223_372_036_854_775_8e18
-                    && *value < 9.223_372_036_854_775_8e18
-                {
+                if value.fract() == 0.0 && *value >= -TWO_TO_63 && *value < TWO_TO_63 {
                     Some(Self::Int(*value as i64))
                 } else {
                     None
