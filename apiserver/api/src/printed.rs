@@ -3,7 +3,7 @@
 //! Messages of Kubernetes hold values in the forms of Go's `%q`, `%v` and `encoding/json`; clients and people compare
 //! them. These are the forms that differ from Rust's.
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 use std::fmt::Write;
 
 /// A string as `%q` prints it.
