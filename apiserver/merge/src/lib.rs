@@ -22,6 +22,7 @@ mod walk;
 
 pub use apply::{ApplyError, apply};
 pub use context::Context;
+pub use created::write_created;
 pub use fieldset::{Element, FieldSet, FieldsError, Path};
 pub use track::{TrackError, track_update};
 pub use walk::{Comparison, compare, to_field_set};

@@ -4,7 +4,7 @@ mod cap;
 mod entry;
 
 pub(crate) use cap::MAX_UPDATERS;
-pub(crate) use entry::{ManagerId, Operation, Owner, Time, encode as encode_entry};
+pub(crate) use entry::{ManagerId, Operation, Owner, Time};
 
 use crate::fieldset::FieldSet;
 use crate::walk::Comparison;
@@ -62,19 +62,10 @@ impl Managed {
 
     /// Writes `metadata.managedFields`, or removes it if there are no entries.
     pub(crate) fn write(self, object: &mut Value) {
-        let Some(map) = object.as_object_mut() else { return };
         if self.0.is_empty() {
-            if let Some(Value::Object(metadata)) = map.get_mut("metadata") {
-                metadata.remove("managedFields");
-            }
-            return;
-        }
-        let metadata = map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-        if metadata.is_null() {
-            *metadata = Value::Object(Map::new());
-        }
-        if let Value::Object(metadata) = metadata {
-            metadata.insert("managedFields".into(), self.encode());
+            drop(take(object));
+        } else {
+            put(object, self.encode());
         }
     }
 
@@ -154,6 +145,18 @@ pub(crate) fn field_of(object: &Value) -> Option<&Value> {
 /// Takes `metadata.managedFields` out of an object.
 pub(crate) fn take(object: &mut Value) -> Option<Value> {
     object.get_mut("metadata")?.as_object_mut()?.remove("managedFields")
+}
+
+/// Sets `metadata.managedFields`.
+pub(crate) fn put(object: &mut Value, list: Value) {
+    let Some(map) = object.as_object_mut() else { return };
+    let metadata = map.entry("metadata").or_insert(Value::Null);
+    if metadata.is_null() {
+        *metadata = Value::Object(Map::new());
+    }
+    if let Value::Object(metadata) = metadata {
+        metadata.insert("managedFields".into(), list);
+    }
 }
 
 /// Whether the client asks to forget all entries: an empty list, or one empty entry.

@@ -1,11 +1,11 @@
 //! Ownership after a create, update or patch (`FieldManager.Update`).
 
 use crate::context::Context;
-use crate::created::fields_of_created;
+use crate::created::write_created;
 use crate::fieldset::FieldSet;
 use crate::managed::{self, MAX_UPDATERS, Managed, ManagerId, Operation, Owner, STRIPPED, Time};
 use crate::shape::Type;
-use crate::walk::{compare_typed, reconcile};
+use crate::walk::{Comparison, compare_typed, reconcile};
 use serde_json::{Map, Value};
 
 /// Why ownership cannot be recorded.
@@ -40,22 +40,17 @@ pub fn track_update(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) -> 
 
 fn create(cx: &Context<'_>, sent: Option<&Value>, new: &mut Value) -> Result<(), TrackError> {
     if let Some(managed) = sent.and_then(Managed::decode) {
-        return record(cx, managed, &Value::Object(Map::new()), new);
+        let changes = changes(cx, &Value::Object(Map::new()), new);
+        return record(cx, managed, changes, new);
     }
-    let Some(object) = new.as_object_mut() else { return Err(TrackError::NotAnObject) };
-    let fields = fields_of_created(cx, object);
-    if fields.is_empty() {
+    let Some(object) = new.as_object() else { return Err(TrackError::NotAnObject) };
+    let mut list = String::with_capacity(1024);
+    if !write_created(cx, object, &mut list) {
         return Ok(());
     }
-    let id = ManagerId::of(cx, Operation::Update);
-    let entry = managed::encode_entry(&id, cx.api_version, Value::Object(fields), Some(cx.time));
-    let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-    if metadata.is_null() {
-        *metadata = Value::Object(Map::new());
-    }
-    if let Value::Object(metadata) = metadata {
-        metadata.insert("managedFields".to_owned(), Value::Array(vec![entry]));
-    }
+    // What was just written reads back: it is nested less deep than the parser allows.
+    let list = serde_json::from_str(&list).map_err(|_| TrackError::NotAnObject)?;
+    managed::put(new, list);
     Ok(())
 }
 
@@ -65,28 +60,40 @@ fn update(cx: &Context<'_>, live: &Value, sent: Option<Value>, new: &mut Value) 
         return Ok(());
     }
     let sent = sent.filter(|sent| Some(sent) != stored).as_ref().and_then(Managed::decode);
-    let mut managed = match sent {
-        Some(mut sent) => {
-            if let Some(stored) = Managed::read(live) {
-                sent.keep_times_of(stored);
-            }
-            sent
-        }
-        None => match Managed::read(live) {
-            Some(stored) => stored,
-            None => return Ok(()),
-        },
-    };
+    let changes = changes(cx, live, new);
+    if let (true, None, Some(stored)) = (changes.is_same(), &sent, stored) {
+        managed::put(new, stored.clone());
+        return Ok(());
+    }
+    let Some(mut managed) = owners(sent, live) else { return Ok(()) };
     for owner in managed.0.values_mut() {
         reconcile(Type::root(cx.schema), &mut owner.set);
     }
-    record(cx, managed, live, new)
+    record(cx, managed, changes, new)
+}
+
+/// The entries before this write: those sent, else those stored.
+fn owners(sent: Option<Managed>, live: &Value) -> Option<Managed> {
+    let Some(mut sent) = sent else { return Managed::read(live) };
+    if let Some(stored) = Managed::read(live) {
+        sent.keep_times_of(stored);
+    }
+    Some(sent)
+}
+
+/// What this write changes of what can be owned through this endpoint.
+fn changes(cx: &Context<'_>, live: &Value, new: &Value) -> Comparison {
+    let ignored = cx.reset_set().union(FieldSet::of_fields(&[&["metadata", "managedFields"]]));
+    compare_typed(Type::root(cx.schema), live, new).without(&ignored)
 }
 
 /// Gives the writer what it changed, and writes the entries.
-fn record(cx: &Context<'_>, mut managed: Managed, live: &Value, new: &mut Value) -> Result<(), TrackError> {
-    let ignored = cx.reset_set().union(FieldSet::of_fields(&[&["metadata", "managedFields"]]));
-    let changes = compare_typed(Type::root(cx.schema), live, new).without(&ignored);
+fn record(
+    cx: &Context<'_>,
+    mut managed: Managed,
+    changes: Comparison,
+    new: &mut Value,
+) -> Result<(), TrackError> {
     // Forced, so that there are no conflicts.
     let _ = managed.settle(None, &changes, true);
     let own = changes.modified.union(changes.added).difference(&FieldSet::of_fields(STRIPPED));

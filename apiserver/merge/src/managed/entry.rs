@@ -157,7 +157,7 @@ pub(super) fn decode(entry: &Value) -> Option<(ManagerId, Owner)> {
 }
 
 /// Writes one entry.
-pub(crate) fn encode(id: &ManagerId, api_version: &str, fields: Value, time: Option<&str>) -> Value {
+pub(super) fn encode(id: &ManagerId, api_version: &str, fields: Value, time: Option<&str>) -> Value {
     let mut map = Map::new();
     let mut put = |name: &str, value: &str| {
         if !value.is_empty() {
