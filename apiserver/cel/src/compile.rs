@@ -5,11 +5,12 @@
 //! expands what macros remain. What comes out refers to variables by position, to functions by
 //! pointer, and holds every literal regular expression compiled.
 
+pub(crate) mod check;
 mod functions;
 mod lower;
 mod macros;
 pub(crate) mod node;
-mod scan;
+pub(crate) mod scan;
 
 use cel::parser::pratt_parser::PrattParser;
 

@@ -31,6 +31,8 @@ pub enum CompileErrorKind {
     NoMatchingOverload,
     /// A literal argument that can never be valid: a malformed regular expression, timestamp or duration.
     InvalidLiteral,
+    /// A field the schema does not declare, or a field of something that has none.
+    UndefinedField,
     /// Something the language has and this dialect does not: message construction.
     Unsupported,
 }

@@ -5,8 +5,10 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use crate::budget::{Budget, Meter};
+use crate::compile::check::Check;
+use crate::compile::scan::error_at;
 use crate::compile::{self, Compiled};
-use crate::error::{CompileError, EvalError};
+use crate::error::{CompileError, CompileErrorKind, EvalError};
 use crate::eval::Evaluation;
 use crate::hints::TypeHints;
 use crate::value::Value;
@@ -97,6 +99,20 @@ impl Program {
             .iter()
             .zip(&self.compiled.referenced)
             .any(|(variable, referenced)| *referenced && **variable == *name)
+    }
+
+    /// Checks the rule's fields against the schemas of its variables, as upstream does when a schema is
+    /// stored: a field that no document can have is an error now rather than at every write.
+    ///
+    /// Follows selections, indexes and comprehensions; what functions and conditionals yield is not
+    /// followed, and evaluation refuses undeclared fields there.
+    pub fn check(&self, schemas: &[(&str, &dyn TypeHints)]) -> Result<(), CompileError> {
+        let known =
+            |variable: &str| schemas.iter().find(|(name, _)| *name == variable).map(|(_, hints)| *hints);
+        let variables = self.variables.iter().map(|variable| known(variable)).collect();
+        Check::new(variables).node(&self.compiled.root).map(|_| ()).map_err(|misuse| {
+            error_at(&self.source, CompileErrorKind::UndefinedField, misuse.at, misuse.message)
+        })
     }
 
     /// Evaluates the rule; its cost is taken from `budget` whether it succeeds or not.

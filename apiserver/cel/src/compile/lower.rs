@@ -122,9 +122,9 @@ impl Lowering<'_> {
             return Ok(node);
         }
         let operand = self.node(*select.operand)?;
-        self.tokens.locate(&select.field);
+        let at = self.tokens.locate(&select.field);
         let access = if select.test { Access::Test } else { Access::Plain };
-        Ok(Node::Select(Box::new(Select { operand, field: select.field.into(), access })))
+        Ok(Node::Select(Box::new(Select { operand, field: select.field.into(), access, at })))
     }
 
     fn list(&mut self, list: ListExpr) -> Lowered {
@@ -232,7 +232,8 @@ impl Lowering<'_> {
         let Node::Literal(Literal::String(field)) = field else {
             return Err(self.error(CompileErrorKind::Syntax, "Syntax error: field name expected".to_owned()));
         };
-        Ok(Node::Select(Box::new(Select { operand, field, access: Access::Optional })))
+        let at = self.tokens.locate(&field);
+        Ok(Node::Select(Box::new(Select { operand, field, access: Access::Optional, at })))
     }
 
     fn function(&mut self, call: CallExpr) -> Lowered {

@@ -64,6 +64,8 @@ pub(crate) struct Select {
     pub(crate) operand: Node,
     pub(crate) field: Box<str>,
     pub(crate) access: Access,
+    /// Where the field's name stands in the source, in bytes.
+    pub(crate) at: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -72,11 +72,16 @@ impl<'s> Tokens<'s> {
     }
 
     pub(super) fn error(&self, kind: CompileErrorKind, offset: usize, message: String) -> CompileError {
-        let before = self.source.get(..offset).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        CompileError { kind, line, column, message }
+        error_at(self.source, kind, offset, message)
     }
+}
+
+/// An error at a byte of a source.
+pub(crate) fn error_at(source: &str, kind: CompileErrorKind, offset: usize, message: String) -> CompileError {
+    let before = source.get(..offset).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    CompileError { kind, line, column, message }
 }
 
 /// Whether a literal in single quotes runs over a line end, which only triple quotes may.

@@ -117,6 +117,40 @@ fn undeclared_properties_cannot_be_seen() {
 }
 
 #[test]
+fn fields_are_checked_against_the_schema_before_any_document() {
+    let schema = schema();
+    let check = |rule: &str| {
+        let program = Program::compile(rule, &["self", "oldSelf"]).unwrap();
+        program.check(&[("self", &schema), ("oldSelf", &schema)]).map_err(|error| error.to_string())
+    };
+    for rule in [
+        "self.count > oldSelf.count && has(self.my__dash__name) && self.labels.anything > 0.0",
+        "self.ports.all(p, p.port > 0) && self.ports.filter(p, p.port > 1)[0].name != ''",
+        "self.ports.exists(i, p, i > 0 && p.port == 1) && self.ports.sortBy(p, p.port)[0].port == 1",
+        "self.labels.all(k, k.size() > 0) && self.tags.all(t, t.size() > 0)",
+        "dyn(self).nope == 1 && (true ? self : oldSelf).nope == 1",
+        "cel.bind(p, self.ports[0], p.port) == self.?ports[?0].port.orValue(1)",
+    ] {
+        assert_eq!(check(rule), Ok(()), "{rule}");
+    }
+    for (rule, message) in [
+        ("self.count > 0 &&\n  self.nope > 0", "2:8: undefined field 'nope'"),
+        ("has(self.nope)", "1:10: undefined field 'nope'"),
+        ("self.?nope.hasValue()", "1:7: undefined field 'nope'"),
+        ("self.ports.all(p, p.name != '' && p.prot > 0)", "1:37: undefined field 'prot'"),
+        ("self.ports.filter(p, true)[0].nope", "1:31: undefined field 'nope'"),
+        ("self.ports.map(p, p.port > 0 ? p.nope : 1)", "1:34: undefined field 'nope'"),
+        ("cel.bind(p, self.ports[0], p.nope)", "1:30: undefined field 'nope'"),
+        ("optional.of(1).optMap(x, self.nope)", "1:31: undefined field 'nope'"),
+        ("size([{'a': self.nope}]) > 0", "1:18: undefined field 'nope'"),
+        ("self.ratio.x == 1", "1:12: type 'double' does not support field selection"),
+        ("self.ports.port == 1", "1:12: type 'list' does not support field selection"),
+    ] {
+        assert_eq!(check(rule), Err(format!("ERROR: <input>:{message}")), "{rule}");
+    }
+}
+
+#[test]
 fn formats_that_do_not_hold_are_errors_where_read() {
     let broken = json!({"since": "yesterday", "every": "1x", "key": "?", "count": 1});
     for rule in ["self.since == self.since", "self.every > duration('0')", "self.key == b''"] {
