@@ -133,7 +133,7 @@ pub struct EgressRule {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "[has(self.workload), has(self.selector), has(self.cidr)].filter(x, x).size() == 1", "message": "a peer is exactly one of workload, selector and cidr"},
-    {"rule": "!has(self.namespace) || !has(self.cidr)", "message": "addresses have no namespace", "fieldPath": ".namespace"},
+    {"rule": "!has(self.__namespace__) || !has(self.cidr)", "message": "addresses have no namespace", "fieldPath": ".namespace"},
     {"rule": "!has(self.except) || has(self.cidr)", "message": "except takes ranges out of cidr", "fieldPath": ".except"},
 ]))]
 pub struct PolicyPeer {

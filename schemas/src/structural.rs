@@ -130,13 +130,12 @@ pub(crate) fn walk<'s>(schema: &'s Value, visit: &mut impl FnMut(&str, &'s Map<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
+    use serde::{Deserialize, Serialize};
     use std::collections::BTreeMap;
 
     /// A thing.
-    #[derive(Deserialize, JsonSchema)]
+    #[derive(Deserialize, Serialize, JsonSchema)]
     #[serde(rename_all = "camelCase")]
-    #[expect(dead_code, reason = "only its schema is used")]
     struct Thing {
         /// Of two
         /// lines.
@@ -149,8 +148,7 @@ mod tests {
     }
 
     /// A choice.
-    #[derive(Deserialize, JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is used")]
+    #[derive(Deserialize, Serialize, JsonSchema)]
     enum Choice {
         /// The one.
         One,
@@ -158,8 +156,7 @@ mod tests {
         Two,
     }
 
-    #[derive(Deserialize, JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is used")]
+    #[derive(Deserialize, Serialize, JsonSchema)]
     enum Plain {
         A,
         B,

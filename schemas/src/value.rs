@@ -40,3 +40,6 @@ impl std::fmt::Display for InvalidValue {
 }
 
 impl std::error::Error for InvalidValue {}
+
+#[cfg(test)]
+mod tests;

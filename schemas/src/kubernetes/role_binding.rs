@@ -81,13 +81,13 @@ fn subjects() -> Node {
     .atomic()
     .rules(json!([
         {
-            "rule": "self.kind != 'ServiceAccount' || (has(self.namespace) && size(self.namespace) > 0)",
+            "rule": "self.kind != 'ServiceAccount' || (has(self.__namespace__) && size(self.__namespace__) > 0)",
             "message": "a ServiceAccount needs its namespace",
             "reason": "FieldValueRequired",
             "fieldPath": ".namespace",
         },
         {
-            "rule": "self.kind == 'ServiceAccount' || !has(self.namespace) || size(self.namespace) == 0",
+            "rule": "self.kind == 'ServiceAccount' || !has(self.__namespace__) || size(self.__namespace__) == 0",
             "message": "users and groups have no namespace",
             "fieldPath": ".namespace",
         },

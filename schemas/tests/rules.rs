@@ -1,0 +1,662 @@
+//! CEL rules: which there are, and that each tells right from wrong.
+
+mod checker;
+
+use checker::{kind, problems};
+use hypermesh_schemas::definitions;
+use serde_json::{Value, json};
+
+fn collect(node: &Value, path: &str, lines: &mut Vec<String>) {
+    for rule in node.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten() {
+        lines.push(format!("{path}: {}", rule["rule"].as_str().unwrap()));
+        let message = rule["message"].as_str().unwrap();
+        assert!(
+            !message.is_empty() && !message.ends_with('.') && !message.contains('\n'),
+            "{path}: {message:?}"
+        );
+        for keyword in rule.as_object().unwrap().keys() {
+            assert!(
+                ["rule", "message", "reason", "fieldPath"].contains(&keyword.as_str()),
+                "{path}: {keyword}"
+            );
+        }
+    }
+    for (name, child) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        collect(child, &format!("{path}.{name}"), lines);
+    }
+    for (keyword, step) in [("items", "[]"), ("additionalProperties", "{}")] {
+        if let Some(child) = node.get(keyword) {
+            collect(child, &format!("{path}{step}"), lines);
+        }
+    }
+}
+
+/// Every rule once, where it first stands: an Instance repeats a Workload's pod, and init containers are containers.
+#[test]
+fn all_rules() {
+    let mut lines = Vec::new();
+    for definition in definitions().iter().filter(|definition| definition.names.kind != "Instance") {
+        collect(&definition.schema, &definition.names.kind, &mut lines);
+    }
+    lines.retain(|line| !line.contains(".initContainers[]"));
+    for line in &lines {
+        let (_, rule) = line.split_once(": ").unwrap();
+        assert!(cel::Program::compile(rule).is_ok(), "{line}");
+    }
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    Asset.spec.class: self == oldSelf
+    Asset.spec.nodeName: self == oldSelf
+    Certificate.spec: has(self.dnsNames) || has(self.ipAddresses) || has(self.uris)
+    Certificate.spec: duration(self.duration) >= duration('5m')
+    Certificate.spec: !has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)
+    Domain.spec.name: self == oldSelf
+    Domain.spec.records[]: has(self.values) != has(self.from)
+    Domain.spec.records[]: !has(self.from) || self.type in ['A', 'AAAA', 'SRV']
+    Domain.spec.records[]: self.type != 'SRV' || !has(self.from) || has(self.from.port)
+    Domain.spec.records[]: self.type != 'CNAME' || (self.name != '@' && has(self.values) && size(self.values) == 1)
+    Domain.spec.records[]: self.type != 'A' || !has(self.values) || self.values.all(v, v.matches('^(\\d+[.]){3}\\d+$'))
+    Domain.spec.records[]: self.type != 'AAAA' || !has(self.values) || self.values.all(v, v.matches('^[0-9A-Fa-f:.]+$') && v.contains(':'))
+    Issuer.spec: [has(self.cluster), has(self.ca), has(self.selfSigned)].filter(x, x).size() == 1
+    Network.spec: !has(oldSelf.addressing) || (has(self.addressing) && self.addressing == oldSelf.addressing)
+    Network.spec.addressing: !has(self.ipv4) || self.ipv4.contains('.')
+    Network.spec.addressing: !has(self.ipv6) || self.ipv6.contains(':')
+    Network.spec.members.selector.matchExpressions[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
+    Network.spec.policy.egress[].ports[]: !has(self.endPort) || (type(self.port) == int && self.endPort >= self.port)
+    Network.spec.policy.egress[].to[]: [has(self.workload), has(self.selector), has(self.cidr)].filter(x, x).size() == 1
+    Network.spec.policy.egress[].to[]: !has(self.__namespace__) || !has(self.cidr)
+    Network.spec.policy.egress[].to[]: !has(self.except) || has(self.cidr)
+    Network.spec.policy.egress[].to[].selector.matchExpressions[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
+    Network.spec.policy.ingress[].from[]: [has(self.workload), has(self.selector), has(self.cidr)].filter(x, x).size() == 1
+    Network.spec.policy.ingress[].from[]: !has(self.__namespace__) || !has(self.cidr)
+    Network.spec.policy.ingress[].from[]: !has(self.except) || has(self.cidr)
+    Network.spec.policy.ingress[].from[].selector.matchExpressions[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
+    Network.spec.policy.ingress[].ports[]: !has(self.endPort) || (type(self.port) == int && self.endPort >= self.port)
+    Node.spec.publicKey: self == oldSelf
+    Workload.spec: !has(self.publish) || self.publish.all(p, !has(p.targetPort) || type(p.targetPort) == int || self.template.spec.containers.exists(c, has(c.ports) && c.ports.exists(q, has(q.name) && q.name == p.targetPort)))
+    Workload.spec.placement.nodes.preferred[].matchExpressions[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
+    Workload.spec.placement.nodes.required[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
+    Workload.spec.rollout: self.strategy == 'Rolling' || !has(self.rolling)
+    Workload.spec.rollout.rolling: !((self.maxSurge == 0 || self.maxSurge == '0%') && (self.maxUnavailable == 0 || self.maxUnavailable == '0%'))
+    Workload.spec.template.spec: !has(self.initContainers) || self.initContainers.all(i, !self.containers.exists(c, c.name == i.name))
+    Workload.spec.template.spec: self.containers.all(c, !has(c.restartPolicy))
+    Workload.spec.template.spec: !has(self.initContainers) || self.initContainers.all(i, has(i.restartPolicy) || !(has(i.livenessProbe) || has(i.readinessProbe) || has(i.startupProbe) || has(i.lifecycle)))
+    Workload.spec.template.spec: self.containers.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, has(self.volumes) && self.volumes.exists(v, v.name == m.name)))
+    Workload.spec.template.spec: !has(self.initContainers) || self.initContainers.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, has(self.volumes) && self.volumes.exists(v, v.name == m.name)))
+    Workload.spec.template.spec.containers[]: !has(self.livenessProbe) || self.livenessProbe.successThreshold == 1
+    Workload.spec.template.spec.containers[]: !has(self.startupProbe) || self.startupProbe.successThreshold == 1
+    Workload.spec.template.spec.containers[].env[]: !has(self.value) || !has(self.valueFrom)
+    Workload.spec.template.spec.containers[].envFrom[]: has(self.configMapRef) != has(self.secretRef)
+    Workload.spec.template.spec.containers[].livenessProbe: [has(self.httpGet), has(self.tcpSocket), has(self.exec)].filter(x, x).size() == 1
+    Workload.spec.template.spec.containers[].readinessProbe: [has(self.httpGet), has(self.tcpSocket), has(self.exec)].filter(x, x).size() == 1
+    Workload.spec.template.spec.containers[].securityContext: !(has(self.privileged) && self.privileged && has(self.allowPrivilegeEscalation) && !self.allowPrivilegeEscalation)
+    Workload.spec.template.spec.containers[].securityContext.seccompProfile: (self.type == 'Localhost') == has(self.localhostProfile)
+    Workload.spec.template.spec.containers[].startupProbe: [has(self.httpGet), has(self.tcpSocket), has(self.exec)].filter(x, x).size() == 1
+    Workload.spec.template.spec.securityContext.seccompProfile: (self.type == 'Localhost') == has(self.localhostProfile)
+    Workload.spec.template.spec.tolerations[]: has(self.key) || self.operator == 'Exists'
+    Workload.spec.template.spec.tolerations[]: self.operator != 'Exists' || !has(self.value)
+    Workload.spec.template.spec.tolerations[]: !has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')
+    Workload.spec.template.spec.volumes[]: [has(self.emptyDir), has(self.configMap), has(self.secret), has(self.hostPath), has(self.projected)].filter(x, x).size() == 1
+    Workload.spec.template.spec.volumes[].hostPath: !self.path.contains('/../') && !self.path.endsWith('/..')
+    Role.rules[]: size(self.verbs) > 0
+    Role.rules[]: (has(self.nonResourceURLs) && size(self.nonResourceURLs) > 0) || (has(self.apiGroups) && size(self.apiGroups) > 0)
+    Role.rules[]: (has(self.nonResourceURLs) && size(self.nonResourceURLs) > 0) || (has(self.resources) && size(self.resources) > 0)
+    Role.rules[]: !has(self.nonResourceURLs) || size(self.nonResourceURLs) == 0
+    ClusterRole.rules[]: size(self.verbs) > 0
+    ClusterRole.rules[]: (has(self.nonResourceURLs) && size(self.nonResourceURLs) > 0) || (has(self.apiGroups) && size(self.apiGroups) > 0)
+    ClusterRole.rules[]: (has(self.nonResourceURLs) && size(self.nonResourceURLs) > 0) || (has(self.resources) && size(self.resources) > 0)
+    ClusterRole.rules[]: !has(self.nonResourceURLs) || size(self.nonResourceURLs) == 0 || !((has(self.apiGroups) && size(self.apiGroups) > 0) || (has(self.resources) && size(self.resources) > 0) || (has(self.resourceNames) && size(self.resourceNames) > 0))
+    RoleBinding.subjects[]: self.kind != 'ServiceAccount' || (has(self.__namespace__) && size(self.__namespace__) > 0)
+    RoleBinding.subjects[]: self.kind == 'ServiceAccount' || !has(self.__namespace__) || size(self.__namespace__) == 0
+    RoleBinding.subjects[]: !has(self.apiGroup) || size(self.apiGroup) == 0 || (self.kind != 'ServiceAccount' && self.apiGroup == 'rbac.authorization.k8s.io')
+    ClusterRoleBinding.subjects[]: self.kind != 'ServiceAccount' || (has(self.__namespace__) && size(self.__namespace__) > 0)
+    ClusterRoleBinding.subjects[]: self.kind == 'ServiceAccount' || !has(self.__namespace__) || size(self.__namespace__) == 0
+    ClusterRoleBinding.subjects[]: !has(self.apiGroup) || size(self.apiGroup) == 0 || (self.kind != 'ServiceAccount' && self.apiGroup == 'rbac.authorization.k8s.io')
+    ");
+}
+
+fn workload(spec: Value) -> Value {
+    let mut full = json!({"template": {"spec": {"containers": [{"name": "web", "image": "web:1", "ports": [{"name": "http", "containerPort": 8080}]}]}}});
+    merge(&mut full, spec);
+    json!({"spec": full})
+}
+
+fn pod(spec: Value) -> Value {
+    workload(json!({"template": {"spec": spec}}))
+}
+
+fn container(extra: Value) -> Value {
+    let mut full = json!({"name": "web", "image": "web:1"});
+    merge(&mut full, extra);
+    pod(json!({"containers": [full]}))
+}
+
+/// JSON merge patch (RFC 7396) without removal.
+fn merge(into: &mut Value, patch: Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (name, value) in patch {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (into, patch) => *into = patch,
+    }
+}
+
+#[track_caller]
+fn right(kind_name: &str, object: Value) {
+    assert_eq!(problems(&kind(kind_name), &object, None), Vec::<String>::new(), "{object}");
+}
+
+#[track_caller]
+fn wrong(kind_name: &str, object: Value, expected: &str) {
+    assert_eq!(problems(&kind(kind_name), &object, None), [expected], "{object}");
+}
+
+#[track_caller]
+fn frozen(kind_name: &str, old: Value, new: Value, expected: &str) {
+    assert_eq!(problems(&kind(kind_name), &old, Some(&old)), Vec::<String>::new(), "{old}");
+    assert_eq!(problems(&kind(kind_name), &new, Some(&old)), [expected], "{new}");
+}
+
+#[test]
+fn pods() {
+    right("Workload", workload(json!({})));
+    let two = |second: Value| pod(json!({"initContainers": [second]}));
+    right(
+        "Workload",
+        two(
+            json!({"name": "log", "image": "log:1", "restartPolicy": "Always", "readinessProbe": {"tcpSocket": {"port": 1}}}),
+        ),
+    );
+    wrong(
+        "Workload",
+        two(json!({"name": "web", "image": "log:1"})),
+        ".spec.template.spec.initContainers: no two containers of an instance have the same name",
+    );
+    wrong(
+        "Workload",
+        two(json!({"name": "log", "image": "log:1", "livenessProbe": {"exec": {"command": ["true"]}}})),
+        ".spec.template.spec.initContainers: a container that runs to its end has neither probes nor lifecycle; restartPolicy: Always makes it a sidecar",
+    );
+    wrong(
+        "Workload",
+        container(json!({"restartPolicy": "Always"})),
+        ".spec.template.spec.containers: only a container of initContainers has a restartPolicy of its own",
+    );
+    let mount = json!([{"name": "data", "mountPath": "/data"}]);
+    wrong(
+        "Workload",
+        container(json!({"volumeMounts": mount})),
+        ".spec.template.spec.containers: a container mounts a volume that volumes does not have",
+    );
+    let mut mounted = container(json!({"volumeMounts": mount}));
+    mounted["spec"]["template"]["spec"]["volumes"] = json!([{"name": "data", "emptyDir": {}}]);
+    right("Workload", mounted);
+    wrong(
+        "Workload",
+        two(json!({"name": "log", "image": "log:1", "volumeMounts": mount})),
+        ".spec.template.spec.initContainers: a container mounts a volume that volumes does not have",
+    );
+}
+
+#[test]
+fn containers() {
+    let path = ".spec.template.spec.containers[0]";
+    let probe = json!({"httpGet": {"port": "http"}});
+    right(
+        "Workload",
+        container(
+            json!({"livenessProbe": probe, "readinessProbe": {"tcpSocket": {"port": 80}, "successThreshold": 3}}),
+        ),
+    );
+    let mut eager = probe.clone();
+    eager["successThreshold"] = 2.into();
+    wrong(
+        "Workload",
+        container(json!({"livenessProbe": eager})),
+        &format!("{path}.livenessProbe.successThreshold: one success is enough to be alive"),
+    );
+    wrong(
+        "Workload",
+        container(json!({"startupProbe": eager})),
+        &format!("{path}.startupProbe.successThreshold: one success is enough to have started"),
+    );
+    let message = format!("{path}.readinessProbe: a probe is exactly one of httpGet, tcpSocket and exec");
+    wrong("Workload", container(json!({"readinessProbe": {}})), &message);
+    wrong(
+        "Workload",
+        container(json!({"readinessProbe": {"httpGet": {"port": 1}, "tcpSocket": {"port": 1}}})),
+        &message,
+    );
+    right(
+        "Workload",
+        container(
+            json!({"env": [{"name": "A"}, {"name": "B", "value": ""}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}),
+        ),
+    );
+    wrong(
+        "Workload",
+        container(
+            json!({"env": [{"name": "A", "value": "", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}),
+        ),
+        &format!("{path}.env[0]: a variable has either value or valueFrom"),
+    );
+    wrong(
+        "Workload",
+        container(json!({"env": [{"name": "A", "valueFrom": {}}]})),
+        &format!("{path}.env[0].valueFrom: 0 fields"),
+    );
+    right(
+        "Workload",
+        container(
+            json!({"envFrom": [{"configMapRef": {"name": "a"}}, {"prefix": "B_", "secretRef": {"name": "b"}}]}),
+        ),
+    );
+    for source in [json!({}), json!({"configMapRef": {"name": "a"}, "secretRef": {"name": "b"}})] {
+        wrong(
+            "Workload",
+            container(json!({"envFrom": [source]})),
+            &format!("{path}.envFrom[0]: a source is exactly one of configMapRef and secretRef"),
+        );
+    }
+    right(
+        "Workload",
+        container(
+            json!({"lifecycle": {"preStop": {"sleep": {"seconds": 5}}}, "securityContext": {"privileged": true}}),
+        ),
+    );
+    wrong(
+        "Workload",
+        container(json!({"securityContext": {"privileged": true, "allowPrivilegeEscalation": false}})),
+        &format!(
+            "{path}.securityContext.allowPrivilegeEscalation: a privileged container can gain privileges"
+        ),
+    );
+    right(
+        "Workload",
+        container(
+            json!({"securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "a/b.json"}}}),
+        ),
+    );
+    for profile in [json!({"type": "Localhost"}), json!({"type": "Unconfined", "localhostProfile": "a"})] {
+        wrong(
+            "Workload",
+            container(json!({"securityContext": {"seccompProfile": profile}})),
+            &format!(
+                "{path}.securityContext.seccompProfile.localhostProfile: localhostProfile goes with the type Localhost, and only with it"
+            ),
+        );
+    }
+}
+
+#[test]
+fn volumes_and_tolerations() {
+    let volume = |source: Value| {
+        let mut volume = json!({"name": "data"});
+        merge(&mut volume, source);
+        pod(json!({"volumes": [volume]}))
+    };
+    right(
+        "Workload",
+        volume(
+            json!({"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}, {"secret": {"name": "a"}}]}}),
+        ),
+    );
+    right("Workload", volume(json!({"hostPath": {"path": "/etc/..hidden", "type": "Directory"}})));
+    let message = ".spec.template.spec.volumes[0]: a volume is exactly one of emptyDir, configMap, secret, hostPath and projected";
+    wrong("Workload", volume(json!({})), message);
+    wrong("Workload", volume(json!({"emptyDir": {}, "secret": {"secretName": "a"}})), message);
+    for path in ["/etc/../root", "/etc/.."] {
+        wrong(
+            "Workload",
+            volume(json!({"hostPath": {"path": path}})),
+            ".spec.template.spec.volumes[0].hostPath.path: a path of the node has no .. steps",
+        );
+    }
+    let toleration = |toleration: Value| pod(json!({"tolerations": [toleration]}));
+    right("Workload", toleration(json!({"operator": "Exists"})));
+    right(
+        "Workload",
+        toleration(json!({"key": "gpu", "value": "a", "effect": "NoExecute", "tolerationSeconds": 5})),
+    );
+    let path = ".spec.template.spec.tolerations[0]";
+    wrong(
+        "Workload",
+        toleration(json!({"value": "a"})),
+        &format!("{path}: without a key, which stands for all of them, the operator is Exists"),
+    );
+    wrong(
+        "Workload",
+        toleration(json!({"key": "a", "operator": "Exists", "value": "b"})),
+        &format!("{path}.value: Exists compares with no value"),
+    );
+    wrong(
+        "Workload",
+        toleration(json!({"key": "a", "tolerationSeconds": 5})),
+        &format!("{path}.tolerationSeconds: tolerationSeconds belongs to the effect NoExecute"),
+    );
+}
+
+#[test]
+fn workloads() {
+    right(
+        "Workload",
+        workload(
+            json!({"publish": [{"port": 80, "targetPort": "http"}, {"port": 81}, {"port": 82, "targetPort": 9}]}),
+        ),
+    );
+    wrong(
+        "Workload",
+        workload(json!({"publish": [{"port": 80, "targetPort": "https"}]})),
+        ".spec.publish: publish names a port that no container of the template has",
+    );
+    right("Workload", workload(json!({"rollout": {"strategy": "Recreate"}})));
+    wrong(
+        "Workload",
+        workload(json!({"rollout": {"strategy": "Recreate", "rolling": {}}})),
+        ".spec.rollout.rolling: rolling belongs to the strategy Rolling",
+    );
+    right("Workload", workload(json!({"rollout": {"rolling": {"maxSurge": 0}}})));
+    for zero in [json!(0), json!("0%")] {
+        wrong(
+            "Workload",
+            workload(json!({"rollout": {"rolling": {"maxSurge": zero, "maxUnavailable": "0%"}}})),
+            ".spec.rollout.rolling: with neither more nor fewer instances than replicas no step can be made",
+        );
+    }
+    let nodes = |requirement: Value| workload(json!({"placement": {"nodes": {"required": [requirement]}}}));
+    right("Workload", nodes(json!({"key": "disk", "operator": "In", "values": ["ssd"]})));
+    right("Workload", nodes(json!({"key": "disk", "operator": "Exists"})));
+    let message =
+        ".spec.placement.nodes.required[0]: In and NotIn need values; Exists and DoesNotExist take none";
+    wrong("Workload", nodes(json!({"key": "disk", "operator": "In"})), message);
+    wrong("Workload", nodes(json!({"key": "disk", "operator": "Exists", "values": ["ssd"]})), message);
+}
+
+#[test]
+fn networks() {
+    let ingress = |rule: Value| json!({"spec": {"interface": "Private", "policy": {"ingress": [rule]}}});
+    right("Network", ingress(json!({})));
+    right(
+        "Network",
+        ingress(
+            json!({"from": [{"workload": "web", "namespace": "b"}, {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}]}),
+        ),
+    );
+    let path = ".spec.policy.ingress[0].from[0]";
+    for peer in [json!({}), json!({"workload": "web", "cidr": "::/0"})] {
+        wrong(
+            "Network",
+            ingress(json!({"from": [peer]})),
+            &format!("{path}: a peer is exactly one of workload, selector and cidr"),
+        );
+    }
+    wrong(
+        "Network",
+        ingress(json!({"from": [{"cidr": "::/0", "namespace": "a"}]})),
+        &format!("{path}.namespace: addresses have no namespace"),
+    );
+    wrong(
+        "Network",
+        ingress(json!({"from": [{"workload": "web", "except": ["::/0"]}]})),
+        &format!("{path}.except: except takes ranges out of cidr"),
+    );
+    right("Network", ingress(json!({"ports": [{"port": 80, "endPort": 90}, {"port": "http"}]})));
+    for port in [json!({"port": 80, "endPort": 79}), json!({"port": "http", "endPort": 79})] {
+        wrong(
+            "Network",
+            ingress(json!({"ports": [port]})),
+            ".spec.policy.ingress[0].ports[0].endPort: endPort closes a range that starts at a port's number",
+        );
+    }
+    let ranges = |ranges: Value| json!({"spec": {"interface": "Private", "addressing": ranges}});
+    right("Network", ranges(json!({"ipv4": "10.0.0.0/24", "ipv6": "fd00::/64"})));
+    wrong("Network", ranges(json!({"ipv4": "fd00::/64"})), ".spec.addressing.ipv4: not an IPv4 range");
+    wrong("Network", ranges(json!({"ipv6": "10.0.0.0/24"})), ".spec.addressing.ipv6: not an IPv6 range");
+    let message = ".spec.addressing: the ranges of a network never change, since its members have addresses of them; make another Network";
+    frozen("Network", ranges(json!({"ipv6": "fd00::/64"})), ranges(json!({"ipv6": "fd01::/64"})), message);
+    frozen(
+        "Network",
+        ranges(json!({"ipv6": "fd00::/64"})),
+        json!({"spec": {"interface": "Private"}}),
+        message,
+    );
+}
+
+#[test]
+fn domains() {
+    let record = |record: Value| json!({"spec": {"name": "acme.", "records": [record]}});
+    right("Domain", record(json!({"name": "@", "type": "A", "values": ["10.0.0.1"]})));
+    right("Domain", record(json!({"name": "www", "type": "AAAA", "values": ["fd00::1"]})));
+    right(
+        "Domain",
+        record(json!({"name": "_http._tcp", "type": "SRV", "from": {"workload": "web", "port": "http"}})),
+    );
+    right("Domain", record(json!({"name": "www", "type": "CNAME", "values": ["web.acme."]})));
+    let path = ".spec.records[0]";
+    wrong(
+        "Domain",
+        record(json!({"name": "www", "type": "TXT"})),
+        &format!("{path}: a record has either values or from"),
+    );
+    wrong(
+        "Domain",
+        record(json!({"name": "www", "type": "TXT", "from": {"workload": "web"}})),
+        &format!("{path}.from: only A, AAAA and SRV records can follow a workload"),
+    );
+    wrong(
+        "Domain",
+        record(json!({"name": "www", "type": "SRV", "from": {"workload": "web"}})),
+        &format!("{path}.from: an SRV record needs the port to follow"),
+    );
+    for (name, values) in [("@", json!(["a."])), ("www", json!(["a.", "b."]))] {
+        wrong(
+            "Domain",
+            record(json!({"name": name, "type": "CNAME", "values": values})),
+            &format!("{path}: a CNAME record has one value, and is not at the zone's own name"),
+        );
+    }
+    for (kind_name, value, message) in [
+        ("A", "fd00::1", "IPv4"),
+        ("A", "1.2.3", "IPv4"),
+        ("AAAA", "10.0.0.1", "IPv6"),
+        ("AAAA", "www", "IPv6"),
+    ] {
+        let article = if kind_name == "A" { "an A" } else { "an AAAA" };
+        let expected = format!("{path}.values: the values of {article} record are {message} addresses");
+        wrong("Domain", record(json!({"name": "www", "type": kind_name, "values": [value]})), &expected);
+    }
+    let named = |name: &str| json!({"spec": {"name": name}});
+    frozen(
+        "Domain",
+        named("acme."),
+        named("emca."),
+        ".spec.name: the name of a zone never changes; make another Domain",
+    );
+}
+
+#[test]
+fn certificates_and_issuers() {
+    let certificate = |extra: Value| {
+        let mut spec =
+            json!({"dnsNames": ["www.acme"], "issuerRef": {"name": "cluster"}, "secretName": "web-tls"});
+        merge(&mut spec, extra);
+        json!({"spec": spec})
+    };
+    right("Certificate", certificate(json!({"renewBefore": "8h"})));
+    wrong(
+        "Certificate",
+        certificate(json!({"renewBefore": "24h"})),
+        ".spec.renewBefore: renewBefore must be shorter than duration",
+    );
+    wrong(
+        "Certificate",
+        certificate(json!({"duration": "299s"})),
+        ".spec.duration: the shortest certificate lives 5m",
+    );
+    wrong(
+        "Certificate",
+        json!({"spec": {"issuerRef": {"name": "cluster"}, "secretName": "web-tls"}}),
+        ".spec: a certificate is for at least one of dnsNames, ipAddresses and uris",
+    );
+    right("Issuer", json!({"spec": {"cluster": {}}}));
+    for spec in [json!({}), json!({"cluster": {}, "selfSigned": {}})] {
+        wrong(
+            "Issuer",
+            json!({"spec": spec}),
+            ".spec: an issuer is exactly one of cluster, ca and selfSigned",
+        );
+    }
+}
+
+#[test]
+fn what_never_changes() {
+    let asset = |class: &str, node: &str| json!({"spec": {"class": class, "nodeName": node}});
+    frozen("Asset", asset("CPU", "a"), asset("GPU", "a"), ".spec.class: the class of an asset never changes");
+    frozen(
+        "Asset",
+        asset("CPU", "a"),
+        asset("CPU", "b"),
+        ".spec.nodeName: an asset stays with its node; on another node it is another asset",
+    );
+    let node = |digit: &str| json!({"spec": {"publicKey": digit.repeat(64)}});
+    frozen(
+        "Node",
+        node("a"),
+        node("b"),
+        ".spec.publicKey: the key is the node: with another key it is another node",
+    );
+    let instance = |extra: Value| {
+        let mut spec = json!({"workload": "web", "revision": "1", "pod": {"containers": [{"name": "web", "image": "web:1"}]}});
+        merge(&mut spec, extra);
+        json!({"spec": spec})
+    };
+    let bound = instance(json!({"nodeName": "a"}));
+    assert_eq!(problems(&kind("Instance"), &bound, Some(&instance(json!({})))), Vec::<String>::new());
+    frozen(
+        "Instance",
+        bound.clone(),
+        instance(json!({"nodeName": "b"})),
+        ".spec.nodeName: an instance is bound to a node once",
+    );
+    frozen("Instance", bound, instance(json!({})), ".spec.nodeName: an instance is bound to a node once");
+    frozen(
+        "Instance",
+        instance(json!({})),
+        instance(json!({"workload": "db"})),
+        ".spec.workload: an instance stays with its workload",
+    );
+    frozen(
+        "Instance",
+        instance(json!({})),
+        instance(json!({"revision": "2"})),
+        ".spec.revision: an instance keeps the revision that it was made from",
+    );
+    let changed = json!({"pod": {"containers": [{"name": "web", "image": "web:2"}]}});
+    frozen(
+        "Instance",
+        instance(json!({})),
+        instance(changed),
+        ".spec.pod: what an instance runs never changes; its workload replaces it",
+    );
+}
+
+#[test]
+fn roles_and_bindings() {
+    let rules = |rule: Value| json!({"rules": [rule]});
+    let pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
+    right("Role", rules(pods.clone()));
+    right("ClusterRole", rules(pods));
+    right(
+        "ClusterRole",
+        json!({"rules": null, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}}),
+    );
+    right("ClusterRole", rules(json!({"nonResourceURLs": ["/metrics"], "verbs": ["get"]})));
+    wrong(
+        "Role",
+        rules(json!({"apiGroups": [""], "resources": ["pods"], "verbs": []})),
+        ".rules[0].verbs: verbs must contain at least one value",
+    );
+    wrong(
+        "Role",
+        rules(json!({"resources": ["pods"], "verbs": ["get"]})),
+        ".rules[0].apiGroups: resource rules must supply at least one api group",
+    );
+    wrong(
+        "Role",
+        rules(json!({"apiGroups": [""], "verbs": ["get"]})),
+        ".rules[0].resources: resource rules must supply at least one resource",
+    );
+    wrong(
+        "Role",
+        rules(json!({"nonResourceURLs": ["/metrics"], "verbs": ["get"]})),
+        ".rules[0].nonResourceURLs: namespaced rules cannot apply to non-resource URLs",
+    );
+    wrong(
+        "ClusterRole",
+        rules(json!({"nonResourceURLs": ["/metrics"], "resources": ["pods"], "verbs": ["get"]})),
+        ".rules[0].nonResourceURLs: rules cannot apply to both regular resources and non-resource URLs",
+    );
+    let binding =
+        |subject: Value| json!({"roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": [subject]});
+    right("RoleBinding", binding(json!({"kind": "ServiceAccount", "name": "a", "namespace": "b"})));
+    right(
+        "ClusterRoleBinding",
+        binding(json!({"kind": "User", "name": "a", "apiGroup": "rbac.authorization.k8s.io"})),
+    );
+    wrong(
+        "RoleBinding",
+        binding(json!({"kind": "ServiceAccount", "name": "a"})),
+        ".subjects[0].namespace: a ServiceAccount needs its namespace",
+    );
+    wrong(
+        "RoleBinding",
+        binding(json!({"kind": "User", "name": "a", "namespace": "b"})),
+        ".subjects[0].namespace: users and groups have no namespace",
+    );
+    wrong(
+        "RoleBinding",
+        binding(
+            json!({"kind": "ServiceAccount", "name": "a", "namespace": "b", "apiGroup": "rbac.authorization.k8s.io"}),
+        ),
+        ".subjects[0].apiGroup: the group of users and groups is rbac.authorization.k8s.io; that of a ServiceAccount is empty",
+    );
+    let role = json!({"roleRef": {"kind": "Role", "name": "a"}});
+    right("RoleBinding", role.clone());
+    wrong("ClusterRoleBinding", role, ".roleRef.kind: \"Role\" is not allowed");
+}
+
+/// Fields that CEL reserves the name of are escaped, as Kubernetes has it.
+#[test]
+fn reserved_names_are_escaped() {
+    const RESERVED: [&str; 18] = [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+    ];
+    let mut lines = Vec::new();
+    for definition in definitions() {
+        collect(&definition.schema, &definition.names.kind, &mut lines);
+    }
+    for line in lines {
+        for word in RESERVED {
+            let field = regex::Regex::new(&format!(r"\.{word}\b")).unwrap();
+            assert!(!field.is_match(line.split_once(": ").unwrap().1), "{line}: write __{word}__");
+        }
+    }
+}
