@@ -15,10 +15,12 @@ pub mod status;
 pub use field::{FieldError, FieldErrorKind};
 pub use json::{JsonError, check_json, decode_json, duplicate_field};
 pub use options::{
-    DeleteOptions, FieldValidation, GetOptions, ListOptions, Preconditions, Propagation, VersionMatch, WriteKind,
-    WriteOptions,
+    DeleteOptions, FieldValidation, GetOptions, ListOptions, Preconditions, Propagation, VersionMatch,
+    WriteKind, WriteOptions,
 };
 pub use query::Query;
 pub use request::{NonResource, RequestInfo, Target, Verb};
-pub use selector::{FieldRequirement, FieldSelector, LabelOperator, LabelRequirement, LabelSelector, SelectorError};
+pub use selector::{
+    FieldRequirement, FieldSelector, LabelOperator, LabelRequirement, LabelSelector, SelectorError,
+};
 pub use status::{Cause, Details, ListMeta, Status, Subject};
