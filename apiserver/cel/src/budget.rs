@@ -19,8 +19,12 @@
 //! | compiling a regular expression that is not a literal | 1000 + 10 a byte, once an evaluation |
 //! | sorting n elements | n × (⌈log₂ n⌉ + 1) comparisons |
 //!
-//! Two departures from upstream, both dearer: a turn of a comprehension is never free (upstream's
-//! `[...].all(x, true)` is), and compiling a computed regular expression costs what it costs.
+//! A regular expression's length counts repetitions out: `a{50}` is fifty bytes long. `findAll` adds for
+//! each match a thousandth of the text that is left, since a search may read past what it returns.
+//!
+//! Departures from upstream, all dearer: a turn of a comprehension is never free (upstream's
+//! `[...].all(x, true)` is), nor is `has`, and compiling a computed regular expression costs what it
+//! costs. Cheaper: `map` and `filter` do not build a list at every turn.
 
 use crate::error::EvalError;
 use crate::value::{MAX_ITEMS, MAX_TEXT_BYTES};

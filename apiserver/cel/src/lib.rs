@@ -15,6 +15,11 @@
 //! What a schema knows and JSON cannot say (that a number is a double, a string a timestamp, a list
 //! a set, a property declared) enters through [`TypeHints`].
 //!
+//! What differs from cel-go on purpose: types are checked when a function runs, not when a rule is
+//! compiled (but see [`Program::check`] for fields); list and map literals may mix types; time zones are
+//! UTC or a fixed offset, since the names of the IANA database mean what the machine's copy says;
+//! `cel.bind` evaluates its value at once. Messages cannot be constructed.
+//!
 //! Sources: the CEL language definition (github.com/google/cel-spec, `doc/langdef.md`), cel-go's
 //! `ext` libraries, and Kubernetes' `k8s.io/apiserver/pkg/cel/library`.
 

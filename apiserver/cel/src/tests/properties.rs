@@ -80,6 +80,51 @@ fn tokens(source: &str) -> Vec<String> {
     words
 }
 
+/// What stands in for a field of the document.
+const OPERANDS: &[&str] = &[
+    "self",
+    "self.a",
+    "self.b",
+    "self.s",
+    "self.list",
+    "self.items",
+    "self.items[0]",
+    "null",
+    "-1",
+    "2u",
+    "1.5",
+    "'é'",
+    "b'x'",
+    "[]",
+    "{'a': [1]}",
+    "duration('1s')",
+    "timestamp(0)",
+    "optional.of(1)",
+    "quantity('1')",
+    "ip('::1')",
+    "(1/0)",
+];
+
+/// A rule of the corpus with its fields replaced: it stays well formed, but its types need not fit.
+fn misfit() -> impl Strategy<Value = String> {
+    let operands = prop::collection::vec(prop::sample::select(OPERANDS), 8);
+    (prop::sample::select(CORPUS), operands).prop_map(|(source, operands)| {
+        let mut pieces = source.split("self.");
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for (piece, operand) in pieces.zip(operands) {
+            // Optional and tested fields must stay fields.
+            if piece.starts_with('?') || out.ends_with("has(") {
+                out.push_str("self.");
+                out.push_str(piece);
+            } else {
+                out.push_str(operand);
+                out.push_str(piece.trim_start_matches(char::is_alphanumeric));
+            }
+        }
+        out
+    })
+}
+
 /// Everything an evaluation shows: its value or error, printed, and its cost.
 fn run(source: &str, document: &Json) -> (String, u64) {
     let mut budget = Budget::new(200_000);
@@ -98,6 +143,12 @@ proptest! {
 
     #[test]
     fn mutated_sources_neither_panic_nor_vary(source in source(), document in document()) {
+        prop_assert_eq!(run(&source, &document), run(&source, &document.clone()));
+    }
+
+    #[test]
+    fn rules_over_misfit_types_neither_panic_nor_vary(source in misfit(), document in document()) {
+        prop_assert!(Program::compile(&source, &["self"]).is_ok(), "{}", source);
         prop_assert_eq!(run(&source, &document), run(&source, &document.clone()));
     }
 
