@@ -1,1 +1,23 @@
 //! The state machine of a replica: the pipeline over the store, behind the replication trait.
+//!
+//! Data flows one way. A request is decoded by whoever took it and handed to [`Replica::submit`]; one thread makes
+//! blocks of what waits, executes them on an overlay, commits them, and only then answers and publishes. Readers hold a
+//! [`Reading`] (a consistent view with what is derived from it) and never wait for the writer; watchers follow the
+//! [`Feed`].
+
+mod base;
+mod blocks;
+mod error;
+pub mod feed;
+mod open;
+mod prepared;
+mod reading;
+mod replica;
+mod state;
+
+pub use error::{MachineError, OpenError};
+pub use feed::{Event, Feed, Lag};
+pub use open::{Config, GENESIS_FILE, read_genesis, write_genesis};
+pub use reading::Reading;
+pub use replica::{Replica, Unavailable};
+pub use state::Machine;

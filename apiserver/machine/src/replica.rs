@@ -1,0 +1,295 @@
+//! A running replica: one thread that writes, and what everyone else holds of it.
+
+use crate::error::{MachineError, OpenError};
+use crate::feed::Feed;
+use crate::open::Config;
+use crate::reading::Reading;
+use crate::state::Machine;
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use hypermesh_api::Status;
+use hypermesh_chain::{ClusterId, Genesis, PublicKey, Request, Timestamp};
+use hypermesh_consensus::solo::{Solo, Step};
+use hypermesh_consensus::{Limits, StateMachine};
+use hypermesh_pipeline::{Call, Outcome};
+use hypermesh_store::{Room, Store, StoreError};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+
+/// Requests that may wait; beyond it the replica says that it is busy.
+const MOST_WAITING: usize = 16_384;
+
+/// The write did not happen, or it is not known whether it did; the Status says which.
+#[derive(Clone, Debug)]
+pub struct Unavailable(pub Box<Status>);
+
+/// Who waits for an outcome.
+pub(crate) struct Waiting(oneshot::Sender<Result<Outcome, Unavailable>>);
+
+impl Waiting {
+    pub fn answer(self, outcome: Outcome) {
+        // Who went away does not want to know.
+        let _ = self.0.send(Ok(outcome));
+    }
+
+    pub fn refuse(self, error: &MachineError) {
+        let _ = self.0.send(Err(Unavailable(Box::new(refusal(error)))));
+    }
+}
+
+/// A full disk refuses by name and recovers by itself; any other fault stops writes.
+fn refusal(error: &MachineError) -> Status {
+    match error {
+        MachineError::Store(full @ StoreError::DiskFull { .. }) => {
+            let mut status =
+                Status::failure(507, "InsufficientStorage", format!("{full}; nothing was stored"));
+            status.details =
+                Some(hypermesh_api::Details { retry_after_seconds: 10, ..hypermesh_api::Details::default() });
+            status
+        }
+        MachineError::Unsupported(why) => Status::unavailable(*why, 1),
+        other => Status::internal(format!(
+            "the replica stopped writing: {other}; it is not known whether this write was kept"
+        )),
+    }
+}
+
+/// A request that waits to be ordered.
+pub(crate) struct Submission {
+    pub request: Request,
+    pub call: Call,
+    pub waiting: Waiting,
+}
+
+/// A running replica.
+pub struct Replica {
+    sender: Mutex<Option<Sender<Submission>>>,
+    published: Arc<ArcSwap<Reading>>,
+    feed: Arc<Feed>,
+    store: Store,
+    cluster: ClusterId,
+    key: PublicKey,
+    nonce: AtomicU64,
+    failure: Arc<Mutex<Option<String>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The wall clock. Only here: the pipeline has none.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+impl Replica {
+    /// Opens the machine and starts its thread, under the engine of one replica.
+    pub fn start(config: Config, genesis: &Genesis) -> Result<Self, OpenError> {
+        let key = config.key.clone();
+        let machine = Machine::open(config, genesis)?;
+        let (sender, receiver) = crossbeam_channel::bounded(MOST_WAITING);
+        let failure = Arc::new(Mutex::new(None));
+        let replica = Self {
+            sender: Mutex::new(Some(sender)),
+            published: Arc::clone(&machine.published),
+            feed: Arc::clone(&machine.feed),
+            store: machine.store.clone(),
+            cluster: machine.cluster,
+            key: key.public(),
+            nonce: AtomicU64::new(now().0 << 8),
+            failure: Arc::clone(&failure),
+            thread: Mutex::new(None),
+        };
+        let solo = Solo::new(key, machine.cluster, Limits::default());
+        let thread = std::thread::Builder::new()
+            .name("replica".to_owned())
+            .spawn(move || write_loop(machine, &solo, &receiver, &failure))
+            .map_err(OpenError::Thread)?;
+        *replica.thread.lock() = Some(thread);
+        Ok(replica)
+    }
+
+    /// Orders a request and waits for its outcome.
+    pub async fn submit(&self, request: Request, call: Call) -> Result<Outcome, Unavailable> {
+        let (answer, outcome) = oneshot::channel();
+        let sender = self.sender.lock().clone();
+        let Some(sender) = sender else { return Err(stopped()) };
+        let submission = Submission { request, call, waiting: Waiting(answer) };
+        if let Err(error) = sender.try_send(submission) {
+            return Err(match error {
+                crossbeam_channel::TrySendError::Full(_) => {
+                    let message = format!("{MOST_WAITING} writes are waiting; try again in a second");
+                    Unavailable(Box::new(Status::unavailable(message, 1)))
+                }
+                crossbeam_channel::TrySendError::Disconnected(_) => stopped(),
+            });
+        }
+        drop(sender);
+        outcome.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The newest committed state.
+    pub fn reading(&self) -> Arc<Reading> {
+        self.published.load_full()
+    }
+
+    /// The newest events.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// The store, for history and upkeep.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The cluster's id.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// The replica's key.
+    pub fn key(&self) -> PublicKey {
+        self.key
+    }
+
+    /// The replica's clock, as it dates requests.
+    pub fn now(&self) -> Timestamp {
+        now()
+    }
+
+    /// A nonce for an endorsement: they rise, over restarts too.
+    pub fn next_nonce(&self) -> u64 {
+        self.nonce.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Why writing has stopped, if it has.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
+    }
+
+    /// Takes no more requests, finishes those that wait, and ends the thread.
+    pub fn stop(&self) {
+        self.sender.lock().take();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the replica's thread ended by a panic");
+        }
+    }
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica")
+            .field("cluster", &self.cluster)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn stopped() -> Unavailable {
+    Unavailable(Box::new(Status::unavailable("the server is shutting down", 1)))
+}
+
+/// Takes whatever waits into one block after another, without waiting for more: under load blocks grow by themselves.
+fn write_loop(
+    mut machine: Machine,
+    solo: &Solo,
+    receiver: &Receiver<Submission>,
+    failure: &Mutex<Option<String>>,
+) {
+    let most = Limits::default().requests;
+    loop {
+        if !machine.has_work() {
+            match receiver.recv() {
+                Ok(first) => machine.queue.push_back(first),
+                Err(_) => return,
+            }
+        }
+        let mut open = true;
+        while machine.queue.len() < most {
+            match receiver.try_recv() {
+                Ok(next) => machine.queue.push_back(next),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    open = false;
+                    break;
+                }
+            }
+        }
+        if !open && machine.queue.is_empty() {
+            return;
+        }
+        if refuse_when_full(&mut machine) {
+            continue;
+        }
+        match solo.step(&mut machine, now()) {
+            Ok(Step::Committed | Step::Idle) => {}
+            Err(MachineError::Store(StoreError::DiskFull { available, wanted, .. })) => {
+                tracing::warn!(available, wanted, "a block was refused: the disk is full");
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+            Err(error) => return fail(machine, receiver, failure, &error),
+        }
+    }
+}
+
+/// While the disk has little room, what makes the store grow is refused before it is ordered; deletions go on.
+fn refuse_when_full(machine: &mut Machine) -> bool {
+    let (available, wanted) = match machine.room() {
+        Ok(Room::Low { available, wanted }) => (available, wanted),
+        Ok(Room::Enough) => return false,
+        Err(error) => {
+            tracing::warn!(%error, "the room on the disk cannot be told");
+            return false;
+        }
+    };
+    let error = MachineError::Store(StoreError::DiskFull { dir: machine.dir.clone(), available, wanted });
+    let (shrinking, growing): (Vec<_>, Vec<_>) = std::mem::take(&mut machine.queue)
+        .into_iter()
+        .partition(|s| matches!(s.request.method, hypermesh_chain::Method::Delete));
+    machine.queue.extend(shrinking);
+    for refused in growing {
+        refused.waiting.refuse(&error);
+    }
+    if machine.queue.is_empty() && machine.has_work() {
+        // Work of the state machine itself waits for room.
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    machine.queue.is_empty()
+}
+
+/// A replica that does not know what it has written must not go on: it answers everyone, and reads stay.
+fn fail(
+    mut machine: Machine,
+    receiver: &Receiver<Submission>,
+    failure: &Mutex<Option<String>>,
+    error: &MachineError,
+) {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    tracing::error!(error = %text, "the replica stops writing");
+    *failure.lock() = Some(text);
+    for waiting in machine.queue.drain(..) {
+        waiting.waiting.refuse(error);
+    }
+    let (_, id) = machine.head();
+    machine.abandon(&id);
+    for late in receiver.iter() {
+        late.waiting.refuse(error);
+    }
+}

@@ -1,0 +1,218 @@
+//! The machine itself: one committed state, blocks that may follow it, requests that wait.
+
+use crate::blocks::MOST_SKEW;
+use crate::error::MachineError;
+use crate::feed::{Event, Feed};
+use crate::prepared::Prepared;
+use crate::reading::Reading;
+use crate::replica::Submission;
+use arc_swap::ArcSwap;
+use hypermesh_chain::{
+    Block, Canonical, Certificate, ClusterId, Hash, Header, Height, Revision, SigningKey, StateTree,
+    Timestamp, ValidatorSet,
+};
+use hypermesh_consensus::{Attestation, Limits, Proposal, StateMachine, Verdict};
+use hypermesh_pipeline::{Derived, Window};
+use hypermesh_store::{Commit, Room, Store, StoreError};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Old trees kept, so that proofs against recent headers can be made.
+const PROOF_WINDOW: usize = 64;
+
+/// The newest block.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub header: Header,
+    pub id: Hash,
+}
+
+/// A replica's state machine.
+pub struct Machine {
+    pub(crate) store: Store,
+    pub(crate) dir: PathBuf,
+    pub(crate) cluster: ClusterId,
+    pub(crate) key: SigningKey,
+    pub(crate) validators: ValidatorSet,
+    pub(crate) head: Head,
+    pub(crate) tree: StateTree,
+    pub(crate) old_trees: VecDeque<(Height, StateTree)>,
+    pub(crate) window: Window,
+    pub(crate) reading: Arc<Reading>,
+    pub(crate) published: Arc<ArcSwap<Reading>>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) queue: VecDeque<Submission>,
+    pub(crate) prepared: BTreeMap<Hash, Prepared>,
+}
+
+impl Machine {
+    /// Whether a block would have something to do.
+    pub fn has_work(&self) -> bool {
+        !self.queue.is_empty() || self.reading.derived.work
+    }
+
+    /// Whether the disk has room for growth.
+    pub(crate) fn room(&self) -> Result<Room, StoreError> {
+        self.store.room()
+    }
+
+    fn publish(&mut self, prepared: &mut Prepared) -> Result<(), MachineError> {
+        let executed = &mut prepared.executed;
+        self.window.absorb(
+            std::mem::take(&mut executed.seen),
+            self.head.header.time,
+            executed.derived.config.request_validity_seconds,
+        );
+        let derived = Derived { work: executed.derived.work, ..executed.derived.clone() };
+        let revision = executed.revision;
+        self.reading = Arc::new(Reading { view: self.store.view()?, derived, revision });
+        self.published.store(Arc::clone(&self.reading));
+        let effects = std::mem::take(&mut executed.effects).into_iter();
+        let before = std::mem::take(&mut executed.before).into_iter();
+        let events =
+            effects.zip(before).map(|(effect, before)| Event::new(effect.key, effect.change, before));
+        self.feed.publish(events, revision);
+        Ok(())
+    }
+
+    fn keep(&mut self, prepared: &Prepared, id: Hash, certificate: &Certificate) -> Result<(), StoreError> {
+        let outcomes: Vec<(Hash, Vec<u8>)> = prepared
+            .block
+            .requests
+            .iter()
+            .zip(&prepared.receipts)
+            .filter(|(request, _)| request.authority.endorsement().is_none())
+            .map(|(_, receipt)| (receipt.request, receipt.encode()))
+            .collect();
+        self.store.commit(Commit {
+            height: prepared.block.header.height,
+            time: prepared.block.header.time,
+            id,
+            block: &prepared.block.encode(),
+            certificate: &certificate.encode(),
+            effects: &prepared.executed.effects,
+            leaves: &prepared.leaves,
+            outcomes: &outcomes,
+            revision: prepared.executed.revision,
+        })
+    }
+}
+
+impl StateMachine for Machine {
+    type Error = MachineError;
+
+    fn head(&self) -> (Height, Hash) {
+        (self.head.header.height, self.head.id)
+    }
+
+    fn revision(&self) -> Revision {
+        self.reading.revision
+    }
+
+    fn validators(&self) -> &ValidatorSet {
+        &self.validators
+    }
+
+    fn prepare(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Block>, MachineError> {
+        let Some(prepared) = self.make(limits, now)? else { return Ok(None) };
+        let block = prepared.block.clone();
+        self.prepared.insert(block.header.id(&self.cluster), prepared);
+        Ok(Some(block))
+    }
+
+    fn validate(&mut self, block: &Block, proposal: Proposal) -> Result<Verdict, MachineError> {
+        let id = block.header.id(&self.cluster);
+        if self.prepared.contains_key(&id) {
+            return Ok(Verdict::Valid);
+        }
+        if let Proposal::Fresh(now) = proposal
+            && block.header.time.0.abs_diff(now.0) > MOST_SKEW
+        {
+            return Ok(Verdict::Invalid("its time is too far from this replica's clock".to_owned()));
+        }
+        match self.judge(block)? {
+            Ok(prepared) => {
+                self.prepared.insert(id, prepared);
+                Ok(Verdict::Valid)
+            }
+            Err(why) => Ok(Verdict::Invalid(why)),
+        }
+    }
+
+    fn commit(&mut self, id: &Hash, certificate: &Certificate) -> Result<(), MachineError> {
+        let Some(mut prepared) = self.prepared.remove(id) else {
+            return Err(MachineError::UnknownBlock(*id));
+        };
+        if certificate.block != *id || certificate.height != prepared.block.header.height {
+            return Err(MachineError::UnknownBlock(certificate.block));
+        }
+        certificate.verify(&self.validators, &self.cluster)?;
+        if let Err(error) = self.keep(&prepared, *id, certificate) {
+            let error = MachineError::Store(error);
+            prepared.refuse(&error);
+            return Err(error);
+        }
+        let old = std::mem::replace(&mut self.tree, prepared.tree.clone());
+        self.old_trees.push_back((self.head.header.height, old));
+        if self.old_trees.len() > PROOF_WINDOW {
+            self.old_trees.pop_front();
+        }
+        self.head = Head { header: prepared.block.header.clone(), id: *id };
+        self.publish(&mut prepared)?;
+        for (waiting, outcome) in prepared.waiting {
+            waiting.answer(outcome);
+        }
+        // What else was known of this height will not be decided.
+        for (_, other) in std::mem::take(&mut self.prepared) {
+            other.refuse(&MachineError::Unsupported("another block was decided in its place"));
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self, id: &Hash) {
+        if let Some(prepared) = self.prepared.remove(id) {
+            prepared.refuse(&MachineError::Unsupported("the block was not decided; send the request again"));
+        }
+    }
+
+    fn attest_head(&self, nonce: [u8; 32]) -> Attestation {
+        let (height, block) = self.head();
+        let message =
+            [&b"hypermesh head"[..], &self.cluster.0.0, &height.0.to_le_bytes(), &block.0, &nonce].concat();
+        Attestation { height, block, nonce, signature: self.key.sign(&message) }
+    }
+
+    fn snapshot(&self, output: &mut dyn Write) -> Result<(), MachineError> {
+        let scope = hypermesh_store::Scope {
+            state_root: self.head.header.state,
+            blocks_from: self.head.header.height,
+        };
+        self.reading.view.export(scope, output)?;
+        Ok(())
+    }
+
+    fn restore(&mut self, _input: &mut dyn Read) -> Result<(), MachineError> {
+        Err(MachineError::Unsupported(
+            "a snapshot is restored into an empty data folder, before the machine is opened",
+        ))
+    }
+
+    fn evidence(&mut self, proof: &[u8]) -> Result<(), MachineError> {
+        let dir = self.dir.join("evidence");
+        let path = dir.join(format!("{}.bin", Hash::of(&[proof])));
+        let failed = |source| MachineError::Evidence { path: path.clone(), source };
+        std::fs::create_dir_all(&dir).map_err(failed)?;
+        std::fs::write(&path, proof).map_err(failed)
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine")
+            .field("head", &self.head)
+            .field("waiting", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}

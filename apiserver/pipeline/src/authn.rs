@@ -1,0 +1,97 @@
+//! Who a request is from, as far as the state tells.
+//!
+//! A signed request is from whoever its keys are registered to. An endorsed one is from whom the replica says, within
+//! what that replica may endorse. Signatures themselves are checked before the order (they need no state); here they
+//! are taken as checked.
+
+use crate::authz::UserInfo;
+use crate::call::{Authority, Call};
+use crate::fault::Fault;
+use crate::state::{Overlay, StateReader};
+use crate::system::{self, ClusterConfig, Grant, Identity};
+use hypermesh_api::Status;
+use hypermesh_chain::Timestamp;
+
+/// The group of everyone who is known.
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// Refuses a request that was made too long before the block, or too far ahead of it.
+pub fn check_validity(call: &Call, config: &ClusterConfig, now: Timestamp) -> Result<(), Status> {
+    let validity = u64::from(config.request_validity_seconds) * 1_000_000;
+    let made = call.authority.made();
+    if now.0.abs_diff(made.0) <= validity {
+        return Ok(());
+    }
+    let way = if made < now { "too old" } else { "dated ahead of the cluster's time" };
+    Err(Status::failure(
+        401,
+        "Unauthorized",
+        format!(
+            "the request is {way}: it was made at {}, the cluster's time is {}; a request is valid for {} s",
+            crate::clock::rfc3339(made),
+            crate::clock::rfc3339(now),
+            config.request_validity_seconds
+        ),
+    ))
+}
+
+/// Whom the request is from.
+pub fn authenticate<R: StateReader + ?Sized>(state: &Overlay<'_, R>, call: &Call) -> Result<UserInfo, Fault> {
+    match &call.authority {
+        Authority::Endorsed { user, .. } => Ok(user.clone()),
+        Authority::Signed { keys, .. } => {
+            let [key] = keys.as_slice() else {
+                return Err(Status::failure(
+                    401,
+                    "Unauthorized",
+                    "several keys signed the request, and no subject of this cluster acts by several keys",
+                )
+                .into());
+            };
+            let place = system::key(system::IDENTITIES, &hex_of(key)).ok_or_else(Status::unauthorized)?;
+            let record = state.get(&place)?.ok_or_else(|| {
+                Status::failure(
+                    401,
+                    "Unauthorized",
+                    "the key that signed the request is not registered in this cluster",
+                )
+            })?;
+            let identity: Identity = serde_json::from_slice(&record.body).map_err(Status::internal)?;
+            let mut groups = identity.groups;
+            groups.push(AUTHENTICATED.to_owned());
+            Ok(UserInfo { name: identity.user, groups, ..UserInfo::default() })
+        }
+    }
+}
+
+/// Refuses an endorsed request that its replica may not endorse.
+pub fn check_grant<R: StateReader + ?Sized>(state: &Overlay<'_, R>, call: &Call) -> Result<(), Fault> {
+    let Authority::Endorsed { replica, .. } = &call.authority else { return Ok(()) };
+    let place = system::key(system::GRANTS, &hex_of(replica)).ok_or_else(Status::unauthorized)?;
+    let grant: Option<Grant> = match state.get(&place)? {
+        Some(record) => Some(serde_json::from_slice(&record.body).map_err(Status::internal)?),
+        None => None,
+    };
+    let asked = call.attributes();
+    if grant.is_some_and(|grant| grant.rules.iter().any(|rule| rule.allows(&asked))) {
+        return Ok(());
+    }
+    Err(Status::failure(
+        403,
+        "Forbidden",
+        format!(
+            "no replica may vouch for this request ({} {}): sign it with a registered key (nexusctl does, and \
+             `nexusctl proxy` does for other clients)",
+            asked.verb, asked.resource
+        ),
+    )
+    .into())
+}
+
+/// A key in hexadecimal: the name of its records.
+pub fn hex_of(key: &[u8; 32]) -> String {
+    key.iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|n| char::from_digit(u32::from(n), 16))
+        .collect()
+}

@@ -1,0 +1,208 @@
+//! The execution of one block: requests in order, then the steps that go on after them.
+
+use crate::authz::{Attributes, Policy, UserInfo};
+use crate::call::Call;
+use crate::fault::Fault;
+use crate::outcome::{Outcome, Reply};
+use crate::registry::{Kind, Registry};
+use crate::state::{Overlay, ReadError, StateReader};
+use crate::system::ClusterConfig;
+use crate::window::Window;
+use crate::{authn, clock, verb, work};
+use hypermesh_api::request::Verb;
+use hypermesh_api::{Status, Subject};
+use hypermesh_chain::{Effect, Hash, Height, ObjectKey, Revision, Timestamp};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What a block says of itself, and so every request of it may know.
+#[derive(Clone, Debug)]
+pub struct BlockFacts {
+    /// The cluster's id.
+    pub cluster: Hash,
+    /// The block's height.
+    pub height: Height,
+    /// The block's time.
+    pub time: Timestamp,
+}
+
+/// What is derived from the state and kept between blocks. Every part follows the effects of committed blocks.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// The kinds.
+    pub registry: Arc<Registry>,
+    /// Roles and bindings.
+    pub policy: Arc<Policy>,
+    /// The cluster's settings.
+    pub config: ClusterConfig,
+    /// Whether work is to be done after a block.
+    pub work: bool,
+}
+
+impl Derived {
+    /// Derives everything from a state.
+    pub fn load(state: &(impl StateReader + ?Sized)) -> Result<Self, crate::registry::RegistryError> {
+        let config = crate::system::key(crate::system::CLUSTER, "config")
+            .map(|key| state.get(&key))
+            .transpose()?
+            .flatten()
+            .and_then(|record| serde_json::from_slice(&record.body).ok())
+            .unwrap_or_default();
+        Ok(Self {
+            registry: Arc::new(Registry::load(state)?),
+            policy: Arc::new(Policy::load(state)?),
+            config,
+            work: !state.scan(&crate::system::range(crate::system::WORK), None, 1)?.is_empty(),
+        })
+    }
+}
+
+/// One block in the making.
+pub struct Execution<'a, R: ?Sized> {
+    pub(crate) overlay: Overlay<'a, R>,
+    pub(crate) derived: Derived,
+    pub(crate) block: BlockFacts,
+    pub(crate) time: String,
+    window: &'a Window,
+    seen: Window,
+}
+
+/// What came of a block.
+#[derive(Debug)]
+pub struct Executed {
+    /// All writes, in order.
+    pub effects: Vec<Effect>,
+    /// What each write replaced, in the same order.
+    pub before: Vec<Option<Arc<hypermesh_chain::Record>>>,
+    /// What is derived from the state after the block.
+    pub derived: Derived,
+    /// The block's requests, to be absorbed into the window when it is committed.
+    pub seen: Window,
+    /// Revision after the block.
+    pub revision: Revision,
+}
+
+impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
+    /// Begins a block over a state whose newest write has the revision `last`.
+    pub fn begin(
+        base: &'a R,
+        last: Revision,
+        derived: Derived,
+        window: &'a Window,
+        block: BlockFacts,
+    ) -> Self {
+        let time = clock::rfc3339(block.time);
+        Self { overlay: Overlay::new(base, last), derived, block, time, window, seen: Window::default() }
+    }
+
+    /// Executes one request. A refusal leaves no trace in the state; a panic is a refusal (500) too.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the state could not be read: the block cannot be executed here.
+    pub fn execute(&mut self, call: Call) -> Result<Outcome, ReadError> {
+        let savepoint = self.overlay.savepoint();
+        let mut warnings = Vec::new();
+        let dry_run = call.options.dry_run;
+        let authority = call.authority.clone();
+        let run = catch_unwind(AssertUnwindSafe(|| self.run(call, &mut warnings)));
+        let result = match run {
+            Ok(result) => result,
+            Err(_) => Err(Status::internal("the request made the server fail; it changed nothing").into()),
+        };
+        let reply = match result {
+            Ok(reply) => reply,
+            Err(Fault::Read(error)) => return Err(error),
+            Err(Fault::Refused(status)) => {
+                self.overlay.rollback(savepoint);
+                return Ok(Outcome { warnings, ..Outcome::refused(&status) });
+            }
+        };
+        if dry_run {
+            self.overlay.rollback(savepoint);
+        }
+        let effects = self.overlay.effects_since(savepoint);
+        let (writes, revision) = (effects.len() as u32, effects.last().map_or(Revision(0), |e| e.revision));
+        self.follow(savepoint);
+        if writes > 0 {
+            self.seen.insert(&authority, self.block.time);
+        }
+        Ok(Outcome { code: reply.code, body: reply.body, warnings, revision, writes })
+    }
+
+    fn follow(&mut self, savepoint: crate::state::Savepoint) {
+        for effect in self.overlay.effects_since(savepoint) {
+            if crate::authz::concerns(effect.key.collection()) {
+                Arc::make_mut(&mut self.derived.policy).follow(effect);
+            }
+            self.derived.work |= effect.key.collection() == crate::system::WORK;
+        }
+    }
+
+    fn run(&mut self, call: Call, warnings: &mut Vec<String>) -> Result<Reply, Fault> {
+        authn::check_validity(&call, &self.derived.config, self.block.time)?;
+        if self.window.contains(&call.authority) || self.seen.contains(&call.authority) {
+            return Err(Status::failure(409, "Conflict", "this request was executed before").into());
+        }
+        let user = authn::authenticate(&self.overlay, &call)?;
+        let (group, version) = (call.info.group.clone(), call.info.version.clone());
+        if verb::transaction::is(&call.info) {
+            return verb::transaction::run(self, &user, call, warnings);
+        }
+        let Some(kind) = self.derived.registry.resource(&group, &version, &call.info.resource).cloned()
+        else {
+            return Err(Status::unknown_path().into());
+        };
+        self.authorize(&user, &call, call.info.verb)?;
+        authn::check_grant(&self.overlay, &call)?;
+        let mut request = verb::Request::new(kind, user, call, &self.block, warnings);
+        verb::dispatch(self, &mut request)
+    }
+
+    /// Refuses unless `user` may do `verb` on what the call names.
+    pub(crate) fn authorize(&self, user: &UserInfo, call: &Call, verb: Verb) -> Result<(), Fault> {
+        let asked = Attributes { verb: verb.as_str(), ..call.attributes() };
+        if self.derived.policy.allows(user, &asked) {
+            return Ok(());
+        }
+        Err(crate::authz::refusal(user, &asked).into())
+    }
+
+    /// Refuses unless a new object may be made in `namespace`.
+    pub(crate) fn check_namespace(&self, kind: &Kind, namespace: &str, name: &str) -> Result<(), Fault> {
+        if !kind.namespaced() {
+            return Ok(());
+        }
+        let missing = || Status::not_found(Subject { group: "", resource: "namespaces", name: namespace });
+        let key = ObjectKey::new("/namespaces", "", namespace).ok_or_else(missing)?;
+        let Some(record) = self.overlay.get(&key)? else { return Err(missing().into()) };
+        if record.facts.deleting {
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            );
+            let mut status = Status::forbidden(kind.subject(name), why);
+            if let Some(details) = &mut status.details {
+                details.causes.push(hypermesh_api::Cause {
+                    reason: "NamespaceTerminating".into(),
+                    message: format!("namespace {namespace} is being terminated"),
+                    field: "metadata.namespace".into(),
+                });
+            }
+            return Err(status.into());
+        }
+        Ok(())
+    }
+
+    /// Does some of the work that goes on after a block.
+    pub fn finish(mut self) -> Result<Executed, ReadError> {
+        if self.derived.work {
+            let savepoint = self.overlay.savepoint();
+            self.derived.work = work::step(&mut self)?;
+            let more = self.derived.work;
+            self.follow(savepoint);
+            self.derived.work = more;
+        }
+        let revision = self.overlay.revision();
+        let (effects, before) = self.overlay.into_effects();
+        Ok(Executed { effects, before, derived: self.derived, seen: self.seen, revision })
+    }
+}

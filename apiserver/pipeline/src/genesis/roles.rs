@@ -1,0 +1,151 @@
+//! Default roles and bindings, as `k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy` has them, for
+//! the kinds that are served here.
+
+use super::MASTERS;
+use crate::authz::PolicyRule;
+use serde_json::{Value, json};
+
+const READ: [&str; 3] = ["get", "list", "watch"];
+const WRITE: [&str; 5] = ["create", "delete", "deletecollection", "patch", "update"];
+const OURS: &str = "hypermesh.online";
+/// Namespaced kinds of ours that a namespace's people work with.
+const OURS_NAMESPACED: [&str; 7] =
+    ["certificates", "domains", "instances", "issuers", "networks", "workloads", "workloads/scale"];
+
+fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let list = |items: &[&str]| items.iter().map(|i| (*i).to_owned()).collect();
+    PolicyRule {
+        verbs: list(verbs),
+        api_groups: list(groups),
+        resources: list(resources),
+        ..PolicyRule::default()
+    }
+}
+
+fn paths(paths: &[&str], verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        verbs: verbs.iter().map(|v| (*v).to_owned()).collect(),
+        non_resource_urls: paths.iter().map(|p| (*p).to_owned()).collect(),
+        ..PolicyRule::default()
+    }
+}
+
+/// All rights.
+pub(super) fn everything() -> Vec<PolicyRule> {
+    vec![rule(&["*"], &["*"], &["*"]), paths(&["*"], &["*"])]
+}
+
+/// What one replica among several may endorse: never Secrets, RBAC, kinds, membership, exec or impersonation.
+pub(super) fn endorsable() -> Vec<PolicyRule> {
+    let core = ["configmaps", "events", "namespaces"];
+    vec![
+        rule(&[""], &core, &WRITE),
+        rule(&[OURS], &["assets", "nodes", "nodes/status", "transactions"], &WRITE),
+        rule(&[OURS], &OURS_NAMESPACED, &WRITE),
+        rule(&["coordination.k8s.io"], &["leases"], &WRITE),
+    ]
+}
+
+fn view() -> Vec<PolicyRule> {
+    vec![
+        rule(
+            &[""],
+            &["configmaps", "events", "namespaces", "pods", "pods/log", "resourcequotas", "serviceaccounts"],
+            &READ,
+        ),
+        rule(&["events.k8s.io"], &["events"], &READ),
+        rule(&["coordination.k8s.io"], &["leases"], &READ),
+        rule(&[OURS], &OURS_NAMESPACED, &READ),
+    ]
+}
+
+fn edit() -> Vec<PolicyRule> {
+    let mut rules = view();
+    rules.extend([
+        rule(&[""], &["secrets"], &READ),
+        rule(&[""], &["configmaps", "events", "secrets", "serviceaccounts"], &WRITE),
+        rule(&[""], &["serviceaccounts"], &["impersonate"]),
+        rule(&[""], &["serviceaccounts/token", "pods/exec", "pods/portforward", "pods/attach"], &["create"]),
+        rule(&["coordination.k8s.io"], &["leases"], &WRITE),
+        rule(&[OURS], &OURS_NAMESPACED, &WRITE),
+        rule(&[OURS], &["transactions"], &["create"]),
+    ]);
+    rules
+}
+
+fn admin() -> Vec<PolicyRule> {
+    let mut rules = edit();
+    rules.extend([
+        rule(&["rbac.authorization.k8s.io"], &["rolebindings", "roles"], &[&READ[..], &WRITE[..]].concat()),
+        rule(&["authorization.k8s.io"], &["localsubjectaccessreviews"], &["create"]),
+    ]);
+    rules
+}
+
+fn role(name: &str, rules: &[PolicyRule]) -> (&'static str, Value) {
+    let object = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+        "rules": rules,
+    });
+    ("rbac.authorization.k8s.io/clusterroles", object)
+}
+
+/// The default cluster roles.
+pub(super) fn cluster_roles() -> Vec<(&'static str, Value)> {
+    let documents = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"];
+    let health = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
+    let reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"];
+    vec![
+        role("cluster-admin", &everything()),
+        role("admin", &admin()),
+        role("edit", &edit()),
+        role("view", &view()),
+        role("system:discovery", &[paths(&documents, &["get"]), paths(&health, &["get"])]),
+        role("system:public-info-viewer", &[paths(&health, &["get"])]),
+        role(
+            "system:basic-user",
+            &[
+                rule(&["authorization.k8s.io"], &reviews, &["create"]),
+                rule(&["authentication.k8s.io"], &["selfsubjectreviews"], &["create"]),
+            ],
+        ),
+        role("system:monitoring", &[paths(&["/metrics"], &["get"])]),
+        role(
+            "system:auth-delegator",
+            &[
+                rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+                rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
+            ],
+        ),
+    ]
+}
+
+/// The default bindings.
+pub(super) fn cluster_role_bindings() -> Vec<(&'static str, Value)> {
+    let bindings: [(&str, &[&str]); 5] = [
+        ("cluster-admin", &[MASTERS]),
+        ("system:discovery", &["system:authenticated"]),
+        ("system:basic-user", &["system:authenticated"]),
+        ("system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
+        ("system:monitoring", &["system:monitoring"]),
+    ];
+    bindings
+        .into_iter()
+        .map(|(name, groups)| {
+            let subjects: Vec<Value> = groups
+                .iter()
+                .map(|group| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}))
+                .collect();
+            let object = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+                "subjects": subjects,
+            });
+            ("rbac.authorization.k8s.io/clusterrolebindings", object)
+        })
+        .collect()
+}

@@ -1,0 +1,61 @@
+//! What kinds turn on beyond their schema. One file a hook; a hook is named by a kind's definition, never by a kind's
+//! name.
+
+mod config_map;
+mod namespace;
+mod rbac;
+mod secret;
+
+pub(crate) use namespace::FINALIZER as NAMESPACE_FINALIZER;
+
+use crate::execution::Execution;
+use crate::fault::Fault;
+use crate::registry::Kind;
+use crate::state::StateReader;
+use crate::verb::Request;
+use hypermesh_api::FieldError;
+use hypermesh_schemas::definition::Hook;
+use serde_json::Value;
+
+/// Brings an object into the form in which it is stored. `old` is the stored object, if there is one.
+pub(crate) fn prepare(kind: &Kind, object: &mut Value, old: Option<&Value>) {
+    for hook in &kind.definition.strategy.hooks {
+        match hook {
+            Hook::Namespace => namespace::prepare(object, old),
+            Hook::Secret => secret::prepare(object),
+            _ => {}
+        }
+    }
+}
+
+/// What is wrong with an object beyond its schema.
+pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for hook in &kind.definition.strategy.hooks {
+        match hook {
+            Hook::Secret => errors.extend(secret::validate(object, old)),
+            Hook::ConfigMap => errors.extend(config_map::validate(object, old)),
+            Hook::RoleBinding => errors.extend(rbac::validate_binding(object, old)),
+            Hook::Role => errors.extend(rbac::validate_role(kind, object)),
+            Hook::Namespace | Hook::ServiceAccount | Hook::Event => {}
+        }
+    }
+    errors
+}
+
+/// Whether the user may store this object, beyond the right to write the kind.
+pub(crate) fn authorize<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<(), Fault> {
+    for hook in &request.kind.definition.strategy.hooks {
+        match hook {
+            Hook::Role => rbac::authorize_role(execution, request, object, old)?,
+            Hook::RoleBinding => rbac::authorize_binding(execution, request, object, old)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Nobody hands out what they do not hold.
+//!
+//! Source: `k8s.io/kubernetes/pkg/registry/rbac` (escalation_check, policybased storage).
+
+use crate::authz::{Attributes, PolicyRule, RBAC_GROUP, RoleRef};
+use crate::execution::Execution;
+use crate::fault::Fault;
+use crate::metadata;
+use crate::registry::Kind;
+use crate::state::StateReader;
+use crate::verb::Request;
+use hypermesh_api::{FieldError, Status, Subject};
+use serde_json::Value;
+
+pub(super) fn validate_role(kind: &Kind, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let rules = object.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (i, rule) in rules.iter().enumerate() {
+        let empty = |field: &str| rule.get(field).and_then(Value::as_array).is_none_or(Vec::is_empty);
+        let path = format!("rules[{i}]");
+        if empty("verbs") {
+            errors
+                .push(FieldError::required(format!("{path}.verbs"), "verbs must contain at least one value"));
+        }
+        if !empty("nonResourceURLs") {
+            if kind.namespaced() {
+                errors.push(FieldError::invalid(
+                    format!("{path}.nonResourceURLs"),
+                    rule.get("nonResourceURLs").cloned().unwrap_or_default(),
+                    "namespaced rules cannot apply to non-resource URLs",
+                ));
+            }
+            if !empty("apiGroups") || !empty("resources") || !empty("resourceNames") {
+                errors.push(FieldError::invalid(
+                    format!("{path}.nonResourceURLs"),
+                    rule.get("nonResourceURLs").cloned().unwrap_or_default(),
+                    "rules cannot apply to both regular resources and non-resource URLs",
+                ));
+            }
+            continue;
+        }
+        if empty("apiGroups") {
+            let detail = "resource rules must supply at least one api group";
+            errors.push(FieldError::required(format!("{path}.apiGroups"), detail));
+        }
+        if empty("resources") {
+            let detail = "resource rules must supply at least one resource";
+            errors.push(FieldError::required(format!("{path}.resources"), detail));
+        }
+    }
+    errors
+}
+
+pub(super) fn validate_binding(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if let Some(old) = old
+        && old.get("roleRef") != object.get("roleRef")
+    {
+        errors.push(FieldError::invalid(
+            "roleRef",
+            object.get("roleRef").cloned().unwrap_or_default(),
+            "cannot change roleRef",
+        ));
+    }
+    errors
+}
+
+fn rules_of(object: &Value) -> Result<Vec<PolicyRule>, Status> {
+    match object.get("rules") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(rules) => serde_json::from_value(rules.clone())
+            .map_err(|why| Status::bad_request(format!("rules do not decode: {why}"))),
+    }
+}
+
+pub(super) fn authorize_role<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<(), Fault> {
+    let same = |field: &str| old.is_some_and(|old| old.get(field) == object.get(field));
+    let (same_rules, same_aggregation) = (same("rules"), same("aggregationRule"));
+    if same_rules && same_aggregation {
+        return Ok(());
+    }
+    let name = metadata::text(object, "name");
+    if may(execution, request, "escalate", &request.kind.definition.names.plural, name) {
+        return Ok(());
+    }
+    if !same_aggregation && object.get("aggregationRule").is_some_and(|rule| !rule.is_null()) {
+        let everything = [
+            PolicyRule {
+                verbs: vec!["*".into()],
+                api_groups: vec!["*".into()],
+                resources: vec!["*".into()],
+                ..PolicyRule::default()
+            },
+            PolicyRule {
+                verbs: vec!["*".into()],
+                non_resource_urls: vec!["*".into()],
+                ..PolicyRule::default()
+            },
+        ];
+        refuse_missing(execution, request, name, &everything)?;
+    }
+    refuse_missing(execution, request, name, &rules_of(object)?)
+}
+
+pub(super) fn authorize_binding<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<(), Fault> {
+    if old.is_some_and(|old| {
+        old.get("subjects") == object.get("subjects") && old.get("roleRef") == object.get("roleRef")
+    }) {
+        return Ok(());
+    }
+    let name = metadata::text(object, "name");
+    let text = |field: &str| {
+        object.pointer(&format!("/roleRef/{field}")).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let role = RoleRef { kind: text("kind"), name: text("name") };
+    let plural = if role.kind == "ClusterRole" { "clusterroles" } else { "roles" };
+    if may(execution, request, "bind", plural, &role.name) {
+        return Ok(());
+    }
+    let namespace = request.call.info.namespace.as_str();
+    let Some(rules) = execution.derived.policy.rules_of_role(namespace, &role) else {
+        return Err(
+            Status::not_found(Subject { group: RBAC_GROUP, resource: plural, name: &role.name }).into()
+        );
+    };
+    refuse_missing(execution, request, name, &rules)
+}
+
+fn may<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    verb: &str,
+    resource: &str,
+    name: &str,
+) -> bool {
+    let asked = Attributes {
+        verb,
+        group: RBAC_GROUP,
+        resource,
+        subresource: "",
+        namespace: &request.call.info.namespace,
+        name,
+        path: None,
+    };
+    execution.derived.policy.allows(&request.user, &asked)
+}
+
+fn refuse_missing<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    name: &str,
+    wanted: &[PolicyRule],
+) -> Result<(), Fault> {
+    const MOST_SHOWN: usize = 20;
+    let missing = execution.derived.policy.missing(&request.user, &request.call.info.namespace, wanted);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<String> = missing.iter().take(MOST_SHOWN).map(shown).collect();
+    let user = &request.user;
+    let why = format!(
+        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        user.name,
+        user.groups,
+        shown.join("\n")
+    );
+    Err(Status::forbidden(request.kind.subject(name), why).into())
+}
+
+fn shown(rule: &PolicyRule) -> String {
+    let mut parts = Vec::new();
+    for (label, list) in [
+        ("APIGroups", &rule.api_groups),
+        ("Resources", &rule.resources),
+        ("ResourceNames", &rule.resource_names),
+        ("NonResourceURLs", &rule.non_resource_urls),
+        ("Verbs", &rule.verbs),
+    ] {
+        if !list.is_empty() {
+            parts.push(format!("{label}:{list:?}"));
+        }
+    }
+    format!("{{{}}}", parts.join(", "))
+}

@@ -1,0 +1,80 @@
+//! Secrets: `stringData` is folded into `data`, types keep their promises, immutable ones stay.
+
+use super::config_map::{check_key, frozen};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hypermesh_api::{FieldError, FieldErrorKind};
+use serde_json::{Value, json};
+
+/// The sum of the values of a Secret or ConfigMap, in bytes (upstream: 1 MiB; here an object's own limit).
+const MOST_BYTES: usize = crate::metadata::MOST_BYTES;
+
+pub(super) fn prepare(object: &mut Value) {
+    let Some(map) = object.as_object_mut() else { return };
+    let plain = map.remove("stringData");
+    if let Some(Value::Object(plain)) = plain
+        && !plain.is_empty()
+        && let Some(data) = map.entry("data").or_insert_with(|| json!({})).as_object_mut()
+    {
+        for (key, value) in plain {
+            if let Value::String(text) = value {
+                data.insert(key, STANDARD.encode(text).into());
+            }
+        }
+    }
+    if map.get("type").and_then(Value::as_str).unwrap_or("").is_empty() {
+        map.insert("type".into(), "Opaque".into());
+    }
+}
+
+pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let empty = serde_json::Map::new();
+    let data = object.get("data").and_then(Value::as_object).unwrap_or(&empty);
+    let mut total = 0_usize;
+    for (key, value) in data {
+        check_key("data", key, &mut errors);
+        match value.as_str().map(|text| STANDARD.decode(text)) {
+            Some(Ok(bytes)) => total += bytes.len(),
+            Some(Err(why)) => errors.push(FieldError::invalid(
+                format!("data[{key}]"),
+                "<redacted>".into(),
+                format!("must be base64: {why}"),
+            )),
+            // A null value is an empty one; other types are the schema's to refuse.
+            None => {}
+        }
+    }
+    if total > MOST_BYTES {
+        let detail = format!("may not be more than {MOST_BYTES} bytes");
+        errors.push(FieldError::new(FieldErrorKind::TooLong, "data", None, detail));
+    }
+    let kind = object.get("type").and_then(Value::as_str).unwrap_or("");
+    for key in required_keys(kind) {
+        if !data.contains_key(*key) {
+            errors.push(FieldError::required(format!("data[{key}]"), ""));
+        }
+    }
+    if kind == "kubernetes.io/basic-auth" && !data.contains_key("username") && !data.contains_key("password")
+    {
+        errors.push(FieldError::required("data[username]", ""));
+        errors.push(FieldError::required("data[password]", ""));
+    }
+    if let Some(old) = old {
+        if old.get("type") != object.get("type") {
+            errors.push(FieldError::invalid("type", kind.into(), "field is immutable"));
+        }
+        errors.extend(frozen(object, old, &["data"]));
+    }
+    errors
+}
+
+fn required_keys(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        _ => &[],
+    }
+}

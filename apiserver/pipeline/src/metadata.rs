@@ -1,0 +1,269 @@
+//! `metadata` of an object: its shape, its rules, what a create and an update make of it.
+//!
+//! Source: `k8s.io/apimachinery/pkg/api/validation` ValidateObjectMeta and `k8s.io/apiserver/pkg/registry/rest`.
+
+use crate::registry::Kind;
+use hypermesh_api::{FieldError, Status, name};
+use hypermesh_schemas::definition::NameFormat;
+use serde_json::{Map, Value, json};
+
+/// Objects are at most this large as JSON, in bytes.
+pub const MOST_BYTES: usize = 3 * 1024 * 1024;
+
+/// Object metadata as a map; a missing one is made.
+pub fn of(object: &mut Value) -> Option<&mut Map<String, Value>> {
+    let map = object.as_object_mut()?;
+    map.entry("metadata").or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+}
+
+/// A string field of metadata; empty when absent.
+pub fn text<'v>(object: &'v Value, field: &str) -> &'v str {
+    object.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or("")
+}
+
+/// Finalizers, in order.
+pub fn finalizers(object: &Value) -> Vec<&str> {
+    object
+        .get("metadata")
+        .and_then(|m| m.get("finalizers"))
+        .and_then(Value::as_array)
+        .map(|list| list.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
+}
+
+/// Replaces the finalizers; an empty list removes the field.
+pub fn set_finalizers(object: &mut Value, finalizers: Vec<String>) {
+    if let Some(meta) = of(object) {
+        if finalizers.is_empty() {
+            meta.remove("finalizers");
+        } else {
+            meta.insert("finalizers".into(), finalizers.into());
+        }
+    }
+}
+
+/// Checks JSON types as a decoder into ObjectMeta would, drops nulls, and collects unknown fields.
+pub fn decode(object: &mut Value, unknown: &mut Vec<String>) -> Result<(), Status> {
+    let Some(map) = object.as_object_mut() else {
+        return Err(Status::bad_request("the object provided is not a JSON object"));
+    };
+    if matches!(map.get("metadata"), None | Some(Value::Null)) {
+        map.insert("metadata".into(), Value::Object(Map::new()));
+    }
+    let Some(meta) = map.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return Err(mistyped("metadata", "an object"));
+    };
+    meta.retain(|_, value| !value.is_null());
+    let mut strange = Vec::new();
+    for (field, value) in meta.iter() {
+        let fits = match field.as_str() {
+            "name" | "generateName" | "namespace" | "selfLink" | "uid" | "resourceVersion" => {
+                value.is_string().then_some(()).ok_or("a string")
+            }
+            "creationTimestamp" | "deletionTimestamp" => {
+                value.as_str().and_then(crate::clock::parse).map(|_| ()).ok_or("a time in RFC 3339 form")
+            }
+            "generation" | "deletionGracePeriodSeconds" => value.is_i64().then_some(()).ok_or("an integer"),
+            "labels" | "annotations" => value
+                .as_object()
+                .is_some_and(|map| map.values().all(Value::is_string))
+                .then_some(())
+                .ok_or("a map of strings"),
+            "finalizers" => value
+                .as_array()
+                .is_some_and(|list| list.iter().all(Value::is_string))
+                .then_some(())
+                .ok_or("a list of strings"),
+            "ownerReferences" => owner_references(value, &mut strange),
+            "managedFields" => value
+                .as_array()
+                .is_some_and(|list| list.iter().all(Value::is_object))
+                .then_some(())
+                .ok_or("a list of objects"),
+            _ => {
+                strange.push(field.clone());
+                Ok(())
+            }
+        };
+        fits.map_err(|wanted| mistyped(&format!("metadata.{field}"), wanted))?;
+    }
+    for field in strange {
+        unknown.push(format!("metadata.{field}"));
+        if !field.contains('.') {
+            meta.remove(&field);
+        }
+    }
+    for empty in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        let is_empty = meta.get(empty).is_some_and(|v| {
+            v.as_object().is_some_and(Map::is_empty) || v.as_array().is_some_and(Vec::is_empty)
+        });
+        if is_empty {
+            meta.remove(empty);
+        }
+    }
+    Ok(())
+}
+
+fn owner_references(value: &Value, strange: &mut Vec<String>) -> Result<(), &'static str> {
+    let list = value.as_array().ok_or("a list of objects")?;
+    for (i, reference) in list.iter().enumerate() {
+        for (field, value) in reference.as_object().ok_or("a list of objects")? {
+            let fits = match field.as_str() {
+                "apiVersion" | "kind" | "name" | "uid" => value.is_string(),
+                "controller" | "blockOwnerDeletion" => value.is_boolean() || value.is_null(),
+                _ => {
+                    strange.push(format!("ownerReferences[{i}].{field}"));
+                    true
+                }
+            };
+            if !fits {
+                return Err("a list of owner references");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mistyped(field: &str, wanted: &str) -> Status {
+    Status::bad_request(format!("json: cannot decode the object: {field} must be {wanted}"))
+}
+
+/// Validates metadata of an object that is about to be stored.
+pub fn validate(kind: &Kind, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let Some(meta) = object.get("metadata").and_then(Value::as_object) else {
+        return vec![FieldError::required("metadata", "")];
+    };
+    let object_name = text(object, "name");
+    if !text(object, "generateName").is_empty() {
+        check_name(
+            kind,
+            &name::mask_trailing_dash(text(object, "generateName")),
+            "metadata.generateName",
+            &mut errors,
+        );
+    }
+    if object_name.is_empty() {
+        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
+    } else {
+        check_name(kind, object_name, "metadata.name", &mut errors);
+    }
+    if kind.namespaced() {
+        for problem in name::dns1123_label(text(object, "namespace")) {
+            errors.push(FieldError::invalid("metadata.namespace", text(object, "namespace").into(), problem));
+        }
+    } else if meta.contains_key("namespace") {
+        errors.push(FieldError::forbidden("metadata.namespace", "not allowed on this type"));
+    }
+    labels(meta, &mut errors);
+    for (i, finalizer) in finalizers(object).iter().enumerate() {
+        for problem in name::qualified_name(finalizer) {
+            errors.push(FieldError::invalid(
+                format!("metadata.finalizers[{i}]"),
+                (*finalizer).into(),
+                problem,
+            ));
+        }
+    }
+    owners(meta, &mut errors);
+    errors
+}
+
+fn check_name(kind: &Kind, text: &str, field: &str, errors: &mut Vec<FieldError>) {
+    let problems = match kind.definition.strategy.name {
+        NameFormat::DnsSubdomain => name::dns1123_subdomain(text),
+        NameFormat::DnsLabel => name::dns1123_label(text),
+        NameFormat::PathSegment => name::path_segment_name(text),
+    };
+    errors.extend(problems.into_iter().map(|problem| FieldError::invalid(field, text.into(), problem)));
+}
+
+fn labels(meta: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    for (key, value) in meta.get("labels").and_then(Value::as_object).into_iter().flatten() {
+        for problem in name::qualified_name(key) {
+            errors.push(FieldError::invalid("metadata.labels", key.as_str().into(), problem));
+        }
+        let value = value.as_str().unwrap_or_default();
+        for problem in name::label_value(value) {
+            errors.push(FieldError::invalid("metadata.labels", value.into(), problem));
+        }
+    }
+    for key in meta.get("annotations").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key) {
+        for problem in name::qualified_name(&key.to_lowercase()) {
+            errors.push(FieldError::invalid("metadata.annotations", key.as_str().into(), problem));
+        }
+    }
+}
+
+fn owners(meta: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let mut controller = false;
+    let list = meta.get("ownerReferences").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (i, owner) in list.iter().enumerate() {
+        let path = format!("metadata.ownerReferences[{i}]");
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if owner.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
+                errors.push(FieldError::invalid(format!("{path}.{field}"), "".into(), "must not be empty"));
+            }
+        }
+        if owner.get("controller").and_then(Value::as_bool) == Some(true) {
+            if controller {
+                errors.push(FieldError::invalid(
+                    "metadata.ownerReferences",
+                    Value::Array(list.to_vec()),
+                    "Only one reference can have Controller set to true",
+                ));
+            }
+            controller = true;
+        }
+    }
+}
+
+/// Fields of metadata that a client does not decide on a create.
+pub fn clear_for_create(meta: &mut Map<String, Value>) {
+    for field in [
+        "uid",
+        "selfLink",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        meta.remove(field);
+    }
+}
+
+/// Carries over from `old` what an update does not decide, and tells where it tried to.
+pub fn carry_over(old: &Value, new: &mut Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let old_meta = old.get("metadata").and_then(Value::as_object);
+    let Some(meta) = of(new) else { return errors };
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "selfLink",
+    ] {
+        match old_meta.and_then(|m| m.get(field)) {
+            Some(value) => {
+                let differs = meta.get(field).is_some_and(|given| given != value);
+                if differs && field == "uid" {
+                    errors.push(FieldError::invalid(
+                        "metadata.uid",
+                        json!(meta.get(field)),
+                        "field is immutable",
+                    ));
+                }
+                meta.insert(field.to_owned(), value.clone());
+            }
+            None => {
+                meta.remove(field);
+            }
+        }
+    }
+    if let Some(generated) = old_meta.and_then(|m| m.get("generateName")) {
+        meta.entry("generateName").or_insert_with(|| generated.clone());
+    }
+    errors
+}

@@ -1,0 +1,68 @@
+//! What the state holds beside objects of kinds: kind definitions, identities, endorsement grants, work in progress.
+//!
+//! They are records like any other, in collections of a group (`~`) that no kind can have, so they are hashed into the
+//! state root, encrypted, snapshotted and proved by the same means.
+
+use hypermesh_chain::{KeyRange, ObjectKey};
+use serde::{Deserialize, Serialize};
+
+/// Kind definitions: `~/kinds`, named `plural.group`.
+pub const KINDS: &str = "~/kinds";
+/// Registered keys: `~/identities`, named by the key in hexadecimal.
+pub const IDENTITIES: &str = "~/identities";
+/// Endorsement grants: `~/grants`, named by the replica's key in hexadecimal.
+pub const GRANTS: &str = "~/grants";
+/// Work that goes on after a block: `~/work`, named so that the name tells the job and its subject.
+pub const WORK: &str = "~/work";
+/// The cluster's own settings: `~/cluster`, one record named `config`.
+pub const CLUSTER: &str = "~/cluster";
+
+/// The key of a system record. `None` when `name` holds a zero byte.
+pub fn key(collection: &'static str, name: &str) -> Option<ObjectKey> {
+    ObjectKey::new(collection, "", name)
+}
+
+/// All records of a system collection.
+pub fn range(collection: &'static str) -> KeyRange {
+    KeyRange { collection: collection.to_owned(), namespace: None }
+}
+
+/// Whether `collection` belongs to the system.
+pub fn is_system(collection: &str) -> bool {
+    collection.starts_with("~/")
+}
+
+/// A key that may sign requests, and who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identity {
+    /// User name as RBAC sees it.
+    pub user: String,
+    /// Groups, beside `system:authenticated`.
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+/// What a replica may endorse on behalf of clients that cannot sign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Grant {
+    /// The rights, in RBAC's own form; a request must be covered by one of them, beside the user's own rights.
+    pub rules: Vec<crate::authz::PolicyRule>,
+}
+
+/// The cluster's settings; all of them influence outcomes, so all of them are state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Version of the pipeline that executes blocks from here on.
+    pub pipeline_version: u16,
+    /// For how long a request stays valid after it was made, in seconds of block time.
+    pub request_validity_seconds: u32,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self { pipeline_version: crate::PIPELINE_VERSION, request_validity_seconds: 60 }
+    }
+}

@@ -1,0 +1,105 @@
+//! Server-side apply.
+
+use super::replace::{Live, Tracked};
+use super::{Request, create, replace};
+use crate::execution::Execution;
+use crate::fault::Fault;
+use crate::metadata;
+use crate::outcome::Reply;
+use crate::state::StateReader;
+use hypermesh_api::Status;
+use hypermesh_api::request::Verb;
+use hypermesh_merge::ApplyError;
+use serde_json::Value;
+
+pub(super) fn run<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    request: &mut Request<'_>,
+) -> Result<Reply, Fault> {
+    let applied = request.take_body()?;
+    object(execution, request, applied)
+}
+
+/// Applies one object; the request names it.
+pub(super) fn object<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    request: &mut Request<'_>,
+    mut applied: Value,
+) -> Result<Reply, Fault> {
+    let name = request.call.info.name.clone();
+    check_unmanaged(&request.kind, &applied)?;
+    request.decode_as_given(&mut applied)?;
+    request.place(&mut applied, Some(&name))?;
+    if let Some(map) = applied.as_object_mut()
+        && request.kind.definition.subresources.status
+        && request.call.info.subresource != "status"
+    {
+        map.remove("status");
+    }
+    match Live::load(execution, request)? {
+        Some(live) => {
+            check_uid(request, &live, &applied)?;
+            let mut merged = merge(execution, request, Some(&live.value), &applied)?;
+            request.kind.schema.apply_defaults(&mut merged);
+            replace::run(execution, request, live, merged, Tracked::Yes)
+        }
+        None => {
+            if !request.call.info.subresource.is_empty() {
+                return Err(Status::not_found(request.kind.subject(&name)).into());
+            }
+            execution.authorize(&request.user, &request.call, Verb::Create)?;
+            if !metadata::text(&applied, "uid").is_empty() {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                    metadata::text(&applied, "uid")
+                );
+                return Err(Status::conflict(request.kind.subject(&name), why).into());
+            }
+            if !metadata::text(&applied, "resourceVersion").is_empty() {
+                return Err(Status::bad_request(
+                    "resourceVersion should not be set on objects to be created",
+                )
+                .into());
+            }
+            let mut merged = merge(execution, request, None, &applied)?;
+            request.kind.schema.apply_defaults(&mut merged);
+            create::store(execution, request, merged, 201)
+        }
+    }
+}
+
+fn merge<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    live: Option<&Value>,
+    applied: &Value,
+) -> Result<Value, Fault> {
+    hypermesh_merge::apply(&request.fields(&execution.time), live, applied).map_err(|error| match error {
+        ApplyError::Conflicts(conflicts) => Status::apply_conflict(&conflicts).into(),
+        ApplyError::BadRequest(why) => Status::bad_request(why).into(),
+        ApplyError::Invalid(errors) => {
+            Status::invalid(request.kind.kind_subject(&request.call.info.name), &errors).into()
+        }
+    })
+}
+
+/// An applied object says what its manager wants, not who manages what.
+fn check_unmanaged(kind: &crate::registry::Kind, applied: &Value) -> Result<(), Status> {
+    let managed = applied.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null());
+    if managed {
+        let message = format!("{}: metadata.managedFields must be nil", kind.api_version);
+        return Err(Status::bad_request(message));
+    }
+    Ok(())
+}
+
+fn check_uid(request: &Request<'_>, live: &Live, applied: &Value) -> Result<(), Status> {
+    let (given, real) = (metadata::text(applied, "uid"), metadata::text(&live.value, "uid"));
+    if given.is_empty() || given == real {
+        return Ok(());
+    }
+    Err(Status::conflict(
+        request.kind.subject(live.key.name()),
+        format!("Precondition failed: UID in precondition: {given}, UID in object meta: {real}"),
+    ))
+}

@@ -1,0 +1,189 @@
+//! `delete`: preconditions, finalizers, propagation, and what a deletion sets in motion.
+
+use super::Request;
+use super::replace::{self, decode, is_free};
+use crate::execution::Execution;
+use crate::fault::Fault;
+use crate::metadata;
+use crate::outcome::Reply;
+use crate::record;
+use crate::registry::Kind;
+use crate::state::StateReader;
+use crate::work::{self, Job};
+use hypermesh_api::options::{Preconditions, Propagation};
+use hypermesh_api::{Details, Status};
+use hypermesh_chain::{ObjectKey, Record};
+use hypermesh_schemas::definition::Hook;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The finalizer of a deletion that waits for its dependents.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of a deletion that lets its dependents go on.
+pub(crate) const ORPHAN: &str = "orphan";
+
+pub(super) fn run<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    request: &mut Request<'_>,
+) -> Result<Reply, Fault> {
+    let name = request.call.info.name.clone();
+    let kind = Arc::clone(&request.kind);
+    let key = request.key(&name)?;
+    let Some(record) = execution.overlay.get(&key)? else {
+        return Err(Status::not_found(kind.subject(&name)).into());
+    };
+    check(&kind, &record, &name, &request.call.delete.preconditions)?;
+    match delete_object(execution, &kind, &key, &record, request.call.delete.propagation)? {
+        Deleted::Waiting(record) => Ok(Reply::object(200, record)),
+        Deleted::Gone => {
+            let names = &kind.definition;
+            let details = Details {
+                name,
+                group: names.group.clone(),
+                kind: names.names.plural.clone(),
+                uid: record.facts.uid.to_string(),
+                ..Details::default()
+            };
+            Ok(Reply::document(200, &Status::success(details))?)
+        }
+    }
+}
+
+fn check(kind: &Kind, record: &Record, name: &str, wanted: &Preconditions) -> Result<(), Status> {
+    let subject = kind.kind_subject(name);
+    if let Some(uid) = &wanted.uid
+        && record::uid_of(uid) != record.facts.uid
+    {
+        return Err(Status::conflict(
+            subject,
+            format!(
+                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have \
+                 been deleted and then recreated",
+                record.facts.uid
+            ),
+        ));
+    }
+    if let Some(version) = &wanted.resource_version
+        && *version != record.revision.0.to_string()
+    {
+        return Err(Status::conflict(
+            subject,
+            format!(
+                "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record \
+                 ({}). The object might have been modified",
+                record.revision.0
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// What a deletion came to.
+pub(crate) enum Deleted {
+    /// It is no more.
+    Gone,
+    /// It is marked, and waits for its finalizers.
+    Waiting(Arc<Record>),
+}
+
+/// Deletes one object, or marks it where something holds it back.
+pub(crate) fn delete_object<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    kind: &Kind,
+    key: &ObjectKey,
+    record: &Arc<Record>,
+    propagation: Option<Propagation>,
+) -> Result<Deleted, Fault> {
+    let mut object = decode(record)?;
+    let mut finalizers: Vec<String> = metadata::finalizers(&object).into_iter().map(str::to_owned).collect();
+    let before = finalizers.clone();
+    settle_finalizers(&mut finalizers, propagation);
+    if record.facts.deleting && finalizers == before {
+        return Ok(Deleted::Waiting(Arc::clone(record)));
+    }
+    metadata::set_finalizers(&mut object, finalizers.clone());
+    if !record.facts.deleting && is_free(kind, &object) {
+        return gone(execution, kind, key, record, object);
+    }
+    if !record.facts.deleting {
+        mark(kind, &mut object, &execution.time);
+    }
+    let stored = replace::overwrite(execution, kind, key, record, object)?;
+    let uid = record.facts.uid;
+    if finalizers.iter().any(|f| f == FOREGROUND) {
+        work::add(execution, &Job::Foreground { uid, key: key.into() })?;
+    }
+    if finalizers.iter().any(|f| f == ORPHAN) {
+        work::add(execution, &Job::Orphan { uid, key: key.into() })?;
+    }
+    if kind.has(Hook::Namespace) {
+        work::add(execution, &Job::Namespace { name: key.name().to_owned() })?;
+    }
+    Ok(Deleted::Waiting(stored))
+}
+
+fn settle_finalizers(finalizers: &mut Vec<String>, propagation: Option<Propagation>) {
+    let Some(propagation) = propagation else { return };
+    finalizers.retain(|f| f != FOREGROUND && f != ORPHAN);
+    match propagation {
+        Propagation::Foreground => finalizers.push(FOREGROUND.to_owned()),
+        Propagation::Orphan => finalizers.push(ORPHAN.to_owned()),
+        Propagation::Background => {}
+    }
+}
+
+fn mark(kind: &Kind, object: &mut Value, time: &str) {
+    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
+    if let Some(meta) = metadata::of(object) {
+        meta.insert("deletionTimestamp".into(), time.into());
+        meta.insert("deletionGracePeriodSeconds".into(), 0.into());
+        if let Some(generation) = generation {
+            meta.insert("generation".into(), generation.saturating_add(1).into());
+        }
+    }
+    if kind.has(Hook::Namespace)
+        && let Some(map) = object.as_object_mut()
+        && let Some(status) =
+            map.entry("status").or_insert_with(|| Value::Object(Default::default())).as_object_mut()
+    {
+        status.insert("phase".into(), "Terminating".into());
+    }
+}
+
+fn gone<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    kind: &Kind,
+    key: &ObjectKey,
+    record: &Arc<Record>,
+    mut object: Value,
+) -> Result<Deleted, Fault> {
+    let last = record::encode(kind, &mut object, execution.overlay.next_revision(), record.salt.clone())?;
+    remove(execution, key, last, Arc::clone(record))?;
+    Ok(Deleted::Gone)
+}
+
+/// Removes an object for good and notes what its going sets in motion. `last` carries the deletion's revision.
+pub(crate) fn remove<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    key: &ObjectKey,
+    last: Record,
+    before: Arc<Record>,
+) -> Result<(), Fault> {
+    let (uid, owners) = (last.facts.uid, last.facts.owners.clone());
+    execution.overlay.delete(key.clone(), last, before);
+    if !execution.overlay.dependents(uid, 1)?.is_empty() {
+        work::add(execution, &Job::Collect { uid })?;
+    }
+    for owner in owners {
+        work::wake(execution, &Job::foreground_name(owner))?;
+    }
+    if !key.namespace().is_empty() && namespace_ends(execution, key.namespace())? {
+        work::wake(execution, &Job::namespace_name(key.namespace()))?;
+    }
+    Ok(())
+}
+
+fn namespace_ends<R: StateReader + ?Sized>(execution: &Execution<'_, R>, name: &str) -> Result<bool, Fault> {
+    let Some(key) = ObjectKey::new("/namespaces", "", name) else { return Ok(false) };
+    Ok(execution.overlay.get(&key)?.is_some_and(|record| record.facts.deleting))
+}

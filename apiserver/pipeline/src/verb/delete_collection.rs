@@ -1,0 +1,96 @@
+//! `deletecollection`: many deletions in one request, the rest of a large one in steps after the block.
+
+use super::Request;
+use super::delete::{Deleted, delete_object};
+use crate::execution::Execution;
+use crate::fault::Fault;
+use crate::outcome::Reply;
+use crate::registry::Kind;
+use crate::state::StateReader;
+use crate::work::{self, Job};
+use hypermesh_api::Status;
+use hypermesh_api::selector::{FieldSelector, LabelSelector};
+use hypermesh_chain::{KeyRange, ObjectKey, Record};
+use std::sync::Arc;
+
+/// As many objects are looked at within the request itself.
+const FIRST_SLICE: usize = 1000;
+
+pub(super) fn run<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    request: &mut Request<'_>,
+) -> Result<Reply, Fault> {
+    let kind = Arc::clone(&request.kind);
+    check_fields(&kind, &request.call.fields)?;
+    let namespace = Some(request.call.info.namespace.clone()).filter(|n| kind.namespaced() && !n.is_empty());
+    let range = KeyRange { collection: kind.collection.clone(), namespace };
+    let page = execution.overlay.scan(&range, None, FIRST_SLICE)?;
+    let last = page.last().map(|(key, _)| key.clone()).filter(|_| page.len() == FIRST_SLICE);
+    let mut items = Vec::new();
+    for (key, record) in page {
+        if !selected(&key, &record, &request.call.labels, &request.call.fields) {
+            continue;
+        }
+        match delete_object(execution, &kind, &key, &record, request.call.delete.propagation)? {
+            Deleted::Gone => items.push(record),
+            Deleted::Waiting(marked) => items.push(marked),
+        }
+    }
+    if let Some(after) = last {
+        let job = Job::Collection {
+            digest: request.call.digest,
+            range: (&range).into(),
+            after: (&after).into(),
+            until: execution.overlay.revision().0,
+            labels: request.call.labels.to_string(),
+            fields: request.call.fields.to_string(),
+            propagation: request.call.delete.propagation.map(|p| p.as_str().to_owned()),
+        };
+        work::add(execution, &job)?;
+    }
+    Ok(Reply {
+        code: 200,
+        body: crate::outcome::Body::Document(list(&kind, execution.overlay.revision().0, &items)),
+    })
+}
+
+/// Field selectors may name the object's name and namespace and what the kind declares.
+pub fn check_fields(kind: &Kind, fields: &FieldSelector) -> Result<(), Status> {
+    for requirement in fields.requirements() {
+        let field = requirement.field.as_str();
+        let known = matches!(field, "metadata.name" | "metadata.namespace")
+            || kind.selectable.iter().any(|path| path.dotted() == field);
+        if !known {
+            return Err(Status::bad_request(format!("field label not supported: {field}")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether selectors take an object.
+pub fn selected(key: &ObjectKey, record: &Record, labels: &LabelSelector, fields: &FieldSelector) -> bool {
+    labels.matches(&record.facts.labels)
+        && fields.matches(|field| match field {
+            "metadata.name" => Some(key.name()),
+            "metadata.namespace" => Some(key.namespace()),
+            other => {
+                record.facts.fields.iter().find(|(name, _)| name == other).map(|(_, value)| value.as_str())
+            }
+        })
+}
+
+fn list(kind: &Kind, revision: u64, items: &[Arc<Record>]) -> bytes::Bytes {
+    let mut bytes = Vec::with_capacity(128 + items.iter().map(|r| r.body.len() + 1).sum::<usize>());
+    bytes.extend_from_slice(format!("{{\"apiVersion\":{:?},\"items\":[", kind.api_version).as_bytes());
+    for (i, record) in items.iter().enumerate() {
+        if i > 0 {
+            bytes.push(b',');
+        }
+        bytes.extend_from_slice(&record.body);
+    }
+    let kind = &kind.definition.names.list_kind;
+    bytes.extend_from_slice(
+        format!("],\"kind\":{kind:?},\"metadata\":{{\"resourceVersion\":\"{revision}\"}}}}").as_bytes(),
+    );
+    bytes.into()
+}
