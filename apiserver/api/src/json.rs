@@ -6,6 +6,7 @@
 
 use crate::printed::quoted;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -155,14 +156,16 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             let place = Place { parent: self.place, step: Step::Key(&key) };
             let node = Node { place: Some(&place), depth, duplicates: self.duplicates };
             let value = access.next_value_seed(node)?;
-            if map.contains_key(&key) && self.duplicates.len() < MAX_DUPLICATES {
-                let mut path = String::new();
-                place.write(&mut path);
-                if !self.duplicates.contains(&path) {
-                    self.duplicates.push(path);
+            match map.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(mut entry) => {
+                    let place = Place { parent: self.place, step: Step::Key(entry.key()) };
+                    note_duplicate(&place, self.duplicates);
+                    entry.insert(value);
                 }
             }
-            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }
@@ -224,6 +227,16 @@ impl<'de> Visitor<'de> for Check {
             access.next_value_seed(Check { depth })?;
         }
         Ok(())
+    }
+}
+
+fn note_duplicate(place: &Place<'_>, duplicates: &mut Vec<String>) {
+    if duplicates.len() < MAX_DUPLICATES {
+        let mut path = String::new();
+        place.write(&mut path);
+        if !duplicates.contains(&path) {
+            duplicates.push(path);
+        }
     }
 }
 

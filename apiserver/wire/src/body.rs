@@ -34,6 +34,7 @@ pub fn transcode(body: &Bytes, format: BodyFormat) -> Result<Bytes, Box<Status>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn json_is_not_copied() {
@@ -51,5 +52,32 @@ mod tests {
         insta::assert_snapshot!(refused(b"{\"a\":tru}".to_vec(), BodyFormat::Json), @"400 the body of the request is not valid JSON: expected ident at line 1 column 9");
         insta::assert_snapshot!(refused(vec![b'['; 4096], BodyFormat::Json), @"400 the body of the request is not valid JSON: nested deeper than 120 levels at line 1 column 121");
         insta::assert_snapshot!(refused(b"\"\xff\"".to_vec(), BodyFormat::Json), @"400 the body of the request is not valid JSON: invalid unicode code point at line 1 column 2");
+    }
+
+    const CORPUS: [&str; 4] = [
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: {app: web, \"x\": 'y'}\ndata:\n  k: |\n    line\n    two\n",
+        "base: &base\n  a: 1\nuse:\n  - *base\n  - <<: *base\n    b: [1, 2.5, ~, yes]\n",
+        "{\"apiVersion\": \"v1\", \"items\": [{\"a\": \"\\u00e9\\n\"}, -1.5e3, true, null], \"n\": {}}",
+        "--- # comment\n? key\n: !!str 12\n\"folded\": >-\n  some\n  text\n...\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn what_a_mutated_body_becomes_is_json_that_the_pipeline_takes(
+            seed in 0usize..CORPUS.len(), edits in proptest::collection::vec((0usize..200, any::<u8>()), 0..4), cut in 0usize..400,
+        ) {
+            let mut body = CORPUS[seed].as_bytes().to_vec();
+            for (at, byte) in edits {
+                let at = at % body.len();
+                body[at] = byte;
+            }
+            body.truncate(cut.max(1));
+            let body = Bytes::from(body);
+            for format in [BodyFormat::Json, BodyFormat::Yaml, BodyFormat::Protobuf] {
+                if let Ok(json) = transcode(&body, format) {
+                    prop_assert!(hypermesh_api::decode_json(&json).is_ok(), "{}", String::from_utf8_lossy(&json));
+                }
+            }
+        }
     }
 }

@@ -3,14 +3,16 @@
 //! Descriptions and cells follow `k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor`. A table
 //! comes in pieces like a list, so that rows stream.
 
+mod source;
+
 use crate::age::age;
-use crate::jsonpath::JsonPath;
 use crate::list::{meta_suffix, write_json};
 use crate::partial::write_partial;
 use crate::raw;
 use hypermesh_api::{ListMeta, Query, Status, decode_json, printed};
 use hypermesh_schemas::KindDefinition;
 use serde_json::{Value, json};
+use source::Source;
 
 /// What a row's `object` holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +45,7 @@ impl IncludeObject {
 struct Column {
     kind: String,
     /// `None` where the path does not compile: its cells are null.
-    path: Option<JsonPath>,
+    source: Option<Source>,
 }
 
 /// How objects of one kind are shown as a table: its columns, compiled.
@@ -68,33 +70,39 @@ const AGE: &str = "CreationTimestamp is a timestamp representing the server time
 const OWN_GROUP: &str = "hypermesh.online";
 
 impl TableFormat {
-    /// The table of a kind: `Name`, its printer columns, and `Age`. A user's kind that names columns shows those
-    /// alone, as a CustomResourceDefinition does.
+    /// The table of a kind: `Name`, its printer columns, and `Age`. One of our kinds, or of Kubernetes', that has a
+    /// column `Name` has said all of them; a user's kind that names columns gets no `Age`, as a
+    /// CustomResourceDefinition gets none.
     pub fn new(definition: &KindDefinition, include: IncludeObject) -> Self {
-        let mut definitions = vec![json!({
-            "name": "Name", "type": "string", "format": "name", "description": NAME, "priority": 0,
-        })];
+        let ours = definition.strategy.built_in || definition.group == OWN_GROUP;
+        let has = |name: &str| definition.printer_columns.iter().any(|column| column.name == name);
+        let complete = ours && has("Name");
+        let mut definitions = Vec::new();
         let mut columns = Vec::new();
+        let mut push = |heading: Value, kind: &str, path: &str| {
+            definitions.push(heading);
+            columns.push(Column { kind: kind.to_owned(), source: Source::parse(path) });
+        };
+        if !complete {
+            let heading = json!({"name": "Name", "type": "string", "format": "name", "description": NAME, "priority": 0});
+            push(heading, "string", ".metadata.name");
+        }
         for column in &definition.printer_columns {
             let description = if column.description.is_empty() {
                 format!("Custom resource definition column (in JSONPath format): {}", column.json_path)
             } else {
                 column.description.clone()
             };
-            definitions.push(json!({
+            let heading = json!({
                 "name": column.name, "type": column.kind, "format": column.format, "description": description,
                 "priority": column.priority,
-            }));
-            columns.push(Column { kind: column.kind.clone(), path: JsonPath::parse(&column.json_path).ok() });
+            });
+            push(heading, &column.kind, &column.json_path);
         }
-        let ours = definition.strategy.built_in || definition.group == OWN_GROUP;
-        let named = definition.printer_columns.iter().any(|column| column.name == "Age");
-        if columns.is_empty() || (ours && !named) {
-            definitions.push(
-                json!({"name": "Age", "type": "date", "format": "", "description": AGE, "priority": 0}),
-            );
-            let path = JsonPath::parse(".metadata.creationTimestamp").ok();
-            columns.push(Column { kind: "date".into(), path });
+        if definition.printer_columns.is_empty() || (ours && !complete && !has("Age")) {
+            let heading =
+                json!({"name": "Age", "type": "date", "format": "", "description": AGE, "priority": 0});
+            push(heading, "date", ".metadata.creationTimestamp");
         }
         let mut encoded = Vec::new();
         write_json(&definitions, &mut encoded);
@@ -117,11 +125,14 @@ impl TableFormat {
     /// Appends the row of an encoded object; commas go between rows. `now` is in seconds since 1970.
     pub fn write_row(&self, object: &[u8], now: i64, out: &mut Vec<u8>) {
         let value = decode_json(object).map_or(Value::Null, |(value, _)| value);
-        let mut cells = vec![value.pointer("/metadata/name").cloned().unwrap_or_else(|| Value::from(""))];
-        for column in &self.columns {
-            let found = column.path.as_ref().and_then(|path| path.first(&value));
-            cells.push(found.map_or(Value::Null, |found| cell(&column.kind, found, now)));
-        }
+        let cells: Vec<Value> = self
+            .columns
+            .iter()
+            .map(|column| {
+                let found = column.source.as_ref().and_then(|source| source.value(&value));
+                found.map_or(Value::Null, |found| cell(&column.kind, &found, now))
+            })
+            .collect();
         out.extend_from_slice(br#"{"cells":"#);
         write_json(&cells, out);
         out.extend_from_slice(br#","object":"#);
@@ -197,6 +208,13 @@ mod tests {
         assert_eq!(columns(&ours), ["Name", "Color", "Age"]);
         ours.printer_columns[0].name = "Age".into();
         assert_eq!(columns(&ours), ["Name", "Age"]);
+        let mut complete = namespace();
+        complete.printer_columns = ours.printer_columns.clone();
+        complete.printer_columns[0].name = "Name".into();
+        assert_eq!(columns(&complete), ["Name"]);
+        let mut named = asset();
+        named.printer_columns[0].name = "Name".into();
+        assert_eq!(columns(&named), ["Name", "Name"]);
         let mut bare = asset();
         bare.printer_columns.clear();
         assert_eq!(columns(&bare), ["Name", "Age"]);
@@ -262,6 +280,20 @@ mod tests {
         let mut row = Vec::new();
         TableFormat::new(&kind, IncludeObject::Metadata).write_row(A1.as_bytes(), NOW, &mut row);
         assert!(row.starts_with(br#"{"cells":["a1",null]"#));
+    }
+
+    #[test]
+    fn every_column_of_every_kind_compiles() {
+        for kind in hypermesh_schemas::definitions() {
+            for column in &kind.printer_columns {
+                assert!(
+                    Source::parse(&column.json_path).is_some(),
+                    "{} {}",
+                    kind.names.kind,
+                    column.json_path
+                );
+            }
+        }
     }
 
     proptest! {

@@ -24,8 +24,8 @@ fn options() -> serde_saphyr::Options {
         budget: serde_saphyr::budget! {
             max_depth: MAX_YAML_DEPTH,
             flow_nesting_limit: MAX_YAML_DEPTH,
-            max_events: 2_000_000,
-            max_nodes: 1_000_000,
+            max_events: 1_000_000,
+            max_nodes: 400_000,
             max_aliases: 1_000,
             max_anchors: 1_000,
             max_recorded_anchor_events: 100_000,

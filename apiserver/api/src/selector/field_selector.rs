@@ -1,6 +1,7 @@
 //! Field selectors: `metadata.name=a,spec.color!=red`, with `\\`, `\,` and `\=` escaped in values.
 
 use super::SelectorError;
+use crate::status::Status;
 use std::fmt;
 
 /// One condition on one field.
@@ -58,6 +59,14 @@ impl FieldSelector {
     /// The value that `field` must have, where the selector pins one.
     pub fn requires_exact_match(&self, field: &str) -> Option<&str> {
         self.requirements.iter().find(|r| !r.negated && r.field == field).map(|r| r.value.as_str())
+    }
+
+    /// 400 where a requirement names a field that `supported` does not know.
+    pub fn check_fields(&self, supported: impl Fn(&str) -> bool) -> Result<(), Box<Status>> {
+        match self.requirements.iter().find(|r| !supported(&r.field)) {
+            Some(r) => Err(Box::new(Status::bad_request(format!("field label not supported: {}", r.field)))),
+            None => Ok(()),
+        }
     }
 
     /// Whether an object whose fields `value_of` tells is selected. An absent field is the empty string.
@@ -181,6 +190,14 @@ mod tests {
         assert_eq!(shown("a=b=c"), "invalid field selector: unescaped character in value: '='");
         assert_eq!(shown(r"a=\x"), r"invalid field selector: invalid escape sequence: \x");
         assert_eq!(shown("a=\\"), "invalid field selector: invalid escape sequence: \\");
+    }
+
+    #[test]
+    fn golden_unsupported_field() {
+        let selector = FieldSelector::parse("metadata.name=a,spec.replicas=1").unwrap();
+        let status = selector.check_fields(|field| field.starts_with("metadata.")).unwrap_err();
+        assert_eq!((status.code, status.message.as_str()), (400, "field label not supported: spec.replicas"));
+        assert!(selector.check_fields(|_| true).is_ok());
     }
 
     proptest! {
