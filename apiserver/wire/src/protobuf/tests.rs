@@ -46,6 +46,13 @@ fn kubectl_create_namespace() {
 }
 
 #[test]
+fn what_kubectl_sends_is_read() {
+    // The body of `kubectl create namespace team`, version 1.32.
+    let body = b"k8s\x00\n\x0f\n\x02v1\x12\x09Namespace\x12\x1c\n\x14\n\x04team\x12\x00\x1a\x00\"\x00*\x002\x008\x00B\x00\x12\x00\x1a\x02\n\x00\x1a\x00\"\x00";
+    insta::assert_snapshot!(String::from_utf8(to_json(body).unwrap()).unwrap(), @r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"team"}}"#);
+}
+
+#[test]
 fn secret_keeps_empty_values_and_false_pointers() {
     let secret = corev1::Secret {
         metadata: gogo_meta("s"),
