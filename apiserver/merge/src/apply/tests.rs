@@ -168,6 +168,16 @@ fn what_updaters_own_survives_the_applier() {
 }
 
 #[test]
+fn unowned_fields_stay_in_an_item_that_another_keeps() {
+    let mut w = World::new();
+    let item = json!({"containers": [{"name": "a"}]});
+    w.apply("m1", item.clone()).apply("m2", item);
+    w.live.as_mut().unwrap()["spec"]["containers"][0]["image"] = json!("default");
+    w.apply("m1", json!({}));
+    assert_eq!(w.spec(), r#"{"containers":[{"image":"default","name":"a"}]}"#);
+}
+
+#[test]
 fn an_explicit_empty_map_survives_the_loss_of_its_fields() {
     let mut w = World::new();
     w.apply("m1", json!({"limits": {"cpu": "1"}})).apply("m1", json!({"limits": {}}));
