@@ -128,3 +128,43 @@ fn unique_fields(schema: &Value) -> Vec<UniqueField> {
     });
     fields
 }
+
+/// The kind that `docs/guides/adding-a-kind.md` adds.
+#[cfg(test)]
+mod example;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::structural::schema_of;
+
+    const GUIDE: &str = include_str!("../../docs/guides/adding-a-kind.md");
+
+    #[test]
+    fn the_kind_of_the_guide_is_one() {
+        assert!(
+            GUIDE.contains(include_str!("declare/example.rs")),
+            "the guide and declare/example.rs differ"
+        );
+        let kind = example::definition();
+        assert_eq!(kind.crd_name(), "backups.hypermesh.online");
+        assert_eq!(kind.schema["properties"]["spec"], schema_of::<example::BackupSpec>());
+        assert_eq!(kind.schema["properties"]["spec"]["properties"]["keep"]["default"], "168h");
+        let headings: Vec<&str> = kind.printer_columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(headings, ["Workload", "Ready", "Reason", "Message"]);
+    }
+
+    #[test]
+    fn unique_fields_come_from_the_schema() {
+        let schema = json!({"properties": {"spec": {"properties": {
+            "name": {"x-hypermesh-unique": "Cluster"},
+            "slot": {"x-hypermesh-unique": "Namespaced"},
+        }}}});
+        let found: Vec<(String, Scope)> =
+            unique_fields(&schema).into_iter().map(|field| (field.json_path, field.scope)).collect();
+        assert_eq!(
+            found,
+            [(".spec.name".to_owned(), Scope::Cluster), (".spec.slot".to_owned(), Scope::Namespaced)]
+        );
+    }
+}

@@ -1,4 +1,5 @@
-//! `core/v1` ServiceAccount.
+//! `core/v1` ServiceAccount. Its table has no column of its own: since 1.24 no Secret belongs to one by itself, and
+//! 1.35 stopped counting them. A reference to a Secret needs its name here, since it is merged by it.
 
 use super::built_in;
 use super::schema::{Node, object_reference};
@@ -9,8 +10,7 @@ pub(super) fn definition() -> KindDefinition {
         Node::object("A Secret of the same namespace.", [("name", Node::string("Its name.").default(""))])
             .atomic();
     let schema = Node::object(
-        "A ServiceAccount is an identity for programs. It has no columns but its age: since Kubernetes 1.24 no Secret \
-         belongs to it by itself.",
+        "A ServiceAccount is an identity for programs.",
         [
             (
                 "automountServiceAccountToken",
@@ -25,7 +25,7 @@ pub(super) fn definition() -> KindDefinition {
                 Node::map_list(
                     "Secrets that its instances may mount.",
                     "name",
-                    object_reference("A Secret."),
+                    object_reference("A Secret.").required(["name"]),
                 ),
             ),
         ],

@@ -5,6 +5,11 @@ use crate::structural::schema_of;
 use proptest::prelude::*;
 use regex::Regex;
 use schemars::JsonSchema;
+use std::sync::LazyLock;
+
+static DURATION: LazyLock<(Regex, usize)> = LazyLock::new(pattern::<Duration>);
+static PERCENT: LazyLock<(Regex, usize)> = LazyLock::new(pattern::<Percent>);
+static QUANTITY: LazyLock<(Regex, usize)> = LazyLock::new(pattern::<Quantity>);
 
 fn pattern<T: JsonSchema>() -> (Regex, usize) {
     let schema = schema_of::<T>();
@@ -21,22 +26,22 @@ fn text_of(alphabet: &'static str) -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn durations_read_what_their_pattern_matches(text in text_of("0159hms ")) {
-        let (pattern, longest) = pattern::<Duration>();
-        let allowed = pattern.is_match(&text) && (2..=longest).contains(&text.len());
+        let (pattern, longest) = &*DURATION;
+        let allowed = pattern.is_match(&text) && (2..=*longest).contains(&text.len());
         prop_assert_eq!(Duration::parse(&text).is_ok(), allowed, "{}", text);
     }
 
     #[test]
     fn percentages_read_what_their_pattern_matches(text in text_of("0159%-+")) {
-        let (pattern, longest) = pattern::<Percent>();
-        let allowed = pattern.is_match(&text) && text.len() <= longest;
+        let (pattern, longest) = &*PERCENT;
+        let allowed = pattern.is_match(&text) && text.len() <= *longest;
         prop_assert_eq!(Percent::parse(&text).is_ok(), allowed, "{}", text);
     }
 
     #[test]
     fn quantities_read_what_their_pattern_matches(text in text_of("0159.+-emMKik")) {
-        let (pattern, longest) = pattern::<Quantity>();
-        let allowed = pattern.is_match(&text) && text.len() <= longest;
+        let (pattern, longest) = &*QUANTITY;
+        let allowed = pattern.is_match(&text) && text.len() <= *longest;
         match Quantity::parse(&text) {
             Ok(quantity) => {
                 prop_assert!(allowed, "{} is read", text);

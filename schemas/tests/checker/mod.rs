@@ -8,11 +8,12 @@ use hypermesh_schemas::{KindDefinition, definitions};
 use regex::Regex;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The definition of a kind.
-pub fn kind(name: &str) -> KindDefinition {
-    definitions().into_iter().find(|definition| definition.names.kind == name).unwrap()
+pub fn kind(name: &str) -> &'static KindDefinition {
+    static KINDS: LazyLock<Vec<KindDefinition>> = LazyLock::new(definitions);
+    KINDS.iter().find(|definition| definition.names.kind == name).unwrap()
 }
 
 /// Fills in defaults, as `apiextensions` does: from the outside in, into what is there.
