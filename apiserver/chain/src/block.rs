@@ -5,7 +5,7 @@
 //! ones to others.) Nothing in a block depends on the round or the certificate that decided it.
 
 use crate::{
-    codec::{Canonical, RuleError, to_bytes},
+    codec::{self, Canonical, RuleError, to_bytes},
     domain,
     genesis::ClusterId,
     ids::{GroupId, Hash, Height, Revision, Timestamp},
@@ -77,8 +77,10 @@ pub struct Block {
     /// What is certified of it.
     pub header: Header,
     /// In the order of execution.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { Block::MAX_REQUESTS }>")]
     pub requests: Vec<Request>,
     /// They cover every endorsed request, each once.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { Block::MAX_REQUESTS }>")]
     pub endorsements: Vec<BatchEndorsement>,
 }
 

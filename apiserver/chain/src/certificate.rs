@@ -4,7 +4,7 @@
 //! only. A certificate's signatures stand in the order of their keys: one set of votes has one form.
 
 use crate::{
-    codec::{Canonical, RuleError},
+    codec::{self, Canonical, RuleError},
     domain,
     genesis::ClusterId,
     ids::{GroupId, Hash, Height},
@@ -40,7 +40,7 @@ pub struct Vote {
 impl Vote {
     /// What is signed: domain ‖ cluster ‖ kind ‖ group ‖ height ‖ round ‖ block or none. Integers are little-endian.
     pub fn message(&self, cluster: &ClusterId) -> Vec<u8> {
-        domain::VOTE.message(&[&cluster.0.0, &crate::codec::to_bytes(self)])
+        domain::VOTE.message(&[&cluster.0.0, &codec::to_bytes(self)])
     }
 }
 
@@ -56,6 +56,7 @@ pub struct Certificate {
     /// The block's id.
     pub block: Hash,
     /// Who precommitted, strictly ascending by key.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { ValidatorSet::MAX }>")]
     pub signatures: Vec<(PublicKey, Signature)>,
 }
 

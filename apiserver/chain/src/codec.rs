@@ -2,10 +2,12 @@
 //!
 //! Borsh gives every value exactly one encoding and refuses trailing bytes, so equal values have equal digests and a
 //! decoded value re-encodes to the bytes it came from. What borsh does not know are limits: [`Canonical::decode`]
-//! refuses input above a size before it is read, and values that break their type's own rules after it. Memory while
-//! decoding is a small multiple of the input's length, whatever lengths the input claims.
+//! refuses input above a size before it is read, lists above their limit before memory is taken for them, and values that
+//! break their type's other rules after reading. Memory while decoding is a small multiple of the input's length, whatever
+//! lengths the input claims.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::io;
 
 /// Why bytes are not a value.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,7 @@ pub enum DecodeError {
         /// The type that was expected.
         what: &'static str,
         /// What borsh found.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Well-formed, but against the type's rules.
     #[error("{what}: not a valid value")]
@@ -126,3 +128,25 @@ pub trait Canonical: BorshSerialize + BorshDeserialize + Sized {
 pub(crate) fn to_bytes<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
     borsh::to_vec(value).expect("a collection longer than its u32 length")
 }
+
+/// Reads a list of at most `MAX` elements; a longer one is refused at its length. For `borsh(deserialize_with)`.
+pub(crate) fn at_most<R, T, const MAX: usize>(reader: &mut R) -> io::Result<Vec<T>>
+where
+    R: io::Read,
+    T: BorshDeserialize,
+{
+    let length = u32::deserialize_reader(reader)? as usize;
+    if length > MAX {
+        let message = format!("a list of {length} elements, the limit is {MAX}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    // No capacity on the input's word: it may hold none of the elements it announces.
+    let mut list = Vec::new();
+    for _ in 0..length {
+        list.push(T::deserialize_reader(reader)?);
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! means anything to another.
 
 use crate::{
-    codec::{Canonical, RuleError, to_bytes},
+    codec::{self, Canonical, RuleError, to_bytes},
     domain,
     ids::{Hash, Timestamp},
     key::PublicKey,
@@ -36,6 +36,7 @@ pub struct Genesis {
     /// Who replicates at first.
     pub validators: ValidatorSet,
     /// Keys that are administrators by birth, strictly ascending.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { Genesis::MAX_ADMINISTRATORS }>")]
     pub administrators: Vec<PublicKey>,
 }
 

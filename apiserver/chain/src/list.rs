@@ -5,7 +5,7 @@
 //! reason. Elements are digests that are separated by kind before they come here.
 
 use crate::{
-    codec::{Canonical, RuleError},
+    codec::{self, Canonical, RuleError},
     domain,
     ids::Hash,
 };
@@ -18,7 +18,8 @@ pub struct InclusionProof {
     pub index: u64,
     /// The list's length.
     pub length: u64,
-    /// Siblings from the element upwards.
+    /// Siblings from the element upwards, at most 64.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, 64>")]
     pub path: Vec<Hash>,
 }
 

@@ -4,7 +4,7 @@
 //! their sum within `u64`. It may be empty only by default; an empty set certifies nothing.
 
 use crate::{
-    codec::{RuleError, to_bytes},
+    codec::{RuleError, at_most, to_bytes},
     domain,
     ids::Hash,
     key::PublicKey,
@@ -75,7 +75,7 @@ impl ValidatorSet {
 
 impl BorshDeserialize for ValidatorSet {
     fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
-        let validators = Vec::deserialize_reader(reader)?;
+        let validators = at_most::<_, _, { Self::MAX }>(reader)?;
         Self::checked(validators).map_err(|rule| io::Error::new(io::ErrorKind::InvalidData, rule))
     }
 }

@@ -157,7 +157,8 @@ fn one_id_one_block() {
 
 #[test]
 fn authorities_that_do_not_hold_are_named() {
-    let cases: [(fn(&mut Block), &str); 8] = [
+    type Case = (fn(&mut Block), &'static str);
+    let cases: [Case; 8] = [
         (
             |b| signature_of(&mut b.requests[4]).signature = Signature([0; 64]),
             "request 4 is not signed as it claims",

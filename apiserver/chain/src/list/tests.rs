@@ -36,7 +36,7 @@ fn heads_are_those_of_rfc_6962() {
 
 #[test]
 fn every_element_is_proved_at_its_place_only() {
-    for n in 1..34_u64 {
+    for n in 1..20_u64 {
         let elements = elements(n);
         let root = root(&elements);
         for i in 0..n {
@@ -46,7 +46,7 @@ fn every_element_is_proved_at_its_place_only() {
                 assert_eq!(proof.verify(&root, element).is_ok(), j as u64 == i);
             }
             let elsewhere = |index, length| InclusionProof { index, length, ..proof.clone() };
-            for (index, length) in (0..40).flat_map(|i| (0..40).map(move |n| (i, n))) {
+            for (index, length) in (0..24).flat_map(|i| (0..24).map(move |n| (i, n))) {
                 let verdict = elsewhere(index, length).verify(&root, &elements[i as usize]);
                 assert_eq!(verdict.is_ok(), (index, length) == (i, n), "{index}/{length} for {i}/{n}");
             }

@@ -5,7 +5,7 @@
 //! batch is endorsed before a proposer takes it up, and is taken up whole.
 
 use crate::{
-    codec::{RuleError, to_bytes},
+    codec::{self, RuleError, to_bytes},
     domain,
     genesis::ClusterId,
     ids::{Hash, Timestamp},
@@ -20,6 +20,7 @@ pub enum Authority {
     /// By its authors', end to end.
     Signed {
         /// A set: at least one, strictly ascending by key.
+        #[borsh(deserialize_with = "codec::at_most::<_, _, { Authority::MAX_SIGNATURES }>")]
         signatures: Vec<RequestSignature>,
     },
     /// By its user's, on the word of the replica that took it.
@@ -64,8 +65,10 @@ pub struct User {
     /// Empty if the authenticator knows none.
     pub uid: String,
     /// In the authenticator's order.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { User::MAX_ITEMS }>")]
     pub groups: Vec<String>,
     /// Keys and values, strictly ascending by key.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { User::MAX_ITEMS }>")]
     pub extra: Vec<(String, Vec<String>)>,
 }
 
@@ -76,6 +79,7 @@ pub struct BatchEndorsement {
     pub replica: PublicKey,
     /// Where in the block the batch's requests stand, in the batch's order. It is the proposer's to fill in and not
     /// signed: a wrong place leads to other digests, over which the signature does not verify.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { BatchEndorsement::MAX_REQUESTS }>")]
     pub indices: Vec<u32>,
     /// Over cluster, count and list root of the requests' digests.
     pub signature: Signature,
