@@ -1,13 +1,11 @@
 //! A full disk: refusal comes early, reads go on, nothing acknowledged is lost, and writes go on without a restart.
 
-mod support;
-
+use crate::support::*;
 use hypermesh_chain::KeyRange;
 use hypermesh_store::{Options, Room, Store, StoreError, check};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
 use std::path::{Path, PathBuf};
-use support::*;
 
 /// A small disk of its own.
 struct Disk(tempfile::TempDir);
@@ -47,7 +45,8 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        drop(umount2(self.0.path(), MntFlags::MNT_DETACH));
+        // A disk that stays mounted goes with the machine; it is no reason to fail.
+        let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
     }
 }
 

@@ -1,11 +1,9 @@
 //! What the store keeps and how it is read back.
 
-mod support;
-
+use crate::support::*;
 use hypermesh_chain::{Change, Facts, Hash, Height, KeyRange, Revision, Timestamp};
 use hypermesh_store::{Commit, Options, Room, Scope, Store, StoreError, check};
 use std::ops::ControlFlow;
-use support::*;
 
 fn all() -> KeyRange {
     KeyRange { collection: "/configmaps".to_owned(), namespace: None }

@@ -1,12 +1,10 @@
 //! Whatever is written, compacted, sealed anew and reopened: the store says what a plain map of states would say.
 
-mod support;
-
+use crate::support::*;
 use hypermesh_chain::{Facts, KeyRange, ObjectKey, Revision};
 use hypermesh_store::{StoreError, check};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::*;
 
 #[derive(Clone, Debug)]
 enum Step {

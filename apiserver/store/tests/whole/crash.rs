@@ -1,13 +1,11 @@
 //! An acknowledged commit survives kill -9.
 
-mod support;
-
+use crate::support::*;
 use hypermesh_chain::{Height, KeyRange};
 use hypermesh_store::{Store, check};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use support::*;
 
 const DIR: &str = "HYPERMESH_CRASH_DIR";
 /// Objects that the child writes in turns.
@@ -49,7 +47,7 @@ fn acknowledged_commits_survive_kill() {
     let mut last = 0;
     for round in 0..10_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--ignored", "--nocapture"])
+            .args(["--exact", "crash::child", "--ignored", "--nocapture"])
             .env(DIR, dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,0 +1,10 @@
+//! The store as a whole, through its public face, on real files.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod crash;
+mod damage;
+mod disk_full;
+mod model;
+mod reads;
+mod support;
