@@ -32,6 +32,8 @@ pub struct Constraints {
     pub(crate) restricted: bool,
     /// `x-kubernetes-validations`.
     pub(crate) rules: Vec<Arc<Rule>>,
+    /// What a visit of this node counts for; nothing for one that was not compiled.
+    pub(crate) steps: u32,
     /// What the subtree of this node holds, this node included.
     pub(crate) below: Below,
 }

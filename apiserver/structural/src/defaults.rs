@@ -28,10 +28,12 @@ impl Schema {
     }
 
     fn default_fields(&self, fields: &mut Map<String, Value>) {
-        fields.retain(|name, field| {
-            !field.is_null()
-                || self.declared(name).is_none_or(|schema| schema.nullable || schema.default.is_some())
-        });
+        if fields.values().any(Value::is_null) {
+            fields.retain(|name, field| {
+                let may_stay = |schema: &Self| schema.nullable || schema.default.is_some();
+                !field.is_null() || self.declared(name).is_none_or(may_stay)
+            });
+        }
         for (name, schema) in &self.properties {
             if let Some(default) = &schema.default
                 && fields.get(name).is_none_or(|field| schema.refuses(field))

@@ -64,6 +64,12 @@ impl Findings {
         }
     }
 
+    /// Notes an error that is told whatever else is.
+    pub fn add_last(&mut self, error: FieldError) {
+        self.failures += 1;
+        self.errors.push(error);
+    }
+
     pub fn mark(&self) -> Mark {
         Mark { errors: self.errors.len(), failures: self.failures, untold: self.untold }
     }

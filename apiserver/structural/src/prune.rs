@@ -43,22 +43,25 @@ impl Schema {
         at: Place<'_>,
         unknown: &mut Unknown,
     ) {
-        fields.retain(|name, field| {
-            let at = at.field(name);
+        // A closed object keeps what it does not allow, for validation to refuse it.
+        let keeping = keeping || self.constraints.closed;
+        let mut knows_all = true;
+        for (name, field) in fields.iter_mut() {
             match self.child(name) {
-                Some(schema) if schema.implied => true,
-                Some(schema) => {
-                    schema.prune_known(field, schema.preserve_unknown, at, unknown);
-                    true
-                }
-                // A closed object keeps what it does not allow, for validation to refuse it.
-                None if keeping || self.constraints.closed => true,
-                None => {
-                    unknown.tell(at);
-                    false
-                }
+                Some(schema) if schema.implied => {}
+                Some(schema) => schema.prune_known(field, schema.preserve_unknown, at.field(name), unknown),
+                None => knows_all = false,
             }
-        });
+        }
+        if !knows_all && !keeping {
+            fields.retain(|name, _| {
+                let knows = self.child(name).is_some();
+                if !knows {
+                    unknown.tell(at.field(name));
+                }
+                knows
+            });
+        }
     }
 }
 

@@ -15,11 +15,16 @@ use crate::{embedded, keyed_lists, rules};
 use hypermesh_api::{FieldError, FieldErrorKind};
 use hypermesh_cel::Budget;
 use serde_json::Value;
+use std::cell::Cell;
 
 /// Most errors that one validation tells; a last one says so if there were more.
 pub const MOST_ERRORS: usize = MOST;
 
-/// In whose place errors are put that concern rules as a whole.
+/// Most steps that one walk takes: one a node that is visited, one an allowed value and one a required field of it. An
+/// object of a few megabytes is far from it; a schema of many alternatives for the items of a long list is not.
+const MOST_STEPS: u32 = 1 << 24;
+
+/// Told where rules were not run.
 const RULES_UNCHECKED: &str = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
 
 impl Schema {
@@ -28,9 +33,11 @@ impl Schema {
     /// With the value before an update, what is unchanged is not held against it (KEP-4008), and transition rules run.
     /// Rules spend from `budget`; when it is spent, that is an error too.
     pub fn validate(&self, new: &Value, old: Option<&Value>, budget: &mut Budget) -> Vec<FieldError> {
-        let mut findings = Findings::default();
-        let mut walk = Walk { findings: &mut findings, known_different: 0 };
-        walk.excusable(self, new, old, &Place::ROOT);
+        let mut findings = self.check_shape(new, None, MOST_STEPS);
+        if old.is_some() && !findings.is_empty() {
+            // Only now is it worth to look what was there before. What is unchanged excuses errors and adds none.
+            findings = self.check_shape(new, old, MOST_STEPS);
+        }
         let below = self.constraints.below;
         if below.embedded {
             embedded::check(self, new, &mut findings);
@@ -47,6 +54,19 @@ impl Schema {
             }
         }
         findings.into_errors()
+    }
+
+    /// What the schema says without rules and across fields.
+    fn check_shape(&self, new: &Value, old: Option<&Value>, most_steps: u32) -> Findings {
+        let mut findings = Findings::default();
+        let steps = Cell::new(most_steps);
+        let mut walk = Walk { findings: &mut findings, known_different: 0, steps: &steps };
+        walk.excusable(self, new, old, &Place::ROOT);
+        if steps.get() == 0 {
+            let detail = format!("takes more than {most_steps} steps to validate");
+            findings.add_last(FieldError::new(FieldErrorKind::TooMany, "", None, detail));
+        }
+        findings
     }
 
     /// What its transition rules say of a value that stays as it is.
@@ -80,6 +100,8 @@ type Matches = u32;
 /// Validation of values against what schemas say without rules.
 struct Walk<'f> {
     findings: &'f mut Findings,
+    /// What is left of [`MOST_STEPS`].
+    steps: &'f Cell<u32>,
     /// The places from the root to where the walk stands, the root included, that are known to have changed. What
     /// holds something changed has changed, so that each place is compared once at most.
     known_different: usize,
@@ -106,6 +128,10 @@ impl Walk<'_> {
     /// Validates a node, whatever it was before.
     fn node(&mut self, schema: &Schema, new: &Value, old: Option<&Value>, at: &Place<'_>) -> Matches {
         let constraints = &schema.constraints;
+        self.steps.set(self.steps.get().saturating_sub(constraints.steps));
+        if self.steps.get() == 0 {
+            return 0;
+        }
         let mut matches = self.type_of(schema, new, at);
         if new.is_null() {
             self.allowed(&constraints.allowed, new, at);

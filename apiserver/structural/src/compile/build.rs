@@ -99,6 +99,7 @@ fn constraints(props: &Props) -> Constraints {
         allowed: props.allowed.clone(),
         closed: props.additional == Some(Additional::Any(false)),
         junctors: junctors(props),
+        steps: u32::try_from(1 + props.allowed.len() + props.required.len()).unwrap_or(u32::MAX),
         ..Constraints::default()
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn check(root: &Props, problems: &mut Problems) {
     for error in found.errors {
         problems.add(|| error);
     }
+    problems.untold += found.untold;
 }
 
 fn check_node(props: &Props, level: Level, at: &Place<'_>, problems: &mut Problems) {

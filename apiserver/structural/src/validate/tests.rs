@@ -486,3 +486,31 @@ fn hostile_values_do_not_inflate_messages() {
     assert_eq!(errors.len(), 1);
     assert!(errors[0].len() < 8192, "{}", errors[0].len());
 }
+
+#[test]
+fn within_one_of_and_not_nothing_is_excused() {
+    let schema = compiled(json!({
+        "type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+        "not": {"properties": {"a": {"minimum": 5}}},
+        "oneOf": [{"properties": {"a": {"maximum": 1}}}, {"properties": {"a": {"minimum": 2}}}],
+    }));
+    assert_eq!(told(&schema, json!({"a": 3, "b": 1}), Some(json!({"a": 3}))), [""; 0]);
+    assert_eq!(
+        told(&schema, json!({"a": 6, "b": 1}), Some(json!({"a": 6}))),
+        ["<nil>: Invalid value: \"\": \"spec\" must not validate the schema (not)"]
+    );
+}
+
+#[test]
+fn work_is_bounded() {
+    let alternatives: Vec<_> = (0..20).map(|n| json!({"minLength": n + 10})).collect();
+    let schema = compiled(json!({"type": "array", "items": {"type": "string", "anyOf": alternatives}}));
+    let object = json!({"spec": vec!["x"; 1000]});
+    let errors = schema.check_shape(&object, None, 10_000).into_errors();
+    assert_eq!(
+        errors.last().unwrap().to_string(),
+        "<nil>: Too many: takes more than 10000 steps to validate"
+    );
+    let valid = json!({"spec": vec!["x".repeat(10); 1000]});
+    assert!(schema.check_shape(&valid, None, 10_000).is_empty());
+}
