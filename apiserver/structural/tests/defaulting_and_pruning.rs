@@ -1,5 +1,7 @@
 //! What defaulting and pruning do to objects.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use hypermesh_structural::Schema;
 use serde_json::{Value, json};
 

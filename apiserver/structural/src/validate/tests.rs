@@ -507,10 +507,8 @@ fn work_is_bounded() {
     let schema = compiled(json!({"type": "array", "items": {"type": "string", "anyOf": alternatives}}));
     let object = json!({"spec": vec!["x"; 1000]});
     let errors = schema.check_shape(&object, None, 10_000).into_errors();
-    assert_eq!(
-        errors.last().unwrap().to_string(),
-        "<nil>: Too many: takes more than 10000 steps to validate"
-    );
+    let words = "<nil>: Too many: takes more than 10000 steps to validate";
+    assert!(errors.iter().any(|error| error.to_string() == words), "{errors:?}");
     let valid = json!({"spec": vec!["x".repeat(10); 1000]});
     assert!(schema.check_shape(&valid, None, 10_000).is_empty());
 }
