@@ -13,7 +13,11 @@ pub use connect::ConnectError;
 pub use error::Error;
 pub use lines::Lines;
 
-use crate::{client::connect::Connector, environment::Environment, kubeconfig::Target};
+use crate::{
+    client::connect::{Connector, Witnessed},
+    environment::Environment,
+    kubeconfig::Target,
+};
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -35,16 +39,27 @@ pub struct Client {
     server: String,
     headers: Vec<(header::HeaderName, HeaderValue)>,
     timeout: Duration,
+    witness: Witnessed,
+    certified: bool,
 }
 
 impl Client {
     /// A client for `target`. `timeout` bounds each request until its reply begins; a stream may go on for ever.
     pub fn new(target: &Target, environment: &Environment, timeout: Duration) -> Result<Self, Error> {
         let connector = Connector::new(target, environment)?;
+        let witness = connector.witness();
+        let certified = target.tls && target.authentication.certificate.is_some();
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(4)
             .build(connector);
-        Ok(Self { http, server: target.server.clone(), headers: identity(target)?, timeout })
+        Ok(Self {
+            http,
+            server: target.server.clone(),
+            headers: identity(target)?,
+            timeout,
+            witness,
+            certified,
+        })
     }
 
     /// The server's URL.
@@ -77,7 +92,7 @@ impl Client {
         let collected = tokio::time::timeout(self.body_timeout(), Limited::new(body, limit).collect()).await;
         let body = match collected {
             Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) => return Err(Error::transport(&self.server, &*error)),
+            Ok(Err(error)) => return Err(self.transport(&*error)),
             Err(_) => return Err(Error::Timeout { server: self.server.clone(), after: self.body_timeout() }),
         };
         tracing::trace!(body = %String::from_utf8_lossy(&body[..body.len().min(8192)]), "reply body");
@@ -99,8 +114,18 @@ impl Client {
             return Ok(Lines::new(self.server.clone(), body));
         }
         let body = Limited::new(body, LARGEST_REFUSAL).collect().await;
-        let body = body.map_err(|e| Error::transport(&self.server, &*e))?.to_bytes();
+        let body = body.map_err(|e| self.transport(&*e))?.to_bytes();
         Err(error::refusal(code, &parts.headers, &body))
+    }
+
+    fn transport(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        let (fault, spoke) =
+            self.witness.lock().map(|mut w| (w.fault.take(), w.spoke)).unwrap_or((None, true));
+        let dropped = (self.certified && !spoke).then_some(ConnectError::Dropped);
+        match (Error::transport(&self.server, error), fault.map(ConnectError::Tls).or(dropped)) {
+            (Error::Broken { server, .. }, Some(cause)) => Error::Connect { server, cause },
+            (other, _) => other,
+        }
     }
 
     fn body_timeout(&self) -> Duration {
@@ -112,7 +137,7 @@ impl Client {
         let request = self.request(call)?;
         let response = match tokio::time::timeout(self.timeout, self.http.request(request)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Error::transport(&self.server, &error)),
+            Ok(Err(error)) => return Err(self.transport(&error)),
             Err(_) => return Err(Error::Timeout { server: self.server.clone(), after: self.timeout }),
         };
         tracing::debug!(

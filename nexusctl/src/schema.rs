@@ -1,7 +1,7 @@
 //! The field names that a kind's schema knows, for suggestions.
 //!
-//! Taken from the server's OpenAPI v3 document, which is what the server judges by. Only fetched once something is
-//! wrong; where it cannot be had there are no suggestions, and the error stands as it is.
+//! Taken from the server's OpenAPI v3 document, which is what the server judges by, or else from the definitions that
+//! this program was built with. Only fetched once something is wrong; without either there are no suggestions.
 
 use crate::{
     client::{Call, Client},
@@ -53,8 +53,21 @@ impl Schema {
         } else {
             format!("/openapi/v3/apis/{}/{}", resource.group, resource.version)
         };
-        let document = client.send(&Call::get(path)).await.ok()?.json().ok()?;
-        Self::of_document(document, resource)
+        let document = match client.send(&Call::get(path)).await {
+            Ok(reply) => reply.json().ok(),
+            Err(_) => None,
+        };
+        document
+            .and_then(|document| Self::of_document(document, resource))
+            .or_else(|| Self::built_in(resource))
+    }
+
+    /// From the definitions that this program was built with.
+    pub fn built_in(resource: &Resource) -> Option<Self> {
+        let is = |d: &hypermesh_schemas::KindDefinition| {
+            d.group == resource.group && d.version == resource.version && d.names.kind == resource.kind
+        };
+        hypermesh_schemas::definitions().into_iter().find(is).map(|d| Self::structural(d.schema))
     }
 
     fn resolve<'a>(&'a self, schema: &'a Value) -> Vec<&'a Value> {
@@ -104,5 +117,26 @@ impl FieldNames for Schema {
         names.sort();
         names.dedup();
         names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_fields_of_kinds_that_it_was_built_with() {
+        let workload = Resource {
+            group: "hypermesh.online".into(),
+            version: "v1".into(),
+            kind: "Workload".into(),
+            ..Resource::default()
+        };
+        let schema = Schema::built_in(&workload).unwrap();
+        let at = |path: &str| schema.at(&FieldPath::parse(path));
+        assert!(at("spec.template.spec.containers[0]").contains(&"image".to_owned()));
+        assert!(at("").contains(&"metadata".to_owned()) && at("").contains(&"spec".to_owned()));
+        assert_eq!(at("spec.nothing.here"), Vec::<String>::new());
+        assert!(Schema::built_in(&Resource { kind: "Nothing".into(), ..workload }).is_none());
     }
 }

@@ -14,7 +14,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
@@ -42,6 +42,9 @@ pub enum ConnectError {
     /// TLS failed.
     #[error("TLS failed")]
     Tls(rustls::Error),
+    /// TLS stood, and the server closed the connection without a word.
+    #[error("closed without a word")]
+    Dropped,
     /// What answers does not speak TLS.
     #[error("no TLS")]
     NotTls,
@@ -57,6 +60,11 @@ impl ConnectError {
             }
             Self::Tcp(_, message) => message.clone(),
             Self::TimedOut(step) => format!("no answer within {} s ({step})", PATIENCE.as_secs()),
+            Self::Dropped => {
+                "it closed the connection as soon as TLS stood: does it know the client certificate's \
+                              authority, and is that certificate still valid?"
+                    .into()
+            }
             Self::NotTls => {
                 format!("what answers there does not speak TLS: is it an API server, is {server} its URL?")
             }
@@ -68,12 +76,13 @@ impl ConnectError {
 fn explain_tls(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => "its certificate was not issued by an authority that the kubeconfig \
+            // Two clusters' authorities may have the same name: then only the signature tells them apart.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => "its certificate was not issued by an authority that the kubeconfig \
                                                 trusts (certificate-authority-data): is this the cluster you mean?"
                 .into(),
             CertificateError::NotValidForName => "its certificate is for another name".into(),
             CertificateError::NotValidForNameContext { expected, presented } => {
-                let presented = presented.join(", ");
+                let presented = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
                 format!(
                     "its certificate is for other names ({presented}), not for {}: use one of them as the server, or \
                      --tls-server-name; `nexusctl up --tls-san` adds a name",
@@ -101,6 +110,12 @@ fn explain_tls(error: &rustls::Error) -> String {
     }
 }
 
+/// `DnsName("api.example.com")` is `api.example.com`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
+}
+
 fn span(seconds: u64) -> String {
     match seconds {
         s if s >= 172_800 => format!("{} days", s / 86_400),
@@ -116,7 +131,20 @@ pub(super) struct Connector {
     host: Arc<str>,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    witness: Witnessed,
 }
+
+/// What connections saw of the server. A server refuses a client's certificate only after the handshake is over for
+/// the client; the HTTP library then says no more than that the connection was closed.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    /// The last TLS fault.
+    pub(super) fault: Option<rustls::Error>,
+    /// Whether the last connection's server ever said anything after its handshake.
+    pub(super) spoke: bool,
+}
+
+pub(super) type Witnessed = Arc<Mutex<Witness>>;
 
 impl Connector {
     pub(super) fn new(target: &Target, environment: &Environment) -> Result<Self, Error> {
@@ -126,16 +154,21 @@ impl Connector {
         } else {
             None
         };
-        Ok(Self { host: target.host.as_str().into(), port: target.port, tls })
+        Ok(Self { host: target.host.as_str().into(), port: target.port, tls, witness: Witnessed::default() })
+    }
+
+    pub(super) fn witness(&self) -> Witnessed {
+        Arc::clone(&self.witness)
     }
 
     async fn open(self) -> Result<TokioIo<Stream>, ConnectError> {
         let tcp =
             tokio::time::timeout(PATIENCE, self.tcp()).await.map_err(|_| ConnectError::TimedOut("TCP"))??;
+        let witness = self.witness;
         let Some((connector, name)) = self.tls else { return Ok(TokioIo::new(Stream::Plain(tcp))) };
         let handshake = connector.connect(name, tcp);
         match tokio::time::timeout(PATIENCE, handshake).await {
-            Ok(Ok(stream)) => Ok(TokioIo::new(Stream::Tls(Box::new(stream)))),
+            Ok(Ok(stream)) => Ok(TokioIo::new(Stream::Tls(Box::new(stream), witness))),
             Ok(Err(error)) => Err(handshake_error(&error)),
             Err(_) => Err(ConnectError::TimedOut("TLS handshake")),
         }
@@ -189,13 +222,13 @@ impl tower::Service<http::Uri> for Connector {
 /// A connection, encrypted or (to loopback only) plain.
 pub(super) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Witnessed),
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         match self {
-            Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            Self::Tls(stream, _) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Connected::new().negotiated_h2()
             }
             _ => Connected::new(),
@@ -211,7 +244,19 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream, witness) => {
+                let before = buffer.filled().len();
+                let result = Pin::new(stream).poll_read(cx, buffer);
+                if let (Poll::Ready(outcome), Ok(mut witness)) = (&result, witness.lock()) {
+                    witness.spoke |= buffer.filled().len() > before;
+                    let tls =
+                        outcome.as_ref().err().and_then(|e| e.get_ref()?.downcast_ref::<rustls::Error>());
+                    if let Some(tls) = tls {
+                        witness.fault = Some(tls.clone());
+                    }
+                }
+                result
+            }
         }
     }
 }
@@ -220,21 +265,21 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream, _) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream, _) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -151,7 +151,7 @@ async fn one_by_one(arguments: &Arguments, placed: &[Placed], session: &mut Sess
     if placed.len() > 1 || unreachable {
         let (count, all) = (failed.len(), placed.len());
         let mut text = format!(
-            "error: {count} of {all} objects {} not applied:",
+            "\nerror: {count} of {all} objects {} not applied:",
             if count == 1 { "was" } else { "were" }
         );
         for (index, why) in &failed {

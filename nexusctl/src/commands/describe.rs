@@ -1,8 +1,6 @@
 //! `describe`: everything about objects, whatever their kind: metadata, spec, status, conditions as a table, events.
 
 mod render;
-#[cfg(test)]
-mod tests;
 
 use crate::{
     client::{self, Call},

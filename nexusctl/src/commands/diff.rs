@@ -146,6 +146,3 @@ fn mask(live: &mut Value, merged: &mut Value, field: &str) {
         *values = hide(&after, &before, "after");
     }
 }
-
-#[cfg(test)]
-mod tests;

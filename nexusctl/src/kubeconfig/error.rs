@@ -83,11 +83,18 @@ pub enum Error {
         by: Option<String>,
     },
     /// Files, but none chooses a context.
-    #[error("no kubeconfig sets current-context: choose one with --context ({})", known.join(", "))]
+    #[error("{}", no_context(known))]
     NoContext {
         /// Contexts that there are.
         known: Vec<String>,
     },
+}
+
+fn no_context(known: &[String]) -> String {
+    if known.is_empty() {
+        return "the kubeconfig defines no context, and no --server is given".to_owned();
+    }
+    format!("no kubeconfig sets current-context: choose one with --context ({})", known.join(", "))
 }
 
 fn unknown(what: &str, name: &str, known: &[String], by: Option<&str>) -> String {

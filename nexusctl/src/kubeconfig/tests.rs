@@ -1,1 +1,140 @@
+//! Finding, merging and resolving of kubeconfigs, and the words for each fault.
 
+use crate::{
+    environment::Environment,
+    kubeconfig::{Error, File, Merged, Overrides, Target, load, locate, resolve},
+};
+use insta::assert_snapshot;
+use std::{fs, path::Path};
+
+const GOOD: &str = "apiVersion: v1
+kind: Config
+current-context: here
+contexts:
+- name: here
+  context: {cluster: c, user: u, namespace: prod}
+- name: there
+  context: {cluster: c2, user: u}
+clusters:
+- name: c
+  cluster:
+    server: https://api.example.com:6443/prefix/
+    tls-server-name: internal
+- name: c2
+  cluster: {server: '[::1]:7443'}
+users:
+- name: u
+  user:
+    token: secret-token
+";
+
+fn resolved(texts: &[&str], overrides: &Overrides) -> Result<Target, Error> {
+    let files: Result<Vec<File>, Error> =
+        texts.iter().enumerate().map(|(i, t)| File::parse(Path::new(&format!("/k/{i}")), t)).collect();
+    resolve(&Merged::new(files?), overrides)
+}
+
+fn fault(text: &str) -> String {
+    match resolved(&[text], &Overrides::default()) {
+        Ok(_) => "no fault".to_owned(),
+        Err(error) => crate::error::chain(&error),
+    }
+}
+
+#[test]
+fn a_context_names_server_identity_and_namespace() {
+    let target = resolved(&[GOOD], &Overrides::default()).unwrap();
+    assert_eq!(target.server, "https://api.example.com:6443/prefix");
+    assert_eq!(
+        (target.host.as_str(), target.port, target.prefix.as_str()),
+        ("api.example.com", 6443, "/prefix")
+    );
+    assert_eq!((target.namespace.as_str(), target.tls_server_name.as_deref()), ("prod", Some("internal")));
+    assert_eq!(target.authentication.token.as_deref(), Some("secret-token"));
+    let there =
+        Overrides { context: Some("there".into()), namespace: Some("x".into()), ..Overrides::default() };
+    let target = resolved(&[GOOD], &there).unwrap();
+    assert_eq!((target.host.as_str(), target.port, target.namespace.as_str()), ("::1", 7443, "x"));
+}
+
+#[test]
+fn the_first_file_that_sets_a_name_wins() {
+    let first = "clusters:\n- {name: c, cluster: {server: 'https://first'}}\ncurrent-context: ''\n";
+    let target = resolved(&[first, GOOD], &Overrides::default()).unwrap();
+    assert_eq!((target.server.as_str(), target.port), ("https://first", 443));
+    assert_eq!(target.namespace, "prod");
+    let target = resolved(&[GOOD, first], &Overrides::default()).unwrap();
+    assert_eq!(target.host, "api.example.com");
+}
+
+#[test]
+fn flags_replace_the_identity_of_files() {
+    let overrides =
+        Overrides { token: Some("other".into()), server: Some("127.0.0.1:1".into()), ..Overrides::default() };
+    let target = resolved(&[GOOD], &overrides).unwrap();
+    assert_eq!(target.server, "https://127.0.0.1:1");
+    assert_eq!(target.authentication.token.as_deref(), Some("other"));
+    assert_eq!(target.namespace, "prod");
+}
+
+#[test]
+fn every_fault_has_its_place() {
+    assert_snapshot!(fault("a: [\n"), @"/k/0:1:4: unclosed bracket '['");
+    assert_snapshot!(fault("- x\n"), @"/k/0:1:1: kubeconfig: must be a mapping; this is a list");
+    assert_snapshot!(fault("kind: Pod\n"), @r#"/k/0:1:7: kind: must be "Config"; this is "Pod""#);
+    assert_snapshot!(fault(""), @"the kubeconfig defines no context, and no --server is given");
+    assert_snapshot!(fault(&GOOD.replace("current-context: here", "current-context: hree")), @r#"/k/0:3:18: current-context: there is no context "hree"; did you mean "here"?"#);
+    assert_snapshot!(fault(&GOOD.replace("cluster: c,", "cluster: nope,")), @r#"/k/0:6:22: contexts[0].context.cluster: there is no cluster "nope"; there are c, c2"#);
+    assert_snapshot!(fault(&GOOD.replace("user: u, namespace", "user: v, namespace")), @r#"/k/0:6:31: contexts[0].context.user: there is no user "v"; did you mean "u"?"#);
+    assert_snapshot!(fault(&GOOD.replace("https://api.example.com:6443/prefix/", "ftp://x")), @r#"/k/0:12:13: clusters[0].cluster.server: "ftp://x": the scheme "ftp" is not https"#);
+    assert_snapshot!(fault(&GOOD.replace("https://api.example.com:6443/prefix/", "https://x:99999")), @r#"/k/0:12:13: clusters[0].cluster.server: "https://x:99999": "99999" is not a port"#);
+    assert_snapshot!(fault(&GOOD.replace("https://api.example.com:6443/prefix/", "http://10.0.0.1")), @r#"/k/0:12:13: clusters[0].cluster.server: "http://10.0.0.1": plain http would show credentials to whoever listens: use https"#);
+    assert_snapshot!(fault(&GOOD.replace("    server: https://api.example.com:6443/prefix/\n", "")), @"/k/0:12:5: clusters[0].cluster.server: is missing");
+    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "certificate-authority-data: '%%%'")), @"/k/0:13:33: clusters[0].cluster.certificate-authority-data: is not base64: Invalid symbol 37, offset 0.");
+    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "certificate-authority: ca.crt")), @"/k/0:13:28: clusters[0].cluster.certificate-authority: cannot read /k/ca.crt: No such file or directory (os error 2)");
+    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "insecure-skip-tls-verify: 'yes'")), @"/k/0:13:31: clusters[0].cluster.insecure-skip-tls-verify: must be true or false; this is a string");
+    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "proxy-url: http://p")), @"/k/0:13:16: clusters[0].cluster.proxy-url: proxies are not supported: reach the server directly");
+    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "exec: {command: aws}")), @"/k/0:19:11: users[0].user.exec: credential plugins are not supported: use a client certificate or a token");
+    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "password: hunter2")), @"/k/0:19:15: users[0].user.password: no server takes passwords any more: use a client certificate or a token");
+    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "client-key-data: aGk=")), @"/k/0:19:5: users[0].user.client-certificate-data: is missing, while there is a client key");
+    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "token: 5")), @"/k/0:19:12: users[0].user.token: must be a string; this is a number");
+    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "tokenFile: nope")), @"/k/0:19:16: users[0].user.tokenFile: cannot read /k/nope: No such file or directory (os error 2)");
+    assert_snapshot!(fault("clusters: {}\n"), @"the kubeconfig defines no context, and no --server is given");
+    assert_snapshot!(fault("contexts: [{name: a, context: {}}, {name: b, context: {}}]\n"), @"no kubeconfig sets current-context: choose one with --context (a, b)");
+}
+
+#[test]
+fn no_fault_shows_a_secret() {
+    for text in [
+        GOOD.replace("token: secret-token", "token: \"a\\nsecret-token\""),
+        GOOD.to_owned() + "\tsecret-token",
+    ] {
+        let shown = fault(&text);
+        assert!(shown != "no fault" && !shown.contains("secret-token"), "{shown}");
+    }
+    let target = resolved(&[GOOD], &Overrides::default()).unwrap();
+    assert!(target.authentication.certificate.is_none());
+}
+
+#[test]
+fn files_are_looked_for_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let environment = Environment { home: Some(home.into()), ..Environment::default() };
+    fs::create_dir_all(home.join(".kube")).unwrap();
+    fs::write(home.join(".kube/config"), GOOD).unwrap();
+    assert_eq!(locate(&environment, None).unwrap().files, [home.join(".kube/config")]);
+    let by_up = home.join(".local/share/hypermesh/admin.kubeconfig");
+    fs::create_dir_all(by_up.parent().unwrap()).unwrap();
+    fs::write(&by_up, GOOD).unwrap();
+    assert_eq!(locate(&environment, None).unwrap().files, [by_up.clone()]);
+    let list = std::env::join_paths([home.join("none"), home.join(".kube/config"), by_up.clone()]).unwrap();
+    let environment = Environment { kubeconfig: Some(list), ..environment };
+    let located = locate(&environment, None).unwrap();
+    assert_eq!(located.files, [home.join(".kube/config"), by_up.clone()]);
+    assert_eq!(located.looked_at, [home.join("none")]);
+    assert_eq!(locate(&environment, Some(&by_up)).unwrap().files, [by_up]);
+    assert!(matches!(locate(&environment, Some(&home.join("none"))), Err(Error::Unreadable { .. })));
+    let nothing = Environment { kubeconfig: Some(home.join("none").into()), ..Environment::default() };
+    assert!(matches!(load(&nothing, &Overrides::default()), Err(Error::NoConfiguration { .. })));
+}

@@ -7,7 +7,7 @@
 //! would copy. What lies past a limit is an error with a place, never memory.
 
 use crate::manifest::node::{Content, Entry, Node, Span};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_saphyr::{
     Error, Location, MessageFormatter as _, Spanned, UserMessageFormatter, budget::BudgetBreach,
@@ -18,6 +18,9 @@ use std::{cell::Cell, fmt};
 pub const LARGEST_TEXT: usize = 64 << 20;
 /// The deepest nesting that is read.
 pub const DEEPEST: usize = 128;
+/// Stack for reading, in bytes: enough for [`DEEPEST`] levels in a build without optimisation. Only what is used of it
+/// costs memory.
+const STACK: usize = 32 << 20;
 /// The most bytes of text that one parse keeps in its nodes, aliases expanded.
 const MOST_BYTES: usize = 96 << 20;
 /// The most nodes that one parse keeps, aliases expanded.
@@ -49,6 +52,18 @@ pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
         let message = format!("the text has {} bytes; at most {LARGEST_TEXT} are read", text.len());
         return Err(SyntaxError { message, span: None, help: None });
     }
+    // Reading recurses with nesting. How much stack the caller has left is unknown; what the deepest text needs is not.
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().name("yaml".into()).stack_size(STACK);
+        let handle = reader.spawn_scoped(scope, || read(text));
+        let result = handle
+            .map_err(|e| format!("no thread to read it: {e}"))
+            .and_then(|handle| handle.join().map_err(|_| "the YAML reader failed on this text".to_owned()));
+        result.unwrap_or_else(|message| Err(SyntaxError { message, span: None, help: None }))
+    })
+}
+
+fn read(text: &str) -> Result<Vec<Node>, SyntaxError> {
     LEFT.set((MOST_BYTES, MOST_NODES));
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -83,23 +98,46 @@ fn span(location: Location) -> Span {
     }
 }
 
+fn over(breach: &BudgetBreach) -> String {
+    match breach {
+        BudgetBreach::Depth { .. } => format!("nested deeper than {DEEPEST} levels"),
+        BudgetBreach::ScalarBytes { .. } => {
+            format!("the documents hold more than {LARGEST_TEXT} bytes of text")
+        }
+        BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
+            format!("the documents hold more than {MOST_NODES} nodes")
+        }
+        BudgetBreach::Documents { .. } => "more documents than are read at once".to_owned(),
+        BudgetBreach::AliasAnchorRatio { aliases, anchors } => {
+            format!("{aliases} aliases of {anchors} anchors: this looks like an attack on memory")
+        }
+        other => format!("the documents go beyond a limit ({other:?})"),
+    }
+}
+
 fn explain(text: &str, error: &Error) -> SyntaxError {
-    let error = error.without_snippet();
+    let mut error = error.without_snippet();
+    while let Error::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
     let span = error.location().filter(|l| *l != Location::UNKNOWN).map(span);
     let mut help = None;
     let message = match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`"),
         Error::DuplicateMappingKey { key: None, .. } => "duplicate key".to_owned(),
         Error::UnknownAnchor { .. } => "this alias names no anchor of the document".to_owned(),
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            format!("nested deeper than {DEEPEST} levels")
-        }
+        Error::NullIntoString { .. } => "a key may not be null".to_owned(),
+        Error::Budget { breach, .. } => over(breach),
         Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
             format!("aliases expand to more than {MOST_REPLAYED} nodes")
         }
         Error::NonFiniteFloat { value, .. } => format!("`{value}` has no form in JSON"),
         Error::UnsupportedTag { tag, .. } => format!("the tag `{tag}` means nothing in a manifest"),
-        other => UserMessageFormatter.format_message(other).into_owned(),
+        other => match UserMessageFormatter.format_message(other).into_owned() {
+            // The scanner's words for nesting in flow style.
+            words if words == "recursion limit exceeded" => format!("nested deeper than {DEEPEST} levels"),
+            words => words,
+        },
     };
     if let Some(span) = span {
         let line = text.lines().nth(span.line.saturating_sub(1)).unwrap_or("");
@@ -223,17 +261,9 @@ impl<'de> Visitor<'de> for ContentVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Content, A::Error> {
         take(0)?;
         let mut entries: Vec<Entry> = Vec::new();
-        while let Some(key) = access.next_key::<Node>()? {
-            let key_span = key.span;
-            let key = match key.content {
-                Content::String(text) => text,
-                Content::Bool(b) => b.to_string(),
-                Content::Number(n) => n.to_string(),
-                Content::Null => return Err(A::Error::custom("a key may not be null")),
-                Content::List(_) | Content::Map(_) => {
-                    return Err(A::Error::custom("a key may not be a list or a mapping"));
-                }
-            };
+        // A key is text, as written: `on: x` has the key `on`, whatever YAML 1.1 makes of that word.
+        while let Some(Spanned { value: key, referenced, .. }) = access.next_key::<Spanned<String>>()? {
+            let key_span = span(referenced);
             take(key.len())?;
             entries.push(Entry { key, key_span, value: access.next_value()? });
         }

@@ -82,7 +82,9 @@ impl TablePrinter {
     /// A printer that has printed nothing.
     pub fn new(options: Options) -> Self {
         let heading_due = !options.no_headers;
-        Self { options, columns: Vec::new(), widths: Vec::new(), heading_due }
+        // The longest event is still to come.
+        let widths = if options.events { vec!["MODIFIED".len() + TABLE.padding] } else { Vec::new() };
+        Self { options, columns: Vec::new(), widths, heading_due }
     }
 
     /// The text of some more rows; `event` is the type of a watch event.

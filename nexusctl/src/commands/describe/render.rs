@@ -184,7 +184,7 @@ fn label(key: &str) -> String {
     for c in key.chars() {
         let upper = c.is_ascii_uppercase();
         match words.last_mut() {
-            Some(word) if !(upper && !previous_upper) => word.push(c),
+            Some(word) if !upper || previous_upper => word.push(c),
             _ => words.push(c.to_string()),
         }
         previous_upper = upper;

@@ -1,0 +1,84 @@
+//! `delete`: what is sent, what is printed, and how long it waits.
+
+use super::server::Server;
+use http::Method;
+use insta::assert_snapshot;
+use serde_json::json;
+
+const WEB: &str = "/apis/hypermesh.online/v1/namespaces/default/workloads/web";
+
+fn filled() -> Server {
+    let server = Server::start();
+    for name in ["web", "api"] {
+        server.put(
+            &WEB.replace("web", name),
+            json!({"apiVersion": "hypermesh.online/v1", "kind": "Workload", "metadata": {"name": name, "namespace": "default"}}),
+        );
+    }
+    server
+}
+
+#[test]
+fn deletes_by_name_selector_and_manifest() {
+    let server = filled();
+    assert_snapshot!(server.run("delete wl web --cascade=foreground --grace-period 5").out, @r#"workload.hypermesh.online "web" deleted"#);
+    assert_snapshot!(server.writes()[0].body, @r#"{"apiVersion":"v1","gracePeriodSeconds":5,"kind":"DeleteOptions","propagationPolicy":"Foreground"}"#);
+    let missing = server.run("delete wl web");
+    assert_eq!(missing.code, 1);
+    assert_snapshot!(missing.err, @r#"Error from server (NotFound): workloads.hypermesh.online "web" not found"#);
+    assert_eq!(server.run("delete wl web --ignore-not-found").code, 0);
+    assert_snapshot!(server.run("delete wl --all").out, @r#"workload.hypermesh.online "api" deleted"#);
+    let server = filled();
+    let manifest = "apiVersion: hypermesh.online/v1\nkind: Workload\nmetadata: {name: web}\n";
+    assert_eq!(server.run_with("delete -f - -o name", manifest).out, "workload.hypermesh.online/web\n");
+    assert!(server.object(WEB).is_none());
+    let _ = server.run("delete wl -l app=api");
+    let lists: Vec<_> =
+        server.seen().into_iter().filter(|s| s.query.contains("labelSelector=app%3Dapi")).collect();
+    assert_eq!(lists.len(), 1);
+}
+
+#[test]
+fn never_deletes_more_than_was_said() {
+    let server = filled();
+    assert_snapshot!(server.run("delete wl").err, @"error: which workloads? Name them, choose them with -l, or say --all");
+    assert_snapshot!(server.run("delete wl web --all").err, @"error: objects are deleted by name or all at once, not both");
+    assert_snapshot!(server.run("delete wl web -l a=b").err, @"error: objects are chosen by name or by selector, not by both");
+    assert!(server.writes().is_empty());
+    let dry = server.run("delete wl web --dry-run=client");
+    assert_eq!(dry.out, "workload.hypermesh.online \"web\" deleted (dry run)\n");
+    assert!(server.writes().is_empty());
+}
+
+#[test]
+fn waits_for_finalizers_and_no_longer_than_told() {
+    let server = filled();
+    let mut object = server.object(WEB).unwrap();
+    object["metadata"]["finalizers"] = json!(["hypermesh.online/agent"]);
+    server.put(WEB, object);
+    let hasty = server.run("delete wl web --timeout 50ms");
+    assert_eq!(hasty.code, 1);
+    assert_snapshot!(hasty.out + &hasty.err, @r#"
+    workload.hypermesh.online "web" deleted
+    error: workload.hypermesh.online/web is still there: finalizers hypermesh.online/agent
+    "#);
+    assert_eq!(server.run("delete wl web --wait=false").code, 0);
+}
+
+#[test]
+fn ends_when_the_object_is_gone() {
+    let server = filled();
+    let mut object = server.object(WEB).unwrap();
+    object["metadata"]["finalizers"] = json!(["hypermesh.online/agent"]);
+    server.put(WEB, object);
+    let ran = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.run("delete wl web"));
+        server.wait_for_watcher();
+        assert!(!waiting.is_finished());
+        server.remove(WEB);
+        waiting.join().unwrap()
+    });
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let last = server.seen().pop().unwrap();
+    assert_eq!((last.method, last.query.contains("watch=true")), (Method::GET, true));
+}

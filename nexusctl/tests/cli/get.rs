@@ -1,0 +1,309 @@
+//! `get` and `describe`: what is asked for and how it is shown.
+
+use super::server::Server;
+use http::Method;
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+fn workload(name: &str, namespace: &str, replicas: u64) -> Value {
+    json!({"apiVersion": "hypermesh.online/v1", "kind": "Workload",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}, "managedFields": [{"manager": "x"}],
+            "creationTimestamp": "2026-11-21T09:18:03Z"},
+        "spec": {"replicas": replicas, "image": "localhost/hello:1"},
+        "status": {"ready": 1, "conditions": [
+            {"type": "Ready", "status": "Unknown", "reason": "NoController", "lastTransitionTime": "2026-11-21T09:18:03Z", "message": ""}]}})
+}
+
+fn path(namespace: &str, name: &str) -> String {
+    format!("/apis/hypermesh.online/v1/namespaces/{namespace}/workloads/{name}")
+}
+
+fn filled() -> Server {
+    let server = Server::start();
+    server.put(&path("default", "web"), workload("web", "default", 2));
+    server.put(&path("default", "database"), workload("database", "default", 1));
+    server.put(&path("prod", "web"), workload("web", "prod", 9));
+    server.put(
+        "/apis/hypermesh.online/v1/assets/cpu0",
+        json!({"apiVersion": "hypermesh.online/v1", "kind": "Asset", "metadata": {"name": "cpu0"}, "spec": {}}),
+    );
+    server
+}
+
+#[test]
+fn tables_look_like_kubectls() {
+    let server = filled();
+    assert_snapshot!(server.run("get workloads").out, @"
+    NAME       REPLICAS   AGE
+    database   1          5m
+    web        2          5m
+    ");
+    assert_snapshot!(server.run("get wl -o wide").out, @"
+    NAME       REPLICAS   AGE   IMAGE
+    database   1          5m    localhost/hello:1
+    web        2          5m    localhost/hello:1
+    ");
+    assert_snapshot!(server.run("get Workload -A").out, @"
+    NAMESPACE   NAME       REPLICAS   AGE
+    default     database   1          5m
+    default     web        2          5m
+    prod        web        9          5m
+    ");
+    assert_snapshot!(server.run("get wl web --no-headers").out, @"web   2     5m");
+    assert_snapshot!(server.run("get wl --show-labels -L app").out, @"
+    NAME       REPLICAS   AGE   APP        LABELS
+    database   1          5m    database   app=database
+    web        2          5m    web        app=web
+    ");
+    assert_snapshot!(server.run("get all").out, @"
+    NAME                          REPLICAS   AGE
+    asset.hypermesh.online/cpu0   <none>     5m
+
+    NAME                                 REPLICAS   AGE
+    workload.hypermesh.online/database   1          5m
+    workload.hypermesh.online/web        2          5m
+    ");
+    assert_snapshot!(server.run("get wl/web asset/cpu0").out, @"
+    NAME                            REPLICAS   AGE
+    workload.hypermesh.online/web   2          5m
+
+    NAME                          REPLICAS   AGE
+    asset.hypermesh.online/cpu0   <none>     5m
+    ");
+    assert_snapshot!(server.run("get wl,asset -o name").out, @"
+    workload.hypermesh.online/database
+    workload.hypermesh.online/web
+    asset.hypermesh.online/cpu0
+    ");
+}
+
+#[test]
+fn objects_hide_what_nobody_reads() {
+    let server = filled();
+    assert_snapshot!(server.run("get wl web -o yaml").out, @r#"
+    apiVersion: hypermesh.online/v1
+    kind: Workload
+    metadata:
+      creationTimestamp: "2026-11-21T09:18:03Z"
+      labels:
+        app: web
+      name: web
+      namespace: default
+      resourceVersion: "101"
+      uid: uid-101
+    spec:
+      image: localhost/hello:1
+      replicas: 2
+    status:
+      conditions:
+      - lastTransitionTime: "2026-11-21T09:18:03Z"
+        message: ""
+        reason: NoController
+        status: Unknown
+        type: Ready
+      ready: 1
+    "#);
+    assert!(server.run("get wl web -o yaml --show-managed-fields").out.contains("managedFields"));
+    let list: Value = serde_json::from_str(&server.run("get wl -o json").out).unwrap();
+    assert_eq!(list["kind"], "List");
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn absence_is_told_as_by_kubectl() {
+    let server = filled();
+    let ran = server.run("get networks");
+    assert_eq!((ran.code, ran.err.as_str()), (0, "No resources found in default namespace.\n"));
+    assert_eq!(server.run("get networks -A").err, "No resources found\n");
+    let ran = server.run("get wl web nope other -n default");
+    assert_eq!(ran.code, 1);
+    assert_snapshot!(ran.out + &ran.err, @r#"
+    NAME   REPLICAS   AGE
+    web    2          5m
+    Error from server (NotFound): workloads.hypermesh.online "nope" not found
+    Error from server (NotFound): workloads.hypermesh.online "other" not found
+    "#);
+    let ran = server.run("get wl nope --ignore-not-found");
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "", ""));
+    let ran = server.run("get workload nope");
+    assert_eq!(ran.err, "Error from server (NotFound): workloads.hypermesh.online \"nope\" not found\n");
+    assert_snapshot!(server.run("get worklods").err, @r#"error: the server doesn't have a resource type "worklods"; did you mean "workloads"?"#);
+    assert_snapshot!(server.run("get deployments").err, @r#"error: the server doesn't have a resource type "deployments""#);
+    assert_snapshot!(server.run("get").err, @"error: say which type of object: `nexusctl api-resources` lists them, and a type may be followed by names");
+    assert_snapshot!(server.run("get wl/web x").err, @r#"error: "x" stands alone: where one object is given as TYPE/NAME, all are"#);
+}
+
+#[test]
+fn selectors_and_parts_travel_in_the_query() {
+    let server = filled();
+    let _ = server.run("get wl -l app=web,x!=y --field-selector metadata.name=web --chunk-size 7");
+    let last = server.seen().pop().unwrap();
+    assert_eq!(last.query, "labelSelector=app%3Dweb%2Cx%21%3Dy&fieldSelector=metadata.name%3Dweb&limit=7");
+    assert!(last.accept.contains("as=Table"));
+}
+
+#[test]
+fn long_lists_come_in_parts_and_survive_an_expired_token() {
+    let server = filled();
+    let collection = "/apis/hypermesh.online/v1/namespaces/default/workloads";
+    let mut first = super::server::table(&[workload("a", "default", 1)]);
+    first["metadata"]["continue"] = "token".into();
+    let script = |code, body: Value| super::server::Scripted {
+        method: Method::GET,
+        path: collection.into(),
+        code,
+        headers: Vec::new(),
+        body: body.to_string(),
+        times: 1,
+    };
+    server.script_full(script(200, first.clone()));
+    server.script_full(script(200, super::server::table(&[workload("b", "default", 2)])));
+    assert_snapshot!(server.run("get wl").out, @"
+    NAME   REPLICAS   AGE
+    a      1          5m
+    b      2          5m
+    ");
+    assert!(server.seen().pop().unwrap().query.ends_with("limit=500&continue=token"));
+    server.script_full(script(200, first));
+    server.script_full(script(
+        410,
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "reason": "Expired", "code": 410}),
+    ));
+    // From the beginning, in one piece: nothing twice, nothing missing.
+    assert_snapshot!(server.run("get wl").out, @"
+    NAME       REPLICAS   AGE
+    database   1          5m
+    web        2          5m
+    ");
+}
+
+#[test]
+fn older_servers_are_understood() {
+    let server = filled();
+    server.legacy();
+    assert!(server.run("get wl").out.contains("web"));
+    assert_snapshot!(server.run("api-resources").out, @"
+    NAME         SHORTNAMES   APIVERSION            NAMESPACED   KIND
+    configmaps   cm           v1                    true         ConfigMap
+    events       ev           v1                    true         Event
+    namespaces   ns           v1                    false        Namespace
+    secrets                   v1                    true         Secret
+    assets       as           hypermesh.online/v1   false        Asset
+    networks     net          hypermesh.online/v1   true         Network
+    workloads    wl           hypermesh.online/v1   true         Workload
+    ");
+    let collection = "/apis/hypermesh.online/v1/namespaces/default/workloads";
+    server.script(
+        Method::GET,
+        collection,
+        200,
+        json!({"kind": "WorkloadList", "items": [workload("plain", "default", 1)]}),
+    );
+    assert_snapshot!(server.run("get wl").out, @"
+    NAME    CREATED AT
+    plain   2026-11-21T09:18:03Z
+    ");
+}
+
+#[test]
+fn watches_show_changes_and_end_with_the_servers_word() {
+    let server = filled();
+    let collection = "/apis/hypermesh.online/v1/namespaces/default/workloads";
+    let row = |name: &str, replicas, revision: &str| {
+        let mut object = workload(name, "default", replicas);
+        object["metadata"]["resourceVersion"] = revision.into();
+        let mut table = super::server::table(&[object]);
+        table["columnDefinitions"] = json!([]);
+        table
+    };
+    let script = |body: String| super::server::Scripted {
+        method: Method::GET,
+        path: collection.into(),
+        code: 200,
+        headers: Vec::new(),
+        body,
+        times: 1,
+    };
+    let mut list = super::server::table(&[workload("web", "default", 2)]);
+    list["metadata"]["resourceVersion"] = "104".into();
+    server.script_full(script(list.to_string()));
+    let line = |kind: &str, object: Value| format!("{}\n", json!({"type": kind, "object": object}));
+    // The first watch ends in between; the second goes on from the bookmark.
+    server.script_full(script(
+        line("MODIFIED", row("web", 3, "105"))
+            + &line("BOOKMARK", json!({"metadata": {"resourceVersion": "110"}})),
+    ));
+    let gone = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired",
+        "message": "too old resource version: 110 (200)", "code": 410});
+    server.script_full(script(line("DELETED", row("web", 3, "111")) + &line("ERROR", gone)));
+    let ran = server.run("get wl -w --output-watch-events");
+    assert_eq!(ran.code, 1);
+    assert_snapshot!(ran.out + &ran.err, @"
+    EVENT      NAME   REPLICAS   AGE
+    ADDED      web    2          5m
+    MODIFIED   web    3          5m
+    DELETED    web    3          5m
+    Error from server (Expired): too old resource version: 110 (200)
+    ");
+    let queries: Vec<String> =
+        server.seen().iter().filter(|s| s.query.contains("watch")).map(|s| s.query.clone()).collect();
+    assert_snapshot!(queries.join("\n"), @"
+    watch=true&allowWatchBookmarks=true&resourceVersion=104
+    watch=true&allowWatchBookmarks=true&resourceVersion=110
+    ");
+}
+
+#[test]
+fn descriptions_hold_everything() {
+    let server = filled();
+    server.put(
+        "/api/v1/namespaces/default/events/web.1",
+        json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "web.1", "namespace": "default"},
+            "type": "Warning", "reason": "FailedPull", "message": "no such image\nat all", "count": 3,
+            "lastTimestamp": "2026-11-21T09:20:00Z", "source": {"component": "agent"},
+            "involvedObject": {"kind": "Workload", "name": "web"}}),
+    );
+    assert_snapshot!(server.run("describe wl web").out, @"
+    Name:         web
+    Namespace:    default
+    Labels:       app=web
+    Annotations:  <none>
+    API Version:  hypermesh.online/v1
+    Kind:         Workload
+    Metadata:
+      Creation Timestamp:  2026-11-21T09:18:03Z
+      Resource Version:    101
+      UID:                 uid-101
+    Spec:
+      Image:     localhost/hello:1
+      Replicas:  2
+    Status:
+      Ready:  1
+    Conditions:
+      Type   Status   Reason        Since                 Message
+      ----   ------   ------        -----                 -------
+      Ready  Unknown  NoController  2026-11-21T09:18:03Z  <none>
+    Events:
+      Type     Reason      Last Seen                  From   Message
+      ----     ------      ---------                  ----   -------
+      Warning  FailedPull  2026-11-21T09:20:00Z (x3)  agent  no such image at all
+    ");
+    assert_snapshot!(server.run("describe asset cpu0").out, @"
+    Name:         cpu0
+    Labels:       <none>
+    Annotations:  <none>
+    API Version:  hypermesh.online/v1
+    Kind:         Asset
+    Metadata:
+      Resource Version:  104
+      UID:               uid-104
+    Spec:                <none>
+    Events:
+      Type     Reason      Last Seen                  From   Message
+      ----     ------      ---------                  ----   -------
+      Warning  FailedPull  2026-11-21T09:20:00Z (x3)  agent  no such image at all
+    ");
+    assert_eq!(server.run("describe wl nope").code, 1);
+    let asked = server.seen().into_iter().find(|s| s.path.ends_with("/events")).unwrap();
+    assert!(asked.query.contains("involvedObject.name%3Dweb"), "{}", asked.query);
+}

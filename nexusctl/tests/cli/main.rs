@@ -1,0 +1,63 @@
+//! Whole invocations against a server of the same conventions, in process.
+
+mod apply;
+mod delete;
+mod get;
+mod server;
+mod tls;
+mod verbs;
+
+use nexusctl::{Environment, Streams};
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+/// What an invocation left behind.
+pub struct Ran {
+    /// Exit code.
+    pub code: u8,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// Runs `nexusctl` with words split at spaces, `input` on standard input, and an empty environment.
+pub fn run_with(words: &str, input: &str) -> Ran {
+    run_in(Environment::default(), words, input)
+}
+
+/// Runs `nexusctl` in an environment.
+pub fn run_in(environment: Environment, words: &str, input: &str) -> Ran {
+    let (out, err) = (Shared::default(), Shared::default());
+    let streams = Streams {
+        input: Box::new(io::Cursor::new(input.to_owned().into_bytes())),
+        out: Box::new(out.clone()),
+        err: Box::new(err.clone()),
+        err_color: false,
+    };
+    let arguments = std::iter::once("nexusctl").chain(words.split_whitespace()).map(Into::into);
+    let code = nexusctl::run(arguments, environment, streams);
+    Ran { code, out: out.text(), err: err.text() }
+}

@@ -1,0 +1,140 @@
+//! The smaller verbs, and what the command line itself answers.
+
+use super::{run_in, run_with, server::Server};
+use http::Method;
+use insta::assert_snapshot;
+use nexusctl::Environment;
+use serde_json::json;
+
+const CONFIG: &str = "/api/v1/namespaces/default/configmaps/settings";
+const MANIFEST: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: '1', b: '2'}\n";
+
+#[test]
+fn diff_shows_what_would_change_and_says_so_by_its_exit_code() {
+    let server = Server::start();
+    let new = server.run_with("diff -f -", MANIFEST);
+    assert_eq!(new.code, 1);
+    assert_snapshot!(new.out, @r#"
+    --- /dev/null
+    +++ b/configmaps/default/settings
+    @@ -0,0 +1,8 @@
+    +apiVersion: v1
+    +data:
+    +  a: "1"
+    +  b: "2"
+    +kind: ConfigMap
+    +metadata:
+    +  name: settings
+    +  namespace: default
+    "#);
+    assert!(server.object(CONFIG).is_none());
+    let _ = server.run_with("apply -f -", MANIFEST);
+    let same = server.run_with("diff -f -", MANIFEST);
+    assert_eq!((same.code, same.out.as_str()), (0, ""));
+    let changed = server.run_with("diff -f -", &MANIFEST.replace("'2'", "'3'"));
+    assert_eq!(changed.code, 1);
+    assert_snapshot!(changed.out, @r#"
+    --- a/configmaps/default/settings
+    +++ b/configmaps/default/settings
+    @@ -1,10 +1,10 @@
+     apiVersion: v1
+     data:
+       a: "1"
+    -  b: "2"
+    +  b: "3"
+     kind: ConfigMap
+     metadata:
+       name: settings
+       namespace: default
+    -  resourceVersion: "102"
+    +  resourceVersion: "103"
+       uid: uid-102
+    "#);
+    assert_eq!(server.run_with("diff -f -", "kind: [").code, 2);
+    server.script(Method::PATCH, CONFIG, 400, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "message": "no", "reason": "BadRequest", "code": 400}));
+    assert_eq!(server.run_with("diff -f -", MANIFEST).code, 2);
+    assert_eq!(server.run("diff --nonsense").code, 2);
+}
+
+#[test]
+fn versions_and_identity() {
+    let server = Server::start();
+    assert_snapshot!(server.run("version").out, @"
+    Client Version: v0.1.0
+    Server Version: v1.36.0+hypermesh
+    ");
+    assert_eq!(run_with("version --client", "").code, 0);
+    server.script(
+        Method::POST,
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        201,
+        json!({"status": {"allowed": false, "reason": "no rule allows it"}}),
+    );
+    let ran = server.run("auth can-i delete wl/web");
+    assert_eq!((ran.code, ran.out.as_str()), (1, "no - no rule allows it\n"));
+    assert_snapshot!(server.writes()[0].body, @r#"{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":{"group":"hypermesh.online","name":"web","namespace":"default","resource":"workloads","subresource":"","verb":"delete","version":"v1"}}}"#);
+    server.script(
+        Method::POST,
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        201,
+        json!({"status": {"userInfo": {"username": "admin", "groups": ["system:masters", "system:authenticated"]}}}),
+    );
+    assert_snapshot!(server.run("auth whoami").out, @"
+    ATTRIBUTE   VALUE
+    Username    admin
+    Groups      [system:masters system:authenticated]
+    ");
+    assert_eq!(server.run("get --raw /readyz").out, "ok");
+}
+
+#[test]
+fn mistakes_on_the_command_line() {
+    assert_snapshot!(run_with("aply -f x", "").err, @"
+    error: unrecognized subcommand 'aply'
+
+      tip: a similar subcommand exists: 'apply'
+
+    Usage: nexusctl [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    assert_eq!(run_with("aply -f x", "").code, 1);
+    assert_eq!(run_with("--help", "").code, 0);
+    assert_snapshot!(run_with("--server https://127.0.0.1:1 apply -f nothere.yaml", "").err, @r#"
+    error: the path "nothere.yaml" does not exist
+
+    nothing was sent
+    "#);
+    assert_snapshot!(run_with("--server https://127.0.0.1:1 apply -f https://example.com/x.yaml", "").err, @"
+    error: https://example.com/x.yaml is not a file: fetch it first, look at it, then apply it (`curl -fsSL https://example.com/x.yaml | nexusctl apply -f -`)
+
+    nothing was sent
+    ");
+    assert_snapshot!(run_with("--server http://example.com get wl", "").err, @r#"error: --server: "http://example.com": plain http would show credentials to whoever listens: use https"#);
+}
+
+#[test]
+fn without_a_cluster_it_says_where_it_looked() {
+    let environment = Environment { home: Some("/nonexistent/home".into()), ..Environment::default() };
+    assert_snapshot!(run_in(environment, "get wl", "").err, @"
+    error: no cluster is known: start one with `nexusctl up`, or name one with --kubeconfig, KUBECONFIG or --server
+      looked at /nonexistent/home/.local/share/hypermesh/admin.kubeconfig
+      looked at /nonexistent/home/.kube/config
+    ");
+}
+
+#[test]
+fn impatient_retries_follow_the_servers_wish() {
+    let server = Server::start();
+    server.script_full(super::server::Scripted {
+        method: Method::GET,
+        path: "/version".into(),
+        code: 503,
+        headers: vec![("retry-after", "0".into())],
+        body: json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "reason": "ServiceUnavailable", "code": 503}).to_string(),
+        times: 2,
+    });
+    assert_eq!(server.run("version").code, 0);
+    assert_eq!(server.seen().iter().filter(|s| s.path == "/version").count(), 3);
+}
