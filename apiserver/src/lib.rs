@@ -1,1 +1,17 @@
 //! The API server: REST over TLS, one generic path for every kind.
+//!
+//! It knows a kind only by its definition. Reads are answered from a consistent view, writes are handed to the replica
+//! and answered with their outcome. Authentication is settled here, rights are decided by the state's policy (the
+//! pipeline decides again, in order, what it is asked to write).
+
+mod access;
+mod config;
+mod documents;
+mod http;
+mod listener;
+mod metrics;
+mod server;
+mod virtuals;
+
+pub use config::{Config, DEFAULT_API};
+pub use server::{Server, ServerError};

@@ -136,6 +136,19 @@ impl View {
         Ok(count)
     }
 
+    /// How many objects of `range` come after `after`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn count_after(&self, range: &KeyRange, after: &ObjectKey) -> Result<usize, StoreError> {
+        let mut count = 0;
+        self.rows(Family::Objects, &range.prefix(), Some(&after.encode()), false, |_, _| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+
     /// The objects that name `uid` among their owners and come after `after`, in order of key, `limit` at most.
     ///
     /// # Errors

@@ -1,0 +1,166 @@
+//! Who a client is: its certificate, its token, whom it impersonates.
+//!
+//! Source: `k8s.io/apiserver/pkg/authentication` (x509, bearer token, impersonation) and, for bootstrap tokens,
+//! `k8s.io/cluster-bootstrap`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hypermesh_api::Status;
+use hypermesh_chain::{ObjectKey, PublicKey};
+use hypermesh_machine::Reading;
+use hypermesh_pipeline::authz::{Attributes, UserInfo, refusal};
+use hypermesh_pki::token::{self, Claims};
+use serde_json::Value;
+
+/// Everyone who is known.
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// Whom a client certificate names: the common name is the user, organisations are groups.
+pub(crate) fn certificate_user(der: &[u8]) -> Option<UserInfo> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
+    let mut groups: Vec<String> =
+        certificate.subject().iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
+    groups.push(AUTHENTICATED.to_owned());
+    Some(UserInfo { name, groups, ..UserInfo::default() })
+}
+
+/// A client that showed nothing.
+pub(crate) fn anonymous() -> UserInfo {
+    UserInfo {
+        name: "system:anonymous".to_owned(),
+        groups: vec!["system:unauthenticated".to_owned()],
+        ..UserInfo::default()
+    }
+}
+
+/// Whom a bearer token stands for, and for which audiences. `None` for a token that nobody here issued.
+pub(crate) fn token_user(
+    reading: &Reading,
+    key: &PublicKey,
+    text: &str,
+    now: i64,
+) -> Result<Option<(UserInfo, Vec<String>)>, Status> {
+    if let Some(user) = bootstrap_user(reading, text, now)? {
+        return Ok(Some((user, Vec::new())));
+    }
+    match token::verify(key, text, now) {
+        Ok(claims) => service_account(reading, &claims),
+        Err(_) => Ok(None),
+    }
+}
+
+fn service_account(reading: &Reading, claims: &Claims) -> Result<Option<(UserInfo, Vec<String>)>, Status> {
+    let (namespace, account) = (&claims.bound.namespace, &claims.bound.serviceaccount);
+    let lives = |collection: &str, name: &str, uid: &str| -> Result<bool, Status> {
+        let Some(key) = ObjectKey::new(collection, namespace.as_str(), name) else { return Ok(false) };
+        let record = reading.get(&key).map_err(Status::internal)?;
+        Ok(record.is_some_and(|record| !record.facts.deleting && record.facts.uid.to_string() == uid))
+    };
+    if !lives("/serviceaccounts", &account.name, &account.uid)? {
+        return Ok(None);
+    }
+    if let Some(secret) = &claims.bound.secret
+        && !lives("/secrets", &secret.name, &secret.uid)?
+    {
+        return Ok(None);
+    }
+    let groups = vec![
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{namespace}"),
+        AUTHENTICATED.to_owned(),
+    ];
+    let user = UserInfo { name: claims.sub.clone(), uid: account.uid.clone(), groups, extra: Vec::new() };
+    Ok(Some((user, claims.aud.clone())))
+}
+
+/// `[a-z0-9]{6}.[a-z0-9]{16}`, kept as a Secret in `kube-system`.
+fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<UserInfo>, Status> {
+    let Some((id, secret)) = text.split_once('.').filter(|(id, secret)| {
+        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret)
+    }) else {
+        return Ok(None);
+    };
+    let Some(key) = ObjectKey::new("/secrets", "kube-system", format!("bootstrap-token-{id}")) else { return Ok(None) };
+    let Some(record) = reading.get(&key).map_err(Status::internal)? else { return Ok(None) };
+    let object: Value = serde_json::from_slice(&record.body).map_err(Status::internal)?;
+    let field = |name: &str| {
+        let bytes = object.get("data")?.get(name)?.as_str().and_then(|text| STANDARD.decode(text).ok())?;
+        String::from_utf8(bytes).ok()
+    };
+    let kept = field("token-secret").unwrap_or_default();
+    let same = kept.len() == secret.len()
+        && kept.bytes().zip(secret.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0;
+    let expired = match field("expiration") {
+        Some(text) => hypermesh_pipeline::clock::parse(&text).is_none_or(|t| (t.0 / 1_000_000) as i64 <= now),
+        None => false,
+    };
+    let usable = object.get("type").and_then(Value::as_str) == Some("bootstrap.kubernetes.io/token")
+        && field("usage-bootstrap-authentication").as_deref() == Some("true");
+    if !same || expired || !usable || record.facts.deleting {
+        return Ok(None);
+    }
+    let mut groups = vec!["system:bootstrappers".to_owned()];
+    groups.extend(
+        field("auth-extra-groups")
+            .unwrap_or_default()
+            .split(',')
+            .filter(|group| group.starts_with("system:bootstrappers:"))
+            .map(str::to_owned),
+    );
+    groups.push(AUTHENTICATED.to_owned());
+    Ok(Some(UserInfo { name: format!("system:bootstrap:{id}"), groups, ..UserInfo::default() }))
+}
+
+/// The user that `Impersonate-*` headers ask for, if `user` may.
+pub(crate) fn impersonated(
+    reading: &Reading,
+    user: UserInfo,
+    headers: &http::HeaderMap,
+) -> Result<UserInfo, Status> {
+    let text = |value: &http::HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
+    let all = |name: &str| headers.get_all(name).iter().map(text).collect::<Vec<_>>();
+    let name = headers.get("impersonate-user").map(text).unwrap_or_default();
+    let (groups, uid) = (all("impersonate-group"), headers.get("impersonate-uid").map(text).unwrap_or_default());
+    let extra: Vec<(String, Vec<String>)> = headers
+        .keys()
+        .filter_map(|key| key.as_str().strip_prefix("impersonate-extra-"))
+        .map(|key| (key.to_owned(), all(&format!("impersonate-extra-{key}"))))
+        .collect();
+    if name.is_empty() {
+        if groups.is_empty() && uid.is_empty() && extra.is_empty() {
+            return Ok(user);
+        }
+        return Err(Status::bad_request("requested impersonation without impersonating a user"));
+    }
+    let check = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+        let asked = Attributes { verb: "impersonate", group, resource, subresource, namespace, name, path: None };
+        if reading.derived.policy.allows(&user, &asked) { Ok(()) } else { Err(refusal(&user, &asked)) }
+    };
+    let account = name.strip_prefix(UserInfo::SERVICE_ACCOUNT).and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, account)) => check("", "serviceaccounts", "", namespace, account)?,
+        None => check("", "users", "", "", &name)?,
+    }
+    for group in &groups {
+        check("", "groups", "", "", group)?;
+    }
+    if !uid.is_empty() {
+        check("authentication.k8s.io", "uids", "", "", &uid)?;
+    }
+    for (key, values) in &extra {
+        for value in values {
+            check("authentication.k8s.io", "userextras", key, "", value)?;
+        }
+    }
+    let mut groups = groups;
+    if let (Some((namespace, _)), true) = (account, groups.is_empty()) {
+        groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+    }
+    let known = if name == "system:anonymous" { "system:unauthenticated" } else { AUTHENTICATED };
+    if !groups.iter().any(|group| group == known) {
+        groups.push(known.to_owned());
+    }
+    Ok(UserInfo { name, uid, groups, extra })
+}

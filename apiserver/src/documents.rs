@@ -1,0 +1,113 @@
+//! Documents that depend on the kinds alone: built when they are first asked for, then kept.
+
+use crate::virtuals;
+use bytes::Bytes;
+use hypermesh_pipeline::Registry;
+use hypermesh_wire::{Catalog, IncludeObject, Root, TableFormat, VirtualResource, openapi};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Discovery, OpenAPI and table formats of a set of kinds.
+pub(crate) struct Documents {
+    registry: Arc<Registry>,
+    virtuals: Vec<VirtualResource>,
+    server: String,
+    kept: Mutex<BTreeMap<String, Option<Document>>>,
+    tables: Mutex<BTreeMap<(String, u8), Arc<TableFormat>>>,
+}
+
+/// A document and its tag.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    pub bytes: Bytes,
+    pub etag: String,
+}
+
+impl Documents {
+    /// The documents of `registry`; `server` is where clients reach it.
+    pub fn new(registry: Arc<Registry>, server: String) -> Self {
+        Self {
+            registry,
+            virtuals: virtuals::resources(),
+            server,
+            kept: Mutex::new(BTreeMap::new()),
+            tables: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Whether these are documents of `registry`.
+    pub fn are_of(&self, registry: &Arc<Registry>) -> bool {
+        Arc::ptr_eq(&self.registry, registry)
+    }
+
+    /// What is served but not stored.
+    pub fn virtuals(&self) -> &[VirtualResource] {
+        &self.virtuals
+    }
+
+    fn catalog(&self) -> Catalog<'_> {
+        Catalog::new(self.registry.iter().map(|kind| &kind.definition), &self.virtuals)
+    }
+
+    fn keep(&self, name: String, build: impl FnOnce(&Catalog<'_>) -> Option<Vec<u8>>) -> Option<Document> {
+        if let Some(found) = self.kept.lock().get(&name) {
+            return found.clone();
+        }
+        let built = build(&self.catalog()).map(|bytes| {
+            let etag = hypermesh_wire::etag(&bytes);
+            Document { bytes: bytes.into(), etag }
+        });
+        // Only what is served is kept: names that clients make up must not fill the memory.
+        if built.is_some() {
+            self.kept.lock().insert(name, built.clone());
+        }
+        built
+    }
+
+    /// Aggregated discovery of `/api` or `/apis`.
+    pub fn aggregated(&self, root: Root) -> Option<Document> {
+        let name = if root == Root::Api { "aggregated/api" } else { "aggregated/apis" };
+        self.keep(name.to_owned(), |catalog| Some(hypermesh_wire::aggregated(catalog, root)))
+    }
+
+    /// The legacy document at a path such as `/api`, `/apis/apps` or `/api/v1`.
+    pub fn legacy(&self, path: &str) -> Option<Document> {
+        let server = &self.server;
+        self.keep(path.to_owned(), |catalog| match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+            ["api"] => Some(hypermesh_wire::api_versions(catalog, server)),
+            ["api", version] => hypermesh_wire::api_resource_list(catalog, "", version),
+            ["apis"] => Some(hypermesh_wire::api_group_list(catalog)),
+            ["apis", group] => hypermesh_wire::api_group(catalog, group),
+            ["apis", group, version] => hypermesh_wire::api_resource_list(catalog, group, version),
+            _ => None,
+        })
+    }
+
+    /// The index of OpenAPI v3, or one of its documents (`api/v1`, `apis/apps/v1`).
+    pub fn openapi(&self, below: Option<&str>) -> Option<Document> {
+        let name = format!("openapi/{}", below.unwrap_or_default());
+        self.keep(name, |catalog| match below.map(|path| path.split('/').collect::<Vec<_>>()) {
+            None => Some(openapi::index(catalog)),
+            Some(parts) => match parts[..] {
+                ["api", version] => openapi::document(catalog, "", version),
+                ["apis", group, version] => openapi::document(catalog, group, version),
+                _ => None,
+            },
+        })
+    }
+
+    /// How a kind is shown as a table.
+    pub fn table(&self, kind: &hypermesh_pipeline::Kind, include: IncludeObject) -> Arc<TableFormat> {
+        let place = (kind.collection.clone(), include as u8);
+        let mut tables = self.tables.lock();
+        let format = tables.entry(place).or_insert_with(|| Arc::new(TableFormat::new(&kind.definition, include)));
+        Arc::clone(format)
+    }
+}
+
+impl std::fmt::Debug for Documents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Documents").finish_non_exhaustive()
+    }
+}

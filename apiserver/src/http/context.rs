@@ -1,0 +1,120 @@
+//! What all answers share.
+
+use crate::documents::Documents;
+use crate::metrics::Metrics;
+use arc_swap::ArcSwap;
+use hypermesh_api::query::Query;
+use hypermesh_api::request::RequestInfo;
+use hypermesh_chain::{PublicKey, SigningKey};
+use hypermesh_machine::Replica;
+use hypermesh_pipeline::Kind;
+use hypermesh_pipeline::authz::UserInfo;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// The server's inside.
+pub(crate) struct Api {
+    pub replica: Arc<Replica>,
+    pub metrics: Arc<Metrics>,
+    /// Verifies service accounts' tokens.
+    pub token_key: PublicKey,
+    /// Signs them.
+    pub token_signer: SigningKey,
+    /// Who issues tokens, and whom they are for by default.
+    pub issuer: String,
+    /// Where clients reach the server.
+    pub address: String,
+    /// Turns true when the server shuts down: watches end.
+    pub closing: watch::Receiver<bool>,
+    documents: ArcSwap<Documents>,
+    ids: AtomicU64,
+    seed: u64,
+}
+
+/// One connection's client.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Client {
+    /// Whom its certificate names.
+    pub user: Option<Arc<UserInfo>>,
+    /// Until when the certificate is valid, in seconds since the epoch.
+    pub expires: Option<i64>,
+}
+
+/// One request about a stored kind.
+pub(crate) struct Asked {
+    pub kind: Arc<Kind>,
+    pub user: UserInfo,
+    pub info: RequestInfo,
+    pub query: Query,
+    pub agent: String,
+}
+
+impl Api {
+    pub fn new(
+        replica: Arc<Replica>,
+        token_signer: SigningKey,
+        address: String,
+        closing: watch::Receiver<bool>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let registry = Arc::clone(&replica.reading().derived.registry);
+        let mut seed = [0_u8; 8];
+        // Audit ids need to differ, not to be secret: without randomness the clock has to do.
+        if getrandom::fill(&mut seed).is_err() {
+            seed = replica.now().0.to_le_bytes();
+        }
+        Self {
+            documents: ArcSwap::from_pointee(Documents::new(registry, address.clone())),
+            issuer: format!("https://{}.hypermesh", &replica.cluster().0.to_string()[..16]),
+            token_key: token_signer.public(),
+            replica,
+            metrics,
+            token_signer,
+            address,
+            closing,
+            ids: AtomicU64::new(0),
+            seed: u64::from_le_bytes(seed),
+        }
+    }
+
+    /// The documents of the kinds that are served now.
+    pub fn documents(&self) -> Arc<Documents> {
+        let kept = self.documents.load_full();
+        let reading = self.replica.reading();
+        if kept.are_of(&reading.derived.registry) {
+            return kept;
+        }
+        let fresh = Arc::new(Documents::new(Arc::clone(&reading.derived.registry), self.address.clone()));
+        self.documents.store(Arc::clone(&fresh));
+        fresh
+    }
+
+    /// Seconds since the epoch.
+    pub fn unix_now(&self) -> i64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// An id in the form of a UUID that no other request of this server has.
+    pub fn fresh_id(&self) -> String {
+        let n = self.ids.fetch_add(1, Ordering::Relaxed);
+        let (a, b) = (mix(self.seed ^ n), mix(self.seed.rotate_left(32).wrapping_add(n)));
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            a >> 32,
+            (a >> 16) & 0xffff,
+            a & 0xfff,
+            (b >> 48) & 0x3fff | 0x8000,
+            b & 0xffff_ffff_ffff
+        )
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection that looks random.
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

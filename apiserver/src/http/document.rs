@@ -1,0 +1,199 @@
+//! Documents, health and metrics.
+
+use super::context::Api;
+use super::reply;
+use axum::body::Body;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hypermesh_api::Status;
+use hypermesh_api::query::Query;
+use hypermesh_wire::{Offer, Root, View};
+use serde_json::json;
+
+pub(super) fn answer(api: &Api, request: &Request<Body>, path: &str) -> Result<Response<Body>, Box<Status>> {
+    if !matches!(request.method().as_str(), "GET" | "HEAD") {
+        return unknown();
+    }
+    match path {
+        "/api" | "/apis" => discovery(api, request, path),
+        "/version" => version(request),
+        "/healthz" | "/livez" | "/readyz" => Ok(health(api, path, request.uri().query().unwrap_or_default())),
+        "/metrics" => Ok(metrics(api)),
+        "/openapi/v3" => openapi(api, request, None),
+        _ => match path.strip_prefix("/openapi/v3/") {
+            Some(below) => openapi(api, request, Some(below)),
+            None if path.starts_with("/api/") || path.starts_with("/apis/") => {
+                kept(request, api.documents().legacy(path))
+            }
+            None if path == "/" => paths(request),
+            None => unknown(),
+        },
+    }
+}
+
+/// What a path that nothing serves gets: not a Status, as in the reference.
+pub(super) fn unknown() -> Result<Response<Body>, Box<Status>> {
+    Ok(text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()))
+}
+
+fn text(code: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn discovery(api: &Api, request: &Request<Body>, path: &str) -> Result<Response<Body>, Box<Status>> {
+    let accepted = reply::accepted(request.headers(), Offer::Discovery)?;
+    let documents = api.documents();
+    let document = if accepted.view == View::AggregatedDiscovery {
+        documents.aggregated(if path == "/api" { Root::Api } else { Root::Apis })
+    } else {
+        documents.legacy(path)
+    };
+    let Some(document) = document else { return unknown() };
+    if let Some(fresh) = not_modified(request, &document.etag) {
+        return Ok(fresh);
+    }
+    let mut response = reply::document(document.bytes, StatusCode::OK, &accepted, false, request.headers())?;
+    tag(&mut response, &document.etag);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
+}
+
+fn kept(
+    request: &Request<Body>,
+    document: Option<crate::documents::Document>,
+) -> Result<Response<Body>, Box<Status>> {
+    let Some(document) = document else { return unknown() };
+    let accepted = reply::accepted(request.headers(), Offer::Document)?;
+    let query = Query::parse(request.uri().query().unwrap_or_default())?;
+    let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let pretty = accepted.is_pretty(&query, agent);
+    reply::document(document.bytes, StatusCode::OK, &accepted, pretty, request.headers())
+}
+
+fn openapi(api: &Api, request: &Request<Body>, below: Option<&str>) -> Result<Response<Body>, Box<Status>> {
+    let Some(document) = api.documents().openapi(below) else { return unknown() };
+    if let Some(fresh) = not_modified(request, &document.etag) {
+        return Ok(fresh);
+    }
+    let accepted = hypermesh_wire::Accepted {
+        encoding: hypermesh_wire::Encoding::Json,
+        view: View::Whole,
+        pretty: false,
+    };
+    let mut response = reply::document(document.bytes, StatusCode::OK, &accepted, false, request.headers())?;
+    tag(&mut response, &document.etag);
+    if below.is_some() && request.uri().query().is_some_and(|query| query.contains("hash=")) {
+        // A document that is asked for by its hash never changes.
+        let forever = HeaderValue::from_static("public, immutable");
+        response.headers_mut().insert(header::CACHE_CONTROL, forever);
+    }
+    Ok(response)
+}
+
+fn tag(response: &mut Response<Body>, etag: &str) {
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{etag}\"")) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+}
+
+fn not_modified(request: &Request<Body>, etag: &str) -> Option<Response<Body>> {
+    let wanted = request.headers().get(header::IF_NONE_MATCH)?.to_str().ok()?;
+    if !wanted.split(',').any(|tag| tag.trim().trim_matches('"') == etag) {
+        return None;
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    tag(&mut response, etag);
+    Some(response)
+}
+
+fn json_document(request: &Request<Body>, document: &serde_json::Value) -> Result<Response<Body>, Box<Status>> {
+    let bytes = serde_json::to_vec_pretty(document).map_err(|e| Box::new(Status::internal(e)))?;
+    let accepted = hypermesh_wire::Accepted {
+        encoding: hypermesh_wire::Encoding::Json,
+        view: View::Whole,
+        pretty: false,
+    };
+    reply::document(bytes.into(), StatusCode::OK, &accepted, false, request.headers())
+}
+
+/// The version of the API that is spoken, and of the program that speaks it.
+fn version(request: &Request<Body>) -> Result<Response<Body>, Box<Status>> {
+    let version = env!("CARGO_PKG_VERSION");
+    json_document(
+        request,
+        &json!({
+            "major": "1",
+            "minor": "36",
+            "gitVersion": format!("v1.36.0+hypermesh-{version}"),
+            "gitCommit": "",
+            "gitTreeState": "",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "none (Rust)",
+            "compiler": "rustc",
+            "platform": format!("{}/{}", std::env::consts::OS, architecture()),
+        }),
+    )
+}
+
+/// Go's word for the architecture.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn paths(request: &Request<Body>) -> Result<Response<Body>, Box<Status>> {
+    let paths = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"];
+    json_document(request, &json!({ "paths": paths }))
+}
+
+/// Each check by name; the last line says what it comes to. Only failures are told unless `verbose` is asked for.
+fn health(api: &Api, path: &str, query: &str) -> Response<Body> {
+    let writable = match api.replica.failure() {
+        None => Ok(()),
+        Some(why) => Err(why),
+    };
+    let room = match api.replica.store().room() {
+        Ok(hypermesh_store::Room::Enough) => Ok(()),
+        Ok(hypermesh_store::Room::Low { available, wanted }) => {
+            Err(format!("the disk is full: {available} bytes are free, {wanted} are wanted; writes are refused"))
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    let shutdown = if *api.closing.borrow() { Err("the server is shutting down".to_owned()) } else { Ok(()) };
+    let mut checks = vec![("ping", Ok(())), ("replica", writable)];
+    if path == "/readyz" {
+        checks.extend([("disk", room), ("shutdown", shutdown)]);
+    }
+    let failed = checks.iter().any(|(_, result)| result.is_err());
+    let verbose = query.split('&').any(|word| word == "verbose" || word.starts_with("verbose="));
+    let name = path.trim_start_matches('/');
+    if !failed && !verbose {
+        return text(StatusCode::OK, "ok".to_owned());
+    }
+    let mut lines = String::new();
+    for (check, result) in checks {
+        match result {
+            Ok(()) => lines.push_str(&format!("[+]{check} ok\n")),
+            Err(why) => lines.push_str(&format!("[-]{check} failed: {why}\n")),
+        }
+    }
+    lines.push_str(&format!("{name} check {}\n", if failed { "failed" } else { "passed" }));
+    text(if failed { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }, lines)
+}
+
+fn metrics(api: &Api) -> Response<Body> {
+    let revision = api.replica.reading().revision.0;
+    let rendered = api.metrics.render(revision, api.replica.failure().is_none());
+    let mut response = text(StatusCode::OK, rendered);
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,37 @@
+//! `get`: one object, its status, its scale.
+
+use super::context::{Api, Asked};
+use super::reply;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use hypermesh_api::Status;
+use hypermesh_chain::{ObjectKey, Revision};
+use serde_json::Value;
+
+pub(super) fn answer(api: &Api, asked: &Asked, headers: &HeaderMap) -> Result<Response<Body>, Box<Status>> {
+    let (kind, info) = (&asked.kind, &asked.info);
+    let missing = || Box::new(Status::not_found(kind.subject(&info.name)));
+    let namespace = if kind.namespaced() { info.namespace.as_str() } else { "" };
+    let key = ObjectKey::new(kind.collection.as_str(), namespace, info.name.as_str()).ok_or_else(missing)?;
+    let reading = api.replica.reading();
+    let wanted = hypermesh_api::options::GetOptions::parse(&asked.query)?;
+    if let Some(version) = wanted.resource_version
+        && Revision(version) > reading.revision
+    {
+        return Err(Box::new(Status::revision_too_large(version, reading.revision.0)));
+    }
+    let record = reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(missing)?;
+    match info.subresource.as_str() {
+        "" => {}
+        "status" if kind.definition.subresources.status => {}
+        "scale" if kind.definition.subresources.scale.is_some() => {
+            let object: Value = serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
+            let scale = serde_json::to_vec(&hypermesh_pipeline::scale_of(kind, &object))
+                .map_err(|e| Box::new(Status::internal(e)))?;
+            return reply::object(api, asked, headers, &Bytes::from(scale), StatusCode::OK);
+        }
+        _ => return super::document::unknown(),
+    }
+    reply::object(api, asked, headers, &record.body, StatusCode::OK)
+}

@@ -1,0 +1,176 @@
+//! Reviews: what may be done, by whom, and who somebody is. Nothing is stored.
+
+use super::context::Api;
+use super::{body, reply};
+use crate::access;
+use axum::body::Body;
+use http::{Request, Response, StatusCode, header};
+use hypermesh_api::request::RequestInfo;
+use hypermesh_api::{FieldError, Status, Subject, decode_json};
+use hypermesh_pipeline::authz::{Attributes, PolicyRule, UserInfo};
+use hypermesh_wire::{BodyFormat, Offer, transcode};
+use serde_json::{Map, Value, json};
+
+pub(super) async fn answer(
+    api: &Api,
+    user: UserInfo,
+    request: Request<Body>,
+    info: &RequestInfo,
+) -> Result<Response<Body>, Box<Status>> {
+    let (parts, incoming) = request.into_parts();
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let json = transcode(&body::read(incoming).await?, BodyFormat::parse(content_type, true)?)?;
+    let (mut review, _) =
+        decode_json(&json).map_err(|why| Box::new(Status::bad_request(format!("the review is not JSON: {why}"))))?;
+    let spec = review.get("spec").cloned().unwrap_or_else(|| json!({}));
+    let (kind, status) = match info.resource.as_str() {
+        "selfsubjectreviews" => ("SelfSubjectReview", json!({"userInfo": shown(&user)})),
+        "selfsubjectaccessreviews" => ("SelfSubjectAccessReview", access(api, &user, &spec)?),
+        "subjectaccessreviews" => ("SubjectAccessReview", access(api, &subject(&spec, "SubjectAccessReview")?, &spec)?),
+        "localsubjectaccessreviews" => {
+            let namespace = spec.pointer("/resourceAttributes/namespace").and_then(Value::as_str).unwrap_or("");
+            if namespace != info.namespace {
+                let error = FieldError::invalid(
+                    "spec.resourceAttributes.namespace",
+                    namespace.into(),
+                    format!("must match metadata.namespace {:?}", info.namespace),
+                );
+                return Err(Box::new(invalid("LocalSubjectAccessReview", &[error])));
+            }
+            ("LocalSubjectAccessReview", access(api, &subject(&spec, "LocalSubjectAccessReview")?, &spec)?)
+        }
+        "selfsubjectrulesreviews" => ("SelfSubjectRulesReview", rules(api, &user, &spec)),
+        "tokenreviews" => ("TokenReview", token(api, &spec)?),
+        _ => return super::document::unknown(),
+    };
+    if let Some(map) = review.as_object_mut() {
+        map.insert("apiVersion".into(), format!("{}/{}", info.group, info.version).into());
+        map.insert("kind".into(), kind.into());
+        map.entry("metadata").or_insert_with(|| json!({}));
+        map.insert("status".into(), status);
+    }
+    let bytes = serde_json::to_vec(&review).map_err(|e| Box::new(Status::internal(e)))?;
+    let accepted = reply::accepted(&parts.headers, Offer::Document)?;
+    reply::document(bytes.into(), StatusCode::CREATED, &accepted, false, &parts.headers)
+}
+
+fn invalid(kind: &str, errors: &[FieldError]) -> Status {
+    Status::invalid(Subject { group: "authorization.k8s.io", resource: kind, name: "" }, errors)
+}
+
+fn strings(value: Option<&Value>) -> Vec<String> {
+    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn subject(spec: &Value, kind: &str) -> Result<UserInfo, Box<Status>> {
+    let text = |field: &str| spec.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let user = UserInfo {
+        name: text("user"),
+        uid: text("uid"),
+        groups: strings(spec.get("groups")),
+        extra: spec
+            .get("extra")
+            .and_then(Value::as_object)
+            .map(|extra| extra.iter().map(|(k, v)| (k.clone(), strings(Some(v)))).collect())
+            .unwrap_or_default(),
+    };
+    if user.name.is_empty() && user.groups.is_empty() {
+        let error = FieldError::invalid("spec.user", "".into(), "at least one of user or group must be specified");
+        return Err(Box::new(invalid(kind, &[error])));
+    }
+    Ok(user)
+}
+
+fn access(api: &Api, user: &UserInfo, spec: &Value) -> Result<Value, Box<Status>> {
+    let policy = &api.replica.reading().derived.policy;
+    let text = |place: &Value, field: &str| place.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (resource, path) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
+    let allowed = match (resource.filter(|r| r.is_object()), path.filter(|p| p.is_object())) {
+        (Some(place), None) => {
+            let (verb, group, resource) = (text(place, "verb"), text(place, "group"), text(place, "resource"));
+            let (subresource, namespace, name) =
+                (text(place, "subresource"), text(place, "namespace"), text(place, "name"));
+            let asked = Attributes {
+                verb: &verb,
+                group: &group,
+                resource: &resource,
+                subresource: &subresource,
+                namespace: &namespace,
+                name: &name,
+                path: None,
+            };
+            policy.allows(user, &asked)
+        }
+        (None, Some(place)) => {
+            let (verb, path) = (text(place, "verb"), text(place, "path"));
+            let asked = Attributes {
+                verb: &verb,
+                group: "",
+                resource: "",
+                subresource: "",
+                namespace: "",
+                name: "",
+                path: Some(&path),
+            };
+            policy.allows(user, &asked)
+        }
+        _ => {
+            let error = FieldError::invalid(
+                "spec.resourceAttributes",
+                Value::Null,
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+            );
+            return Err(Box::new(invalid("SubjectAccessReview", &[error])));
+        }
+    };
+    Ok(json!({"allowed": allowed}))
+}
+
+fn rules(api: &Api, user: &UserInfo, spec: &Value) -> Value {
+    let namespace = spec.get("namespace").and_then(Value::as_str).unwrap_or("default");
+    let (mut resources, mut paths) = (Vec::new(), Vec::new());
+    for rule in api.replica.reading().derived.policy.rules_of(user, namespace) {
+        let PolicyRule { verbs, api_groups, resources: of, resource_names, non_resource_urls } = rule;
+        if non_resource_urls.is_empty() {
+            resources.push(json!({
+                "verbs": verbs, "apiGroups": api_groups, "resources": of, "resourceNames": resource_names,
+            }));
+        } else {
+            paths.push(json!({"verbs": verbs, "nonResourceURLs": non_resource_urls}));
+        }
+    }
+    json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
+}
+
+fn token(api: &Api, spec: &Value) -> Result<Value, Box<Status>> {
+    let text = spec.get("token").and_then(Value::as_str).unwrap_or_default();
+    let wanted = strings(spec.get("audiences"));
+    let found = access::token_user(&api.replica.reading(), &api.token_key, text, api.unix_now())?;
+    let Some((user, audiences)) = found else {
+        return Ok(json!({"authenticated": false, "error": "the token is not one of this cluster, or has expired"}));
+    };
+    let mine = if wanted.is_empty() { vec![api.issuer.clone()] } else { wanted };
+    let shared: Vec<String> = if audiences.is_empty() {
+        mine
+    } else {
+        mine.into_iter().filter(|audience| audiences.contains(audience)).collect()
+    };
+    if shared.is_empty() {
+        return Ok(json!({"authenticated": false, "error": "the token is meant for another audience"}));
+    }
+    Ok(json!({"authenticated": true, "user": shown(&user), "audiences": shared}))
+}
+
+fn shown(user: &UserInfo) -> Value {
+    let mut map = Map::new();
+    map.insert("username".into(), user.name.as_str().into());
+    if !user.uid.is_empty() {
+        map.insert("uid".into(), user.uid.as_str().into());
+    }
+    map.insert("groups".into(), user.groups.clone().into());
+    if !user.extra.is_empty() {
+        let extra: Map<String, Value> = user.extra.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
+        map.insert("extra".into(), extra.into());
+    }
+    Value::Object(map)
+}

@@ -1,0 +1,70 @@
+//! Which objects a list or a watch is about, and how they are shown.
+
+use super::context::{Api, Asked};
+use hypermesh_api::Status;
+use hypermesh_api::options::ListOptions;
+use hypermesh_chain::{KeyRange, ObjectKey, Record};
+use hypermesh_wire::{Accepted, IncludeObject, TableFormat, View};
+use std::sync::Arc;
+
+/// Which objects.
+#[derive(Clone, Debug)]
+pub(super) struct Selection {
+    pub range: KeyRange,
+    labels: hypermesh_api::selector::LabelSelector,
+    fields: hypermesh_api::selector::FieldSelector,
+    everything: bool,
+}
+
+impl Selection {
+    pub fn of(asked: &Asked, options: &ListOptions) -> Result<Self, Box<Status>> {
+        hypermesh_pipeline::check_fields(&asked.kind, &options.field_selector)?;
+        let namespace = Some(asked.info.namespace.clone()).filter(|n| asked.kind.namespaced() && !n.is_empty());
+        let everything = options.label_selector.is_empty() && options.field_selector.is_empty();
+        Ok(Self {
+            range: KeyRange { collection: asked.kind.collection.clone(), namespace },
+            labels: options.label_selector.clone(),
+            fields: options.field_selector.clone(),
+            everything,
+        })
+    }
+
+    /// Whether every object of the range is selected.
+    pub fn everything(&self) -> bool {
+        self.everything
+    }
+
+    /// Whether an object is selected.
+    pub fn takes(&self, key: &ObjectKey, record: &Record) -> bool {
+        self.everything || hypermesh_pipeline::selected_by(key, record, &self.labels, &self.fields)
+    }
+}
+
+/// How objects are shown.
+#[derive(Clone)]
+pub(super) enum Shown {
+    Whole,
+    Partial,
+    Table(Arc<TableFormat>),
+}
+
+impl Shown {
+    pub fn of(api: &Api, asked: &Asked, accepted: &Accepted) -> Result<Self, Box<Status>> {
+        Ok(match accepted.view {
+            View::Whole | View::AggregatedDiscovery => Self::Whole,
+            View::Partial => Self::Partial,
+            View::Table => {
+                Self::Table(api.documents().table(&asked.kind, IncludeObject::parse(&asked.query)?))
+            }
+        })
+    }
+
+    /// Appends an object as an element of a list. `now` is in seconds since the epoch.
+    pub fn write(&self, object: &[u8], now: i64, out: &mut Vec<u8>) {
+        match self {
+            Self::Whole => out.extend_from_slice(object),
+            Self::Partial => hypermesh_wire::write_partial(object, out),
+            Self::Table(format) => format.write_row(object, now, out),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `serviceaccounts/NAME/token`: a token for a service account. Nothing is stored: the token carries its own end.
+
+use super::context::Api;
+use super::{body, reply};
+use axum::body::Body;
+use http::{Request, Response, StatusCode, header};
+use hypermesh_api::request::{RequestInfo, Verb};
+use hypermesh_api::{FieldError, Status, Subject, decode_json};
+use hypermesh_chain::{ObjectKey, Timestamp};
+use hypermesh_pipeline::{Kind, clock};
+use hypermesh_pki::token::{self, Bound, Claims, Named};
+use hypermesh_wire::{BodyFormat, Offer, transcode};
+use serde_json::{Value, json};
+
+/// Seconds that a token is valid by default, at least, and at most.
+const USUAL: i64 = 3600;
+const LEAST: i64 = 600;
+const MOST: i64 = 365 * 24 * 3600;
+
+pub(super) async fn answer(
+    api: &Api,
+    kind: &Kind,
+    request: Request<Body>,
+    info: &RequestInfo,
+) -> Result<Response<Body>, Box<Status>> {
+    if info.verb != Verb::Create {
+        return Err(Box::new(Status::method_not_allowed(kind.subject(&info.name), info.verb.as_str())));
+    }
+    let missing = || Box::new(Status::not_found(kind.subject(&info.name)));
+    let key = ObjectKey::new(kind.collection.as_str(), info.namespace.as_str(), info.name.as_str())
+        .ok_or_else(missing)?;
+    let (parts, incoming) = request.into_parts();
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let json = transcode(&body::read(incoming).await?, BodyFormat::parse(content_type, true)?)?;
+    let (mut asked, _) =
+        decode_json(&json).map_err(|why| Box::new(Status::bad_request(format!("the request is not JSON: {why}"))))?;
+    let reading = api.replica.reading();
+    let record = reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?;
+    let record = record.filter(|record| !record.facts.deleting).ok_or_else(missing)?;
+    let now = api.unix_now();
+    let seconds = life(&asked)?;
+    let audiences: Vec<String> = asked
+        .pointer("/spec/audiences")
+        .and_then(Value::as_array)
+        .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .filter(|list: &Vec<String>| !list.is_empty())
+        .unwrap_or_else(|| vec![api.issuer.clone()]);
+    let claims = Claims {
+        iss: api.issuer.clone(),
+        sub: format!("system:serviceaccount:{}:{}", info.namespace, info.name),
+        aud: audiences.clone(),
+        exp: now + seconds,
+        nbf: now,
+        iat: now,
+        jti: api.fresh_id(),
+        bound: Bound {
+            namespace: info.namespace.clone(),
+            serviceaccount: Named { name: info.name.clone(), uid: record.facts.uid.to_string() },
+            secret: bound_secret(api, info, &asked)?,
+        },
+    };
+    let token = token::sign(&api.token_signer, &claims).map_err(|e| Box::new(Status::internal(e)))?;
+    let ends = clock::rfc3339(Timestamp(u64::try_from(now + seconds).unwrap_or(0).saturating_mul(1_000_000)));
+    if let Some(map) = asked.as_object_mut() {
+        map.insert("apiVersion".into(), "authentication.k8s.io/v1".into());
+        map.insert("kind".into(), "TokenRequest".into());
+        map.insert("metadata".into(), json!({"name": info.name, "namespace": info.namespace}));
+        let spec = map.entry("spec").or_insert_with(|| json!({}));
+        if let Some(spec) = spec.as_object_mut() {
+            spec.insert("audiences".into(), audiences.into());
+            spec.insert("expirationSeconds".into(), seconds.into());
+        }
+        map.insert("status".into(), json!({"token": token, "expirationTimestamp": ends}));
+    }
+    let bytes = serde_json::to_vec(&asked).map_err(|e| Box::new(Status::internal(e)))?;
+    let accepted = reply::accepted(&parts.headers, Offer::Document)?;
+    reply::document(bytes.into(), StatusCode::CREATED, &accepted, false, &parts.headers)
+}
+
+fn life(asked: &Value) -> Result<i64, Box<Status>> {
+    let field = "spec.expirationSeconds";
+    let seconds = asked.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(USUAL);
+    let error = match seconds {
+        s if s < LEAST => FieldError::invalid(field, s.into(), "may not specify a duration less than 10 minutes"),
+        s if s > MOST => FieldError::invalid(field, s.into(), "may not specify a duration larger than 1 year"),
+        s => return Ok(s),
+    };
+    let subject = Subject { group: "authentication.k8s.io", resource: "TokenRequest", name: "" };
+    Err(Box::new(Status::invalid(subject, &[error])))
+}
+
+/// The Secret that the token is bound to, which must exist as it is named.
+fn bound_secret(api: &Api, info: &RequestInfo, asked: &Value) -> Result<Option<Named>, Box<Status>> {
+    let Some(bound) = asked.pointer("/spec/boundObjectRef").filter(|bound| bound.is_object()) else { return Ok(None) };
+    let text = |field: &str| bound.get(field).and_then(Value::as_str).unwrap_or_default();
+    if text("kind") != "Secret" || text("apiVersion") != "v1" {
+        let kind = format!("{} of {}", text("kind"), text("apiVersion"));
+        return Err(Box::new(Status::bad_request(format!("a token cannot be bound to a {kind}, only to a Secret of v1"))));
+    }
+    let subject = Subject { group: "", resource: "secrets", name: text("name") };
+    let missing = || Box::new(Status::not_found(subject));
+    let key = ObjectKey::new("/secrets", info.namespace.as_str(), text("name")).ok_or_else(missing)?;
+    let record = api.replica.reading().get(&key).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(missing)?;
+    let uid = record.facts.uid.to_string();
+    if !text("uid").is_empty() && text("uid") != uid {
+        let why = format!("the UID in the bound object reference ({}) does not match the UID in record", text("uid"));
+        return Err(Box::new(Status::conflict(subject, why)));
+    }
+    Ok(Some(Named { name: text("name").to_owned(), uid }))
+}

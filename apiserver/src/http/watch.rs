@@ -1,0 +1,344 @@
+//! `watch`: the state as it is, if asked for, then everything that follows.
+//!
+//! A watch is a cursor into the feed. It wakes once a block, takes what has come since, and sends it in one piece.
+//! When it lags behind the feed it reads the store's history, for as long as that goes back; it is never told to start
+//! over while history lasts.
+
+use super::context::{Api, Asked};
+use super::reply;
+use super::selection::{Selection, Shown};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header};
+use hypermesh_api::Status;
+use hypermesh_api::options::ListOptions;
+use hypermesh_chain::{Change, ObjectKey, Record, Revision};
+use hypermesh_machine::{Event, Reading};
+use hypermesh_store::StoreError;
+use hypermesh_wire::{EventType, Offer, bookmark, frame_parts, write_frame};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Events taken from the feed at once.
+const BATCH: usize = 256;
+/// Objects read at once for the first state.
+const PAGE: usize = 250;
+/// How often a bookmark is sent to who takes them.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long a watch lasts that names no time: 30 to 60 minutes, so that clients do not all come back at once.
+const SHORTEST: u64 = 30 * 60;
+
+/// What comes next.
+enum Phase {
+    /// The objects of a state, after a key.
+    Initial { reading: Arc<Reading>, after: Option<ObjectKey> },
+    /// Events after the cursor.
+    Following,
+    /// Nothing.
+    Over,
+}
+
+/// Why a waiting watch woke.
+enum Woken {
+    News,
+    Bookmark,
+    Over,
+}
+
+struct Watch {
+    api: Arc<Api>,
+    kind: Arc<hypermesh_pipeline::Kind>,
+    selection: Selection,
+    shown: Shown,
+    phase: Phase,
+    cursor: Revision,
+    newest: watch::Receiver<Revision>,
+    closing: watch::Receiver<bool>,
+    ends: Instant,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    /// Whether the first state ends with a marked bookmark.
+    marks_end: bool,
+    headers_sent: bool,
+}
+
+pub(super) fn answer(api: &Arc<Api>, asked: &Asked, headers: &HeaderMap) -> Result<Response<Body>, Box<Status>> {
+    if !asked.info.subresource.is_empty() {
+        return super::document::unknown();
+    }
+    let options = ListOptions::parse(&asked.query)?;
+    let accepted = reply::accepted(headers, Offer::Watch)?;
+    let selection = Selection::of(asked, &options)?;
+    let newest = api.replica.feed().subscribe();
+    let reading = api.replica.reading();
+    let version = options.resource_version.unwrap_or(0);
+    if Revision(version) > reading.revision {
+        return Err(Box::new(Status::revision_too_large(version, reading.revision.0)));
+    }
+    let initial = options.send_initial_events == Some(true);
+    let (phase, cursor) = if initial {
+        (Phase::Initial { after: None, reading: Arc::clone(&reading) }, reading.revision)
+    } else if version == 0 {
+        (Phase::Following, reading.revision)
+    } else {
+        (Phase::Following, Revision(version))
+    };
+    let now = Instant::now();
+    let spread = reading.revision.0 % SHORTEST;
+    let seconds = options.timeout_seconds.filter(|s| *s > 0).unwrap_or(SHORTEST + spread);
+    let watch = Watch {
+        kind: Arc::clone(&asked.kind),
+        selection,
+        shown: Shown::of(api, asked, &accepted)?,
+        phase,
+        cursor,
+        newest,
+        closing: api.closing.clone(),
+        ends: now + Duration::from_secs(seconds.min(24 * 3600)),
+        bookmarks: options.allow_watch_bookmarks,
+        next_bookmark: now + BOOKMARK_EVERY,
+        marks_end: initial && options.allow_watch_bookmarks && options.resource_version_match.is_some(),
+        headers_sent: false,
+        api: Arc::clone(api),
+    };
+    api.metrics.watches.fetch_add(1, Ordering::Relaxed);
+    let body = futures_util::stream::unfold(watch, |mut watch| async move {
+        watch.next().await.map(|part| (Ok::<_, Infallible>(part), watch))
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.api.metrics.watches.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Watch {
+    /// The next piece of the stream; `None` when it is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let piece = match &mut self.phase {
+                Phase::Over => return None,
+                Phase::Initial { .. } => self.initial(),
+                Phase::Following => match self.follow() {
+                    Some(piece) => piece,
+                    None => self.wait().await?,
+                },
+            };
+            if !piece.is_empty() {
+                return Some(piece);
+            }
+        }
+    }
+
+    /// A page of the first state, and its end.
+    fn initial(&mut self) -> Bytes {
+        let Phase::Initial { reading, after } = &mut self.phase else { return Bytes::new() };
+        let mut out = Vec::new();
+        let page = match reading.view.scan(&self.selection.range, after.as_ref(), PAGE) {
+            Ok(page) => page,
+            Err(error) => return self.fail(&Status::internal(error)),
+        };
+        let done = page.len() < PAGE;
+        *after = page.last().map(|(key, _)| key.clone());
+        for (key, record) in &page {
+            if self.selection.takes(key, record) {
+                self.write(EventType::Added, &record.body, &mut out);
+            }
+        }
+        if done {
+            if self.marks_end {
+                let mark = bookmark(&self.kind.definition, self.cursor.0, true);
+                self.write_bookmark(&mark, &mut out);
+            }
+            self.phase = Phase::Following;
+        }
+        out.into()
+    }
+
+    /// What has come since the cursor; `None` when nothing has.
+    fn follow(&mut self) -> Option<Bytes> {
+        let mut events = Vec::new();
+        match self.api.replica.feed().after(self.cursor, BATCH, &mut events) {
+            Ok(cursor) if cursor == self.cursor => None,
+            Ok(cursor) => {
+                self.cursor = cursor;
+                Some(self.encode(&events))
+            }
+            Err(hypermesh_machine::Lag) => Some(self.catch_up()),
+        }
+    }
+
+    fn encode(&mut self, events: &[Arc<Event>]) -> Bytes {
+        let mut out = Vec::new();
+        let mut single: Option<Bytes> = None;
+        let mut count = 0_u64;
+        for event in events {
+            if !self.selection.range.contains(&event.key) {
+                continue;
+            }
+            let Some((kind, record)) = self.seen(&event.key, &event.change, event.before.as_deref()) else { continue };
+            count += 1;
+            let own = kind == own_type(&event.change);
+            if own && matches!(self.shown, Shown::Whole) {
+                let frame = event.frame(|| {
+                    let mut bytes = Vec::with_capacity(record.body.len() + 40);
+                    write_frame(kind, &record.body, &mut bytes);
+                    bytes.into()
+                });
+                if count == 1 {
+                    single = Some(frame.clone());
+                    continue;
+                }
+                if let Some(first) = single.take() {
+                    out.extend_from_slice(&first);
+                }
+                out.extend_from_slice(frame);
+                continue;
+            }
+            if let Some(first) = single.take() {
+                out.extend_from_slice(&first);
+            }
+            let body = at_revision(record, event.revision());
+            self.write(kind, &body, &mut out);
+        }
+        self.api.metrics.events.fetch_add(count, Ordering::Relaxed);
+        single.unwrap_or_else(|| out.into())
+    }
+
+    /// What a change looks like through the selectors: an object may come into view, or leave it.
+    fn seen<'r>(
+        &self,
+        key: &ObjectKey,
+        change: &'r Change,
+        before: Option<&'r Record>,
+    ) -> Option<(EventType, &'r Record)> {
+        let record = change.record();
+        if self.selection.everything() {
+            return Some((own_type(change), record));
+        }
+        let was = before.is_some_and(|before| self.selection.takes(key, before));
+        let is = !matches!(change, Change::Deleted(_)) && self.selection.takes(key, record);
+        match (was, is) {
+            (false, false) => None,
+            (false, true) => Some((EventType::Added, record)),
+            (true, true) => Some((EventType::Modified, record)),
+            // Who leaves the view is shown as it was last seen.
+            (true, false) => Some((EventType::Deleted, before.unwrap_or(record))),
+        }
+    }
+
+    /// Reads history until the feed takes over.
+    fn catch_up(&mut self) -> Bytes {
+        let reading = self.api.replica.reading();
+        let events = match reading.view.events(self.cursor, BATCH) {
+            Ok(events) => events,
+            Err(StoreError::Compacted { .. }) => {
+                let oldest = reading.view.oldest_revision().0;
+                let text = format!("too old resource version: {} ({oldest})", self.cursor.0);
+                return self.fail(&Status::expired(text));
+            }
+            Err(error) => return self.fail(&Status::internal(error)),
+        };
+        let full = events.len() == BATCH;
+        self.cursor = match events.last() {
+            Some(last) if full => last.revision,
+            _ => reading.revision.max(self.cursor),
+        };
+        let mut shared = Vec::with_capacity(events.len());
+        for effect in events.into_iter().filter(|effect| self.selection.range.contains(&effect.key)) {
+            let before = if self.selection.everything() {
+                None
+            } else {
+                match reading.view.get_at(&effect.key, Revision(effect.revision.0.saturating_sub(1))) {
+                    Ok(before) => before.map(Arc::new),
+                    // At the very edge of history the state before is gone: nothing is known to have been in view.
+                    Err(StoreError::Compacted { .. }) => None,
+                    Err(error) => return self.fail(&Status::internal(error)),
+                }
+            };
+            shared.push(Arc::new(Event::new(effect.key, effect.change, before)));
+        }
+        self.encode(&shared)
+    }
+
+    /// Waits for news, a bookmark's time, or the end.
+    async fn wait(&mut self) -> Option<Bytes> {
+        let woken = tokio::select! {
+            changed = self.newest.changed() => if changed.is_err() { Woken::Over } else { Woken::News },
+            () = tokio::time::sleep_until(self.ends) => Woken::Over,
+            () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => Woken::Bookmark,
+            _ = self.closing.wait_for(|closing| *closing) => Woken::Over,
+        };
+        match woken {
+            Woken::Over => None,
+            Woken::News => Some(Bytes::new()),
+            Woken::Bookmark => {
+                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                let mut out = Vec::new();
+                let mark = bookmark(&self.kind.definition, self.cursor.0, false);
+                self.write_bookmark(&mark, &mut out);
+                Some(out.into())
+            }
+        }
+    }
+
+    fn write(&mut self, kind: EventType, body: &[u8], out: &mut Vec<u8>) {
+        match &self.shown {
+            Shown::Whole => write_frame(kind, body, out),
+            Shown::Partial => write_frame(kind, &hypermesh_wire::partial(body), out),
+            Shown::Table(format) => {
+                let table = format.single(body, self.api.unix_now(), !self.headers_sent);
+                self.headers_sent = true;
+                write_frame(kind, &table, out);
+            }
+        }
+    }
+
+    fn write_bookmark(&mut self, mark: &Bytes, out: &mut Vec<u8>) {
+        match &self.shown {
+            Shown::Whole => {
+                for part in frame_parts(EventType::Bookmark, mark.clone()) {
+                    out.extend_from_slice(&part);
+                }
+            }
+            _ => self.write(EventType::Bookmark, mark, out),
+        }
+    }
+
+    /// The last event of a watch that cannot go on. The reply's code was 200 long ago.
+    fn fail(&mut self, status: &Status) -> Bytes {
+        self.phase = Phase::Over;
+        let mut out = Vec::new();
+        write_frame(EventType::Error, &hypermesh_wire::error(status), &mut out);
+        out.into()
+    }
+}
+
+fn own_type(change: &Change) -> EventType {
+    match change {
+        Change::Created(_) => EventType::Added,
+        Change::Updated(_) => EventType::Modified,
+        Change::Deleted(_) => EventType::Deleted,
+    }
+}
+
+/// The body with `resourceVersion` set to the event's revision: what left the view is an older state, but a watcher
+/// goes on from the event.
+fn at_revision(record: &Record, revision: Revision) -> Bytes {
+    if record.revision == revision {
+        return record.body.clone();
+    }
+    let Ok(mut object) = serde_json::from_slice::<serde_json::Value>(&record.body) else { return record.body.clone() };
+    if let Some(meta) = object.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+        meta.insert("resourceVersion".into(), revision.0.to_string().into());
+    }
+    serde_json::to_vec(&object).map_or_else(|_| record.body.clone(), Bytes::from)
+}

@@ -1,0 +1,123 @@
+//! What the server counts, in Prometheus' text format.
+
+use hypermesh_api::request::Verb;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+const VERBS: [&str; 9] =
+    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "other"];
+/// Upper bounds of the duration histogram, in microseconds.
+const BOUNDS: [u64; 10] = [500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000];
+
+#[derive(Debug, Default)]
+struct PerVerb {
+    /// By class of status code, 1xx to 5xx.
+    codes: [AtomicU64; 5],
+    buckets: [AtomicU64; BOUNDS.len()],
+    count: AtomicU64,
+    micros: AtomicU64,
+}
+
+/// Counters of the API server.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    verbs: [PerVerb; VERBS.len()],
+    /// Watches that are open.
+    pub watches: AtomicI64,
+    /// Events that were delivered to watchers.
+    pub events: AtomicU64,
+    /// Connections that are open.
+    pub connections: AtomicI64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: AtomicU64,
+}
+
+impl Metrics {
+    /// Counts one answered request.
+    pub fn answered(&self, verb: Option<Verb>, code: u16, took: Duration) {
+        let word = verb.map_or("other", Verb::as_str);
+        let Some(counters) = VERBS.iter().position(|v| *v == word).and_then(|i| self.verbs.get(i)) else { return };
+        if let Some(class) = counters.codes.get(usize::from(code / 100).saturating_sub(1)) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+        // A watch lasts as long as its client likes: its time says nothing.
+        if verb == Some(Verb::Watch) {
+            return;
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        counters.count.fetch_add(1, Ordering::Relaxed);
+        counters.micros.fetch_add(micros, Ordering::Relaxed);
+        if let Some(bucket) = BOUNDS.iter().position(|b| micros <= *b).and_then(|i| counters.buckets.get(i)) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The text that `/metrics` serves. `revision` and `height` are the replica's.
+    pub fn render(&self, revision: u64, healthy: bool) -> String {
+        let mut out = String::new();
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        out.push_str("# TYPE hypermesh_apiserver_requests_total counter\n");
+        for (verb, counters) in VERBS.iter().zip(&self.verbs) {
+            for (i, count) in counters.codes.iter().enumerate().filter(|(_, count)| get(count) > 0) {
+                let _ = writeln!(
+                    out,
+                    "hypermesh_apiserver_requests_total{{verb=\"{verb}\",code=\"{}xx\"}} {}",
+                    i + 1,
+                    get(count)
+                );
+            }
+        }
+        out.push_str("# TYPE hypermesh_apiserver_request_duration_seconds histogram\n");
+        for (verb, counters) in VERBS.iter().zip(&self.verbs).filter(|(_, c)| get(&c.count) > 0) {
+            let mut below = 0;
+            for (bound, bucket) in BOUNDS.iter().zip(&counters.buckets) {
+                below += get(bucket);
+                let le = *bound as f64 / 1e6;
+                let _ = writeln!(
+                    out,
+                    "hypermesh_apiserver_request_duration_seconds_bucket{{verb=\"{verb}\",le=\"{le}\"}} {below}"
+                );
+            }
+            let (count, sum) = (get(&counters.count), get(&counters.micros) as f64 / 1e6);
+            let name = "hypermesh_apiserver_request_duration_seconds";
+            let _ = writeln!(out, "{name}_bucket{{verb=\"{verb}\",le=\"+Inf\"}} {count}");
+            let _ = writeln!(out, "{name}_sum{{verb=\"{verb}\"}} {sum}");
+            let _ = writeln!(out, "{name}_count{{verb=\"{verb}\"}} {count}");
+        }
+        let gauges = [
+            ("hypermesh_apiserver_watches", self.watches.load(Ordering::Relaxed)),
+            ("hypermesh_apiserver_connections", self.connections.load(Ordering::Relaxed)),
+            ("hypermesh_store_revision", i64::try_from(revision).unwrap_or(i64::MAX)),
+            ("hypermesh_replica_writable", i64::from(healthy)),
+        ];
+        for (name, value) in gauges {
+            let _ = writeln!(out, "# TYPE {name} gauge\n{name} {value}");
+        }
+        let counters = [
+            ("hypermesh_apiserver_watch_events_total", get(&self.events)),
+            ("hypermesh_apiserver_tls_handshakes_failed_total", get(&self.handshakes_failed)),
+        ];
+        for (name, value) in counters {
+            let _ = writeln!(out, "# TYPE {name} counter\n{name} {value}");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_add_up() {
+        let metrics = Metrics::default();
+        metrics.answered(Some(Verb::Get), 200, Duration::from_micros(400));
+        metrics.answered(Some(Verb::Get), 404, Duration::from_secs(100));
+        let text = metrics.render(7, true);
+        assert!(text.contains("requests_total{verb=\"get\",code=\"2xx\"} 1"), "{text}");
+        assert!(text.contains("_bucket{verb=\"get\",le=\"10\"} 1"), "{text}");
+        assert!(text.contains("_bucket{verb=\"get\",le=\"+Inf\"} 2"), "{text}");
+        assert!(text.contains("hypermesh_store_revision 7"));
+    }
+}

@@ -1,0 +1,306 @@
+//! A server from start to end: folder, keys, replica, listener, upkeep.
+
+use crate::config::Config;
+use crate::http::Api;
+use crate::listener;
+use crate::metrics::Metrics;
+use arc_swap::ArcSwap;
+use hypermesh_chain::validator::Validator;
+use hypermesh_chain::{Genesis, Timestamp, ValidatorSet};
+use hypermesh_machine::{OpenError, Replica, read_genesis, write_genesis};
+use hypermesh_pipeline::PIPELINE_VERSION;
+use hypermesh_pki::{Pki, PkiError, Settings};
+use hypermesh_store::Options;
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How often certificates are looked after.
+const UPKEEP: Duration = Duration::from_secs(30);
+/// How often history is compacted.
+const COMPACT: Duration = Duration::from_secs(300);
+
+/// The server does not start.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The data folder cannot be made.
+    #[error("cannot make the data folder {path}")]
+    Folder {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Keys and certificates.
+    #[error("the keys and certificates cannot be used")]
+    Pki(#[from] PkiError),
+    /// The replica.
+    #[error("the data cannot be opened")]
+    Open(#[from] OpenError),
+    /// The genesis of a new cluster cannot be made.
+    #[error("the genesis of a new cluster cannot be made: {0}")]
+    Genesis(String),
+    /// The API address.
+    #[error("cannot listen on {address}: {hint}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What to do.
+        hint: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// TLS.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// A worker ended by a panic.
+    #[error("the start was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    kubeconfig: PathBuf,
+    replica: Arc<Replica>,
+    closing: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
+impl Server {
+    /// Starts a server. It answers once this returns.
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
+        let listener = listen(config.api).await?;
+        let address = listener.local_addr().map_err(|source| ServerError::Listen {
+            address: config.api,
+            hint: "its address cannot be told".to_owned(),
+            source,
+        })?;
+        let (pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
+        let tls = Arc::new(ArcSwap::new(tls_config(&pki)?));
+        let (closing, closed) = watch::channel(false);
+        let signer = pki.service_account_key.signing_key()?;
+        let metrics = Arc::new(Metrics::default());
+        let api = Arc::new(Api::new(Arc::clone(&replica), signer, address.to_string(), closed.clone(), metrics));
+        let kubeconfig = pki.kubeconfig_path().to_owned();
+        let tasks = vec![
+            tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, closed.clone())),
+            tokio::spawn(look_after_certificates(pki, tls, closed.clone())),
+            tokio::spawn(compact(Arc::clone(&replica), closed)),
+        ];
+        Ok(Self { address, kubeconfig, replica, closing, tasks })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The cluster's id, in hexadecimal.
+    pub fn cluster(&self) -> String {
+        self.replica.cluster().0.to_string()
+    }
+
+    /// The newest revision.
+    pub fn revision(&self) -> u64 {
+        self.replica.reading().revision.0
+    }
+
+    /// Takes no more connections, lets those that are open finish, and closes the store.
+    pub async fn stop(self) {
+        self.closing.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the server ended by a panic");
+            }
+        }
+        let replica = self.replica;
+        // Joining the replica's thread may take as long as its last commit.
+        let _ = tokio::task::spawn_blocking(move || replica.stop()).await;
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| {
+        let hint = match source.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("another program uses port {}; stop it, or choose another with --api", address.port())
+            }
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need root; choose another with --api".to_owned(),
+            std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+            _ => "see the reason below".to_owned(),
+        };
+        ServerError::Listen { address, hint, source }
+    })
+}
+
+/// Opens keys, genesis and store of the data folder; a new folder becomes a new cluster.
+fn open(config: Config, address: SocketAddr) -> Result<(Pki, Arc<Replica>), ServerError> {
+    let folder = |source| ServerError::Folder { path: config.dir.clone(), source };
+    make_private(&config.dir).map_err(folder)?;
+    let settings = Settings::new(url(address), names(address, &config.names));
+    let pki = Pki::open(&config.dir, settings, unix_now())?;
+    let key = pki.replica_key.signing_key()?;
+    let genesis = match read_genesis(&config.dir)? {
+        Some(genesis) => genesis,
+        None => {
+            let genesis = new_genesis(key.public(), pki.admin_key.signing_key()?.public())?;
+            write_genesis(&config.dir, &genesis)?;
+            genesis
+        }
+    };
+    let mut definitions = hypermesh_schemas::definitions();
+    definitions.extend(config.extra_kinds);
+    let machine =
+        hypermesh_machine::Config { dir: config.dir, store: Options::default(), key, definitions };
+    Ok((pki, Arc::new(Replica::start(machine, &genesis)?)))
+}
+
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+fn new_genesis(
+    replica: hypermesh_chain::PublicKey,
+    administrator: hypermesh_chain::PublicKey,
+) -> Result<Genesis, ServerError> {
+    let mut seed = [0_u8; 32];
+    getrandom::fill(&mut seed).map_err(|error| ServerError::Genesis(error.to_string()))?;
+    let validators = ValidatorSet::new(vec![Validator { key: replica, power: 1 }])
+        .map_err(|error| ServerError::Genesis(error.to_string()))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Ok(Genesis {
+        name: "hypermesh".to_owned(),
+        seed,
+        time: Timestamp(u64::try_from(now.as_micros()).unwrap_or(0)),
+        version: PIPELINE_VERSION,
+        validators,
+        administrators: vec![administrator],
+    })
+}
+
+/// The URL under which a client on this machine reaches the server.
+fn url(address: SocketAddr) -> String {
+    let host = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    format!("https://{host}:{}", address.port())
+}
+
+fn names(address: SocketAddr, further: &[String]) -> Vec<String> {
+    let usual = ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+    let mut names: Vec<String> = usual.iter().map(|name| (*name).to_owned()).collect();
+    if !address.ip().is_unspecified() {
+        names.push(address.ip().to_string());
+    }
+    names.extend(further.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// TLS 1.2 and 1.3; clients may show a certificate, and one that is shown must be good.
+fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
+    let failed = |error: &dyn std::fmt::Display| ServerError::Tls(error.to_string());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pki.client_ca.der.clone()).map_err(|e| failed(&e))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| failed(&e))?;
+    let chain = vec![pki.server.der.clone()];
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pki.server_key.der()).map_err(|e| failed(&e))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| failed(&e))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|e| failed(&e))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
+
+/// Renews certificates in time, and takes up what `nexusctl certs rotate` has written.
+async fn look_after_certificates(
+    mut pki: Pki,
+    tls: Arc<ArcSwap<ServerConfig>>,
+    mut closing: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(UPKEEP) => {}
+            _ = closing.wait_for(|closing| *closing) => return,
+        }
+        let changed = match pki.reload().and_then(|reloaded| Ok((reloaded, pki.renew(unix_now())?))) {
+            Ok((reloaded, renewal)) => {
+                if renewal.server || renewal.admin {
+                    tracing::info!(server = renewal.server, admin = renewal.admin, "certificates were renewed");
+                }
+                reloaded || renewal.server
+            }
+            Err(error) => {
+                tracing::error!(%error, "certificates could not be looked after");
+                false
+            }
+        };
+        if changed {
+            match tls_config(&pki) {
+                Ok(config) => tls.store(config),
+                Err(error) => tracing::error!(%error, "the new certificate cannot be used"),
+            }
+        }
+    }
+}
+
+/// Forgets history that is older than it is kept for.
+async fn compact(replica: Arc<Replica>, mut closing: watch::Receiver<bool>) {
+    let keep = Duration::from_secs(24 * 3600);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(COMPACT) => {}
+            _ = closing.wait_for(|closing| *closing) => return,
+        }
+        let replica = Arc::clone(&replica);
+        let done = tokio::task::spawn_blocking(move || {
+            let horizon = replica.now().0.saturating_sub(u64::try_from(keep.as_micros()).unwrap_or(u64::MAX));
+            match replica.store().revision_at(Timestamp(horizon)) {
+                Ok(Some(revision)) => replica.store().compact(revision).map(drop),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        match done.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "history could not be compacted"),
+            Err(error) => tracing::error!(%error, "compaction ended by a panic"),
+        }
+    }
+}
