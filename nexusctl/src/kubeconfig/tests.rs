@@ -127,7 +127,7 @@ fn files_are_looked_for_in_order() {
     let by_up = home.join(".local/share/hypermesh/admin.kubeconfig");
     fs::create_dir_all(by_up.parent().unwrap()).unwrap();
     fs::write(&by_up, GOOD).unwrap();
-    assert_eq!(locate(&environment, None).unwrap().files, [by_up.clone()]);
+    assert_eq!(locate(&environment, None).unwrap().files, std::slice::from_ref(&by_up));
     let list = std::env::join_paths([home.join("none"), home.join(".kube/config"), by_up.clone()]).unwrap();
     let environment = Environment { kubeconfig: Some(list), ..environment };
     let located = locate(&environment, None).unwrap();

@@ -1,5 +1,7 @@
 //! Whole invocations against a server of the same conventions, in process.
 
+#![expect(clippy::unwrap_used, reason = "a harness that fails is a test that fails")]
+
 mod apply;
 mod delete;
 mod get;

@@ -1,0 +1,141 @@
+//! `up`: a whole cluster in one process, without questions.
+
+use crate::{
+    error::{Error, Exit, chain},
+    session::Session,
+};
+use clap::{Args, ValueEnum};
+use hypermesh_apiserver::{Config, DEFAULT_API, Server};
+use hypermesh_schemas::KindDefinition;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How replicas agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Byzantine fault tolerance
+    Bft,
+    /// Raft: replicas of one owner
+    Raft,
+}
+
+/// Arguments of `up`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Where the cluster's data is kept [default: /var/lib/hypermesh for root, else $XDG_DATA_HOME/hypermesh]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where the API is served
+    #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_API)]
+    pub api: SocketAddr,
+    /// Where DNS is served
+    #[arg(long, value_name = "HOST:PORT")]
+    pub dns: Option<SocketAddr>,
+    /// Run no agent: store and serve, but run nothing on this machine
+    #[arg(long)]
+    pub no_agent: bool,
+    /// How replicas agree
+    #[arg(long, value_enum, default_value_t = Engine::Bft)]
+    pub engine: Engine,
+    /// Replicas in this process
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub replicas: u32,
+    /// Further name or address for the server's certificate; may be given several times
+    #[arg(long = "tls-san", value_name = "NAME")]
+    pub tls_san: Vec<String>,
+    /// Verify the data folder instead of starting; exits 1 if anything is wrong
+    #[arg(long)]
+    pub check: bool,
+    /// A CustomResourceDefinition (JSON or YAML) whose kind a new cluster gets beside its own, for tests
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub genesis_kind: Vec<PathBuf>,
+}
+
+/// Runs the verb: returns when the cluster has ended.
+pub fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
+    let dir = match arguments.data_dir.clone().or_else(|| session.environment.data_dir()) {
+        Some(dir) => dir,
+        None => return Err(Error::Message("there is no home to keep data in: say --data-dir DIR".into())),
+    };
+    if arguments.check {
+        return check(&dir, session);
+    }
+    refuse_what_is_not_there(&arguments)?;
+    let mut config = Config::new(dir, arguments.api);
+    config.names.clone_from(&arguments.tls_san);
+    for file in &arguments.genesis_kind {
+        config.extra_kinds.push(kind(file)?);
+    }
+    crate::observe_daemon();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Message(format!("cannot start: {error}")))?;
+    runtime.block_on(serve(config, &arguments, session))
+}
+
+fn refuse_what_is_not_there(arguments: &Arguments) -> Result<(), Error> {
+    let refuse = |text: String| Err(Error::Message(text));
+    if arguments.replicas != 1 {
+        return refuse(format!(
+            "--replicas {}: this version runs one replica; replication between several is not there yet",
+            arguments.replicas
+        ));
+    }
+    if arguments.engine == Engine::Raft {
+        return refuse("--engine raft: this version has no Raft engine yet; one replica needs none".into());
+    }
+    if let Some(address) = arguments.dns {
+        return refuse(format!("--dns {address}: this version serves no DNS yet; leave the flag out"));
+    }
+    Ok(())
+}
+
+fn kind(file: &Path) -> Result<KindDefinition, Error> {
+    let failed = |why: String| Error::Message(format!("{}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let manifest: serde_json::Value = serde_saphyr::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    KindDefinition::from_crd(&manifest).map_err(|error| failed(error.to_string()))
+}
+
+async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> Result<Exit, Error> {
+    let failed = |error: std::io::Error| Error::Message(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let dir = config.dir.clone();
+    let server = Server::start(config).await.map_err(|error| Error::Message(chain(&error)))?;
+    let agent = if arguments.no_agent {
+        "off (--no-agent)"
+    } else {
+        "inactive: this version has no agent yet; workloads are stored, and nothing runs them"
+    };
+    let kubeconfig = server.kubeconfig().display();
+    session.say(&format!("HyperMesh {}, cluster {}", env!("CARGO_PKG_VERSION"), &server.cluster()[..16]))?;
+    session.say(&format!("api         https://{}", server.address()))?;
+    session.say(&format!("data        {}", dir.display()))?;
+    session.say(&format!("kubeconfig  {kubeconfig}  (nexusctl finds it by itself; kubectl: KUBECONFIG={kubeconfig})"))?;
+    session.say(&format!("agent       {agent}"))?;
+    session.say("dns         inactive: this version serves no DNS yet")?;
+    session.say("ready")?;
+    session.flush()?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    session.say("stopping")?;
+    session.flush()?;
+    server.stop().await;
+    Ok(Exit::Success)
+}
+
+/// Reads everything that is stored and names what is wrong.
+fn check(dir: &Path, session: &mut Session) -> Result<Exit, Error> {
+    let report =
+        hypermesh_apiserver::check(dir).map_err(|error| Error::Message(chain(error.as_ref())))?;
+    for line in &report.findings {
+        session.say(line)?;
+    }
+    session.say(&report.summary)?;
+    Ok(if report.sound { Exit::Success } else { Exit::Failure })
+}
