@@ -335,7 +335,7 @@ fn read(state: &State, path: &str, accept: &str) -> Response<Body> {
     if let Some(object) = state.objects.get(path) {
         return json_reply(
             200,
-            &if accept.contains("as=Table") { table(&[object.clone()]) } else { object.clone() },
+            &if accept.contains("as=Table") { table(std::slice::from_ref(object)) } else { object.clone() },
         );
     }
     let mut segments = path.rsplit('/');
