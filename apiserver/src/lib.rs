@@ -5,13 +5,16 @@
 //! pipeline decides again, in order, what it is asked to write).
 
 mod access;
+pub mod certificates;
 mod config;
 mod documents;
 mod http;
 mod listener;
 mod metrics;
 mod server;
+mod verify;
 mod virtuals;
 
 pub use config::{Config, DEFAULT_API};
 pub use server::{Server, ServerError};
+pub use verify::{Report, check};

@@ -108,6 +108,8 @@ impl GlobalOptions {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a whole cluster in this process
+    Up(commands::up::Arguments),
     /// Bring objects to the state of manifests
     Apply(commands::apply::Arguments),
     /// Show objects
@@ -124,6 +126,12 @@ pub enum Command {
     /// Ask about identity and rights
     #[command(subcommand)]
     Auth(commands::auth::Command),
+    /// Show or renew the certificates of a cluster on this machine
+    #[command(subcommand)]
+    Certs(commands::certs::Command),
+    /// Make tokens with which machines and people come in
+    #[command(subcommand)]
+    Token(commands::token::Command),
     /// Show the versions of this program and of the server
     Version(commands::version::Arguments),
 }

@@ -6,12 +6,15 @@
 pub mod api_resources;
 pub mod apply;
 pub mod auth;
+pub mod certs;
 pub mod delete;
 pub mod describe;
 pub mod diff;
 pub mod files;
 pub mod filter;
 pub mod get;
+pub mod token;
+pub mod up;
 pub mod version;
 
 use crate::{
@@ -30,6 +33,9 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Diff(arguments) => client(diff::run(arguments, session)),
         Command::ApiResources(arguments) => client(api_resources::run(arguments, session)),
         Command::Auth(command) => client(auth::run(command, session)),
+        Command::Up(arguments) => up::run(arguments, session),
+        Command::Certs(command) => certs::run(command, session),
+        Command::Token(command) => client(token::run(command, session)),
         Command::Version(arguments) => client(version::run(arguments, session)),
     }
 }

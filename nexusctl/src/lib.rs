@@ -65,6 +65,14 @@ fn usage(error: &clap::Error, arguments: &[OsString], streams: &mut Streams) -> 
     if arguments.iter().any(|a| a == "diff") { Exit::Trouble.code() } else { Exit::Failure.code() }
 }
 
+/// Logs of a daemon go to standard error: warnings and what matters, or what `RUST_LOG` asks for.
+fn observe_daemon() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // A second call in one process keeps the first one's subscriber.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
 /// `-v`: the levels of kubectl's users.
 fn observe(verbosity: u8) {
     let filter = match verbosity {

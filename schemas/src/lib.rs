@@ -15,6 +15,7 @@ mod declare;
 pub mod definition;
 pub mod domain;
 pub mod editor;
+mod from_crd;
 pub mod generated;
 pub mod instance;
 pub mod issuer;

@@ -17,7 +17,7 @@ mod state;
 
 pub use error::{MachineError, OpenError};
 pub use feed::{Event, Feed, Lag};
-pub use open::{Config, GENESIS_FILE, read_genesis, write_genesis};
+pub use open::{Config, GENESIS_FILE, STORE_FOLDER, read_genesis, write_genesis};
 pub use reading::Reading;
 pub use replica::{Replica, Unavailable};
 pub use state::Machine;

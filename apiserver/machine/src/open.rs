@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// The genesis, in the data folder; public, and the same on every replica.
 pub const GENESIS_FILE: &str = "genesis";
 
+/// The store's folder, in the data folder.
+pub const STORE_FOLDER: &str = "store";
+
 /// What a machine is opened with.
 #[derive(Debug)]
 pub struct Config {
@@ -59,7 +62,7 @@ impl Machine {
     /// Opens the machine of a data folder; a new one gets its first block.
     pub fn open(config: Config, genesis: &Genesis) -> Result<Self, OpenError> {
         let cluster = genesis.cluster_id();
-        let store = Store::open(&config.dir, config.store)?;
+        let store = Store::open(&config.dir.join(STORE_FOLDER), config.store)?;
         if store.head().is_none() {
             first_block(&store, genesis, cluster, &config.key, config.definitions)?;
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Exit, chain},
-    output::table,
+    output::aligned::{TABLE, push_row},
     session::Session,
 };
 use clap::{Args, Subcommand};
@@ -46,6 +46,14 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     }
     let mut cells = vec![["NAME", "SUBJECT", "EXPIRES", "RENEWS", "SERIAL"].map(str::to_owned).to_vec()];
     cells.extend(rows.into_iter().map(|row| vec![row.name, row.subject, row.expires, row.renews, row.serial]));
-    session.print(&table::aligned(&cells))?;
+    let mut widths = Vec::new();
+    for row in &cells {
+        TABLE.fit(&mut widths, row);
+    }
+    let mut text = String::new();
+    for row in &cells {
+        push_row(&mut text, &widths, row);
+    }
+    session.print(&text)?;
     Ok(Exit::Success)
 }

@@ -37,7 +37,8 @@ const ENTRY: usize = 36;
 pub(super) enum Place {
     /// It is the key at this index, and this is its object leaf.
     At(usize, Hash),
-    /// It would be the key at `index`, and `crit` is the last of the bits in which it first differs from one of them.
+    /// It would be the key at `index`. `crit` is the first bit in which it differs from one of the page's keys: if that
+    /// lies above the page's own forks it is the same for all of them.
     Absent { index: usize, crit: u32 },
 }
 
@@ -133,14 +134,14 @@ impl Page {
             let index = if key < self.shared() { 0 } else { self.len() };
             return Place::Absent { index, crit: crit(key, self.shared()).unwrap_or(0) };
         };
-        let (mut index, mut longest) = (0, 0);
+        let (mut index, mut first) = (0, 0);
         for (i, entry) in self.entries().enumerate() {
             let Some(bit_at) = crit(rest, entry.rest) else { return Place::At(i, entry.leaf) };
-            longest = longest.max(bit_at);
+            first = bit_at;
             // The key's bit there tells which of the two is greater.
             index += usize::from(bit(rest, bit_at));
         }
-        Place::Absent { index, crit: longest + end(self.shared as usize) }
+        Place::Absent { index, crit: first + end(self.shared as usize) }
     }
 
     /// Replaces the object leaf of the key at `index`.

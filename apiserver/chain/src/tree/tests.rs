@@ -250,6 +250,18 @@ fn proofs_of_a_part_of_the_range_are_refused() {
     assert!(matches!(refused, Err(ProofError::Inside { .. })), "{refused:?}");
 }
 
+#[test]
+fn entries_of_another_range_are_refused() {
+    let tree = StateTree::from_sorted([("ns-a\0x", leaf(1)), ("ns-a\0y", leaf(2))]).unwrap();
+    // The whole tree is one subtree, above any fork: only the entries' keys tell that they are not of this range.
+    let entries: Vec<_> = tree.iter(b"ns-a\0").collect();
+    let whole = RangeProof { steps: Vec::new(), outside: None };
+    assert_eq!(whole.verify(&tree.root(), b"ns-a\0", &entries), Ok(()));
+    assert_eq!(whole.verify(&tree.root(), b"ns-b\0", &entries), Err(ProofError::Entry { entry: 0 }));
+    let reversed: Vec<_> = entries.into_iter().rev().collect();
+    assert_eq!(whole.verify(&tree.root(), b"ns-a\0", &reversed), Err(ProofError::Entry { entry: 1 }));
+}
+
 /// Keys chosen to make a path of thousands of forks; everything runs on a stack that no recursion over it would fit.
 #[test]
 fn paths_of_any_depth_need_no_stack() {

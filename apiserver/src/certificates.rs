@@ -1,0 +1,72 @@
+//! The certificates of a data folder, for who looks after it without a running server.
+
+use hypermesh_chain::Timestamp;
+use hypermesh_pipeline::clock;
+use hypermesh_pki::{Held, Pki, PkiError, Renewal, Settings};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+
+/// The certificates cannot be shown or renewed.
+#[derive(Debug, Error)]
+pub enum CertificatesError {
+    /// Keys and certificates.
+    #[error("the keys and certificates cannot be used")]
+    Pki(#[from] PkiError),
+    /// There is no cluster in the folder.
+    #[error("{0} holds no cluster; `nexusctl up` makes one")]
+    Empty(PathBuf),
+    /// The kubeconfig names no server.
+    #[error("{0} names no server; start the cluster once, and it is written anew")]
+    Kubeconfig(PathBuf),
+}
+
+/// One certificate, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// `ca`, `client-ca`, `server` or `admin`.
+    pub name: String,
+    /// Whom it names.
+    pub subject: String,
+    /// Until when it is valid (RFC 3339).
+    pub expires: String,
+    /// When it is renewed by itself (RFC 3339), or `never`.
+    pub renews: String,
+    /// Serial number.
+    pub serial: String,
+}
+
+/// The certificates of a data folder.
+pub fn status(dir: &Path) -> Result<Vec<Certificate>, CertificatesError> {
+    let held = Pki::list(dir)?;
+    Ok(held.into_iter().map(|(name, held)| shown(name, &held)).collect())
+}
+
+/// Renews the server's and the administrator's certificate. A running server takes them up by itself.
+pub fn rotate(dir: &Path) -> Result<(), CertificatesError> {
+    let held = Pki::list(dir)?;
+    let Some((_, server)) = held.iter().find(|(name, _)| *name == "server") else {
+        return Err(CertificatesError::Empty(dir.to_owned()));
+    };
+    let kubeconfig = dir.join("admin.kubeconfig");
+    let url = std::fs::read_to_string(&kubeconfig)
+        .ok()
+        .and_then(|text| text.lines().find_map(|l| l.trim().strip_prefix("server: ").map(str::to_owned)))
+        .ok_or(CertificatesError::Kubeconfig(kubeconfig))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let mut pki = Pki::open(dir, Settings::new(url, server.names.clone()), now)?;
+    pki.reissue(Renewal { server: true, admin: true }, now)?;
+    Ok(())
+}
+
+fn shown(name: &str, held: &Held) -> Certificate {
+    let time = |seconds: i64| clock::rfc3339(Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)));
+    Certificate {
+        name: name.to_owned(),
+        subject: held.subject.clone(),
+        expires: time(held.not_after),
+        renews: if name.ends_with("ca") { "never".to_owned() } else { time(held.renew_at()) },
+        serial: held.serial.clone(),
+    }
+}
