@@ -21,8 +21,9 @@ BINARIES := -p nexusctl -p hypermesh-apiserver
 export API ?= 127.0.0.1:6443
 export NEXUSCTL := $(TARGET)/release/nexusctl
 
-# How long the long forms take.
+# How long the long forms take, and the short one of `make test`.
 N ?= 200
+SHORT_CRASH ?= 5
 FUZZ_TIME ?= 10m
 
 # A test that cannot run here writes a line to this file: its name and why. `make test` shows them.
@@ -56,6 +57,7 @@ down: ## stop it [DATA_DIR=]
 test: rocksdb tools-test ## run everything that CI runs
 	@mkdir -p $(TARGET); rm -f $(HYPERMESH_SKIPS)
 	cargo build --workspace --bins
+	$(TARGET)/debug/hypermesh-crash --runs $(SHORT_CRASH)
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace --profile ci --no-fail-fast 2>&1 | tee $(TARGET)/nextest.log
 	@.make/summary $(TARGET)/nextest.log

@@ -279,7 +279,9 @@ fn database_options(
         }
         match level {
             LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{words}"),
-            _ => tracing::warn!(target: "rocksdb", "{words}"),
+            LogLevel::Warn => tracing::warn!(target: "rocksdb", "{words}"),
+            // The options and statistics that every opening writes, whatever the level.
+            _ => {}
         }
     }));
     Ok(o)
