@@ -93,6 +93,7 @@ impl Server {
             hint: "its address cannot be told".to_owned(),
             source,
         })?;
+        let keep = config.history;
         let (pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
         let tls = Arc::new(ArcSwap::new(tls_config(&pki)?));
         let (closing, closed) = watch::channel(false);
@@ -103,7 +104,7 @@ impl Server {
         let tasks = vec![
             tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, closed.clone())),
             tokio::spawn(look_after_certificates(pki, tls, closed.clone())),
-            tokio::spawn(compact(Arc::clone(&replica), closed)),
+            tokio::spawn(compact(Arc::clone(&replica), keep, closed)),
         ];
         Ok(Self { address, kubeconfig, replica, closing, tasks })
     }
@@ -281,8 +282,7 @@ async fn look_after_certificates(
 }
 
 /// Forgets history that is older than it is kept for.
-async fn compact(replica: Arc<Replica>, mut closing: watch::Receiver<bool>) {
-    let keep = Duration::from_secs(24 * 3600);
+async fn compact(replica: Arc<Replica>, keep: Duration, mut closing: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(COMPACT) => {}

@@ -267,17 +267,27 @@ pub fn events_root(effects: &[Effect]) -> Hash {
     list::root(&effects.iter().map(event_leaf).collect::<Vec<_>>())
 }
 
+/// [`events_root`] for who has the effects' object leaves ([`crate::Record::leaf`]) at hand, in the same order.
+pub fn events_root_of(effects: &[Effect], leaves: &[Hash]) -> Hash {
+    let events = effects.iter().zip(leaves).map(|(effect, leaf)| event_leaf_of(effect, &effect.key.encode(), leaf));
+    list::root(&events.collect::<Vec<_>>())
+}
+
 /// A write's element in the list of events: H(domain ‖ revision ‖ tag of the change ‖ object leaf ‖ key). The tag is 0
 /// for created, 1 for updated, 2 for deleted; the leaf of a deletion is that of the last state.
 pub fn event_leaf(effect: &Effect) -> Hash {
     let key = effect.key.encode();
+    let leaf = effect.change.record().leaf(&key);
+    event_leaf_of(effect, &key, &leaf)
+}
+
+fn event_leaf_of(effect: &Effect, key: &[u8], leaf: &Hash) -> Hash {
     let tag = match effect.change {
         Change::Created(_) => 0,
         Change::Updated(_) => 1,
         Change::Deleted(_) => 2,
     };
-    let leaf = effect.change.record().leaf(&key);
-    domain::EVENT.hash(&[&effect.revision.0.to_le_bytes(), &[tag], &leaf.0, &key])
+    domain::EVENT.hash(&[&effect.revision.0.to_le_bytes(), &[tag], &leaf.0, key])
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use hypermesh_chain::{Block, Certificate, Hash, Height, Revision, Signature, Timestamp, ValidatorSet};
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 /// How large a block may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub trait StateMachine {
     fn validators(&self) -> &ValidatorSet;
 
     /// Makes the next block of what is waiting, at time `now`. `None` when nothing waits that has to be ordered.
-    fn prepare(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Block>, Self::Error>;
+    fn prepare(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Arc<Block>>, Self::Error>;
 
     /// Judges a block that follows the newest one.
     fn validate(&mut self, block: &Block, proposal: Proposal) -> Result<Verdict, Self::Error>;

@@ -6,10 +6,11 @@ use crate::prepared::Prepared;
 use crate::replica::{Submission, Waiting};
 use crate::state::Machine;
 use hypermesh_chain::{
-    BatchEndorsement, Block, Hash, Header, Height, Receipt, Request, Revision, Timestamp, block,
+    BatchEndorsement, Block, Hash, Header, Height, PublicKey, Receipt, Request, Revision, Timestamp, block,
 };
 use hypermesh_consensus::Limits;
 use hypermesh_pipeline::{BlockFacts, Call, Executed, Execution, Outcome, PIPELINE_VERSION};
+use std::sync::Arc;
 
 /// A block may be dated this far from the clock of who judges it, in microseconds.
 pub(crate) const MOST_SKEW: u64 = 10_000_000;
@@ -69,7 +70,7 @@ impl Machine {
         } else {
             vec![BatchEndorsement::sign(&self.key, &self.cluster, &digests, indices)]
         };
-        Ok(Some(self.seal(run, endorsements, time)))
+        Ok(Some(self.seal(run, endorsements, time, self.key.public())))
     }
 
     fn take(&mut self, limits: &Limits) -> Vec<Submission> {
@@ -117,8 +118,15 @@ impl Machine {
     }
 
     /// Builds the block around what was executed.
-    fn seal(&self, run: Run, endorsements: Vec<BatchEndorsement>, time: Timestamp) -> Prepared {
-        let leaves = Prepared::leaves_of(&run.executed);
+    fn seal(
+        &self,
+        run: Run,
+        endorsements: Vec<BatchEndorsement>,
+        time: Timestamp,
+        proposer: PublicKey,
+    ) -> Prepared {
+        let events = Prepared::event_leaves(&run.executed);
+        let leaves = Prepared::last_leaves(&run.executed, &events);
         let mut tree = self.tree.clone();
         for (key, leaf) in &leaves {
             match leaf {
@@ -133,17 +141,17 @@ impl Machine {
             height: self.next_height(),
             parent: self.head.id,
             time,
-            proposer: self.key.public(),
+            proposer,
             validators: self.validators.hash(),
             next_validators: self.validators.hash(),
             requests: Block::requests_root_of(&run.digests, &run.requests, &endorsements),
             receipts: block::receipts_root(&run.receipts),
-            events: block::events_root(&run.executed.effects),
+            events: block::events_root_of(&run.executed.effects, &events),
             state: tree.root(),
             first_revision: Revision(self.reading.revision.0.saturating_add(1)),
             last_revision: run.executed.revision,
         };
-        let block = Block { header, requests: run.requests, endorsements };
+        let block = Arc::new(Block { header, requests: run.requests, endorsements });
         Prepared { block, executed: run.executed, tree, leaves, receipts: run.receipts, waiting: run.waiting }
     }
 
@@ -177,8 +185,7 @@ impl Machine {
         }
         let executed = execution.finish()?;
         let run = Run { requests: block.requests.clone(), digests, receipts, waiting: Vec::new(), executed };
-        let mut prepared = self.seal(run, block.endorsements.clone(), block.header.time);
-        prepared.block.header.proposer = block.header.proposer;
+        let prepared = self.seal(run, block.endorsements.clone(), block.header.time, block.header.proposer);
         if prepared.block.header != block.header {
             return Ok(Err("its header is not what its requests come to".to_owned()));
         }

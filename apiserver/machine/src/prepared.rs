@@ -5,10 +5,11 @@ use crate::replica::Waiting;
 use hypermesh_chain::{Block, Hash, ObjectKey, Receipt, StateTree};
 use hypermesh_pipeline::{Executed, Outcome};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is kept of a block until its height is decided.
 pub(crate) struct Prepared {
-    pub block: Block,
+    pub block: Arc<Block>,
     pub executed: Executed,
     pub tree: StateTree,
     pub leaves: Vec<(ObjectKey, Option<Hash>)>,
@@ -18,17 +19,19 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Leaves that the effects changed, each object once, in key order.
-    pub fn leaves_of(executed: &Executed) -> Vec<(ObjectKey, Option<Hash>)> {
-        let mut leaves: BTreeMap<ObjectKey, Option<Hash>> = BTreeMap::new();
-        for effect in &executed.effects {
-            let leaf = match &effect.change {
-                hypermesh_chain::Change::Deleted(_) => None,
-                other => Some(other.record().leaf(&effect.key.encode())),
-            };
-            leaves.insert(effect.key.clone(), leaf);
+    /// The leaf of each effect's record, in order of the effects.
+    pub fn event_leaves(executed: &Executed) -> Vec<Hash> {
+        executed.effects.iter().map(|effect| effect.change.record().leaf(&effect.key.encode())).collect()
+    }
+
+    /// Leaves that the effects leave behind, each object once, in key order; `leaves` are those of the effects.
+    pub fn last_leaves(executed: &Executed, leaves: &[Hash]) -> Vec<(ObjectKey, Option<Hash>)> {
+        let mut last: BTreeMap<&ObjectKey, Option<Hash>> = BTreeMap::new();
+        for (effect, leaf) in executed.effects.iter().zip(leaves) {
+            let gone = matches!(effect.change, hypermesh_chain::Change::Deleted(_));
+            last.insert(&effect.key, (!gone).then_some(*leaf));
         }
-        leaves.into_iter().collect()
+        last.into_iter().map(|(key, leaf)| (key.clone(), leaf)).collect()
     }
 
     /// The receipt of an outcome.

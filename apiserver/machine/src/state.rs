@@ -90,7 +90,7 @@ impl Machine {
             height: prepared.block.header.height,
             time: prepared.block.header.time,
             id,
-            block: &prepared.block.encode(),
+            block: &prepared.block.as_ref().encode(),
             certificate: &certificate.encode(),
             effects: &prepared.executed.effects,
             leaves: &prepared.leaves,
@@ -115,9 +115,9 @@ impl StateMachine for Machine {
         &self.validators
     }
 
-    fn prepare(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Block>, MachineError> {
+    fn prepare(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Arc<Block>>, MachineError> {
         let Some(prepared) = self.make(limits, now)? else { return Ok(None) };
-        let block = prepared.block.clone();
+        let block = Arc::clone(&prepared.block);
         self.prepared.insert(block.header.id(&self.cluster), prepared);
         Ok(Some(block))
     }

@@ -4,7 +4,7 @@ use crate::metadata;
 use crate::registry::Kind;
 use hypermesh_api::Status;
 use hypermesh_chain::{Facts, Hash, Record, Revision, Uid};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The uid that an owner reference names. uids of other systems are not of our form: they are hashed.
 pub fn uid_of(text: &str) -> Uid {
@@ -13,14 +13,69 @@ pub fn uid_of(text: &str) -> Uid {
 
 /// Encodes an object with its `resourceVersion` and what the store needs to know of it.
 pub fn encode(kind: &Kind, object: &mut Value, revision: Revision, salt: Vec<u8>) -> Result<Record, Status> {
+    encode_with(kind, object, revision, salt, None)
+}
+
+/// [`encode`] with `metadata.managedFields` given as JSON text, which is spliced in where it belongs.
+pub fn encode_with(
+    kind: &Kind,
+    object: &mut Value,
+    revision: Revision,
+    salt: Vec<u8>,
+    managed: Option<&str>,
+) -> Result<Record, Status> {
     if let Some(meta) = metadata::of(object) {
         meta.insert("resourceVersion".into(), revision.0.to_string().into());
     }
-    let body = serde_json::to_vec(object).map_err(Status::internal)?;
+    let body = match (managed, object.as_object()) {
+        (Some(managed), Some(object)) => spliced(object, managed).map_err(Status::internal)?,
+        _ => serde_json::to_vec(object).map_err(Status::internal)?,
+    };
     if body.len() > metadata::MOST_BYTES {
         return Err(Status::too_large(metadata::MOST_BYTES));
     }
     Ok(Record { revision, salt, facts: facts(kind, object), body: body.into() })
+}
+
+/// The object's bytes, as `serde_json` orders them (by key), with the managed fields among the rest of the metadata.
+fn spliced(object: &Map<String, Value>, managed: &str) -> Result<Vec<u8>, serde_json::Error> {
+    let mut out = Vec::with_capacity(1024 + managed.len());
+    out.push(b'{');
+    for (i, (key, value)) in object.iter().enumerate() {
+        name(&mut out, i, key)?;
+        match value.as_object().filter(|_| key == "metadata") {
+            None => serde_json::to_writer(&mut out, value)?,
+            Some(meta) => {
+                out.push(b'{');
+                let before = meta.iter().filter(|(key, _)| key.as_str() < "managedFields");
+                let after = meta.iter().filter(|(key, _)| key.as_str() > "managedFields");
+                let mut n = 0;
+                for (key, value) in before {
+                    name(&mut out, n, key)?;
+                    serde_json::to_writer(&mut out, value)?;
+                    n += 1;
+                }
+                name(&mut out, n, "managedFields")?;
+                out.extend_from_slice(managed.as_bytes());
+                for (key, value) in after {
+                    name(&mut out, 1, key)?;
+                    serde_json::to_writer(&mut out, value)?;
+                }
+                out.push(b'}');
+            }
+        }
+    }
+    out.push(b'}');
+    Ok(out)
+}
+
+fn name(out: &mut Vec<u8>, place: usize, key: &str) -> Result<(), serde_json::Error> {
+    if place > 0 {
+        out.push(b',');
+    }
+    serde_json::to_writer(&mut *out, key)?;
+    out.push(b':');
+    Ok(())
 }
 
 fn facts(kind: &Kind, object: &Value) -> Facts {
@@ -68,5 +123,23 @@ fn field_text(value: Option<&Value>) -> String {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_spliced_reads_as_if_it_had_been_there() {
+        for meta in [json!({}), json!({"name": "a"}), json!({"labels": {"x": "y"}}), json!({"annotations": {}, "uid": "u"})] {
+            let object = json!({"apiVersion": "v1", "kind": "T", "metadata": meta, "spec": {"a": [1, "\u{e9}"]}});
+            let managed = json!([{"manager": "m"}]);
+            let bytes = spliced(object.as_object().unwrap(), &managed.to_string()).unwrap();
+            let mut whole = object.clone();
+            whole["metadata"]["managedFields"] = managed;
+            assert_eq!(String::from_utf8(bytes).unwrap(), whole.to_string());
+        }
     }
 }

@@ -100,6 +100,8 @@ impl Inner {
             let key = effect.key.encode();
             let old = match touched.remove(&key) {
                 Some(facts) => facts,
+                // What was made has no rows to be taken back, and needs no look.
+                None if matches!(effect.change, Change::Created(_)) => None,
                 None => self.record(&key)?.map(|record| record.facts),
             };
             self.put_effect(&mut batch, &key, effect)?;

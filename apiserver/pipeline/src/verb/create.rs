@@ -31,19 +31,28 @@ pub(super) fn run<R: StateReader + ?Sized>(
     {
         map.remove("status");
     }
-    track(execution, request, &mut object)?;
+    let managed = track(execution, request, &mut object)?;
     generate_name(execution, request, &mut object)?;
-    store(execution, request, object, 201)
+    store_with(execution, request, object, 201, managed.as_deref())
 }
 
+/// Managed fields of a new object: as text where nothing but the object itself decides them, else in the object.
 fn track<R: StateReader + ?Sized>(
     execution: &Execution<'_, R>,
     request: &Request<'_>,
     object: &mut Value,
-) -> Result<(), Fault> {
-    hypermesh_merge::track_update(&request.fields(&execution.time), None, object)
+) -> Result<Option<String>, Fault> {
+    let context = request.fields(&execution.time);
+    let given = object.get("metadata").is_some_and(|meta| meta.get("managedFields").is_some());
+    if let Some(map) = object.as_object().filter(|_| !given) {
+        let mut text = String::new();
+        if hypermesh_merge::write_created(&context, map, &mut text) {
+            return Ok(Some(text));
+        }
+    }
+    hypermesh_merge::track_update(&context, None, object)
         .map_err(|error| Status::bad_request(error.to_string()))?;
-    Ok(())
+    Ok(None)
 }
 
 fn generate_name<R: StateReader + ?Sized>(
@@ -73,8 +82,18 @@ fn generate_name<R: StateReader + ?Sized>(
 pub(super) fn store<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     request: &mut Request<'_>,
+    object: Value,
+    code: u16,
+) -> Result<Reply, Fault> {
+    store_with(execution, request, object, code, None)
+}
+
+fn store_with<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    request: &mut Request<'_>,
     mut object: Value,
     code: u16,
+    managed: Option<&str>,
 ) -> Result<Reply, Fault> {
     let kind = Arc::clone(&request.kind);
     if let Some(meta) = metadata::of(&mut object) {
@@ -103,7 +122,8 @@ pub(super) fn store<R: StateReader + ?Sized>(
     execution.check_namespace(&kind, key.namespace(), &object_name)?;
     check_unique(execution, request, &key, &object)?;
     let salt = if kind.has(Hook::Secret) { request.entropy.salt() } else { Vec::new() };
-    let record = record::encode(&kind, &mut object, execution.overlay.next_revision(), salt)?;
+    let revision = execution.overlay.next_revision();
+    let record = record::encode_with(&kind, &mut object, revision, salt, managed)?;
     let reply = Arc::new(record.clone());
     execution.overlay.put(key, record, None);
     Ok(Reply::object(code, reply))
