@@ -4,7 +4,7 @@
 //! what that replica may endorse. Signatures themselves are checked before the order (they need no state); here they
 //! are taken as checked.
 
-use crate::authz::UserInfo;
+use crate::authz::{Attributes, UserInfo};
 use crate::call::{Authority, Call};
 use crate::fault::Fault;
 use crate::state::{Overlay, StateReader};
@@ -17,9 +17,20 @@ const AUTHENTICATED: &str = "system:authenticated";
 
 /// Refuses a request that was made too long before the block, or too far ahead of it.
 pub fn check_validity(call: &Call, config: &ClusterConfig, now: Timestamp) -> Result<(), Status> {
+    if let Authority::Signed { expires: Some(end), .. } = &call.authority
+        && *end < now
+    {
+        let (end, now) = (crate::clock::rfc3339(*end), crate::clock::rfc3339(now));
+        let why = format!("the request's signature expired at {end}, the cluster's time is {now}");
+        return Err(Status::failure(401, "Unauthorized", why));
+    }
     let validity = u64::from(config.request_validity_seconds) * 1_000_000;
     let made = call.authority.made();
-    if now.0.abs_diff(made.0) <= validity {
+    let newest = match &call.authority {
+        Authority::Signed { newest, .. } => *newest,
+        Authority::Endorsed { .. } => made,
+    };
+    if now.0.abs_diff(made.0) <= validity && now.0.abs_diff(newest.0) <= validity {
         return Ok(());
     }
     let way = if made < now { "too old" } else { "dated ahead of the cluster's time" };
@@ -65,15 +76,18 @@ pub fn authenticate<R: StateReader + ?Sized>(state: &Overlay<'_, R>, call: &Call
 }
 
 /// Refuses an endorsed request that its replica may not endorse.
-pub fn check_grant<R: StateReader + ?Sized>(state: &Overlay<'_, R>, call: &Call) -> Result<(), Fault> {
+pub fn check_grant<R: StateReader + ?Sized>(
+    state: &Overlay<'_, R>,
+    call: &Call,
+    asked: &Attributes<'_>,
+) -> Result<(), Fault> {
     let Authority::Endorsed { replica, .. } = &call.authority else { return Ok(()) };
     let place = system::key(system::GRANTS, &hex_of(replica)).ok_or_else(Status::unauthorized)?;
     let grant: Option<Grant> = match state.get(&place)? {
         Some(record) => Some(serde_json::from_slice(&record.body).map_err(Status::internal)?),
         None => None,
     };
-    let asked = call.attributes();
-    if grant.is_some_and(|grant| grant.rules.iter().any(|rule| rule.allows(&asked))) {
+    if grant.is_some_and(|grant| grant.rules.iter().any(|rule| rule.allows(asked))) {
         return Ok(());
     }
     Err(Status::failure(

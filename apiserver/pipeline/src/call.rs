@@ -26,6 +26,8 @@ pub enum Authority {
         keys: Vec<[u8; 32]>,
         /// The oldest of the signatures' times.
         created: Timestamp,
+        /// The newest of them.
+        newest: Timestamp,
         /// What running the request uses up, a digest for each signature.
         uses: Vec<Hash>,
     },
@@ -164,9 +166,16 @@ fn authority(request: &request::Request) -> (Authority, &str) {
     match &request.authority {
         request::Authority::Signed { signatures } => {
             let keys = signatures.iter().map(|s| s.key.0).collect();
-            let created = signatures.iter().map(|s| s.created).min().unwrap_or_default();
-            let created = Timestamp(created.saturating_mul(1_000_000));
-            (Authority::Signed { keys, created, uses: request.uses() }, "")
+            let micros = |seconds: u64| Timestamp(seconds.saturating_mul(1_000_000));
+            let times = || signatures.iter().map(|s| micros(s.created));
+            let authority = Authority::Signed {
+                keys,
+                created: times().min().unwrap_or_default(),
+                newest: times().max().unwrap_or_default(),
+                expires: signatures.iter().filter_map(|s| s.expires).map(micros).min(),
+                uses: request.uses(),
+            };
+            (authority, "")
         }
         request::Authority::Endorsed(endorsement) => {
             let user = &endorsement.user;

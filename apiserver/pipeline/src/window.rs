@@ -1,8 +1,11 @@
 //! The replay window: which requests were executed lately.
 //!
 //! A request is valid for a short time, so only that much has to be remembered. Of a client's own signed requests every
-//! signature is remembered as used. Endorsed ones carry a replica's nonce, which that replica counts up, so that millions of them
-//! are remembered as a few intervals. The window is derived from the blocks of the last minutes.
+//! signature is remembered as used. Endorsed ones carry a replica's nonce, which that replica counts up, so that those of
+//! one block are remembered as a few intervals.
+//!
+//! The window is a function of the blocks of the last minutes and of nothing else: a replica that has run for a year
+//! and one that has just been restored remember the same, so nothing is remembered longer than it must be either.
 
 use crate::call::Authority;
 use hypermesh_chain::{Hash, Timestamp};
@@ -15,7 +18,7 @@ pub struct Window {
     endorsed: BTreeMap<[u8; 32], Nonces>,
 }
 
-/// Disjoint, non-adjacent intervals of nonces (first → last, newest time).
+/// Disjoint intervals of nonces (first → last, time of their block). Neighbours are one interval if they are of one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Nonces(BTreeMap<u64, (u64, Timestamp)>);
 
@@ -25,19 +28,42 @@ impl Nonces {
     }
 
     fn insert(&mut self, nonce: u64, time: Timestamp) {
-        let (mut first, mut last, mut newest) = (nonce, nonce, time);
-        if let Some((&f, &(l, t))) = self.0.range(..=nonce).next_back()
-            && l.saturating_add(1) >= nonce
-        {
-            (first, last, newest) = (f, l.max(nonce), newest.max(t));
+        if !self.contains(nonce) {
+            self.put(nonce, nonce, time);
         }
-        if let Some((&f, &(l, t))) = self.0.range(nonce.saturating_add(1)..).next()
-            && last.saturating_add(1) >= f
+    }
+
+    /// Adds an interval, of which nothing is known yet.
+    fn put(&mut self, mut first: u64, mut last: u64, time: Timestamp) {
+        if let Some((&f, &(l, t))) = self.0.range(..first).next_back()
+            && t == time
+            && l.checked_add(1) == Some(first)
         {
-            self.0.remove(&f);
-            (last, newest) = (last.max(l), newest.max(t));
+            first = f;
         }
-        self.0.insert(first, (last, newest));
+        if let Some(next) = last.checked_add(1)
+            && let Some(&(l, t)) = self.0.get(&next)
+            && t == time
+        {
+            self.0.remove(&next);
+            last = l;
+        }
+        self.0.insert(first, (last, time));
+    }
+
+    /// Whether nothing from `first` to `last` is known.
+    fn is_free(&self, first: u64, last: u64) -> bool {
+        self.0.range(..=last).next_back().is_none_or(|(_, (l, _))| *l < first)
+    }
+
+    fn absorb(&mut self, block: Self) {
+        for (first, (last, time)) in block.0 {
+            if self.is_free(first, last) {
+                self.put(first, last, time);
+            } else {
+                (first..=last).for_each(|nonce| self.insert(nonce, time));
+            }
+        }
     }
 }
 
@@ -68,14 +94,7 @@ impl Window {
     pub fn absorb(&mut self, block: Self, time: Timestamp, validity_seconds: u32) {
         self.signed.extend(block.signed);
         for (replica, nonces) in block.endorsed {
-            let known = self.endorsed.entry(replica).or_default();
-            for (first, (last, newest)) in nonces.0 {
-                known.insert(first, newest);
-                if last > first {
-                    known.insert(last, newest);
-                    known.fill(first, last, newest);
-                }
-            }
+            self.endorsed.entry(replica).or_default().absorb(nonces);
         }
         // Twice the validity: a request may be dated ahead of block time by as much as it may lag behind.
         let horizon = Timestamp(time.0.saturating_sub(u64::from(validity_seconds) * 2_000_000));
@@ -84,26 +103,6 @@ impl Window {
             nonces.0.retain(|_, (_, newest)| *newest >= horizon);
         }
         self.endorsed.retain(|_, nonces| !nonces.0.is_empty());
-    }
-}
-
-impl Nonces {
-    /// Joins everything from `first` to `last`, both of which are present.
-    fn fill(&mut self, first: u64, last: u64, time: Timestamp) {
-        let inside: Vec<u64> = self.0.range(first..=last).map(|(f, _)| *f).collect();
-        let mut start = first;
-        if let Some((&f, &(l, _))) = self.0.range(..=first).next_back()
-            && l >= first
-        {
-            start = f;
-        }
-        let mut end = last;
-        for f in inside {
-            if let Some((l, _)) = self.0.remove(&f) {
-                end = end.max(l);
-            }
-        }
-        self.0.insert(start, (end, time));
     }
 }
 

@@ -11,6 +11,7 @@ mod list;
 mod reply;
 mod review;
 mod selection;
+mod signed;
 mod token_request;
 mod watch;
 mod write;
@@ -140,7 +141,16 @@ impl Api {
         query: Query,
         agent: &str,
     ) -> Result<Response<Body>, Box<Status>> {
-        let user = self.user(client, request.headers())?;
+        let writes = info.verb.is_write();
+        let stored =
+            self.replica.reading().derived.registry.resource(&info.group, &info.version, &info.resource).is_some();
+        // Only what is ordered is signed: everything else is answered to whom the connection or token names.
+        let orders = writes && info.subresource != "token" && (stored || info.resource == "transactions");
+        let user = if orders && signed::claims(request.headers()) {
+            signed::claimed_user(self, request.headers())?
+        } else {
+            self.user(client, request.headers())?
+        };
         let asked = Attributes {
             verb: info.verb.as_str(),
             group: &info.group,

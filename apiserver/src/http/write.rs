@@ -1,7 +1,7 @@
 //! Writes: from a request's bytes to a request that the replica can order.
 
 use super::context::{Api, Asked};
-use super::{body, reply};
+use super::{body, reply, signed};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -31,7 +31,7 @@ pub(super) async fn answer(
     let method = Method::parse(parts.method.as_str()).ok_or_else(|| Box::new(Status::unknown_path()))?;
     let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
     let media = if json.is_empty() { Media::None } else { media };
-    let outcome = order(api, asked.user.clone(), &asked.agent, method, target, media, json).await?;
+    let outcome = order(api, &parts.headers, asked.user.clone(), &asked.agent, Parts { method, target, media, body: json }).await?;
     let mut response = match &outcome.body {
         Outgoing::Object(record) => reply::object(api, &asked, &parts.headers, &record.body, reply::code(outcome.code))?,
         Outgoing::Document(bytes) => document(&asked.query, &asked.agent, &parts.headers, bytes, outcome.code)?,
@@ -52,32 +52,42 @@ pub(super) async fn transaction(
     let format = BodyFormat::parse(content_type(&parts.headers), false)?;
     let json = transcode(&body::read(incoming).await?, format)?;
     let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
-    let outcome = order(api, user, agent, Method::Post, target, Media::Json, json).await?;
+    let what = Parts { method: Method::Post, target, media: Media::Json, body: json };
+    let outcome = order(api, &parts.headers, user, agent, what).await?;
     let mut response = document(query, agent, &parts.headers, outcome.body.bytes(), outcome.code)?;
     warn(response.headers_mut(), &outcome.warnings);
     Ok(response)
 }
 
-/// Endorses a request on behalf of an authenticated client and has it ordered.
-async fn order(
-    api: &Api,
-    user: UserInfo,
-    agent: &str,
+/// What is to be ordered, before it has an authority.
+struct Parts {
     method: Method,
     target: String,
     media: Media,
     body: Bytes,
+}
+
+/// Has a request ordered: by its author's signature, or endorsed on behalf of an authenticated client.
+async fn order(
+    api: &Api,
+    headers: &HeaderMap,
+    user: UserInfo,
+    agent: &str,
+    parts: Parts,
 ) -> Result<Outcome, Box<Status>> {
     let replica = &api.replica;
-    let manager = hypermesh_api::WriteOptions::default().manager(agent);
+    let Parts { method, target, media, body } = parts;
     let endorsement = Endorsement {
         replica: replica.key(),
         user: User { name: user.name, uid: user.uid, groups: user.groups, extra: user.extra },
         received: replica.now(),
         nonce: replica.next_nonce(),
-        manager,
+        manager: hypermesh_api::WriteOptions::default().manager(agent),
     };
-    let request = chain::Request { method, target, media, body, authority: Authority::Endorsed(endorsement) };
+    let mut request = chain::Request { method, target, media, body, authority: Authority::Endorsed(endorsement) };
+    if signed::claims(headers) {
+        request.authority = signed::authority(api, headers, &request)?;
+    }
     hypermesh_chain::Canonical::check(&request)
         .map_err(|error| Box::new(Status::bad_request(format!("the request cannot be ordered: {error}"))))?;
     let call = Call::decode(&request)?;
