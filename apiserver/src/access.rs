@@ -34,15 +34,26 @@ pub(crate) fn anonymous() -> UserInfo {
     }
 }
 
-/// Whom a bearer token stands for, and for which audiences. `None` for a token that nobody here issued.
+/// What a bearer token comes to.
+#[derive(Debug)]
+pub(crate) struct TokenUser {
+    /// For whom it stands.
+    pub user: UserInfo,
+    /// For which audiences; empty for this server alone.
+    pub audiences: Vec<String>,
+    /// Until when, in seconds since the epoch.
+    pub expires: i64,
+}
+
+/// Whom a bearer token stands for. `None` for a token that nobody here issued.
 pub(crate) fn token_user(
     reading: &Reading,
     key: &PublicKey,
     text: &str,
     now: i64,
-) -> Result<Option<(UserInfo, Vec<String>)>, Status> {
-    if let Some(user) = bootstrap_user(reading, text, now)? {
-        return Ok(Some((user, Vec::new())));
+) -> Result<Option<TokenUser>, Status> {
+    if let Some(found) = bootstrap_user(reading, text, now)? {
+        return Ok(Some(found));
     }
     match token::verify(key, text, now) {
         Ok(claims) => service_account(reading, &claims),
@@ -50,7 +61,7 @@ pub(crate) fn token_user(
     }
 }
 
-fn service_account(reading: &Reading, claims: &Claims) -> Result<Option<(UserInfo, Vec<String>)>, Status> {
+fn service_account(reading: &Reading, claims: &Claims) -> Result<Option<TokenUser>, Status> {
     let (namespace, account) = (&claims.bound.namespace, &claims.bound.serviceaccount);
     let lives = |collection: &str, name: &str, uid: &str| -> Result<bool, Status> {
         let Some(key) = ObjectKey::new(collection, namespace.as_str(), name) else { return Ok(false) };
@@ -71,11 +82,11 @@ fn service_account(reading: &Reading, claims: &Claims) -> Result<Option<(UserInf
         AUTHENTICATED.to_owned(),
     ];
     let user = UserInfo { name: claims.sub.clone(), uid: account.uid.clone(), groups, extra: Vec::new() };
-    Ok(Some((user, claims.aud.clone())))
+    Ok(Some(TokenUser { user, audiences: claims.aud.clone(), expires: claims.exp }))
 }
 
 /// `[a-z0-9]{6}.[a-z0-9]{16}`, kept as a Secret in `kube-system`.
-fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<UserInfo>, Status> {
+fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<TokenUser>, Status> {
     let Some((id, secret)) = text.split_once('.').filter(|(id, secret)| {
         let plain = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret)
@@ -92,13 +103,16 @@ fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<User
     let kept = field("token-secret").unwrap_or_default();
     let same = kept.len() == secret.len()
         && kept.bytes().zip(secret.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0;
-    let expired = match field("expiration") {
-        Some(text) => hypermesh_pipeline::clock::parse(&text).is_none_or(|t| (t.0 / 1_000_000) as i64 <= now),
-        None => false,
+    let expires = match field("expiration") {
+        // An expiration that cannot be read has passed.
+        Some(text) => hypermesh_pipeline::clock::parse(&text)
+            .and_then(|time| i64::try_from(time.0 / 1_000_000).ok())
+            .unwrap_or(i64::MIN),
+        None => i64::MAX,
     };
     let usable = object.get("type").and_then(Value::as_str) == Some("bootstrap.kubernetes.io/token")
         && field("usage-bootstrap-authentication").as_deref() == Some("true");
-    if !same || expired || !usable || record.facts.deleting {
+    if !same || expires <= now || !usable || record.facts.deleting {
         return Ok(None);
     }
     let mut groups = vec!["system:bootstrappers".to_owned()];
@@ -110,7 +124,8 @@ fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<User
             .map(str::to_owned),
     );
     groups.push(AUTHENTICATED.to_owned());
-    Ok(Some(UserInfo { name: format!("system:bootstrap:{id}"), groups, ..UserInfo::default() }))
+    let user = UserInfo { name: format!("system:bootstrap:{id}"), groups, ..UserInfo::default() };
+    Ok(Some(TokenUser { user, audiences: Vec::new(), expires }))
 }
 
 /// The user that `Impersonate-*` headers ask for, if `user` may.

@@ -12,6 +12,7 @@ mod http;
 mod listener;
 mod metrics;
 mod server;
+mod tokens;
 mod verify;
 mod virtuals;
 

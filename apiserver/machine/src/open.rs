@@ -9,11 +9,12 @@ use arc_swap::ArcSwap;
 use hypermesh_chain::certificate::{Certificate, Vote, VoteKind};
 use hypermesh_chain::{
     Block, Canonical, ClusterId, Genesis, GroupId, Hash, Header, Height, Revision, SigningKey, StateTree,
-    Timestamp, block,
+    block,
 };
-use hypermesh_pipeline::{Call, Derived, PIPELINE_VERSION, Window, genesis};
+use hypermesh_pipeline::call::Authority;
+use hypermesh_pipeline::{Derived, PIPELINE_VERSION, Window, genesis};
 use hypermesh_schemas::KindDefinition;
-use hypermesh_store::{Commit, Options, Store, StoreError};
+use hypermesh_store::{Commit, Options, Store};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl Machine {
         }
         let window = load_window(&store, &head, derived.config.request_validity_seconds)?;
         let revision = view.revision();
-        let reading = Arc::new(Reading { view, derived, revision });
+        let reading = Arc::new(Reading { view, derived, revision, tokens_changed: revision });
         Ok(Self {
             dir: config.dir,
             cluster,
@@ -171,36 +172,24 @@ fn load_head(store: &Store, cluster: ClusterId, dir: &Path) -> Result<(Head, Sta
     Ok((Head { header: block.header, id }, tree))
 }
 
-/// The requests of the blocks that are young enough.
+/// The requests of the blocks that are young enough, from the newest block back; one block is in memory at a time.
 fn load_window(store: &Store, head: &Head, validity_seconds: u32) -> Result<Window, OpenError> {
-    let mut window = Window::default();
+    let mut seen = Window::default();
     let horizon = head.header.time.0.saturating_sub(u64::from(validity_seconds) * 2_000_000);
-    let mut blocks: Vec<(Timestamp, Block)> = Vec::new();
-    let mut height = head.header.height;
     let oldest = store.oldest_height()?;
-    while height >= oldest {
+    let mut height = head.header.height;
+    while height > Height(0) && height >= oldest {
         let Some(stored) = store.block(height)? else { break };
         let block = Block::decode(&stored.block).map_err(|_| OpenError::Block { height })?;
-        if block.header.time.0 < horizon || height.0 == 0 {
+        if block.header.time.0 < horizon {
             break;
         }
-        blocks.push((block.header.time, block));
+        for request in &block.requests {
+            seen.insert(&Authority::of_request(request), block.header.time);
+        }
         height = Height(height.0 - 1);
     }
-    for (time, block) in blocks.into_iter().rev() {
-        let mut seen = Window::default();
-        for request in &block.requests {
-            if let Ok(call) = Call::decode(request) {
-                seen.insert(&call.authority, time);
-            }
-        }
-        window.absorb(seen, time, validity_seconds);
-    }
+    let mut window = Window::default();
+    window.absorb(seen, head.header.time, validity_seconds);
     Ok(window)
-}
-
-impl From<StoreError> for Box<OpenError> {
-    fn from(error: StoreError) -> Self {
-        Box::new(OpenError::Store(error))
-    }
 }

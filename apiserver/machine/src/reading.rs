@@ -14,6 +14,8 @@ pub struct Reading {
     pub derived: Derived,
     /// The newest revision in it.
     pub revision: Revision,
+    /// When a service account or a Secret last changed: what was learnt of tokens before then may no longer hold.
+    pub tokens_changed: Revision,
 }
 
 impl Reading {

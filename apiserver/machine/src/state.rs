@@ -67,7 +67,15 @@ impl Machine {
         );
         let derived = Derived { work: executed.derived.work, ..executed.derived.clone() };
         let revision = executed.revision;
-        self.reading = Arc::new(Reading { view: self.store.view()?, derived, revision });
+        let concerns_tokens = |effect: &&hypermesh_chain::Effect| {
+            matches!(effect.key.collection(), "/serviceaccounts" | "/secrets")
+        };
+        let tokens_changed = executed
+            .effects
+            .iter()
+            .rfind(concerns_tokens)
+            .map_or(self.reading.tokens_changed, |effect| effect.revision);
+        self.reading = Arc::new(Reading { view: self.store.view()?, derived, revision, tokens_changed });
         self.published.store(Arc::clone(&self.reading));
         let effects = std::mem::take(&mut executed.effects).into_iter();
         let before = std::mem::take(&mut executed.before).into_iter();

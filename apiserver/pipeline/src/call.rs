@@ -28,6 +28,8 @@ pub enum Authority {
         created: Timestamp,
         /// The newest of them.
         newest: Timestamp,
+        /// The earliest end that a signature gives itself.
+        expires: Option<Timestamp>,
         /// What running the request uses up, a digest for each signature.
         uses: Vec<Hash>,
     },
@@ -45,6 +47,11 @@ pub enum Authority {
 }
 
 impl Authority {
+    /// Who vouches for a request, without decoding the rest of it.
+    pub fn of_request(request: &request::Request) -> Self {
+        authority(request).0
+    }
+
     /// When the request was made.
     pub fn made(&self) -> Timestamp {
         match self {

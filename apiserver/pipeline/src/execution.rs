@@ -9,9 +9,10 @@ use crate::state::{Overlay, ReadError, StateReader};
 use crate::system::ClusterConfig;
 use crate::window::Window;
 use crate::{authn, clock, verb, work};
-use hypermesh_api::request::Verb;
+use hypermesh_api::request::{RequestInfo, Verb};
 use hypermesh_api::{Status, Subject};
 use hypermesh_chain::{Effect, Hash, Height, ObjectKey, Revision, Timestamp};
+use hypermesh_schemas::definition::Hook;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -55,6 +56,16 @@ impl Derived {
             work: !state.scan(&crate::system::range(crate::system::WORK), None, 1)?.is_empty(),
         })
     }
+}
+
+/// A path gives a namespace exactly where the kind has one. Otherwise rights within a namespace would reach an object
+/// that lies in none.
+fn check_scope(kind: &Kind, info: &RequestInfo) -> Result<(), Status> {
+    let itself = kind.has(Hook::Namespace) && info.namespace == info.name;
+    if kind.namespaced() == info.namespace.is_empty() && !itself {
+        return Err(Status::unknown_path());
+    }
+    Ok(())
 }
 
 /// One block in the making.
@@ -152,19 +163,19 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         else {
             return Err(Status::unknown_path().into());
         };
+        check_scope(&kind, &call.info)?;
         self.authorize(&user, &call, call.info.verb)?;
-        authn::check_grant(&self.overlay, &call)?;
         let mut request = verb::Request::new(kind, user, call, &self.block, warnings);
         verb::dispatch(self, &mut request)
     }
 
-    /// Refuses unless `user` may do `verb` on what the call names.
+    /// Refuses unless `user` may do `verb` on what the call names, and its replica may vouch for that.
     pub(crate) fn authorize(&self, user: &UserInfo, call: &Call, verb: Verb) -> Result<(), Fault> {
         let asked = Attributes { verb: verb.as_str(), ..call.attributes() };
-        if self.derived.policy.allows(user, &asked) {
-            return Ok(());
+        if !self.derived.policy.allows(user, &asked) {
+            return Err(crate::authz::refusal(user, &asked).into());
         }
-        Err(crate::authz::refusal(user, &asked).into())
+        authn::check_grant(&self.overlay, call, &asked)
     }
 
     /// Refuses unless a new object may be made in `namespace`.
@@ -196,8 +207,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
     pub fn finish(mut self) -> Result<Executed, ReadError> {
         if self.derived.work {
             let savepoint = self.overlay.savepoint();
-            self.derived.work = work::step(&mut self)?;
-            let more = self.derived.work;
+            let more = work::step(&mut self)?;
             self.follow(savepoint);
             self.derived.work = more;
         }

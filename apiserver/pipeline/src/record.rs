@@ -133,8 +133,14 @@ mod tests {
 
     #[test]
     fn what_is_spliced_reads_as_if_it_had_been_there() {
-        for meta in [json!({}), json!({"name": "a"}), json!({"labels": {"x": "y"}}), json!({"annotations": {}, "uid": "u"})] {
-            let object = json!({"apiVersion": "v1", "kind": "T", "metadata": meta, "spec": {"a": [1, "\u{e9}"]}});
+        for meta in [
+            json!({}),
+            json!({"name": "a"}),
+            json!({"labels": {"x": "y"}}),
+            json!({"annotations": {}, "uid": "u"}),
+        ] {
+            let object =
+                json!({"apiVersion": "v1", "kind": "T", "metadata": meta, "spec": {"a": [1, "\u{e9}"]}});
             let managed = json!([{"manager": "m"}]);
             let bytes = spliced(object.as_object().unwrap(), &managed.to_string()).unwrap();
             let mut whole = object.clone();

@@ -155,13 +155,19 @@ impl<'a, R: StateReader + ?Sized> Overlay<'a, R> {
             .collect()
     }
 
-    /// Up to `limit` objects that name `owner` as an owner, in key order.
-    pub fn dependents(&self, owner: Uid, limit: usize) -> Result<Vec<ObjectKey>, ReadError> {
-        let base = self.base.dependents(owner, None, limit.saturating_add(self.objects.len()))?;
+    /// Up to `limit` objects that name `owner` as an owner, in key order, after `after`.
+    pub fn dependents(
+        &self,
+        owner: Uid,
+        after: Option<&ObjectKey>,
+        limit: usize,
+    ) -> Result<Vec<ObjectKey>, ReadError> {
+        let base = self.base.dependents(owner, after, limit.saturating_add(self.objects.len()))?;
         let mut keys: std::collections::BTreeSet<ObjectKey> =
             base.into_iter().filter(|key| !self.objects.contains_key(key)).collect();
         for (key, entry) in &self.objects {
-            if entry.as_ref().is_some_and(|record| record.facts.owners.contains(&owner)) {
+            let follows = after.is_none_or(|after| key > after);
+            if follows && entry.as_ref().is_some_and(|record| record.facts.owners.contains(&owner)) {
                 keys.insert(key.clone());
             }
         }

@@ -14,6 +14,8 @@ pub const IDENTITIES: &str = "~/identities";
 pub const GRANTS: &str = "~/grants";
 /// Work that goes on after a block: `~/work`, named so that the name tells the job and its subject.
 pub const WORK: &str = "~/work";
+/// Work that waits for a write: `~/waiting`, by the names that it has in `~/work`.
+pub const WAITING: &str = "~/waiting";
 /// The cluster's own settings: `~/cluster`, one record named `config`.
 pub const CLUSTER: &str = "~/cluster";
 

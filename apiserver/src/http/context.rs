@@ -2,6 +2,7 @@
 
 use crate::documents::Documents;
 use crate::metrics::Metrics;
+use crate::tokens::Tokens;
 use arc_swap::ArcSwap;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::RequestInfo;
@@ -18,6 +19,8 @@ use tokio::sync::watch;
 pub(crate) struct Api {
     pub replica: Arc<Replica>,
     pub metrics: Arc<Metrics>,
+    /// Tokens that were verified.
+    pub tokens: Tokens,
     /// Verifies service accounts' tokens.
     pub token_key: PublicKey,
     /// Signs them.
@@ -68,6 +71,7 @@ impl Api {
         Self {
             documents: ArcSwap::from_pointee(Documents::new(registry, address.clone())),
             issuer: format!("https://{}.hypermesh", &replica.cluster().0.to_string()[..16]),
+            tokens: Tokens::default(),
             token_key: token_signer.public(),
             replica,
             metrics,

@@ -78,14 +78,14 @@ impl Api {
                     .map(|(_, token)| token.trim())
                     .filter(|token| !token.is_empty());
                 let found = match token {
-                    Some(token) => access::token_user(&reading, &self.token_key, token, self.unix_now())?,
+                    Some(token) => self.tokens.user(&reading, &self.token_key, token, self.unix_now())?,
                     None => None,
                 };
                 let Some((user, audiences)) = found else { return Err(Box::new(Status::unauthorized())) };
                 if !audiences.is_empty() && !audiences.iter().any(|audience| *audience == self.issuer) {
                     return Err(Box::new(Status::unauthorized()));
                 }
-                user
+                UserInfo::clone(&user)
             }
             None => match &client.user {
                 Some(user) => {

@@ -146,7 +146,7 @@ fn token(api: &Api, spec: &Value) -> Result<Value, Box<Status>> {
     let text = spec.get("token").and_then(Value::as_str).unwrap_or_default();
     let wanted = strings(spec.get("audiences"));
     let found = access::token_user(&api.replica.reading(), &api.token_key, text, api.unix_now())?;
-    let Some((user, audiences)) = found else {
+    let Some(access::TokenUser { user, audiences, .. }) = found else {
         return Ok(json!({"authenticated": false, "error": "the token is not one of this cluster, or has expired"}));
     };
     let mine = if wanted.is_empty() { vec![api.issuer.clone()] } else { wanted };

@@ -6,8 +6,10 @@
 //! time linear in the text, and what a pattern may compile to is bounded.
 
 use regex::{Regex, RegexBuilder};
+use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::Chars;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 /// Most bytes that a compiled pattern may take.
 const MOST_BYTES: usize = 8 << 20;
@@ -20,16 +22,29 @@ const MOST_REPEATS: u32 = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     source: String,
-    regex: Regex,
+    regex: Arc<Regex>,
 }
+
+/// Compiled patterns that are in use. The same few patterns (names, quantities, durations) stand at hundreds of places of
+/// the kinds, and a compiled one takes tens of kilobytes: it is built once. What is shared never changes a verdict.
+static SHARED: LazyLock<Mutex<BTreeMap<String, Weak<Regex>>>> = LazyLock::new(Mutex::default);
 
 impl Pattern {
     /// Compiles Go's syntax; the error is in Go's words where the fault is one that is found here.
     pub fn compile(source: &str) -> Result<Self, String> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(regex) = shared.get(source).and_then(Weak::upgrade) {
+            return Ok(Self { source: source.to_owned(), regex });
+        }
         let rewritten = Rewriter::new(source).run()?;
         let built = RegexBuilder::new(&rewritten).size_limit(MOST_BYTES).nest_limit(DEEPEST).build();
         match built {
-            Ok(regex) => Ok(Self { source: source.to_owned(), regex }),
+            Ok(regex) => {
+                let regex = Arc::new(regex);
+                shared.retain(|_, held| held.strong_count() > 0);
+                shared.insert(source.to_owned(), Arc::downgrade(&regex));
+                Ok(Self { source: source.to_owned(), regex })
+            }
             Err(regex::Error::CompiledTooBig(_)) => Err("expression too large".to_owned()),
             Err(error) => {
                 let text = error.to_string();

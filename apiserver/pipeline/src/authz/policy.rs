@@ -165,14 +165,25 @@ impl Policy {
         self.roles.get(&place)
     }
 
-    /// An aggregated role holds what the roles that its selectors name hold, at the moment of the decision.
-    fn aggregated<'s>(&'s self, role: &'s Role) -> impl Iterator<Item = &'s Arc<Role>> {
-        let selectors = role.aggregation.as_ref().map(|a| a.selectors.as_slice()).unwrap_or_default();
-        self.roles
-            .range((String::new(), String::new())..)
-            .take_while(move |((namespace, _), _)| !selectors.is_empty() && namespace.is_empty())
-            .map(|(_, other)| other)
-            .filter(move |other| selectors.iter().any(|selector| selects(selector, &other.metadata.labels)))
+    /// An aggregated role holds what the roles that its selectors name hold, at the moment of the decision; these may
+    /// be aggregated themselves.
+    fn aggregated<'s>(&'s self, role: &'s Role) -> Vec<&'s Role> {
+        let mut found: BTreeMap<&str, &Role> = BTreeMap::new();
+        let mut open = vec![role];
+        while let Some(role) = open.pop() {
+            let selectors = role.aggregation.as_ref().map(|a| a.selectors.as_slice()).unwrap_or_default();
+            if selectors.is_empty() {
+                continue;
+            }
+            let cluster = self.roles.range((String::new(), String::new())..);
+            for ((_, name), other) in cluster.take_while(|((namespace, _), _)| namespace.is_empty()) {
+                let chosen = selectors.iter().any(|selector| selects(selector, &other.metadata.labels));
+                if chosen && found.insert(name, other).is_none() {
+                    open.push(other);
+                }
+            }
+        }
+        found.into_values().collect()
     }
 
     fn any_rule(&self, user: &UserInfo, namespace: &str, mut test: impl FnMut(&PolicyRule) -> bool) -> bool {
@@ -184,7 +195,7 @@ impl Policy {
                 .any(|(_, binding)| {
                     self.role(namespace, &binding.role_ref).is_some_and(|role| {
                         role.rules.iter().any(&mut test)
-                            || self.aggregated(role).any(|other| other.rules.iter().any(&mut test))
+                            || self.aggregated(role).iter().any(|other| other.rules.iter().any(&mut test))
                     })
                 })
         };

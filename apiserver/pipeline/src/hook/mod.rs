@@ -17,13 +17,22 @@ use hypermesh_api::FieldError;
 use hypermesh_schemas::definition::Hook;
 use serde_json::Value;
 
+/// Brings what a client sent into the form that is tracked, merged and compared: upstream's conversion and defaulting.
+pub(crate) fn decode(kind: &Kind, object: &mut Value) {
+    for hook in &kind.definition.strategy.hooks {
+        match hook {
+            Hook::Secret => secret::fold(object),
+            Hook::RoleBinding => rbac::settle_subjects(object),
+            _ => {}
+        }
+    }
+}
+
 /// Brings an object into the form in which it is stored. `old` is the stored object, if there is one.
 pub(crate) fn prepare(kind: &Kind, object: &mut Value, old: Option<&Value>) {
     for hook in &kind.definition.strategy.hooks {
-        match hook {
-            Hook::Namespace => namespace::prepare(object, old),
-            Hook::Secret => secret::prepare(object),
-            _ => {}
+        if *hook == Hook::Namespace {
+            namespace::prepare(object, old);
         }
     }
 }
@@ -36,8 +45,7 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
             Hook::Secret => errors.extend(secret::validate(object, old)),
             Hook::ConfigMap => errors.extend(config_map::validate(object, old)),
             Hook::RoleBinding => errors.extend(rbac::validate_binding(object, old)),
-            Hook::Role => errors.extend(rbac::validate_role(kind, object)),
-            Hook::Namespace | Hook::ServiceAccount | Hook::Event => {}
+            Hook::Role | Hook::Namespace | Hook::ServiceAccount | Hook::Event => {}
         }
     }
     errors

@@ -6,49 +6,21 @@ use crate::authz::{Attributes, PolicyRule, RBAC_GROUP, RoleRef};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::metadata;
-use crate::registry::Kind;
 use crate::state::StateReader;
 use crate::verb::Request;
 use hypermesh_api::{FieldError, Status, Subject};
 use serde_json::Value;
 
-pub(super) fn validate_role(kind: &Kind, object: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let rules = object.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for (i, rule) in rules.iter().enumerate() {
-        let empty = |field: &str| rule.get(field).and_then(Value::as_array).is_none_or(Vec::is_empty);
-        let path = format!("rules[{i}]");
-        if empty("verbs") {
-            errors
-                .push(FieldError::required(format!("{path}.verbs"), "verbs must contain at least one value"));
-        }
-        if !empty("nonResourceURLs") {
-            if kind.namespaced() {
-                errors.push(FieldError::invalid(
-                    format!("{path}.nonResourceURLs"),
-                    rule.get("nonResourceURLs").cloned().unwrap_or_default(),
-                    "namespaced rules cannot apply to non-resource URLs",
-                ));
-            }
-            if !empty("apiGroups") || !empty("resources") || !empty("resourceNames") {
-                errors.push(FieldError::invalid(
-                    format!("{path}.nonResourceURLs"),
-                    rule.get("nonResourceURLs").cloned().unwrap_or_default(),
-                    "rules cannot apply to both regular resources and non-resource URLs",
-                ));
-            }
-            continue;
-        }
-        if empty("apiGroups") {
-            let detail = "resource rules must supply at least one api group";
-            errors.push(FieldError::required(format!("{path}.apiGroups"), detail));
-        }
-        if empty("resources") {
-            let detail = "resource rules must supply at least one resource";
-            errors.push(FieldError::required(format!("{path}.resources"), detail));
+/// Users and groups belong to the RBAC group, which people leave out; a schema cannot default it by another field.
+pub(super) fn settle_subjects(object: &mut Value) {
+    let subjects = object.get_mut("subjects").and_then(Value::as_array_mut);
+    for subject in subjects.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let named = subject.get("kind").and_then(Value::as_str);
+        let missing = subject.get("apiGroup").is_none_or(|group| group.as_str() == Some(""));
+        if missing && matches!(named, Some("User" | "Group")) {
+            subject.insert("apiGroup".into(), RBAC_GROUP.into());
         }
     }
-    errors
 }
 
 pub(super) fn validate_binding(object: &Value, old: Option<&Value>) -> Vec<FieldError> {

@@ -9,21 +9,34 @@ use serde_json::{Value, json};
 /// The sum of the values of a Secret or ConfigMap, in bytes (upstream: 1 MiB; here an object's own limit).
 const MOST_BYTES: usize = crate::metadata::MOST_BYTES;
 
-pub(super) fn prepare(object: &mut Value) {
+/// Folds `stringData` into `data`. What is not text stays where it is, for the schema to refuse.
+pub(super) fn fold(object: &mut Value) {
     let Some(map) = object.as_object_mut() else { return };
-    let plain = map.remove("stringData");
-    if let Some(Value::Object(plain)) = plain
-        && !plain.is_empty()
-        && let Some(data) = map.entry("data").or_insert_with(|| json!({})).as_object_mut()
-    {
-        for (key, value) in plain {
-            if let Value::String(text) = value {
-                data.insert(key, STANDARD.encode(text).into());
-            }
-        }
+    if map.get("type").and_then(Value::as_str) == Some("") {
+        // The schema's default stands in for it.
+        map.remove("type");
     }
-    if map.get("type").and_then(Value::as_str).unwrap_or("").is_empty() {
-        map.insert("type".into(), "Opaque".into());
+    let is_text = |value: &Value| value.is_string() || value.is_null();
+    let foldable = match map.get("stringData") {
+        Some(Value::Object(plain)) => plain.values().all(is_text),
+        Some(Value::Null) => true,
+        _ => false,
+    };
+    if !foldable || !matches!(map.get("data"), None | Some(Value::Null | Value::Object(_))) {
+        return;
+    }
+    let Some(Value::Object(plain)) = map.remove("stringData") else { return };
+    if plain.is_empty() {
+        return;
+    }
+    let data = map.entry("data").or_insert(Value::Null);
+    if data.is_null() {
+        *data = json!({});
+    }
+    if let Some(data) = data.as_object_mut() {
+        for (key, value) in plain {
+            data.insert(key, STANDARD.encode(value.as_str().unwrap_or_default()).into());
+        }
     }
 }
 

@@ -125,7 +125,8 @@ fn store_with<R: StateReader + ?Sized>(
     let revision = execution.overlay.next_revision();
     let record = record::encode_with(&kind, &mut object, revision, salt, managed)?;
     let reply = Arc::new(record.clone());
-    execution.overlay.put(key, record, None);
+    execution.overlay.put(key.clone(), record, None);
+    crate::work::notice(execution, &key, None, &object)?;
     Ok(Reply::object(code, reply))
 }
 

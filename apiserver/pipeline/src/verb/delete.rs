@@ -32,6 +32,9 @@ pub(super) fn run<R: StateReader + ?Sized>(
     let Some(record) = execution.overlay.get(&key)? else {
         return Err(Status::not_found(kind.subject(&name)).into());
     };
+    if kind.has(Hook::Namespace) && crate::genesis::NAMESPACES.contains(&name.as_str()) {
+        return Err(Status::forbidden(kind.subject(&name), "this namespace may not be deleted").into());
+    }
     check(&kind, &record, &name, &request.call.delete.preconditions)?;
     match delete_object(execution, &kind, &key, &record, request.call.delete.propagation)? {
         Deleted::Waiting(record) => Ok(Reply::object(200, record)),
@@ -171,7 +174,7 @@ pub(crate) fn remove<R: StateReader + ?Sized>(
 ) -> Result<(), Fault> {
     let (uid, owners) = (last.facts.uid, last.facts.owners.clone());
     execution.overlay.delete(key.clone(), last, before);
-    if !execution.overlay.dependents(uid, 1)?.is_empty() {
+    if !execution.overlay.dependents(uid, None, 1)?.is_empty() {
         work::add(execution, &Job::Collect { uid })?;
     }
     for owner in owners {

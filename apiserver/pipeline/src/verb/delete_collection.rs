@@ -42,6 +42,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
             range: (&range).into(),
             after: (&after).into(),
             until: execution.overlay.revision().0,
+            time: execution.time.clone(),
             labels: request.call.labels.to_string(),
             fields: request.call.fields.to_string(),
             propagation: request.call.delete.propagation.map(|p| p.as_str().to_owned()),

@@ -28,6 +28,7 @@ use hypermesh_api::options::FieldValidation;
 use hypermesh_api::request::Verb;
 use hypermesh_api::{FieldError, Status};
 use hypermesh_chain::ObjectKey;
+use hypermesh_schemas::definition::Hook;
 use hypermesh_structural::Budget;
 use serde_json::Value;
 use std::sync::Arc;
@@ -86,6 +87,7 @@ impl<'w> Request<'w> {
         let mut unknown = Vec::new();
         crate::metadata::decode(object, &mut unknown)?;
         unknown.extend(kind.schema.prune(object));
+        crate::hook::decode(&kind, object);
         problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
         match self.call.options.field_validation {
             FieldValidation::Ignore => {}
@@ -216,7 +218,7 @@ pub(crate) fn dispatch<R: StateReader + ?Sized>(
         "" => true,
         "status" => request.kind.definition.subresources.status,
         "scale" => request.kind.definition.subresources.scale.is_some(),
-        "finalize" => request.kind.has(hypermesh_schemas::definition::Hook::Namespace),
+        "finalize" => request.kind.has(Hook::Namespace),
         _ => false,
     };
     if !served {
@@ -232,7 +234,10 @@ pub(crate) fn dispatch<R: StateReader + ?Sized>(
         }
         (Verb::Patch, _) => patch::run(execution, request),
         (Verb::Delete, "") => delete::run(execution, request),
-        (Verb::DeleteCollection, "") => delete_collection::run(execution, request),
+        // Kubernetes has no such verb for them either: each namespace is emptied by itself.
+        (Verb::DeleteCollection, "") if !request.kind.has(Hook::Namespace) => {
+            delete_collection::run(execution, request)
+        }
         _ => Err(Status::method_not_allowed(request.kind.subject(""), verb.as_str()).into()),
     }
 }

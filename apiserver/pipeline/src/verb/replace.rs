@@ -86,7 +86,8 @@ pub(super) fn run<R: StateReader + ?Sized>(
         return Ok(Reply::object(200, gone));
     }
     let reply = Arc::new(record.clone());
-    execution.overlay.put(live.key, record, Some(live.record));
+    execution.overlay.put(live.key.clone(), record, Some(live.record));
+    crate::work::notice(execution, &live.key, Some(&live.value), &new)?;
     Ok(Reply::object(200, reply))
 }
 

@@ -14,6 +14,7 @@ use hypermesh_api::request::Verb;
 use hypermesh_api::{Cause, Status};
 use hypermesh_chain::Hash;
 use hypermesh_chain::request::Media;
+use hypermesh_schemas::definition::Hook;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -99,7 +100,9 @@ fn one<R: StateReader + ?Sized>(
     call.info.version.clone_from(&kind.definition.version);
     call.info.resource.clone_from(&kind.definition.names.plural);
     call.info.namespace = match text("/metadata/namespace") {
-        namespace if namespace.is_empty() && kind.namespaced() => "default".to_owned(),
+        _ if kind.has(Hook::Namespace) => name.clone(),
+        _ if !kind.namespaced() => String::new(),
+        namespace if namespace.is_empty() => "default".to_owned(),
         namespace => namespace,
     };
     let prefix = format!("items[{index}].");
@@ -107,7 +110,6 @@ fn one<R: StateReader + ?Sized>(
         duplicates.iter().filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect();
     call.info.name = name;
     execution.authorize(user, &call, Verb::Patch)?;
-    crate::authn::check_grant(&execution.overlay, &call)?;
     let mut request = Request::new(Arc::clone(&kind), user.clone(), call, &execution.block, warnings);
     apply::object(execution, &mut request, item)
 }

@@ -22,7 +22,9 @@ pub(super) fn run<R: StateReader + ?Sized>(
     let Some(live) = Live::load(execution, request)? else {
         let creates =
             request.kind.definition.strategy.create_on_update && request.call.info.subresource.is_empty();
-        if !creates || !metadata::text(&object, "uid").is_empty() {
+        // A uid or a version names an object that was there: it is gone, and what was read of it does not come back.
+        let known = ["uid", "resourceVersion"].iter().any(|field| !metadata::text(&object, field).is_empty());
+        if !creates || known {
             return Err(Status::not_found(request.kind.subject(&name)).into());
         }
         execution.authorize(&request.user, &request.call, Verb::Create)?;

@@ -1,14 +1,19 @@
 //! Work that goes on after a block: collecting what lost its owner, emptying namespaces, long deletions.
 //!
 //! A job is a record of the state, so every replica has the same ones; a step does a bounded part of one, as the last
-//! thing of a block, and leaves the job where it stands. A job that waits for others is woken by the write that it
-//! waits for.
+//! thing of a block, and leaves the job where it stands. A job that waits for others lies aside, where it costs nothing,
+//! until the write that it waits for wakes it.
+//!
+//! Every turn of a job writes at least its own record: a block with work to do is never empty.
 
 mod collect;
 mod collection;
 mod foreground;
 mod namespace;
 mod orphan;
+mod owners;
+
+pub(crate) use owners::notice;
 
 use crate::execution::Execution;
 use crate::fault::Fault;
@@ -16,11 +21,14 @@ use crate::state::{ReadError, StateReader};
 use crate::system;
 use hypermesh_chain::{Facts, Hash, KeyRange, ObjectKey, Record, Uid};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Writes that the steps after one block make at most (a job may go over by what one object takes).
 const MOST_WRITES: usize = 500;
-/// Jobs that one block looks at.
-const MOST_JOBS: usize = 64;
+/// Objects that one turn of a job looks at.
+const SLICE: usize = MOST_WRITES / 2;
+/// Jobs that are read at once.
+const PAGE: usize = 64;
 
 /// A key, as a job stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +93,7 @@ pub(crate) enum Job {
         range: Range,
         after: Place,
         until: u64,
+        time: String,
         labels: String,
         fields: String,
         propagation: Option<String>,
@@ -101,14 +110,42 @@ struct Stored {
     #[serde(default, skip_serializing_if = "is_zero")]
     until: u64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    time: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     labels: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     fields: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     propagation: Option<String>,
-    /// Set while the job waits to be woken.
-    #[serde(default)]
-    waiting: bool,
+    /// The last object that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<Place>,
+    /// Every object was looked at once; what is left is waited for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    marked: bool,
+}
+
+/// How far a job has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    after: Option<Place>,
+    marked: bool,
+}
+
+impl Progress {
+    /// Goes on after `key`.
+    fn after(&self, key: &ObjectKey) -> Self {
+        Self { after: Some(key.into()), marked: self.marked }
+    }
+
+    /// Begins again from the start, to see what is left.
+    fn marked() -> Self {
+        Self { after: None, marked: true }
+    }
+
+    fn key(&self) -> Option<ObjectKey> {
+        self.after.as_ref().and_then(Place::key)
+    }
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -119,10 +156,10 @@ fn is_zero(n: &u64) -> bool {
 pub(crate) enum Turn {
     /// It is done.
     Done,
-    /// There is more to do at once.
-    More,
-    /// It waits to be woken.
-    Waits,
+    /// There is more to do at once, from here on.
+    More(Progress),
+    /// It waits to be woken, and goes on from here.
+    Waits(Progress),
 }
 
 impl Job {
@@ -150,14 +187,15 @@ impl Job {
             Self::Foreground { key, .. } | Self::Orphan { key, .. } => {
                 Stored { key: Some(key.clone()), ..Stored::default() }
             }
-            Self::Collection { range, after, until, labels, fields, propagation, .. } => Stored {
-                key: Some(after.clone()),
+            Self::Collection { range, after, until, time, labels, fields, propagation, .. } => Stored {
                 range: Some(range.clone()),
+                after: Some(after.clone()),
                 until: *until,
+                time: time.clone(),
                 labels: labels.clone(),
                 fields: fields.clone(),
                 propagation: propagation.clone(),
-                waiting: false,
+                ..Stored::default()
             },
         }
     }
@@ -176,8 +214,9 @@ impl Job {
                 Self::Collection {
                     digest,
                     range: stored.range.clone()?,
-                    after: stored.key.clone()?,
+                    after: stored.after.clone()?,
                     until: stored.until,
+                    time: stored.time.clone(),
                     labels: stored.labels.clone(),
                     fields: stored.fields.clone(),
                     propagation: stored.propagation.clone(),
@@ -200,7 +239,8 @@ fn hex_into(text: &str, bytes: &mut [u8; 32]) -> Option<()> {
 
 /// Adds a job, or has one start over.
 pub(crate) fn add<R: StateReader + ?Sized>(execution: &mut Execution<'_, R>, job: &Job) -> Result<(), Fault> {
-    put(execution, &job.name(), &job.stored())
+    take(execution, system::WAITING, &job.name())?;
+    put(execution, system::WORK, &job.name(), &job.stored())
 }
 
 /// Wakes a job that waits.
@@ -208,14 +248,10 @@ pub(crate) fn wake<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     name: &str,
 ) -> Result<(), Fault> {
-    let Some(key) = system::key(system::WORK, name) else { return Ok(()) };
-    let Some(record) = execution.overlay.get(&key)? else { return Ok(()) };
-    let mut stored = decode(&record)?;
-    if !stored.waiting {
-        return Ok(());
+    match take(execution, system::WAITING, name)? {
+        Some(record) => put(execution, system::WORK, name, &decode(&record)?),
+        None => Ok(()),
     }
-    stored.waiting = false;
-    put(execution, name, &stored)
 }
 
 fn decode(record: &Record) -> Result<Stored, ReadError> {
@@ -224,13 +260,17 @@ fn decode(record: &Record) -> Result<Stored, ReadError> {
 
 fn put<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
+    collection: &'static str,
     name: &str,
     stored: &Stored,
 ) -> Result<(), Fault> {
-    let key = system::key(system::WORK, name)
+    let key = system::key(collection, name)
         .ok_or_else(|| hypermesh_api::Status::internal("a job's name holds a zero byte"))?;
     let before = execution.overlay.get(&key)?;
     let body = serde_json::to_vec(stored).map_err(hypermesh_api::Status::internal)?;
+    if before.as_ref().is_some_and(|before| before.body == body) {
+        return Ok(());
+    }
     let record = Record {
         revision: execution.overlay.next_revision(),
         salt: Vec::new(),
@@ -241,80 +281,95 @@ fn put<R: StateReader + ?Sized>(
     Ok(())
 }
 
-fn drop_job<R: StateReader + ?Sized>(execution: &mut Execution<'_, R>, name: &str) -> Result<(), Fault> {
-    let Some(key) = system::key(system::WORK, name) else { return Ok(()) };
-    let Some(record) = execution.overlay.get(&key)? else { return Ok(()) };
+/// Takes a job away; what it was.
+fn take<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    collection: &'static str,
+    name: &str,
+) -> Result<Option<Arc<Record>>, Fault> {
+    let Some(key) = system::key(collection, name) else { return Ok(None) };
+    let Some(record) = execution.overlay.get(&key)? else { return Ok(None) };
     let last = Record { revision: execution.overlay.next_revision(), ..(*record).clone() };
-    execution.overlay.delete(key, last, record);
+    execution.overlay.delete(key, last, Arc::clone(&record));
+    Ok(Some(record))
+}
+
+/// Replaces the finalizers of an object that is still the one with this uid, by those that `left` keeps.
+fn release<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    uid: Uid,
+    place: &Place,
+    left: impl Fn(&serde_json::Value) -> Vec<String>,
+) -> Result<(), Fault> {
+    let Some(key) = place.key() else { return Ok(()) };
+    let Some(record) = execution.overlay.get(&key)?.filter(|record| record.facts.uid == uid) else {
+        return Ok(());
+    };
+    let Some(kind) = execution.derived.registry.collection(key.collection()).cloned() else { return Ok(()) };
+    let mut object = crate::verb::decode(&record)?;
+    let left = left(&object);
+    crate::metadata::set_finalizers(&mut object, left);
+    crate::verb::overwrite(execution, &kind, &key, &record, object)?;
     Ok(())
 }
 
 /// Does a bounded part of what is to be done. True while a job is left that does not wait.
 pub(crate) fn step<R: StateReader + ?Sized>(execution: &mut Execution<'_, R>) -> Result<bool, ReadError> {
     let start = execution.overlay.effects().len();
-    let spent = |execution: &Execution<'_, R>| execution.overlay.effects().len() - start >= MOST_WRITES;
+    let range = system::range(system::WORK);
     let mut after: Option<ObjectKey> = None;
-    loop {
-        let page = execution.overlay.scan(&system::range(system::WORK), after.as_ref(), MOST_JOBS)?;
+    'jobs: loop {
+        let page = execution.overlay.scan(&range, after.as_ref(), PAGE)?;
         let Some((last, _)) = page.last() else { break };
         after = Some(last.clone());
         for (key, record) in page {
-            let stored = decode(&record)?;
-            if stored.waiting {
-                continue;
+            if execution.overlay.effects().len() - start >= MOST_WRITES {
+                break 'jobs;
             }
-            if spent(execution) {
-                return Ok(true);
-            }
-            turn(execution, key.name(), stored)?;
+            turn(execution, key.name(), &decode(&record)?)?;
         }
     }
-    any_ready(execution)
-}
-
-fn any_ready<R: StateReader + ?Sized>(execution: &Execution<'_, R>) -> Result<bool, ReadError> {
-    let mut after: Option<ObjectKey> = None;
-    loop {
-        let page = execution.overlay.scan(&system::range(system::WORK), after.as_ref(), MOST_JOBS)?;
-        let Some((last, _)) = page.last() else { return Ok(false) };
-        after = Some(last.clone());
-        for (_, record) in &page {
-            if !decode(record)?.waiting {
-                return Ok(true);
-            }
-        }
-    }
+    Ok(!execution.overlay.scan(&range, None, 1)?.is_empty())
 }
 
 /// One turn of a job. What a job cannot do (a record that does not encode, say) makes it wait rather than stop others.
 fn turn<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     name: &str,
-    stored: Stored,
+    stored: &Stored,
 ) -> Result<(), ReadError> {
     let savepoint = execution.overlay.savepoint();
-    let result = match Job::read(name, &stored) {
-        None => Ok((Turn::Done, stored.clone())),
-        Some(job) => run(execution, &job).map(|(turn, after)| {
-            let key = after.or_else(|| stored.key.clone());
-            (turn, Stored { key, ..stored.clone() })
-        }),
+    let settled = match Job::read(name, stored) {
+        None => take(execution, system::WORK, name).map(drop),
+        Some(job) => run(execution, &job, stored).and_then(|turn| settle(execution, name, stored, turn)),
     };
-    let settled = result.and_then(|(turn, next)| match turn {
-        Turn::Done => drop_job(execution, name),
-        Turn::More if next == stored => Ok(()),
-        Turn::More => put(execution, name, &next),
-        Turn::Waits => put(execution, name, &Stored { waiting: true, ..next }),
-    });
-    match settled {
-        Ok(()) => Ok(()),
-        Err(Fault::Read(error)) => Err(error),
+    let settled = match settled {
         Err(Fault::Refused(_)) => {
             execution.overlay.rollback(savepoint);
-            match put(execution, name, &Stored { waiting: true, ..stored }) {
-                Err(Fault::Read(error)) => Err(error),
-                _ => Ok(()),
-            }
+            let progress = Progress { after: stored.after.clone(), marked: stored.marked };
+            settle(execution, name, stored, Turn::Waits(progress))
+        }
+        settled => settled,
+    };
+    match settled {
+        Err(Fault::Read(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn settle<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    name: &str,
+    stored: &Stored,
+    turn: Turn,
+) -> Result<(), Fault> {
+    let at = |Progress { after, marked }| Stored { after, marked, ..stored.clone() };
+    match turn {
+        Turn::Done => take(execution, system::WORK, name).map(drop),
+        Turn::More(progress) => put(execution, system::WORK, name, &at(progress)),
+        Turn::Waits(progress) => {
+            take(execution, system::WORK, name)?;
+            put(execution, system::WAITING, name, &at(progress))
         }
     }
 }
@@ -322,15 +377,18 @@ fn turn<R: StateReader + ?Sized>(
 fn run<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     job: &Job,
-) -> Result<(Turn, Option<Place>), Fault> {
+    stored: &Stored,
+) -> Result<Turn, Fault> {
+    let progress = Progress { after: stored.after.clone(), marked: stored.marked };
     match job {
-        Job::Collect { uid } => Ok((collect::turn(execution, *uid)?, None)),
-        Job::Foreground { uid, key } => Ok((foreground::turn(execution, *uid, key)?, None)),
-        Job::Orphan { uid, key } => Ok((orphan::turn(execution, *uid, key)?, None)),
-        Job::Namespace { name } => Ok((namespace::turn(execution, name)?, None)),
-        Job::Collection { range, after, until, labels, fields, propagation, .. } => collection::turn(
+        Job::Collect { uid } => collect::turn(execution, *uid, &progress),
+        Job::Foreground { uid, key } => foreground::turn(execution, *uid, key, &progress),
+        Job::Orphan { uid, key } => orphan::turn(execution, *uid, key, &progress),
+        Job::Namespace { name } => namespace::turn(execution, name, &progress),
+        Job::Collection { range, until, time, labels, fields, propagation, .. } => collection::turn(
             execution,
-            &collection::Rest { range: range.range(), after, until: *until, labels, fields, propagation },
+            &collection::Rest { range: range.range(), until: *until, time, labels, fields, propagation },
+            &progress,
         ),
     }
 }

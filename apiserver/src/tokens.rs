@@ -1,0 +1,60 @@
+//! What is known of bearer tokens: verifying a signature costs more than most reads.
+//!
+//! An entry holds as long as the token does, and as long as no service account or Secret has changed since it was
+//! learnt; so a deleted account's token is refused by the very next request.
+
+use crate::access;
+use hypermesh_api::Status;
+use hypermesh_chain::{Hash, PublicKey, Revision};
+use hypermesh_machine::Reading;
+use hypermesh_pipeline::authz::UserInfo;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Tokens remembered at most; when there are more, all are forgotten and learnt anew.
+const MOST: usize = 4096;
+/// Seconds that an entry is used at most: bootstrap tokens end by the clock alone.
+const LONGEST: i64 = 10;
+
+#[derive(Clone, Debug)]
+struct Known {
+    user: Arc<UserInfo>,
+    audiences: Arc<[String]>,
+    learnt: Revision,
+    until: i64,
+}
+
+/// Tokens that were verified. Only their digests are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens(RwLock<BTreeMap<Hash, Known>>);
+
+impl Tokens {
+    /// Whom a token stands for, and for which audiences; `None` for one that nobody here issued.
+    pub fn user(
+        &self,
+        reading: &Reading,
+        key: &PublicKey,
+        text: &str,
+        now: i64,
+    ) -> Result<Option<(Arc<UserInfo>, Arc<[String]>)>, Status> {
+        let digest = Hash::of(&[b"bearer token", text.as_bytes()]);
+        if let Some(known) = self.0.read().get(&digest)
+            && known.learnt >= reading.tokens_changed
+            && now < known.until
+        {
+            return Ok(Some((Arc::clone(&known.user), Arc::clone(&known.audiences))));
+        }
+        let Some(found) = access::token_user(reading, key, text, now)? else { return Ok(None) };
+        let until = found.expires.min(now.saturating_add(LONGEST));
+        let (user, audiences) = (Arc::new(found.user), Arc::from(found.audiences));
+        let known =
+            Known { user: Arc::clone(&user), audiences: Arc::clone(&audiences), learnt: reading.revision, until };
+        let mut all = self.0.write();
+        if all.len() >= MOST {
+            all.clear();
+        }
+        all.insert(digest, known);
+        Ok(Some((user, audiences)))
+    }
+}
