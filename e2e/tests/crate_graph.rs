@@ -15,7 +15,7 @@ hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-p
 hypermesh-cel:
 hypermesh-chain:
 hypermesh-consensus: hypermesh-chain
-hypermesh-e2e:
+hypermesh-e2e: hypermesh-apiserver hypermesh-schemas
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural
