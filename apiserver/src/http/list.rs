@@ -190,7 +190,7 @@ impl Plan {
         budget: usize,
         out: &mut Vec<u8>,
     ) -> Result<Walked, StoreError> {
-        let mut state = Walk { plan: self, written, budget, out, ended: None };
+        let mut state = Walk { plan: self, written, budget, out, last: after.clone(), cut: None };
         match self.at {
             None => {
                 let mut bad = None;
@@ -226,9 +226,9 @@ impl Plan {
                 }
             }
         }
-        let (written, ended) = (state.written, state.ended);
-        Ok(match ended {
-            Some((last, more)) => Walked { last: Some(last), written, more },
+        let Walk { written, last, cut, .. } = state;
+        Ok(match cut {
+            Some(cut) => Walked { last, written, more: cut == Cut::Size },
             None => Walked { last: None, written, more: false },
         })
     }
@@ -240,8 +240,19 @@ struct Walk<'p, 'o> {
     written: usize,
     budget: usize,
     out: &'o mut Vec<u8>,
-    /// Where it was cut, and whether by size.
-    ended: Option<(ObjectKey, bool)>,
+    /// The last object that was written, by this walk or the one it goes on from.
+    last: Option<ObjectKey>,
+    /// What cut it short.
+    cut: Option<Cut>,
+}
+
+/// Why a walk ended before the objects did.
+#[derive(PartialEq, Eq)]
+enum Cut {
+    /// The client wants no more, and there is more.
+    Limit,
+    /// Enough to be sent is there.
+    Size,
 }
 
 impl Walk<'_, '_> {
@@ -251,8 +262,7 @@ impl Walk<'_, '_> {
         }
         // One object beyond the limit shows that there is more.
         if self.written == self.plan.limit {
-            let (last, _) = self.ended.take().unwrap_or((key, false));
-            self.ended = Some((last, false));
+            self.cut = Some(Cut::Limit);
             return ControlFlow::Break(());
         }
         if self.written > 0 {
@@ -260,13 +270,10 @@ impl Walk<'_, '_> {
         }
         self.plan.shown.write(&record.body, self.plan.now, self.out);
         self.written += 1;
+        self.last = Some(key);
         if self.out.len() >= self.budget {
-            self.ended = Some((key, true));
+            self.cut = Some(Cut::Size);
             return ControlFlow::Break(());
-        }
-        if self.written == self.plan.limit {
-            // Kept as the place to go on from, in case something follows.
-            self.ended = Some((key, false));
         }
         ControlFlow::Continue(())
     }
