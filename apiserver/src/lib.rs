@@ -10,6 +10,7 @@ mod config;
 mod documents;
 mod http;
 mod listener;
+pub mod memory;
 mod metrics;
 mod server;
 mod tokens;

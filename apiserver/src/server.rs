@@ -132,6 +132,7 @@ impl Server {
     /// Takes no more connections, lets those that are open finish, and closes the store.
     pub async fn stop(self) {
         self.closing.send_replace(true);
+        self.replica.feed().wake();
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the server ended by a panic");

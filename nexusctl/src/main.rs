@@ -7,5 +7,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Only a daemon lives long enough to care.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == "up") {
+        hypermesh_apiserver::memory::settle();
+    }
     ExitCode::from(nexusctl::run(std::env::args_os(), Environment::of_process(), Streams::of_process()))
 }

@@ -14,6 +14,8 @@ mod prepared;
 mod reading;
 mod replica;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use error::{MachineError, OpenError};
 pub use feed::{Event, Feed, Lag};

@@ -65,6 +65,16 @@ pub(crate) struct Submission {
     pub waiting: Waiting,
 }
 
+/// Where the outcome of a submission arrives.
+pub(crate) type Answer = oneshot::Receiver<Result<Outcome, Unavailable>>;
+
+impl Submission {
+    pub fn new(request: Request, call: Call) -> (Self, Answer) {
+        let (sender, answer) = oneshot::channel();
+        (Self { request, call, waiting: Waiting(sender) }, answer)
+    }
+}
+
 /// A running replica.
 pub struct Replica {
     sender: Mutex<Option<Sender<Submission>>>,
@@ -113,10 +123,9 @@ impl Replica {
 
     /// Orders a request and waits for its outcome.
     pub async fn submit(&self, request: Request, call: Call) -> Result<Outcome, Unavailable> {
-        let (answer, outcome) = oneshot::channel();
         let sender = self.sender.lock().clone();
         let Some(sender) = sender else { return Err(stopped()) };
-        let submission = Submission { request, call, waiting: Waiting(answer) };
+        let (submission, outcome) = Submission::new(request, call);
         if let Err(error) = sender.try_send(submission) {
             return Err(match error {
                 crossbeam_channel::TrySendError::Full(_) => {

@@ -58,6 +58,22 @@ impl Machine {
         self.store.room()
     }
 
+    /// The oldest block whose requests might still be valid.
+    fn window_start(&self) -> Result<Height, StoreError> {
+        let validity = u64::from(self.reading.derived.config.request_validity_seconds) * 2_000_000;
+        let horizon = self.head.header.time.0.saturating_sub(validity);
+        let oldest = self.store.oldest_height()?;
+        let mut height = self.head.header.height;
+        while height > oldest {
+            let Some(stored) = self.store.block(Height(height.0 - 1))? else { break };
+            if stored.time.0 < horizon {
+                break;
+            }
+            height = stored.height;
+        }
+        Ok(height)
+    }
+
     fn publish(&mut self, prepared: &mut Prepared) -> Result<(), MachineError> {
         let executed = &mut prepared.executed;
         self.window.absorb(
@@ -150,13 +166,19 @@ impl StateMachine for Machine {
     }
 
     fn commit(&mut self, id: &Hash, certificate: &Certificate) -> Result<(), MachineError> {
+        let header = self.prepared.get(id).map(|prepared| &prepared.block.header);
+        let header = header.ok_or(MachineError::UnknownBlock(*id))?;
+        if certificate.block != *id
+            || certificate.height != header.height
+            || certificate.group != header.group
+        {
+            return Err(MachineError::UnknownBlock(certificate.block));
+        }
+        // A certificate that does not hold decides nothing: the block stays known.
+        certificate.verify(&self.validators, &self.cluster)?;
         let Some(mut prepared) = self.prepared.remove(id) else {
             return Err(MachineError::UnknownBlock(*id));
         };
-        if certificate.block != *id || certificate.height != prepared.block.header.height {
-            return Err(MachineError::UnknownBlock(certificate.block));
-        }
-        certificate.verify(&self.validators, &self.cluster)?;
         if let Err(error) = self.keep(&prepared, *id, certificate) {
             let error = MachineError::Store(error);
             prepared.refuse(&error);
@@ -195,7 +217,8 @@ impl StateMachine for Machine {
     fn snapshot(&self, output: &mut dyn Write) -> Result<(), MachineError> {
         let scope = hypermesh_store::Scope {
             state_root: self.head.header.state,
-            blocks_from: self.head.header.height,
+            // The replay window is derived from these: without them, what was executed lately could be executed again.
+            blocks_from: self.window_start()?,
         };
         self.reading.view.export(scope, output)?;
         Ok(())

@@ -58,6 +58,7 @@ impl Flags {
 }
 
 fn main() -> Result<()> {
+    hypermesh_apiserver::memory::settle();
     let flags = Flags::settled()?;
     if flags.peer.is_some() || flags.join.is_some() {
         bail!("--peer and --join: this version runs one replica; replication between several is not there yet");

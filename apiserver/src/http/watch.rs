@@ -17,11 +17,12 @@ use hypermesh_machine::{Event, Reading};
 use hypermesh_store::StoreError;
 use hypermesh_wire::{EventType, Offer, bookmark, frame_parts, write_frame};
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// Events taken from the feed at once.
 const BATCH: usize = 256;
@@ -42,13 +43,6 @@ enum Phase {
     Over,
 }
 
-/// Why a waiting watch woke.
-enum Woken {
-    News,
-    Bookmark,
-    Over,
-}
-
 struct Watch {
     api: Arc<Api>,
     kind: Arc<hypermesh_pipeline::Kind>,
@@ -59,8 +53,10 @@ struct Watch {
     newest: watch::Receiver<Revision>,
     closing: watch::Receiver<bool>,
     ends: Instant,
-    bookmarks: bool,
     next_bookmark: Instant,
+    /// Rings at the end, or at the next bookmark if that comes first. Kept over waits: setting a timer anew for every
+    /// event would cost more than the event.
+    timer: Pin<Box<Sleep>>,
     /// Whether the first state ends with a marked bookmark.
     marks_end: bool,
     headers_sent: bool,
@@ -90,7 +86,11 @@ pub(super) fn answer(api: &Arc<Api>, asked: &Asked, headers: &HeaderMap) -> Resu
     let now = Instant::now();
     let spread = reading.revision.0 % SHORTEST;
     let seconds = options.timeout_seconds.filter(|s| *s > 0).unwrap_or(SHORTEST + spread);
+    let ends = now + Duration::from_secs(seconds.min(24 * 3600));
+    let next_bookmark = now + BOOKMARK_EVERY;
+    let rings = if options.allow_watch_bookmarks { ends.min(next_bookmark) } else { ends };
     let watch = Watch {
+        timer: Box::pin(tokio::time::sleep_until(rings)),
         kind: Arc::clone(&asked.kind),
         selection,
         shown: Shown::of(api, asked, &accepted)?,
@@ -98,9 +98,8 @@ pub(super) fn answer(api: &Arc<Api>, asked: &Asked, headers: &HeaderMap) -> Resu
         cursor,
         newest,
         closing: api.closing.clone(),
-        ends: now + Duration::from_secs(seconds.min(24 * 3600)),
-        bookmarks: options.allow_watch_bookmarks,
-        next_bookmark: now + BOOKMARK_EVERY,
+        ends,
+        next_bookmark,
         marks_end: initial && options.allow_watch_bookmarks && options.resource_version_match.is_some(),
         headers_sent: false,
         api: Arc::clone(api),
@@ -271,23 +270,24 @@ impl Watch {
 
     /// Waits for news, a bookmark's time, or the end.
     async fn wait(&mut self) -> Option<Bytes> {
-        let woken = tokio::select! {
-            changed = self.newest.changed() => if changed.is_err() { Woken::Over } else { Woken::News },
-            () = tokio::time::sleep_until(self.ends) => Woken::Over,
-            () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => Woken::Bookmark,
-            _ = self.closing.wait_for(|closing| *closing) => Woken::Over,
-        };
-        match woken {
-            Woken::Over => None,
-            Woken::News => Some(Bytes::new()),
-            Woken::Bookmark => {
-                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
-                let mut out = Vec::new();
-                let mark = bookmark(&self.kind.definition, self.cursor.0, false);
-                self.write_bookmark(&mark, &mut out);
-                Some(out.into())
-            }
+        // The feed wakes everyone once more when the server closes.
+        if *self.closing.borrow() {
+            return None;
         }
+        tokio::select! {
+            changed = self.newest.changed() => return changed.ok().map(|()| Bytes::new()),
+            () = &mut self.timer => {}
+        }
+        if Instant::now() >= self.ends {
+            return None;
+        }
+        self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+        let rings = self.ends.min(self.next_bookmark);
+        self.timer.as_mut().reset(rings);
+        let mut out = Vec::new();
+        let mark = bookmark(&self.kind.definition, self.cursor.0, false);
+        self.write_bookmark(&mark, &mut out);
+        Some(out.into())
     }
 
     fn write(&mut self, kind: EventType, body: &[u8], out: &mut Vec<u8>) {

@@ -1,0 +1,17 @@
+//! The pipeline as a whole: requests in, outcomes and effects out, over a state in memory.
+//!
+//! Every block of every test is executed twice and must come to the same; every effect is checked against the state
+//! that it is applied to.
+
+mod built_in;
+mod deletion;
+mod garbage;
+mod namespaces;
+mod objects;
+mod properties;
+mod rights;
+mod state;
+mod support;
+mod transactions;
+mod unique;
+mod vouching;

@@ -1,0 +1,268 @@
+//! Create, update, patch, apply, status and scale.
+
+use crate::support::*;
+use hypermesh_chain::request::Media;
+use serde_json::{Value, json};
+
+#[test]
+fn a_creation_is_told_whole_and_stored_so() {
+    let mut cluster = Cluster::new();
+    let answer = cluster.run(post(ASSETS, asset("a1", json!({"color": "red"}))));
+    assert_eq!((answer.code, answer.writes), (201, 1));
+    let object = answer.object();
+    assert_eq!(object["metadata"]["creationTimestamp"], "2026-01-01T00:00:01Z");
+    assert_eq!(object["metadata"]["generation"], 1);
+    assert_eq!(object["metadata"]["namespace"], "default");
+    assert_eq!(object["metadata"]["resourceVersion"], cluster.revision.0.to_string());
+    assert_eq!(object["metadata"]["managedFields"][0]["manager"], "agent");
+    assert_eq!(cluster.asset("a1"), Some(object));
+}
+
+#[test]
+fn what_is_derived_from_chance_is_derived_from_the_block() {
+    let made = |generated: usize| {
+        let mut cluster = Cluster::new();
+        let named = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "c-"}});
+        let requests: Vec<_> =
+            (0..generated).map(|_| cluster.endorse(post(CONFIG_MAPS, named.clone()))).collect();
+        let outcomes = cluster.block(&requests);
+        outcomes
+            .iter()
+            .map(|o| {
+                let object: Value = serde_json::from_slice(o.body.bytes()).unwrap();
+                let text = |field: &str| object["metadata"][field].as_str().unwrap().to_owned();
+                (text("name"), text("uid"))
+            })
+            .collect::<Vec<_>>()
+    };
+    let (some, more) = (made(3), made(4));
+    assert_eq!(some, more[..3], "the same request in the same block");
+    let distinct: std::collections::BTreeSet<_> = more.iter().flat_map(|(name, uid)| [name, uid]).collect();
+    assert_eq!(distinct.len(), 8);
+    assert!(more.iter().all(|(name, _)| name.starts_with("c-") && name.len() == 7), "{more:?}");
+}
+
+#[test]
+fn creations_are_refused_with_the_words_of_kubernetes() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({})))).object();
+    let mut versioned = asset("v", json!({}));
+    versioned["metadata"]["resourceVersion"] = "1".into();
+    let mut elsewhere = asset("e", json!({}));
+    elsewhere["metadata"]["namespace"] = "other".into();
+    let nowhere = ASSETS.replace("default", "nowhere");
+    let cases = [
+        post(ASSETS, asset("a1", json!({}))),
+        post(ASSETS, versioned),
+        post(ASSETS, elsewhere),
+        post(nowhere, asset("a1", json!({}))),
+        post(ASSETS, json!({"kind": "Asset", "metadata": {"name": "x"}})),
+        post(ASSETS, json!({"apiVersion": "hm.example.com/v2", "kind": "Asset"})),
+        post(ASSETS, json!([])),
+        post(ASSETS, asset("", json!({}))),
+        post(ASSETS, asset("A_bad", json!({"replicas": 12}))),
+        post(format!("{ASSETS}?fieldValidation=Strict"), asset("s", json!({"colour": "red"}))),
+        post("/apis/hm.example.com/v1/namespaces/default/nothings", json!({})),
+    ];
+    let told: Vec<String> = cases.into_iter().map(|ask| cluster.run(ask).refusal()).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+409 AlreadyExists: assets.hm.example.com "a1" already exists
+400 BadRequest: resourceVersion should not be set on objects to be created
+400 BadRequest: the namespace of the provided object does not match the namespace sent on the request
+404 NotFound: namespaces "nowhere" not found
+400 BadRequest: Object 'apiVersion' is missing in the body of the request
+400 BadRequest: the API version in the data (hm.example.com/v2) does not match the expected API version (hm.example.com/v1)
+400 BadRequest: the body of the request is not a JSON object
+422 Invalid: Asset.hm.example.com "" is invalid: metadata.name: Required value: name or generateName is required
+422 Invalid: Asset.hm.example.com "A_bad" is invalid: [metadata.name: Invalid value: "A_bad": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*'), spec.replicas: Invalid value: 12: too many]
+400 BadRequest: Asset in version "v1" cannot be handled as a Asset: strict decoding error: unknown field "spec.colour"
+404 NotFound: the server could not find the requested resource
+"#);
+    assert_eq!(cluster.count("hm.example.com/assets"), 1);
+}
+
+#[test]
+fn unknown_fields_are_dropped_and_told() {
+    let mut cluster = Cluster::new();
+    let answer =
+        cluster.run(post(format!("{ASSETS}?fieldValidation=Warn"), asset("a", json!({"colour": "red"}))));
+    assert_eq!(answer.warnings, ["unknown field \"spec.colour\""]);
+    assert_eq!(answer.object()["spec"], json!({}));
+}
+
+#[test]
+fn an_update_raises_the_generation_only_with_the_spec() {
+    let mut cluster = Cluster::new();
+    let path = format!("{ASSETS}/a1");
+    let mut object = cluster.run(post(ASSETS, asset("a1", json!({"color": "red"})))).object();
+    object["metadata"]["labels"] = json!({"tier": "one"});
+    let mut labelled = cluster.run(put(&path, object)).object();
+    assert_eq!(labelled["metadata"]["generation"], 1);
+    labelled["spec"]["color"] = "blue".into();
+    let coloured = cluster.run(put(&path, labelled.clone())).object();
+    assert_eq!(coloured["metadata"]["generation"], 2);
+    let stale = cluster.run(put(&path, labelled)).refusal();
+    insta::assert_snapshot!(stale, @r#"409 Conflict: Operation cannot be fulfilled on assets.hm.example.com "a1": the object has been modified; please apply your changes to the latest version and try again"#);
+    let mut foreign = coloured.clone();
+    foreign["metadata"]["uid"] = "5b1d9ad8-0000-0000-0000-000000000000".into();
+    assert_eq!(cluster.run(put(&path, foreign)).code, 409);
+    let mut versionless = coloured;
+    versionless["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    insta::assert_snapshot!(cluster.run(put(&path, versionless)).refusal(), @r#"422 Invalid: Asset.hm.example.com "a1" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"#);
+    insta::assert_snapshot!(cluster.run(put(format!("{ASSETS}/b"), asset("b", json!({})))).refusal(), @r#"404 NotFound: assets.hm.example.com "b" not found"#);
+    insta::assert_snapshot!(cluster.run(put(&path, asset("b", json!({})))).refusal(), @"400 BadRequest: the name of the object (b) does not match the name on the URL (a1)");
+}
+
+#[test]
+fn what_changes_nothing_writes_nothing() {
+    let mut cluster = Cluster::new();
+    let path = format!("{ASSETS}/a1");
+    let object = cluster.run(post(ASSETS, asset("a1", json!({"color": "red"})))).object();
+    cluster.run(apply(&path, asset("a1", json!({"color": "red"})))).object();
+    let stored = cluster.asset("a1").unwrap();
+    let again = [
+        put(&path, stored.clone()),
+        merge(&path, json!({"spec": {"color": "red"}})),
+        patch(&path, Media::JsonPatch, json!([{"op": "replace", "path": "/spec/color", "value": "red"}])),
+        apply(&path, asset("a1", json!({"color": "red"}))),
+        merge(format!("{path}/status"), json!({})),
+    ];
+    for ask in again {
+        let answer = cluster.run(ask);
+        assert_eq!((answer.code, answer.writes), (200, 0), "{}", answer.message());
+        assert_eq!(answer.body, stored);
+    }
+    assert_ne!(object["metadata"]["managedFields"], stored["metadata"]["managedFields"]);
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_and_leaves_nothing() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({"color": "red"})))).object();
+    let before = cluster.state.objects.clone();
+    let path = format!("{ASSETS}/a1?dryRun=All");
+    let asks = [
+        (post(format!("{ASSETS}?dryRun=All"), asset("a2", json!({}))), 201),
+        (merge(&path, json!({"spec": {"color": "blue"}})), 200),
+        (apply(&format!("{path}&fieldManager=m&force=true"), asset("a1", json!({"color": "green"}))), 200),
+        (delete(&path), 200),
+        (delete(format!("{ASSETS}?dryRun=All")), 200),
+    ];
+    for (ask, code) in asks {
+        let answer = cluster.run(ask);
+        assert_eq!((answer.code, answer.writes), (code, 0), "{}", answer.message());
+    }
+    assert_eq!(cluster.state.objects, before);
+    // Nor does it let the next one of its block see anything.
+    let dry = cluster.endorse(delete(&path));
+    let real = cluster.endorse(post(ASSETS, asset("a1", json!({}))));
+    assert_eq!(cluster.block(&[dry, real])[1].code, 409);
+}
+
+#[test]
+fn status_and_the_rest_change_apart() {
+    let mut cluster = Cluster::new();
+    let mut object = asset("a1", json!({"color": "red"}));
+    object["status"] = json!({"replicas": 3});
+    let path = format!("{ASSETS}/a1");
+    assert_eq!(cluster.run(post(ASSETS, object.clone())).object().get("status"), None);
+    object["spec"]["color"] = "blue".into();
+    object["metadata"]["labels"] = json!({"a": "b"});
+    object["metadata"]["resourceVersion"] = cluster.revision.0.to_string().into();
+    let stored = cluster.run(put(format!("{path}/status"), object)).object();
+    assert_eq!((&stored["spec"]["color"], &stored["status"]["replicas"]), (&json!("red"), &json!(3)));
+    assert_eq!(stored["metadata"].get("labels"), None);
+    assert_eq!(stored["metadata"]["generation"], 1);
+    let stored =
+        cluster.run(merge(&path, json!({"status": {"replicas": 7}, "spec": {"color": "green"}}))).object();
+    assert_eq!((&stored["spec"]["color"], &stored["status"]["replicas"]), (&json!("green"), &json!(3)));
+    assert_eq!(cluster.run(merge(format!("{CONFIG_MAPS}/x/status"), json!({}))).code, 404);
+    assert_eq!(cluster.run(post(format!("{path}/status"), json!({}))).code, 405);
+}
+
+#[test]
+fn scale_reads_and_writes_its_paths() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({"replicas": 2})))).object();
+    let path = format!("{ASSETS}/a1/scale");
+    let scale = cluster.run(merge(&path, json!({"spec": {"replicas": 5}}))).object();
+    assert_eq!((&scale["kind"], &scale["spec"]["replicas"]), (&json!("Scale"), &json!(5)));
+    assert_eq!(cluster.asset("a1").unwrap()["spec"]["replicas"], 5);
+    assert_eq!(cluster.asset("a1").unwrap()["metadata"]["generation"], 2);
+    let old = json!({"metadata": {"name": "a1", "resourceVersion": "1"}, "spec": {"replicas": 6}});
+    assert_eq!(cluster.run(put(&path, old)).code, 409);
+    insta::assert_snapshot!(cluster.run(merge(&path, json!({"spec": {"replicas": -1}}))).refusal(), @r#"422 Invalid: Scale.autoscaling "a1" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"#);
+    insta::assert_snapshot!(cluster.run(merge(&path, json!({"spec": {"replicas": 50}}))).refusal(), @r#"422 Invalid: Asset.hm.example.com "a1" is invalid: spec.replicas: Invalid value: 50: too many"#);
+    assert_eq!(cluster.run(merge(&path, json!({"spec": {"replicas": "x"}}))).code, 400);
+}
+
+#[test]
+fn patches_of_every_kind() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({"color": "red", "replicas": 1})))).object();
+    let path = format!("{ASSETS}/a1");
+    let failed = json!([{"op": "test", "path": "/spec/color", "value": "blue"}]);
+    assert_eq!(cluster.run(patch(&path, Media::JsonPatch, failed)).code, 422);
+    let patched = cluster.run(merge(&path, json!({"spec": {"color": null}}))).object();
+    assert_eq!(patched["spec"], json!({"replicas": 1}));
+    let strategic = patch(&path, Media::StrategicMergePatch, json!({"spec": {"color": "x"}}));
+    insta::assert_snapshot!(cluster.run(strategic).refusal(), @"415 UnsupportedMediaType: the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+    let renamed = merge(&path, json!({"metadata": {"name": "b"}}));
+    assert_eq!(cluster.run(renamed).code, 400);
+    assert_eq!(cluster.run(merge(format!("{ASSETS}/none"), json!({}))).code, 404);
+    cluster.run(post(CONFIG_MAPS, config_map("c", json!({"a": "1"})))).object();
+    let path = format!("{CONFIG_MAPS}/c");
+    let strategic = patch(path, Media::StrategicMergePatch, json!({"data": {"b": "2"}}));
+    assert_eq!(cluster.run(strategic).object()["data"], json!({"a": "1", "b": "2"}));
+}
+
+#[test]
+fn an_apply_creates_owns_and_conflicts() {
+    let mut cluster = Cluster::new();
+    let path = format!("{ASSETS}/a1");
+    let answer = cluster.run(apply(&path, asset("a1", json!({"color": "red"}))));
+    assert_eq!(answer.code, 201);
+    let other = |query: &str| {
+        apply(&format!("{path}?fieldManager=other{query}"), asset("a1", json!({"color": "blue"})))
+    };
+    insta::assert_snapshot!(cluster.run(other("")).refusal(), @r#"409 Conflict: Apply failed with 1 conflict: conflict with "test": .spec.color"#);
+    assert_eq!(cluster.run(other("&force=true")).object()["spec"]["color"], "blue");
+    let dropped = cluster.run(apply(&path, asset("a1", json!({})))).object();
+    assert_eq!(dropped["spec"]["color"], "blue", "what another owns now stays");
+    let mut gone = asset("a2", json!({}));
+    gone["metadata"]["uid"] = "5b1d9ad8-0000-0000-0000-000000000000".into();
+    assert_eq!(cluster.run(apply(&format!("{ASSETS}/a2"), gone)).code, 409);
+    let mut managed = asset("a1", json!({}));
+    managed["metadata"]["managedFields"] = json!([{}]);
+    assert_eq!(cluster.run(apply(&path, managed)).code, 400);
+}
+
+#[test]
+fn a_put_creates_only_what_may_be_made_so() {
+    let mut cluster = Cluster::new();
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"},
+        "spec": {"holderIdentity": "me"},
+    });
+    let mut known = lease.clone();
+    known["metadata"]["resourceVersion"] = "5".into();
+    assert_eq!(cluster.run(put(format!("{leases}/l"), known)).code, 404, "a version names what was there");
+    let answer = cluster.run(put(format!("{leases}/l"), lease.clone()));
+    assert_eq!((answer.code, answer.writes), (201, 1));
+    assert_eq!(
+        cluster.run(put(format!("{leases}/l"), lease)).code,
+        422,
+        "a Lease is not overwritten blindly"
+    );
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "One",
+        "involvedObject": {"kind": "Asset", "name": "a1"},
+    });
+    let events = "/api/v1/namespaces/default/events/e";
+    assert_eq!(cluster.run(put(events, event.clone())).code, 201);
+    let mut second = event;
+    second["reason"] = "Two".into();
+    assert_eq!(cluster.run(put(events, second)).object()["reason"], "Two");
+    assert_eq!(cluster.run(put(format!("{CONFIG_MAPS}/c"), config_map("c", json!({})))).code, 404);
+}

@@ -1,0 +1,174 @@
+//! RBAC: decisions, escalation, aggregated roles, and that rights end where their scope does.
+
+use crate::support::*;
+use serde_json::{Value, json};
+
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+fn rules(verbs: &[&str], resources: &[&str]) -> Value {
+    json!([{"apiGroups": ["*"], "resources": resources, "verbs": verbs}])
+}
+
+/// Gives `user` rules in the namespace `default`, or everywhere.
+fn grant(cluster: &mut Cluster, user: &str, everywhere: bool, rules: Value) {
+    let (place, prefix) =
+        if everywhere { (RBAC.to_owned(), "cluster") } else { (format!("{RBAC}/namespaces/default"), "") };
+    let kind = if everywhere { "ClusterRole" } else { "Role" };
+    cluster
+        .run(post(format!("{place}/{prefix}roles"), json!({"metadata": {"name": user}, "rules": rules})))
+        .object();
+    cluster.run(post(format!("{place}/{prefix}rolebindings"), binding(user, kind, user))).object();
+}
+
+fn binding(name: &str, kind: &str, user: &str) -> Value {
+    json!({
+        "metadata": {"name": name}, "roleRef": {"kind": kind, "name": name},
+        "subjects": [{"kind": "User", "name": user}],
+    })
+}
+
+#[test]
+fn nothing_is_allowed_that_no_rule_allows() {
+    let mut cluster = Cluster::new();
+    let refused = cluster.run(post(ASSETS, asset("a1", json!({}))).by("jane"));
+    insta::assert_snapshot!(refused.refusal(), @r#"403 Forbidden: assets.hm.example.com is forbidden: User "jane" cannot create resource "assets" in API group "hm.example.com" in the namespace "default""#);
+    grant(&mut cluster, "jane", false, rules(&["create", "patch"], &["assets"]));
+    cluster.run(post(ASSETS, asset("a1", json!({}))).by("jane")).object();
+    cluster.run(merge(format!("{ASSETS}/a1"), json!({"spec": {"color": "red"}})).by("jane")).object();
+    let beyond = [
+        delete(format!("{ASSETS}/a1")),
+        delete(ASSETS),
+        put(format!("{ASSETS}/a1"), asset("a1", json!({}))),
+        merge(format!("{ASSETS}/a1/status"), json!({"status": {"replicas": 1}})),
+        merge(format!("{ASSETS}/a1/scale"), json!({"spec": {"replicas": 1}})),
+        post(ASSETS.replace("default", "kube-system"), asset("a1", json!({}))),
+        post("/apis/hm.example.com/v1/sites", json!({})),
+    ];
+    for ask in beyond {
+        assert_eq!(cluster.run(ask.by("jane")).code, 403);
+    }
+}
+
+#[test]
+fn an_apply_or_a_put_that_creates_needs_the_right_to() {
+    let mut cluster = Cluster::new();
+    grant(&mut cluster, "jane", false, rules(&["patch", "update"], &["assets", "leases"]));
+    assert_eq!(cluster.run(apply(&format!("{ASSETS}/a1"), asset("a1", json!({}))).by("jane")).code, 403);
+    let lease = json!({"metadata": {"name": "l"}});
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l";
+    assert_eq!(cluster.run(put(leases, lease).by("jane")).code, 403);
+}
+
+#[test]
+fn rights_in_a_namespace_reach_nothing_outside_of_one() {
+    let mut cluster = Cluster::new();
+    grant(&mut cluster, "jane", false, rules(&["*"], &["*"]));
+    let anything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    let mut master = binding("jane-is-master", "ClusterRole", "jane");
+    master["roleRef"]["name"] = "cluster-admin".into();
+    let site = json!({"apiVersion": "hm.example.com/v1", "kind": "Site", "metadata": {"name": "s"}});
+    let asks = [
+        post(format!("{RBAC}/namespaces/default/clusterrolebindings"), master),
+        post(
+            format!("{RBAC}/namespaces/default/clusterroles"),
+            json!({"metadata": {"name": "x"}, "rules": anything}),
+        ),
+        apply("/apis/hm.example.com/v1/namespaces/default/sites/s", site.clone()),
+        delete(format!("{RBAC}/namespaces/default/clusterroles/view")),
+    ];
+    for ask in asks {
+        let answer = cluster.run(ask.by("jane"));
+        assert_eq!((answer.code, answer.writes), (404, 0), "{}", answer.message());
+    }
+    let mut item = site;
+    item["metadata"]["namespace"] = "default".into();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [item]});
+    let answer = cluster.run(post("/apis/hypermesh.online/v1/transactions?fieldManager=m", list).by("jane"));
+    assert_eq!(answer.code, 403, "{}", answer.message());
+    // A namespace is in itself: a Role within it may give rights to it.
+    cluster
+        .run(merge("/api/v1/namespaces/default", json!({"metadata": {"labels": {"a": "b"}}})).by("jane"))
+        .object();
+    assert_eq!(cluster.run(post("/apis/hm.example.com/v1/assets", asset("a", json!({})))).code, 404);
+}
+
+#[test]
+fn nobody_hands_out_what_they_do_not_hold() {
+    let mut cluster = Cluster::new();
+    grant(
+        &mut cluster,
+        "jane",
+        false,
+        rules(&["create", "update", "patch"], &["roles", "rolebindings", "assets"]),
+    );
+    let roles = format!("{RBAC}/namespaces/default/roles");
+    let more = json!({"metadata": {"name": "more"}, "rules": [
+        {"apiGroups": ["hm.example.com"], "resources": ["assets"], "verbs": ["create", "delete"]},
+    ]});
+    insta::assert_snapshot!(cluster.run(post(&roles, more.clone()).by("jane")).refusal(), @r#"
+403 Forbidden: roles.rbac.authorization.k8s.io "more" is forbidden: user "jane" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+{APIGroups:["hm.example.com"], Resources:["assets"], Verbs:["delete"]}
+"#);
+    let held = json!({"metadata": {"name": "held"}, "rules": [
+        {"apiGroups": ["hm.example.com"], "resources": ["assets"], "verbs": ["create"]},
+    ]});
+    cluster.run(post(&roles, held).by("jane")).object();
+    cluster.run(post(&roles, more)).object();
+    let bindings = format!("{RBAC}/namespaces/default/rolebindings");
+    assert_eq!(cluster.run(post(&bindings, binding("more", "Role", "jane")).by("jane")).code, 403);
+    assert_eq!(cluster.run(post(&bindings, binding("none", "Role", "jane")).by("jane")).code, 404);
+    cluster.run(post(&bindings, binding("held", "Role", "joe")).by("jane")).object();
+    // Who may `bind` or `escalate` may.
+    grant(&mut cluster, "jill", false, rules(&["create", "bind", "escalate"], &["roles", "rolebindings"]));
+    cluster.run(post(&bindings, binding("more", "Role", "jill")).by("jill")).object();
+    let all = json!({"metadata": {"name": "all"}, "rules": rules(&["*"], &["*"])});
+    cluster.run(post(&roles, all).by("jill")).object();
+}
+
+#[test]
+fn an_aggregated_role_holds_what_its_parts_hold() {
+    let mut cluster = Cluster::new();
+    let aggregated = |name: &str, label: &str, wanted: &str| {
+        json!({
+            "metadata": {"name": name, "labels": {label: "true"}},
+            "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {wanted: "true"}}]},
+        })
+    };
+    let roles = format!("{RBAC}/clusterroles");
+    // Two that hold each other, and one of them a role with rules.
+    cluster.run(post(&roles, aggregated("outer", "outer", "inner"))).object();
+    cluster.run(post(&roles, aggregated("inner", "inner", "part"))).object();
+    cluster
+        .run(post(format!("{RBAC}/clusterrolebindings"), binding("outer", "ClusterRole", "jane")))
+        .object();
+    assert_eq!(cluster.run(post(ASSETS, asset("a1", json!({}))).by("jane")).code, 403);
+    let part = json!({
+        "metadata": {"name": "part", "labels": {"part": "true", "inner": "true"}},
+        "rules": rules(&["create"], &["assets"]),
+    });
+    cluster.run(post(&roles, part)).object();
+    cluster.run(post(ASSETS, asset("a1", json!({}))).by("jane")).object();
+    grant(&mut cluster, "joe", true, rules(&["create"], &["clusterroles", "assets"]));
+    let refused = cluster.run(post(&roles, aggregated("mine", "x", "part")).by("joe"));
+    assert_eq!(refused.code, 403, "to aggregate is to hold everything");
+}
+
+#[test]
+fn a_decision_follows_the_writes_of_its_block() {
+    let mut cluster = Cluster::new();
+    let role = json!({"metadata": {"name": "jane"}, "rules": rules(&["create"], &["assets"])});
+    let place = format!("{RBAC}/namespaces/default");
+    let asks = [
+        post(format!("{place}/roles"), role),
+        post(ASSETS, asset("a1", json!({}))).by("jane"),
+        post(format!("{place}/rolebindings"), binding("jane", "Role", "jane")),
+        post(ASSETS, asset("a1", json!({}))).by("jane"),
+        delete(format!("{place}/roles/jane?dryRun=All")),
+        post(ASSETS, asset("a2", json!({}))).by("jane"),
+        delete(format!("{place}/roles/jane")),
+        post(ASSETS, asset("a3", json!({}))).by("jane"),
+    ];
+    let requests: Vec<_> = asks.into_iter().map(|ask| cluster.endorse(ask)).collect();
+    let codes: Vec<u16> = cluster.block(&requests).iter().map(|outcome| outcome.code).collect();
+    assert_eq!(codes, [201, 403, 201, 201, 200, 201, 200, 403]);
+}
