@@ -19,8 +19,12 @@ const AUTHENTICATED: &str = "system:authenticated";
 pub(crate) fn certificate_user(der: &[u8]) -> Option<UserInfo> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let name = certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
-    let mut groups: Vec<String> =
-        certificate.subject().iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
+    let mut groups: Vec<String> = certificate
+        .subject()
+        .iter_organization()
+        .filter_map(|o| o.as_str().ok())
+        .map(str::to_owned)
+        .collect();
     groups.push(AUTHENTICATED.to_owned());
     Some(UserInfo { name, groups, ..UserInfo::default() })
 }
@@ -93,7 +97,9 @@ fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<Toke
     }) else {
         return Ok(None);
     };
-    let Some(key) = ObjectKey::new("/secrets", "kube-system", format!("bootstrap-token-{id}")) else { return Ok(None) };
+    let Some(key) = ObjectKey::new("/secrets", "kube-system", format!("bootstrap-token-{id}")) else {
+        return Ok(None);
+    };
     let Some(record) = reading.get(&key).map_err(Status::internal)? else { return Ok(None) };
     let object: Value = serde_json::from_slice(&record.body).map_err(Status::internal)?;
     let field = |name: &str| {
@@ -137,7 +143,8 @@ pub(crate) fn impersonated(
     let text = |value: &http::HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
     let all = |name: &str| headers.get_all(name).iter().map(text).collect::<Vec<_>>();
     let name = headers.get("impersonate-user").map(text).unwrap_or_default();
-    let (groups, uid) = (all("impersonate-group"), headers.get("impersonate-uid").map(text).unwrap_or_default());
+    let (groups, uid) =
+        (all("impersonate-group"), headers.get("impersonate-uid").map(text).unwrap_or_default());
     let extra: Vec<(String, Vec<String>)> = headers
         .keys()
         .filter_map(|key| key.as_str().strip_prefix("impersonate-extra-"))
@@ -150,7 +157,8 @@ pub(crate) fn impersonated(
         return Err(Status::bad_request("requested impersonation without impersonating a user"));
     }
     let check = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
-        let asked = Attributes { verb: "impersonate", group, resource, subresource, namespace, name, path: None };
+        let asked =
+            Attributes { verb: "impersonate", group, resource, subresource, namespace, name, path: None };
         if reading.derived.policy.allows(&user, &asked) { Ok(()) } else { Err(refusal(&user, &asked)) }
     };
     let account = name.strip_prefix(UserInfo::SERVICE_ACCOUNT).and_then(|rest| rest.split_once(':'));

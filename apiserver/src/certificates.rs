@@ -61,7 +61,9 @@ pub fn rotate(dir: &Path) -> Result<(), CertificatesError> {
 }
 
 fn shown(name: &str, held: &Held) -> Certificate {
-    let time = |seconds: i64| clock::rfc3339(Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)));
+    let time = |seconds: i64| {
+        clock::rfc3339(Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)))
+    };
     Certificate {
         name: name.to_owned(),
         subject: held.subject.clone(),

@@ -74,13 +74,15 @@ impl Documents {
     /// The legacy document at a path such as `/api`, `/apis/apps` or `/api/v1`.
     pub fn legacy(&self, path: &str) -> Option<Document> {
         let server = &self.server;
-        self.keep(path.to_owned(), |catalog| match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
-            ["api"] => Some(hypermesh_wire::api_versions(catalog, server)),
-            ["api", version] => hypermesh_wire::api_resource_list(catalog, "", version),
-            ["apis"] => Some(hypermesh_wire::api_group_list(catalog)),
-            ["apis", group] => hypermesh_wire::api_group(catalog, group),
-            ["apis", group, version] => hypermesh_wire::api_resource_list(catalog, group, version),
-            _ => None,
+        self.keep(path.to_owned(), |catalog| {
+            match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+                ["api"] => Some(hypermesh_wire::api_versions(catalog, server)),
+                ["api", version] => hypermesh_wire::api_resource_list(catalog, "", version),
+                ["apis"] => Some(hypermesh_wire::api_group_list(catalog)),
+                ["apis", group] => hypermesh_wire::api_group(catalog, group),
+                ["apis", group, version] => hypermesh_wire::api_resource_list(catalog, group, version),
+                _ => None,
+            }
         })
     }
 
@@ -101,7 +103,8 @@ impl Documents {
     pub fn table(&self, kind: &hypermesh_pipeline::Kind, include: IncludeObject) -> Arc<TableFormat> {
         let place = (kind.collection.clone(), include as u8);
         let mut tables = self.tables.lock();
-        let format = tables.entry(place).or_insert_with(|| Arc::new(TableFormat::new(&kind.definition, include)));
+        let format =
+            tables.entry(place).or_insert_with(|| Arc::new(TableFormat::new(&kind.definition, include)));
         Arc::clone(format)
     }
 }

@@ -129,7 +129,8 @@ fn client(connection: &rustls::ServerConnection) -> Client {
     let Some(certificate) = connection.peer_certificates().and_then(|chain| chain.first()) else {
         return Client::default();
     };
-    let expires =
-        x509_parser::parse_x509_certificate(certificate).ok().map(|(_, c)| c.validity().not_after.timestamp());
+    let expires = x509_parser::parse_x509_certificate(certificate)
+        .ok()
+        .map(|(_, c)| c.validity().not_after.timestamp());
     Client { user: access::certificate_user(certificate).map(Arc::new), expires }
 }

@@ -37,7 +37,9 @@ impl Metrics {
     /// Counts one answered request.
     pub fn answered(&self, verb: Option<Verb>, code: u16, took: Duration) {
         let word = verb.map_or("other", Verb::as_str);
-        let Some(counters) = VERBS.iter().position(|v| *v == word).and_then(|i| self.verbs.get(i)) else { return };
+        let Some(counters) = VERBS.iter().position(|v| *v == word).and_then(|i| self.verbs.get(i)) else {
+            return;
+        };
         if let Some(class) = counters.codes.get(usize::from(code / 100).saturating_sub(1)) {
             class.fetch_add(1, Ordering::Relaxed);
         }

@@ -99,7 +99,8 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let signer = pki.service_account_key.signing_key()?;
         let metrics = Arc::new(Metrics::default());
-        let api = Arc::new(Api::new(Arc::clone(&replica), signer, address.to_string(), closed.clone(), metrics));
+        let api =
+            Arc::new(Api::new(Arc::clone(&replica), signer, address.to_string(), closed.clone(), metrics));
         let kubeconfig = pki.kubeconfig_path().to_owned();
         let tasks = vec![
             tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, closed.clone())),
@@ -150,7 +151,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
             std::io::ErrorKind::AddrInUse => {
                 format!("another program uses port {}; stop it, or choose another with --api", address.port())
             }
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 need root; choose another with --api".to_owned(),
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need root; choose another with --api".to_owned()
+            }
             std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
             _ => "see the reason below".to_owned(),
         };
@@ -175,8 +178,7 @@ fn open(config: Config, address: SocketAddr) -> Result<(Pki, Arc<Replica>), Serv
     };
     let mut definitions = hypermesh_schemas::definitions();
     definitions.extend(config.extra_kinds);
-    let machine =
-        hypermesh_machine::Config { dir: config.dir, store: Options::default(), key, definitions };
+    let machine = hypermesh_machine::Config { dir: config.dir, store: Options::default(), key, definitions };
     Ok((pki, Arc::new(Replica::start(machine, &genesis)?)))
 }
 
@@ -216,7 +218,8 @@ fn url(address: SocketAddr) -> String {
 }
 
 fn names(address: SocketAddr, further: &[String]) -> Vec<String> {
-    let usual = ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+    let usual =
+        ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
     let mut names: Vec<String> = usual.iter().map(|name| (*name).to_owned()).collect();
     if !address.ip().is_unspecified() {
         names.push(address.ip().to_string());
@@ -264,7 +267,11 @@ async fn look_after_certificates(
         let changed = match pki.reload().and_then(|reloaded| Ok((reloaded, pki.renew(unix_now())?))) {
             Ok((reloaded, renewal)) => {
                 if renewal.server || renewal.admin {
-                    tracing::info!(server = renewal.server, admin = renewal.admin, "certificates were renewed");
+                    tracing::info!(
+                        server = renewal.server,
+                        admin = renewal.admin,
+                        "certificates were renewed"
+                    );
                 }
                 reloaded || renewal.server
             }

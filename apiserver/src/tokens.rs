@@ -48,8 +48,12 @@ impl Tokens {
         let Some(found) = access::token_user(reading, key, text, now)? else { return Ok(None) };
         let until = found.expires.min(now.saturating_add(LONGEST));
         let (user, audiences) = (Arc::new(found.user), Arc::from(found.audiences));
-        let known =
-            Known { user: Arc::clone(&user), audiences: Arc::clone(&audiences), learnt: reading.revision, until };
+        let known = Known {
+            user: Arc::clone(&user),
+            audiences: Arc::clone(&audiences),
+            learnt: reading.revision,
+            until,
+        };
         let mut all = self.0.write();
         if all.len() >= MOST {
             all.clear();

@@ -39,8 +39,10 @@ pub fn check(dir: &Path) -> Result<Report, Box<dyn Error + Send + Sync>> {
         blocks = chain(dir, &genesis, &mut report.findings)?;
     }
     report.sound = report.findings.is_empty();
-    let verdict = if report.sound { "sound" } else { "DAMAGED: restore a snapshot, or this folder from a backup" };
-    report.summary = format!("{}: {} rows and {blocks} blocks verified: {verdict}", dir.display(), stored.rows);
+    let verdict =
+        if report.sound { "sound" } else { "DAMAGED: restore a snapshot, or this folder from a backup" };
+    report.summary =
+        format!("{}: {} rows and {blocks} blocks verified: {verdict}", dir.display(), stored.rows);
     Ok(report)
 }
 
@@ -67,7 +69,11 @@ fn chain(
             findings.push(format!("block {}: its id is not the one that it was kept under", height.0));
         }
         if parent.is_some_and(|parent| parent != block.header.parent) {
-            findings.push(format!("block {}: it does not follow block {}", height.0, height.0.saturating_sub(1)));
+            findings.push(format!(
+                "block {}: it does not follow block {}",
+                height.0,
+                height.0.saturating_sub(1)
+            ));
         }
         if height != Height(0) {
             if let Err(error) = block.verify_authorities(&cluster) {

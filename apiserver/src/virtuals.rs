@@ -13,16 +13,27 @@ pub(crate) fn resources() -> Vec<VirtualResource> {
     token.group = String::new();
     token.subresource = Some("token".into());
     token.kind_group_version = Some((AUTHN.into(), "v1".into()));
-    let mut transaction =
-        resource("hypermesh.online", "transactions", "Transaction", cluster, json!({"type": "object",
+    let mut transaction = resource(
+        "hypermesh.online",
+        "transactions",
+        "Transaction",
+        cluster,
+        json!({"type": "object",
             "properties": {"items": {"type": "array", "items": {"type": "object",
-                "x-kubernetes-preserve-unknown-fields": true}}}}));
+                "x-kubernetes-preserve-unknown-fields": true}}}}),
+    );
     transaction.singular = "transaction".into();
     vec![
         resource(AUTHN, "tokenreviews", "TokenReview", cluster, token_review()),
         resource(AUTHN, "selfsubjectreviews", "SelfSubjectReview", cluster, self_review()),
         resource(AUTHZ, "subjectaccessreviews", "SubjectAccessReview", cluster, access_review()),
-        resource(AUTHZ, "localsubjectaccessreviews", "LocalSubjectAccessReview", Scope::Namespaced, access_review()),
+        resource(
+            AUTHZ,
+            "localsubjectaccessreviews",
+            "LocalSubjectAccessReview",
+            Scope::Namespaced,
+            access_review(),
+        ),
         resource(AUTHZ, "selfsubjectaccessreviews", "SelfSubjectAccessReview", cluster, access_review()),
         resource(AUTHZ, "selfsubjectrulesreviews", "SelfSubjectRulesReview", cluster, rules_review()),
         token,
@@ -95,7 +106,8 @@ fn access_review() -> Value {
         "version": {"type": "string"}, "resource": {"type": "string"}, "subresource": {"type": "string"},
         "name": {"type": "string"},
     }});
-    let paths = json!({"type": "object", "properties": {"path": {"type": "string"}, "verb": {"type": "string"}}});
+    let paths =
+        json!({"type": "object", "properties": {"path": {"type": "string"}, "verb": {"type": "string"}}});
     json!({"type": "object", "properties": {
         "spec": {"type": "object", "properties": {
             "resourceAttributes": attributes, "nonResourceAttributes": paths, "user": {"type": "string"},

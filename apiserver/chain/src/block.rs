@@ -269,7 +269,8 @@ pub fn events_root(effects: &[Effect]) -> Hash {
 
 /// [`events_root`] for who has the effects' object leaves ([`crate::Record::leaf`]) at hand, in the same order.
 pub fn events_root_of(effects: &[Effect], leaves: &[Hash]) -> Hash {
-    let events = effects.iter().zip(leaves).map(|(effect, leaf)| event_leaf_of(effect, &effect.key.encode(), leaf));
+    let events =
+        effects.iter().zip(leaves).map(|(effect, leaf)| event_leaf_of(effect, &effect.key.encode(), leaf));
     list::root(&events.collect::<Vec<_>>())
 }
 

@@ -78,8 +78,11 @@ impl KeyFile {
 
     /// The key as the chain signs with it; only Ed25519 keys can.
     pub fn signing_key(&self) -> Result<SigningKey, PkiError> {
-        let damaged =
-            |why: &str| PkiError::Damaged { path: self.path.clone(), what: "Ed25519 key", why: why.to_owned() };
+        let damaged = |why: &str| PkiError::Damaged {
+            path: self.path.clone(),
+            what: "Ed25519 key",
+            why: why.to_owned(),
+        };
         let der = pem::parse(&self.pem).map_err(|error| damaged(&error.to_string()))?.into_contents();
         let prefix = der.get(..16).unwrap_or_default();
         // Version 2 of the structure differs in length and version alone.

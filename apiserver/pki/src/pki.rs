@@ -96,12 +96,21 @@ impl Pki {
         let signer = Signer::Authority(&ca, &ca_key);
         let server = match Held::read(&at("server.crt"))? {
             Some(held) => held,
-            None => issue(&at("server.crt"), &server_subject(&settings), &server_key, &signer, now, settings.life)?,
+            None => issue(
+                &at("server.crt"),
+                &server_subject(&settings),
+                &server_key,
+                &signer,
+                now,
+                settings.life,
+            )?,
         };
         let signer = Signer::Authority(&client_ca, &client_ca_key);
         let admin = match Held::read(&at("admin.crt"))? {
             Some(held) => held,
-            None => issue(&at("admin.crt"), &admin_subject(&settings), &admin_key, &signer, now, settings.life)?,
+            None => {
+                issue(&at("admin.crt"), &admin_subject(&settings), &admin_key, &signer, now, settings.life)?
+            }
         };
         let mut pki = Self {
             kubeconfig: dir.join("admin.kubeconfig"),
@@ -154,7 +163,8 @@ impl Pki {
         if what.server {
             let signer = Signer::Authority(&self.ca, &self.ca_key);
             let path = self.folder.join("server.crt");
-            self.server = issue(&path, &server_subject(&self.settings), &self.server_key, &signer, now, life)?;
+            self.server =
+                issue(&path, &server_subject(&self.settings), &self.server_key, &signer, now, life)?;
         }
         if what.admin {
             let signer = Signer::Authority(&self.client_ca, &self.client_ca_key);
@@ -246,7 +256,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut running = open(dir.path(), 1_800_000_000);
         assert!(!running.reload().unwrap());
-        open(dir.path(), 1_800_000_000).reissue(Renewal { server: true, admin: false }, 1_800_000_001).unwrap();
+        open(dir.path(), 1_800_000_000)
+            .reissue(Renewal { server: true, admin: false }, 1_800_000_001)
+            .unwrap();
         assert!(running.reload().unwrap());
     }
 
@@ -258,7 +270,12 @@ mod tests {
         for entry in std::fs::read_dir(dir.path().join("pki")).unwrap() {
             let entry = entry.unwrap();
             if entry.path().extension().is_some_and(|e| e == "key") {
-                assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+                assert_eq!(
+                    entry.metadata().unwrap().permissions().mode() & 0o777,
+                    0o600,
+                    "{:?}",
+                    entry.path()
+                );
             }
         }
     }

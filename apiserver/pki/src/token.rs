@@ -148,11 +148,15 @@ mod tests {
         let token = sign(&key, &claims()).unwrap();
         assert_eq!(verify(&other.public(), &token, 1500), Err(TokenError::Malformed));
         let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
-        let forged = serde_json::to_vec(&Claims { sub: "system:serviceaccount:kube-system:root".into(), ..claims() });
+        let forged =
+            serde_json::to_vec(&Claims { sub: "system:serviceaccount:kube-system:root".into(), ..claims() });
         parts[1] = URL_SAFE_NO_PAD.encode(forged.unwrap());
         assert_eq!(verify(&key.public(), &parts.join("."), 1500), Err(TokenError::Signature));
         let unsigned = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"x"}"#);
-        assert_eq!(verify(&key.public(), &format!("{unsigned}.{}.", parts[1]), 1500), Err(TokenError::Malformed));
+        assert_eq!(
+            verify(&key.public(), &format!("{unsigned}.{}.", parts[1]), 1500),
+            Err(TokenError::Malformed)
+        );
         for broken in ["", ".", "..", "a.b.c", "a", &"x.".repeat(40_000)] {
             assert_eq!(verify(&key.public(), broken, 1500), Err(TokenError::Malformed));
         }

@@ -44,7 +44,8 @@ impl Flags {
     fn settled() -> Result<Self> {
         let flags = Self::parse();
         let Some(path) = &flags.config else { return Ok(flags) };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let file: Self = toml::from_str(&text).with_context(|| format!("{} is wrong", path.display()))?;
         Ok(Self {
             config: None,
@@ -61,7 +62,9 @@ fn main() -> Result<()> {
     hypermesh_apiserver::memory::settle();
     let flags = Flags::settled()?;
     if flags.peer.is_some() || flags.join.is_some() {
-        bail!("--peer and --join: this version runs one replica; replication between several is not there yet");
+        bail!(
+            "--peer and --join: this version runs one replica; replication between several is not there yet"
+        );
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
@@ -77,8 +80,7 @@ fn main() -> Result<()> {
 }
 
 async fn serve(config: Config) -> Result<()> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let server = Server::start(config).await?;
     tracing::info!(address = %server.address(), cluster = server.cluster(), "ready");
     tokio::select! {

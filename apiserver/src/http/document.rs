@@ -111,7 +111,10 @@ fn not_modified(request: &Request<Body>, etag: &str) -> Option<Response<Body>> {
     Some(response)
 }
 
-fn json_document(request: &Request<Body>, document: &serde_json::Value) -> Result<Response<Body>, Box<Status>> {
+fn json_document(
+    request: &Request<Body>,
+    document: &serde_json::Value,
+) -> Result<Response<Body>, Box<Status>> {
     let bytes = serde_json::to_vec_pretty(document).map_err(|e| Box::new(Status::internal(e)))?;
     let accepted = hypermesh_wire::Accepted {
         encoding: hypermesh_wire::Encoding::Json,
@@ -162,9 +165,9 @@ fn health(api: &Api, path: &str, query: &str) -> Response<Body> {
     };
     let room = match api.replica.store().room() {
         Ok(hypermesh_store::Room::Enough) => Ok(()),
-        Ok(hypermesh_store::Room::Low { available, wanted }) => {
-            Err(format!("the disk is full: {available} bytes are free, {wanted} are wanted; writes are refused"))
-        }
+        Ok(hypermesh_store::Room::Low { available, wanted }) => Err(format!(
+            "the disk is full: {available} bytes are free, {wanted} are wanted; writes are refused"
+        )),
         Err(error) => Err(error.to_string()),
     };
     let shutdown = if *api.closing.borrow() { Err("the server is shutting down".to_owned()) } else { Ok(()) };

@@ -26,7 +26,8 @@ pub(super) fn answer(api: &Api, asked: &Asked, headers: &HeaderMap) -> Result<Re
         "" => {}
         "status" if kind.definition.subresources.status => {}
         "scale" if kind.definition.subresources.scale.is_some() => {
-            let object: Value = serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
+            let object: Value =
+                serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
             let scale = serde_json::to_vec(&hypermesh_pipeline::scale_of(kind, &object))
                 .map_err(|e| Box::new(Status::internal(e)))?;
             return reply::object(api, asked, headers, &Bytes::from(scale), StatusCode::OK);

@@ -50,7 +50,11 @@ struct Walked {
     more: bool,
 }
 
-pub(super) fn answer(api: &Arc<Api>, asked: &Asked, headers: &HeaderMap) -> Result<Response<Body>, Box<Status>> {
+pub(super) fn answer(
+    api: &Arc<Api>,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Box<Status>> {
     if !asked.info.subresource.is_empty() {
         return super::document::unknown();
     }
@@ -172,7 +176,8 @@ impl Plan {
             meta.continue_ = ContinueToken { revision: Some(self.revision.0), start }.encode();
             // As in the reference, the rest is counted only where no selector thins it out.
             if self.selection.everything() && self.at.is_none() {
-                meta.remaining_item_count = Some(self.reading.view.count_after(&self.selection.range, last)? as u64);
+                meta.remaining_item_count =
+                    Some(self.reading.view.count_after(&self.selection.range, last)? as u64);
             }
         }
         Ok(match &self.shown {
@@ -210,7 +215,8 @@ impl Plan {
             Some(revision) => {
                 let mut after = after;
                 loop {
-                    let page = self.reading.view.scan_at(&self.selection.range, revision, after.as_ref(), PAGE)?;
+                    let page =
+                        self.reading.view.scan_at(&self.selection.range, revision, after.as_ref(), PAGE)?;
                     let full = page.len() == PAGE;
                     let mut broke = false;
                     for (key, record) in page {

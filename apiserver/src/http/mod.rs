@@ -34,7 +34,8 @@ impl Api {
     pub async fn answer(self: Arc<Self>, client: Client, request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
         let audit = self.audit_id(&request);
-        let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+        let agent =
+            request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
         let method = request.method().clone();
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let pretty = |status: &Status| reply::status(status, query.as_ref().ok(), &agent);
@@ -142,8 +143,13 @@ impl Api {
         agent: &str,
     ) -> Result<Response<Body>, Box<Status>> {
         let writes = info.verb.is_write();
-        let stored =
-            self.replica.reading().derived.registry.resource(&info.group, &info.version, &info.resource).is_some();
+        let stored = self
+            .replica
+            .reading()
+            .derived
+            .registry
+            .resource(&info.group, &info.version, &info.resource)
+            .is_some();
         // Only what is ordered is signed: everything else is answered to whom the connection or token names.
         let orders = writes && info.subresource != "token" && (stored || info.resource == "transactions");
         let user = if orders && signed::claims(request.headers()) {
@@ -162,7 +168,9 @@ impl Api {
         };
         self.allow(&user, &asked)?;
         let reading = self.replica.reading();
-        let Some(kind) = reading.derived.registry.resource(&info.group, &info.version, &info.resource).cloned() else {
+        let Some(kind) =
+            reading.derived.registry.resource(&info.group, &info.version, &info.resource).cloned()
+        else {
             drop(reading);
             return self.unstored(user, request, info, query, agent).await;
         };
@@ -196,7 +204,10 @@ impl Api {
     ) -> Result<Response<Body>, Box<Status>> {
         let documents = self.documents();
         let served = documents.virtuals().iter().any(|v| {
-            v.group == info.group && v.version == info.version && v.plural == info.resource && v.subresource.is_none()
+            v.group == info.group
+                && v.version == info.version
+                && v.plural == info.resource
+                && v.subresource.is_none()
         });
         if !served {
             return document::unknown();

@@ -80,7 +80,8 @@ pub(super) fn document(
         Encoding::Json => json,
     };
     let compress = bytes.len() > COMPRESS_ABOVE && takes_gzip(headers);
-    let bytes = if compress { gzip(&bytes).map_err(|e| Box::new(Status::internal(e)))?.into() } else { bytes };
+    let bytes =
+        if compress { gzip(&bytes).map_err(|e| Box::new(Status::internal(e)))?.into() } else { bytes };
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = code;
     let out = response.headers_mut();

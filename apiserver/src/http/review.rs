@@ -20,15 +20,18 @@ pub(super) async fn answer(
     let (parts, incoming) = request.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let json = transcode(&body::read(incoming).await?, BodyFormat::parse(content_type, true)?)?;
-    let (mut review, _) =
-        decode_json(&json).map_err(|why| Box::new(Status::bad_request(format!("the review is not JSON: {why}"))))?;
+    let (mut review, _) = decode_json(&json)
+        .map_err(|why| Box::new(Status::bad_request(format!("the review is not JSON: {why}"))))?;
     let spec = review.get("spec").cloned().unwrap_or_else(|| json!({}));
     let (kind, status) = match info.resource.as_str() {
         "selfsubjectreviews" => ("SelfSubjectReview", json!({"userInfo": shown(&user)})),
         "selfsubjectaccessreviews" => ("SelfSubjectAccessReview", access(api, &user, &spec)?),
-        "subjectaccessreviews" => ("SubjectAccessReview", access(api, &subject(&spec, "SubjectAccessReview")?, &spec)?),
+        "subjectaccessreviews" => {
+            ("SubjectAccessReview", access(api, &subject(&spec, "SubjectAccessReview")?, &spec)?)
+        }
         "localsubjectaccessreviews" => {
-            let namespace = spec.pointer("/resourceAttributes/namespace").and_then(Value::as_str).unwrap_or("");
+            let namespace =
+                spec.pointer("/resourceAttributes/namespace").and_then(Value::as_str).unwrap_or("");
             if namespace != info.namespace {
                 let error = FieldError::invalid(
                     "spec.resourceAttributes.namespace",
@@ -59,7 +62,13 @@ fn invalid(kind: &str, errors: &[FieldError]) -> Status {
 }
 
 fn strings(value: Option<&Value>) -> Vec<String> {
-    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn subject(spec: &Value, kind: &str) -> Result<UserInfo, Box<Status>> {
@@ -75,7 +84,8 @@ fn subject(spec: &Value, kind: &str) -> Result<UserInfo, Box<Status>> {
             .unwrap_or_default(),
     };
     if user.name.is_empty() && user.groups.is_empty() {
-        let error = FieldError::invalid("spec.user", "".into(), "at least one of user or group must be specified");
+        let error =
+            FieldError::invalid("spec.user", "".into(), "at least one of user or group must be specified");
         return Err(Box::new(invalid(kind, &[error])));
     }
     Ok(user)
@@ -83,11 +93,13 @@ fn subject(spec: &Value, kind: &str) -> Result<UserInfo, Box<Status>> {
 
 fn access(api: &Api, user: &UserInfo, spec: &Value) -> Result<Value, Box<Status>> {
     let policy = &api.replica.reading().derived.policy;
-    let text = |place: &Value, field: &str| place.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |place: &Value, field: &str| place.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (resource, path) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
     let allowed = match (resource.filter(|r| r.is_object()), path.filter(|p| p.is_object())) {
         (Some(place), None) => {
-            let (verb, group, resource) = (text(place, "verb"), text(place, "group"), text(place, "resource"));
+            let (verb, group, resource) =
+                (text(place, "verb"), text(place, "group"), text(place, "resource"));
             let (subresource, namespace, name) =
                 (text(place, "subresource"), text(place, "namespace"), text(place, "name"));
             let asked = Attributes {
@@ -147,7 +159,9 @@ fn token(api: &Api, spec: &Value) -> Result<Value, Box<Status>> {
     let wanted = strings(spec.get("audiences"));
     let found = access::token_user(&api.replica.reading(), &api.token_key, text, api.unix_now())?;
     let Some(access::TokenUser { user, audiences, .. }) = found else {
-        return Ok(json!({"authenticated": false, "error": "the token is not one of this cluster, or has expired"}));
+        return Ok(
+            json!({"authenticated": false, "error": "the token is not one of this cluster, or has expired"}),
+        );
     };
     let mine = if wanted.is_empty() { vec![api.issuer.clone()] } else { wanted };
     let shared: Vec<String> = if audiences.is_empty() {
@@ -169,7 +183,8 @@ fn shown(user: &UserInfo) -> Value {
     }
     map.insert("groups".into(), user.groups.clone().into());
     if !user.extra.is_empty() {
-        let extra: Map<String, Value> = user.extra.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
+        let extra: Map<String, Value> =
+            user.extra.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
         map.insert("extra".into(), extra.into());
     }
     Value::Object(map)

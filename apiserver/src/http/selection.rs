@@ -19,7 +19,8 @@ pub(super) struct Selection {
 impl Selection {
     pub fn of(asked: &Asked, options: &ListOptions) -> Result<Self, Box<Status>> {
         hypermesh_pipeline::check_fields(&asked.kind, &options.field_selector)?;
-        let namespace = Some(asked.info.namespace.clone()).filter(|n| asked.kind.namespaced() && !n.is_empty());
+        let namespace =
+            Some(asked.info.namespace.clone()).filter(|n| asked.kind.namespaced() && !n.is_empty());
         let everything = options.label_selector.is_empty() && options.field_selector.is_empty();
         Ok(Self {
             range: KeyRange { collection: asked.kind.collection.clone(), namespace },

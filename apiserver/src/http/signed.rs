@@ -29,12 +29,18 @@ fn joined(headers: &HeaderMap, name: &str) -> String {
 pub(super) fn claimed_user(api: &Api, headers: &HeaderMap) -> Result<UserInfo, Box<Status>> {
     let input = joined(headers, INPUT);
     let unknown = || {
-        Box::new(Status::failure(401, "Unauthorized", "the key that signed the request is not registered in this cluster"))
+        Box::new(Status::failure(
+            401,
+            "Unauthorized",
+            "the key that signed the request is not registered in this cluster",
+        ))
     };
     let key = input.split_once("keyid=\"").and_then(|(_, rest)| rest.get(..64)).ok_or_else(unknown)?;
     let place = system::key(system::IDENTITIES, key).ok_or_else(unknown)?;
-    let record = api.replica.reading().get(&place).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(unknown)?;
-    let identity: Identity = serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
+    let record =
+        api.replica.reading().get(&place).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(unknown)?;
+    let identity: Identity =
+        serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
     let mut groups = identity.groups;
     groups.push("system:authenticated".to_owned());
     Ok(UserInfo { name: identity.user, groups, ..UserInfo::default() })
@@ -42,7 +48,11 @@ pub(super) fn claimed_user(api: &Api, headers: &HeaderMap) -> Result<UserInfo, B
 
 /// The authority of a signed request: its signatures, verified. `unsigned` is the request as it will be ordered; what
 /// was sent must be what is ordered, so the body has to be JSON.
-pub(super) fn authority(api: &Api, headers: &HeaderMap, unsigned: &Request) -> Result<Authority, Box<Status>> {
+pub(super) fn authority(
+    api: &Api,
+    headers: &HeaderMap,
+    unsigned: &Request,
+) -> Result<Authority, Box<Status>> {
     let (input, signature) = (joined(headers, INPUT), joined(headers, "signature"));
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let received = Received {
@@ -51,15 +61,16 @@ pub(super) fn authority(api: &Api, headers: &HeaderMap, unsigned: &Request) -> R
         content_digest: text("content-digest"),
         content_type: text(header::CONTENT_TYPE.as_str()),
     };
-    let signatures = authenticate(&api.replica.cluster(), &Message::of(unsigned), &received).map_err(|error| {
-        let mut words = format!("the request's signature does not hold: {error}");
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            words.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        Box::new(Status::failure(401, "Unauthorized", words))
-    })?;
+    let signatures =
+        authenticate(&api.replica.cluster(), &Message::of(unsigned), &received).map_err(|error| {
+            let mut words = format!("the request's signature does not hold: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                words.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            Box::new(Status::failure(401, "Unauthorized", words))
+        })?;
     // A key that is not registered is refused before it costs an order.
     for signature in &signatures {
         let known = system::key(system::IDENTITIES, &hex_of(&signature.key.0))

@@ -32,8 +32,8 @@ pub(super) async fn answer(
     let (parts, incoming) = request.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let json = transcode(&body::read(incoming).await?, BodyFormat::parse(content_type, true)?)?;
-    let (mut asked, _) =
-        decode_json(&json).map_err(|why| Box::new(Status::bad_request(format!("the request is not JSON: {why}"))))?;
+    let (mut asked, _) = decode_json(&json)
+        .map_err(|why| Box::new(Status::bad_request(format!("the request is not JSON: {why}"))))?;
     let reading = api.replica.reading();
     let record = reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?;
     let record = record.filter(|record| !record.facts.deleting).ok_or_else(missing)?;
@@ -81,8 +81,12 @@ fn life(asked: &Value) -> Result<i64, Box<Status>> {
     let field = "spec.expirationSeconds";
     let seconds = asked.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(USUAL);
     let error = match seconds {
-        s if s < LEAST => FieldError::invalid(field, s.into(), "may not specify a duration less than 10 minutes"),
-        s if s > MOST => FieldError::invalid(field, s.into(), "may not specify a duration larger than 1 year"),
+        s if s < LEAST => {
+            FieldError::invalid(field, s.into(), "may not specify a duration less than 10 minutes")
+        }
+        s if s > MOST => {
+            FieldError::invalid(field, s.into(), "may not specify a duration larger than 1 year")
+        }
         s => return Ok(s),
     };
     let subject = Subject { group: "authentication.k8s.io", resource: "TokenRequest", name: "" };
@@ -91,19 +95,27 @@ fn life(asked: &Value) -> Result<i64, Box<Status>> {
 
 /// The Secret that the token is bound to, which must exist as it is named.
 fn bound_secret(api: &Api, info: &RequestInfo, asked: &Value) -> Result<Option<Named>, Box<Status>> {
-    let Some(bound) = asked.pointer("/spec/boundObjectRef").filter(|bound| bound.is_object()) else { return Ok(None) };
+    let Some(bound) = asked.pointer("/spec/boundObjectRef").filter(|bound| bound.is_object()) else {
+        return Ok(None);
+    };
     let text = |field: &str| bound.get(field).and_then(Value::as_str).unwrap_or_default();
     if text("kind") != "Secret" || text("apiVersion") != "v1" {
         let kind = format!("{} of {}", text("kind"), text("apiVersion"));
-        return Err(Box::new(Status::bad_request(format!("a token cannot be bound to a {kind}, only to a Secret of v1"))));
+        return Err(Box::new(Status::bad_request(format!(
+            "a token cannot be bound to a {kind}, only to a Secret of v1"
+        ))));
     }
     let subject = Subject { group: "", resource: "secrets", name: text("name") };
     let missing = || Box::new(Status::not_found(subject));
     let key = ObjectKey::new("/secrets", info.namespace.as_str(), text("name")).ok_or_else(missing)?;
-    let record = api.replica.reading().get(&key).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(missing)?;
+    let record =
+        api.replica.reading().get(&key).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(missing)?;
     let uid = record.facts.uid.to_string();
     if !text("uid").is_empty() && text("uid") != uid {
-        let why = format!("the UID in the bound object reference ({}) does not match the UID in record", text("uid"));
+        let why = format!(
+            "the UID in the bound object reference ({}) does not match the UID in record",
+            text("uid")
+        );
         return Err(Box::new(Status::conflict(subject, why)));
     }
     Ok(Some(Named { name: text("name").to_owned(), uid }))

@@ -62,7 +62,11 @@ struct Watch {
     headers_sent: bool,
 }
 
-pub(super) fn answer(api: &Arc<Api>, asked: &Asked, headers: &HeaderMap) -> Result<Response<Body>, Box<Status>> {
+pub(super) fn answer(
+    api: &Arc<Api>,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Box<Status>> {
     if !asked.info.subresource.is_empty() {
         return super::document::unknown();
     }
@@ -183,7 +187,9 @@ impl Watch {
             if !self.selection.range.contains(&event.key) {
                 continue;
             }
-            let Some((kind, record)) = self.seen(&event.key, &event.change, event.before.as_deref()) else { continue };
+            let Some((kind, record)) = self.seen(&event.key, &event.change, event.before.as_deref()) else {
+                continue;
+            };
             count += 1;
             let own = kind == own_type(&event.change);
             if own && matches!(self.shown, Shown::Whole) {
@@ -336,7 +342,9 @@ fn at_revision(record: &Record, revision: Revision) -> Bytes {
     if record.revision == revision {
         return record.body.clone();
     }
-    let Ok(mut object) = serde_json::from_slice::<serde_json::Value>(&record.body) else { return record.body.clone() };
+    let Ok(mut object) = serde_json::from_slice::<serde_json::Value>(&record.body) else {
+        return record.body.clone();
+    };
     if let Some(meta) = object.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
         meta.insert("resourceVersion".into(), revision.0.to_string().into());
     }

@@ -29,12 +29,24 @@ pub(super) async fn answer(
     };
     let json = if bytes.is_empty() { bytes } else { transcode(&bytes, format)? };
     let method = Method::parse(parts.method.as_str()).ok_or_else(|| Box::new(Status::unknown_path()))?;
-    let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
+    let target =
+        parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
     let media = if json.is_empty() { Media::None } else { media };
-    let outcome = order(api, &parts.headers, asked.user.clone(), &asked.agent, Parts { method, target, media, body: json }).await?;
+    let outcome = order(
+        api,
+        &parts.headers,
+        asked.user.clone(),
+        &asked.agent,
+        Parts { method, target, media, body: json },
+    )
+    .await?;
     let mut response = match &outcome.body {
-        Outgoing::Object(record) => reply::object(api, &asked, &parts.headers, &record.body, reply::code(outcome.code))?,
-        Outgoing::Document(bytes) => document(&asked.query, &asked.agent, &parts.headers, bytes, outcome.code)?,
+        Outgoing::Object(record) => {
+            reply::object(api, &asked, &parts.headers, &record.body, reply::code(outcome.code))?
+        }
+        Outgoing::Document(bytes) => {
+            document(&asked.query, &asked.agent, &parts.headers, bytes, outcome.code)?
+        }
     };
     warn(response.headers_mut(), &outcome.warnings);
     Ok(response)
@@ -51,7 +63,8 @@ pub(super) async fn transaction(
     let (parts, incoming) = request.into_parts();
     let format = BodyFormat::parse(content_type(&parts.headers), false)?;
     let json = transcode(&body::read(incoming).await?, format)?;
-    let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
+    let target =
+        parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
     let what = Parts { method: Method::Post, target, media: Media::Json, body: json };
     let outcome = order(api, &parts.headers, user, agent, what).await?;
     let mut response = document(query, agent, &parts.headers, outcome.body.bytes(), outcome.code)?;
@@ -84,7 +97,8 @@ async fn order(
         nonce: replica.next_nonce(),
         manager: hypermesh_api::WriteOptions::default().manager(agent),
     };
-    let mut request = chain::Request { method, target, media, body, authority: Authority::Endorsed(endorsement) };
+    let mut request =
+        chain::Request { method, target, media, body, authority: Authority::Endorsed(endorsement) };
     if signed::claims(headers) {
         request.authority = signed::authority(api, headers, &request)?;
     }

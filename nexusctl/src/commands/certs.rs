@@ -45,7 +45,8 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         )));
     }
     let mut cells = vec![["NAME", "SUBJECT", "EXPIRES", "RENEWS", "SERIAL"].map(str::to_owned).to_vec()];
-    cells.extend(rows.into_iter().map(|row| vec![row.name, row.subject, row.expires, row.renews, row.serial]));
+    cells
+        .extend(rows.into_iter().map(|row| vec![row.name, row.subject, row.expires, row.renews, row.serial]));
     let mut widths = Vec::new();
     for row in &cells {
         TABLE.fit(&mut widths, row);

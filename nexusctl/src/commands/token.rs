@@ -86,7 +86,9 @@ fn letters(count: usize) -> Result<String, Error> {
             .map_err(|error| Error::Message(format!("the operating system gave no randomness: {error}")))?;
         // 252 is the largest multiple of 36 in a byte: what lies above would favour the first letters.
         let fair = bytes.iter().filter(|byte| **byte < 252).map(|byte| usize::from(byte % 36));
-        text.extend(fair.filter_map(|at| ALPHABET.get(at)).map(|byte| char::from(*byte)).take(count - text.len()));
+        text.extend(
+            fair.filter_map(|at| ALPHABET.get(at)).map(|byte| char::from(*byte)).take(count - text.len()),
+        );
     }
     Ok(text)
 }

@@ -95,7 +95,8 @@ fn refuse_what_is_not_there(arguments: &Arguments) -> Result<(), Error> {
 fn kind(file: &Path) -> Result<KindDefinition, Error> {
     let failed = |why: String| Error::Message(format!("{}: {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-    let manifest: serde_json::Value = serde_saphyr::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    let manifest: serde_json::Value =
+        serde_saphyr::from_str(&text).map_err(|error| failed(error.to_string()))?;
     KindDefinition::from_crd(&manifest).map_err(|error| failed(error.to_string()))
 }
 
@@ -114,7 +115,9 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     session.say(&format!("HyperMesh {}, cluster {}", env!("CARGO_PKG_VERSION"), &server.cluster()[..16]))?;
     session.say(&format!("api         https://{}", server.address()))?;
     session.say(&format!("data        {}", dir.display()))?;
-    session.say(&format!("kubeconfig  {kubeconfig}  (nexusctl finds it by itself; kubectl: KUBECONFIG={kubeconfig})"))?;
+    session.say(&format!(
+        "kubeconfig  {kubeconfig}  (nexusctl finds it by itself; kubectl: KUBECONFIG={kubeconfig})"
+    ))?;
     session.say(&format!("agent       {agent}"))?;
     session.say("dns         inactive: this version serves no DNS yet")?;
     session.say("ready")?;
@@ -131,8 +134,7 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
 
 /// Reads everything that is stored and names what is wrong.
 fn check(dir: &Path, session: &mut Session) -> Result<Exit, Error> {
-    let report =
-        hypermesh_apiserver::check(dir).map_err(|error| Error::Message(chain(error.as_ref())))?;
+    let report = hypermesh_apiserver::check(dir).map_err(|error| Error::Message(chain(error.as_ref())))?;
     for line in &report.findings {
         session.say(line)?;
     }

@@ -87,7 +87,18 @@ fn a_restored_machine_is_the_one_that_was_saved_and_goes_on() {
 fn work_that_waits_keeps_no_machine_busy() {
     let dir = tempfile::tempdir().unwrap();
     let ns = |method, target: &str, body, nonce| {
-        ask(method, target, if body == serde_json::Value::Null { hypermesh_chain::Media::None } else { hypermesh_chain::Media::Json }, &body, nonce, START)
+        ask(
+            method,
+            target,
+            if body == serde_json::Value::Null {
+                hypermesh_chain::Media::None
+            } else {
+                hypermesh_chain::Media::Json
+            },
+            &body,
+            nonce,
+            START,
+        )
     };
     use hypermesh_chain::Method::{Delete, Post};
     {

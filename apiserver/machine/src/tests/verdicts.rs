@@ -129,7 +129,9 @@ fn requests_without_right_are_refused() {
 fn a_fresh_proposal_is_of_this_time() {
     let mut case = case();
     let block = good(&mut case);
-    let at = |seconds: i64| Proposal::Fresh(Timestamp(block.header.time.0.saturating_add_signed(seconds * 1_000_000)));
+    let at = |seconds: i64| {
+        Proposal::Fresh(Timestamp(block.header.time.0.saturating_add_signed(seconds * 1_000_000)))
+    };
     for far in [-11, 11] {
         assert!(matches!(case.machine.validate(&block, at(far)).unwrap(), Verdict::Invalid(_)));
     }

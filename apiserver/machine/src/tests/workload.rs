@@ -52,7 +52,12 @@ fn request(machine: &Machine, dice: &mut Dice, nonce: u64, time: u64) -> Request
     let nothing = Value::Null;
     let (method, target, media, body) = match dice.roll(14) {
         0..4 => (Method::Post, all, Media::Json, body),
-        4..7 => (Method::Patch, format!("{one}?fieldManager=m{}&force=true", dice.roll(2)), Media::ApplyPatch, body),
+        4..7 => (
+            Method::Patch,
+            format!("{one}?fieldManager=m{}&force=true", dice.roll(2)),
+            Media::ApplyPatch,
+            body,
+        ),
         7 => (Method::Put, one, Media::Json, body),
         8 => (Method::Patch, one, Media::MergePatch, json!({"metadata": {"finalizers": null}})),
         9 => {
@@ -64,7 +69,9 @@ fn request(machine: &Machine, dice: &mut Dice, nonce: u64, time: u64) -> Request
             (Method::Delete, format!("{one}?propagationPolicy={policy}"), Media::None, nothing)
         }
         11 => (Method::Delete, format!("{all}?labelSelector=tier%3Dt0"), Media::None, nothing),
-        12 if dice.roll(2) == 0 => (Method::Delete, format!("/api/v1/namespaces/{namespace}"), Media::None, nothing),
+        12 if dice.roll(2) == 0 => {
+            (Method::Delete, format!("/api/v1/namespaces/{namespace}"), Media::None, nothing)
+        }
         _ => {
             let body = json!({"metadata": {"name": namespace}});
             (Method::Post, "/api/v1/namespaces".to_owned(), Media::Json, body)

@@ -103,7 +103,7 @@ fn subjects_get_the_group_of_their_kind() {
     let bindings = format!("{RBAC}/namespaces/default/rolebindings");
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "b"},
-        "roleRef": {"kind": "ClusterRole", "name": "view"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
         "subjects": [
             {"kind": "User", "name": "jane"}, {"kind": "Group", "name": "g", "apiGroup": ""},
             {"kind": "ServiceAccount", "name": "s", "namespace": "default"},
