@@ -17,10 +17,18 @@ const MOST: usize = 4096;
 /// Seconds that an entry is used at most: bootstrap tokens end by the clock alone.
 const LONGEST: i64 = 10;
 
+/// What a token comes to, shared.
+#[derive(Clone, Debug)]
+pub(crate) struct Bearer {
+    /// For whom it stands.
+    pub user: Arc<UserInfo>,
+    /// For which audiences; empty for this server alone.
+    pub audiences: Arc<[String]>,
+}
+
 #[derive(Clone, Debug)]
 struct Known {
-    user: Arc<UserInfo>,
-    audiences: Arc<[String]>,
+    bearer: Bearer,
     learnt: Revision,
     until: i64,
 }
@@ -30,35 +38,30 @@ struct Known {
 pub(crate) struct Tokens(RwLock<BTreeMap<Hash, Known>>);
 
 impl Tokens {
-    /// Whom a token stands for, and for which audiences; `None` for one that nobody here issued.
+    /// What a token comes to; `None` for one that nobody here issued.
     pub fn user(
         &self,
         reading: &Reading,
         key: &PublicKey,
         text: &str,
         now: i64,
-    ) -> Result<Option<(Arc<UserInfo>, Arc<[String]>)>, Status> {
+    ) -> Result<Option<Bearer>, Status> {
         let digest = Hash::of(&[b"bearer token", text.as_bytes()]);
         if let Some(known) = self.0.read().get(&digest)
             && known.learnt >= reading.tokens_changed
             && now < known.until
         {
-            return Ok(Some((Arc::clone(&known.user), Arc::clone(&known.audiences))));
+            return Ok(Some(known.bearer.clone()));
         }
         let Some(found) = access::token_user(reading, key, text, now)? else { return Ok(None) };
         let until = found.expires.min(now.saturating_add(LONGEST));
-        let (user, audiences) = (Arc::new(found.user), Arc::from(found.audiences));
-        let known = Known {
-            user: Arc::clone(&user),
-            audiences: Arc::clone(&audiences),
-            learnt: reading.revision,
-            until,
-        };
+        let bearer = Bearer { user: Arc::new(found.user), audiences: Arc::from(found.audiences) };
+        let known = Known { bearer: bearer.clone(), learnt: reading.revision, until };
         let mut all = self.0.write();
         if all.len() >= MOST {
             all.clear();
         }
         all.insert(digest, known);
-        Ok(Some((user, audiences)))
+        Ok(Some(bearer))
     }
 }

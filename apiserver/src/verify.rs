@@ -75,10 +75,10 @@ fn chain(
                 height.0.saturating_sub(1)
             ));
         }
-        if height != Height(0) {
-            if let Err(error) = block.verify_authorities(&cluster) {
-                findings.push(format!("block {}: {error}", height.0));
-            }
+        if height != Height(0)
+            && let Err(error) = block.verify_authorities(&cluster)
+        {
+            findings.push(format!("block {}: {error}", height.0));
         }
         match hypermesh_chain::Certificate::decode(&stored.certificate) {
             Ok(certificate) if certificate.block == id => {

@@ -146,6 +146,7 @@ fn first_block(
         block: &block.encode(),
         certificate: &certificate.encode(),
         effects: &effects,
+        before: &[],
         leaves: &leaves,
         outcomes: &[],
         revision: last_revision,

@@ -117,6 +117,7 @@ impl Machine {
             block: &prepared.block.as_ref().encode(),
             certificate: &certificate.encode(),
             effects: &prepared.executed.effects,
+            before: &prepared.executed.before,
             leaves: &prepared.leaves,
             outcomes: &outcomes,
             revision: prepared.executed.revision,

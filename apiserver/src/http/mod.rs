@@ -19,6 +19,7 @@ mod write;
 pub(crate) use context::{Api, Client};
 
 use crate::access;
+use crate::tokens::Bearer;
 use axum::body::Body;
 use context::Asked;
 use http::{HeaderValue, Request, Response, header};
@@ -82,8 +83,10 @@ impl Api {
                     Some(token) => self.tokens.user(&reading, &self.token_key, token, self.unix_now())?,
                     None => None,
                 };
-                let Some((user, audiences)) = found else { return Err(Box::new(Status::unauthorized())) };
-                if !audiences.is_empty() && !audiences.iter().any(|audience| *audience == self.issuer) {
+                let Some(Bearer { user, audiences }) = found else {
+                    return Err(Box::new(Status::unauthorized()));
+                };
+                if !audiences.is_empty() && !audiences.contains(&self.issuer) {
                     return Err(Box::new(Status::unauthorized()));
                 }
                 UserInfo::clone(&user)

@@ -64,6 +64,7 @@ fn commit(store: &Store, batch: &Batch) {
             block: &batch.block,
             certificate: &[3; 200],
             effects: &batch.effects,
+            before: &[],
             leaves: &batch.leaves,
             outcomes: &batch.outcomes,
             revision: batch.effects.last().map_or(Revision(0), |effect| effect.revision),

@@ -8,6 +8,7 @@ use crate::store::{Inner, Store};
 use hypermesh_chain::{Change, Effect, Facts, Hash, Height, ObjectKey, Record, Revision, Timestamp};
 use rocksdb::WriteBatch;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What consensus has decided about one height.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub struct Commit<'a> {
     pub certificate: &'a [u8],
     /// Its writes, in order of revision.
     pub effects: &'a [Effect],
+    /// What each effect replaced, in the same order; empty where that is not known, and then looked up.
+    pub before: &'a [Option<Arc<Record>>],
     /// The leaves that changed; `None` where one went.
     pub leaves: &'a [(ObjectKey, Option<Hash>)],
     /// What came of its requests, by their digests.
@@ -96,13 +99,16 @@ impl Inner {
         let mut batch = WriteBatch::default();
         // Objects that this commit has touched already: what they are indexed by now.
         let mut touched = BTreeMap::new();
-        for effect in commit.effects {
+        for (place, effect) in commit.effects.iter().enumerate() {
             let key = effect.key.encode();
             let old = match touched.remove(&key) {
                 Some(facts) => facts,
                 // What was made has no rows to be taken back, and needs no look.
                 None if matches!(effect.change, Change::Created(_)) => None,
-                None => self.record(&key)?.map(|record| record.facts),
+                None => match commit.before.get(place) {
+                    Some(before) => before.as_ref().map(|record| record.facts.clone()),
+                    None => self.record(&key)?.map(|record| record.facts),
+                },
             };
             self.put_effect(&mut batch, &key, effect)?;
             let new = match &effect.change {

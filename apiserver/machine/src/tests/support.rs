@@ -103,7 +103,8 @@ pub fn certify_by(machine: &Machine, block: &Block, key: &SigningKey) -> Certifi
 }
 
 pub fn prepare(machine: &mut Machine, time: u64) -> Option<Block> {
-    machine.prepare(&Limits::default(), Timestamp(time)).unwrap()
+    let block = machine.prepare(&Limits::default(), Timestamp(time)).unwrap()?;
+    Some((*block).clone())
 }
 
 /// Makes and commits a block of what waits.

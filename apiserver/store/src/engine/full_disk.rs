@@ -16,6 +16,7 @@ fn commit(store: &Store, height: u64) -> Result<(), StoreError> {
         block: b"block",
         certificate: b"certificate",
         effects: &[],
+        before: &[],
         leaves: &[],
         outcomes: &[],
         revision: Revision(1),

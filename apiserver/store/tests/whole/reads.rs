@@ -203,6 +203,7 @@ fn a_commit_out_of_order_changes_nothing() {
         block: b"",
         certificate: b"",
         effects: &[],
+        before: &[],
         leaves: &[],
         outcomes: &[],
         revision: Revision(1),

@@ -94,6 +94,7 @@ pub fn try_commit(store: &Store, writes: &[Write]) -> Result<Revision, StoreErro
         block: format!("block {height}").as_bytes(),
         certificate: format!("certificate {height}").as_bytes(),
         effects: &effects,
+        before: &[],
         leaves: &leaves,
         outcomes: &[(request(height), format!("outcome {height}").into_bytes())],
         revision: Revision(revision),
