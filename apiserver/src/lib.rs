@@ -8,6 +8,7 @@ mod access;
 pub mod certificates;
 mod config;
 mod documents;
+mod folder;
 mod http;
 mod listener;
 pub mod memory;

@@ -1,6 +1,7 @@
 //! A server from start to end: folder, keys, replica, listener, upkeep.
 
 use crate::config::Config;
+use crate::folder::Folder;
 use crate::http::Api;
 use crate::listener;
 use crate::metrics::Metrics;
@@ -38,6 +39,16 @@ pub enum ServerError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another process uses the data folder.
+    #[error(
+        "{path} is in use by process {holder}: stop that process, or choose another folder with --data-dir"
+    )]
+    InUse {
+        /// Where.
+        path: PathBuf,
+        /// Its process id.
+        holder: String,
+    },
     /// Keys and certificates.
     #[error("the keys and certificates cannot be used")]
     Pki(#[from] PkiError),
@@ -72,6 +83,8 @@ pub struct Server {
     replica: Arc<Replica>,
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// Given back last.
+    folder: Folder,
 }
 
 impl std::fmt::Debug for Server {
@@ -94,7 +107,7 @@ impl Server {
             source,
         })?;
         let keep = config.history;
-        let (pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
+        let (folder, pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
         let tls = Arc::new(ArcSwap::new(tls_config(&pki)?));
         let (closing, closed) = watch::channel(false);
         let signer = pki.service_account_key.signing_key()?;
@@ -107,7 +120,7 @@ impl Server {
             tokio::spawn(look_after_certificates(pki, tls, closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed)),
         ];
-        Ok(Self { address, kubeconfig, replica, closing, tasks })
+        Ok(Self { address, kubeconfig, replica, closing, tasks, folder })
     }
 
     /// Where it listens.
@@ -142,6 +155,7 @@ impl Server {
         let replica = self.replica;
         // Joining the replica's thread may take as long as its last commit.
         let _ = tokio::task::spawn_blocking(move || replica.stop()).await;
+        drop(self.folder);
     }
 }
 
@@ -162,9 +176,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 }
 
 /// Opens keys, genesis and store of the data folder; a new folder becomes a new cluster.
-fn open(config: Config, address: SocketAddr) -> Result<(Pki, Arc<Replica>), ServerError> {
-    let folder = |source| ServerError::Folder { path: config.dir.clone(), source };
-    make_private(&config.dir).map_err(folder)?;
+fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica>), ServerError> {
+    let folder = Folder::take(&config.dir)?;
     let settings = Settings::new(url(address), names(address, &config.names));
     let pki = Pki::open(&config.dir, settings, unix_now())?;
     let key = pki.replica_key.signing_key()?;
@@ -179,12 +192,7 @@ fn open(config: Config, address: SocketAddr) -> Result<(Pki, Arc<Replica>), Serv
     let mut definitions = hypermesh_schemas::definitions();
     definitions.extend(config.extra_kinds);
     let machine = hypermesh_machine::Config { dir: config.dir, store: Options::default(), key, definitions };
-    Ok((pki, Arc::new(Replica::start(machine, &genesis)?)))
-}
-
-fn make_private(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    Ok((folder, pki, Arc::new(Replica::start(machine, &genesis)?)))
 }
 
 fn new_genesis(

@@ -1,0 +1,58 @@
+//! The data folder: made for its owner alone, and used by one process at a time.
+
+use crate::server::ServerError;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// A data folder that is this process' own until the value is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if need be, and takes it. Nothing in it may be touched before: a second process that fails
+    /// must not have changed what the first one serves.
+    pub fn take(dir: &Path) -> Result<Self, ServerError> {
+        let failed = |source| ServerError::Folder { path: dir.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let path = dir.join("lock");
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                lock.read_to_string(&mut holder).map_err(failed)?;
+                return Err(ServerError::InUse { path: dir.to_owned(), holder: holder.trim().to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        lock.set_len(0).map_err(failed)?;
+        lock.seek(SeekFrom::Start(0)).map_err(failed)?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_taken_once_and_the_holder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Folder::take(dir.path()).unwrap();
+        let error = Folder::take(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        drop(held);
+        Folder::take(dir.path()).unwrap();
+    }
+}
