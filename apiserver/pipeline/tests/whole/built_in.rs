@@ -123,7 +123,11 @@ fn subjects_get_the_group_of_their_kind() {
     let mut other = binding;
     other["roleRef"]["name"] = "edit".into();
     let refused = cluster.run(put(format!("{bindings}/b"), other));
-    insta::assert_debug_snapshot!(refused.causes(), @"");
+    insta::assert_debug_snapshot!(refused.causes(), @r#"
+[
+    "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\",\"name\":\"edit\"}: cannot change roleRef",
+]
+"#);
 }
 
 #[test]
