@@ -17,7 +17,7 @@ impl Folder {
     /// must not have changed what the first one serves.
     pub fn take(dir: &Path) -> Result<Self, ServerError> {
         let failed = |source| ServerError::Folder { path: dir.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        make_durably(dir).map_err(failed)?;
         let path = dir.join("lock");
         let mut lock = OpenOptions::new()
             .create(true)
@@ -40,6 +40,19 @@ impl Folder {
         writeln!(lock, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { _lock: lock })
     }
+}
+
+/// Makes a folder and those above it that are missing, so that they survive a loss of power: a name lasts once the
+/// folder that holds it is synced.
+fn make_durably(dir: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|folder| !folder.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    for made in missing {
+        let Some(parent) = made.parent() else { continue };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

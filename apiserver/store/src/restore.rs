@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::export::{
     BlockRow, Counts, Kind, MAGIC, Manifest, ObjectRow, OutcomeRow, chunk_hash, manifest_hash,
 };
-use crate::files::{Files, encode, sync_dir};
+use crate::files::{Files, encode, make_dir, sync_dir};
 use crate::keyspace::{self, FLOOR, Family, Floor, HEAD, LIVE};
 use crate::mark::Mark;
 use crate::options::Options;
@@ -37,7 +37,7 @@ impl Store {
     /// [`StoreError::BadSnapshot`] when the input is not what an export wrote: empty `dir` and try another source.
     pub fn restore(dir: &Path, options: Options, input: impl Read) -> Result<(Self, Manifest), StoreError> {
         let files = Files::new(dir);
-        fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
+        make_dir(dir)?;
         let lock = files.take()?;
         if files.restoring().exists() {
             return Err(StoreError::HalfRestored { dir: dir.to_owned() });

@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, holds_rows};
 use crate::error::StoreError;
-use crate::files::Files;
+use crate::files::{Files, make_dir};
 use crate::keyring::Keyring;
 use crate::keyspace::{self, FLOOR, Family, Floor, StoredBlock};
 use crate::mark::{Head, Mark, Marked};
@@ -11,7 +11,7 @@ use crate::room::{Reserve, Room};
 use crate::view::View;
 use hypermesh_chain::{Hash, Height, Revision, Timestamp};
 use parking_lot::{Mutex, RwLock};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ impl Store {
     /// [`StoreError::WrongKey`]; [`StoreError::Damaged`] and [`StoreError::LostCommits`] name the file.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         let files = Files::new(dir);
-        fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
+        make_dir(dir)?;
         let lock = files.take()?;
         if files.restoring().exists() {
             return Err(StoreError::HalfRestored { dir: dir.to_owned() });
