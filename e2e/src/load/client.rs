@@ -68,7 +68,11 @@ pub struct Target {
 impl Target {
     /// A server over TLS.
     pub fn secure(address: SocketAddr, access: &Access) -> Result<Self> {
-        Ok(Self { address, tls: Some(access.connector()?), host: HeaderValue::try_from(address.to_string())? })
+        Ok(Self {
+            address,
+            tls: Some(access.connector()?),
+            host: HeaderValue::try_from(address.to_string())?,
+        })
     }
 
     /// A server over plain TCP.

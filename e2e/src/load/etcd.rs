@@ -64,7 +64,10 @@ impl Etcd {
                 return Ok(Some(Self { child, pid, target, version, ready: begin.elapsed() }));
             }
             if begin.elapsed() > PATIENCE {
-                bail!("etcd is not healthy after {PATIENCE:?}; its log is {}", dir.with_extension("log").display());
+                bail!(
+                    "etcd is not healthy after {PATIENCE:?}; its log is {}",
+                    dir.with_extension("log").display()
+                );
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -55,11 +55,7 @@ impl Outcome {
 /// Sends `total` requests over the given connections to the process `server`.
 ///
 /// Any answer but success is an error: a figure of refusals would be none.
-pub async fn run(
-    workers: Vec<(Connection, Box<dyn Work>)>,
-    total: usize,
-    server: u32,
-) -> Result<Outcome> {
+pub async fn run(workers: Vec<(Connection, Box<dyn Work>)>, total: usize, server: u32) -> Result<Outcome> {
     let next = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Barrier::new(workers.len() + 1));
     let mut tasks = Vec::with_capacity(workers.len());

@@ -1,7 +1,7 @@
 //! The server under test as a process of its own: `nexusctl up --no-agent` on a data folder.
 
-use super::client::{Access, Target};
 use super::client::Call;
+use super::client::{Access, Target};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,8 @@ impl ServerProcess {
     pub async fn stop(mut self) -> Result<()> {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.pid)?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.context("it does not stop")??;
+        let status =
+            tokio::time::timeout(PATIENCE, self.child.wait()).await.context("it does not stop")??;
         ensure!(status.success(), "the server ended with {status}");
         Ok(())
     }

@@ -63,10 +63,8 @@ pub async fn watch(target: &Target, objects: &Objects, load: &WatchLoad, server:
 
     let base = Instant::now();
     let needle = format!("\"name\":\"{}-", objects.prefix);
-    let readers: Vec<_> = streams
-        .into_iter()
-        .map(|body| tokio::spawn(read(body, needle.clone(), load.events, base)))
-        .collect();
+    let readers: Vec<_> =
+        streams.into_iter().map(|body| tokio::spawn(read(body, needle.clone(), load.events, base))).collect();
     let sent: Vec<AtomicU64> = (0..load.events).map(|_| AtomicU64::new(0)).collect();
     let mut write = Samples::default();
     let meter = Meter::start(server)?;
@@ -81,9 +79,9 @@ pub async fn watch(target: &Target, objects: &Objects, load: &WatchLoad, server:
     let deadline = tokio::time::Instant::now() + load.patience;
     let (mut event, mut slowest) = (Samples::default(), vec![0u64; load.events]);
     for (watcher, reader) in readers.into_iter().enumerate() {
-        let arrivals = tokio::time::timeout_at(deadline, reader)
-            .await
-            .with_context(|| format!("watcher {watcher} has not had its events in {:?}", load.patience))???;
+        let arrivals = tokio::time::timeout_at(deadline, reader).await.with_context(|| {
+            format!("watcher {watcher} has not had its events in {:?}", load.patience)
+        })???;
         for ((sent, arrived), slowest) in sent.iter().zip(arrivals).zip(&mut slowest) {
             let arrived = arrived.with_context(|| format!("watcher {watcher} missed an event"))?;
             let late = arrived.saturating_sub(sent.load(Ordering::Relaxed));
@@ -103,12 +101,7 @@ fn nanos(base: Instant) -> u64 {
 }
 
 /// Reads events until all are here or the stream ends; gives the time each came, by number.
-async fn read(
-    mut body: Incoming,
-    needle: String,
-    events: usize,
-    base: Instant,
-) -> Result<Vec<Option<u64>>> {
+async fn read(mut body: Incoming, needle: String, events: usize, base: Instant) -> Result<Vec<Option<u64>>> {
     let finder = memmem::Finder::new(needle.as_bytes());
     let mut arrivals = vec![None; events];
     let mut missing = events;

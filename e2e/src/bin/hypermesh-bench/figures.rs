@@ -80,7 +80,7 @@ pub struct Table(Vec<Figure>);
 impl Table {
     /// Adds one and says it at once, since a run takes minutes.
     pub fn push(&mut self, figure: Figure) {
-        eprintln!("  {:<44} {:>10} {}", figure.name, number(figure.here), figure.unit.name());
+        eprintln!("  {:<48} {:>10} {}", figure.name, number(figure.here), figure.unit.name());
         self.0.push(figure);
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<44} {:>9} {:<6} {:>9} {:<6} {:>9} {:>7} {:>9} {:>7}",
+            "{:<48} {:>9} {:<6} {:>9} {:<6} {:>9} {:>7} {:>9} {:>7}",
             "figure", "here", "", "target", "", "kube", "×", "etcd", "×"
         )?;
         let (mut met, mut targets) = (0, 0);
@@ -110,7 +110,7 @@ impl fmt::Display for Table {
                 Some(there) => (number(there), format!("{:.1}", figure.unit.times_better(here, there))),
             });
             let line = format!(
-                "{:<44} {:>9} {:<6} {target:>9} {verdict:<6} {:>9} {:>7} {:>9} {:>7}",
+                "{:<48} {:>9} {:<6} {target:>9} {verdict:<6} {:>9} {:>7} {:>9} {:>7}",
                 figure.name,
                 number(here),
                 figure.unit.name(),
@@ -121,7 +121,10 @@ impl fmt::Display for Table {
             );
             writeln!(f, "{}", line.trim_end())?;
         }
-        writeln!(f, "\n{met} of {targets} targets met; × says how many times better this server is than the peer.")
+        writeln!(
+            f,
+            "\n{met} of {targets} targets met; × says how many times better this server is than the peer."
+        )
     }
 }
 
@@ -148,7 +151,8 @@ fn number(value: f64) -> String {
 pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = read("/proc/sys/kernel/osrelease");
     format!("machine      {cores} cores, {}, Linux {}", model.unwrap_or("unknown"), kernel.trim())

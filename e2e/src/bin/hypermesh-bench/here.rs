@@ -5,8 +5,8 @@ use crate::peer::{self, EtcdFigures, Kube};
 use crate::{CONNECTIONS, Scale};
 use anyhow::{Result, ensure};
 use hypermesh_e2e::load::{
-    Connection, ObjectWork, Objects, Outcome, ServerProcess, ServerSpec, Verb, WatchLoad, Work, list, memory_mib,
-    run, watch,
+    Connection, ObjectWork, Objects, Outcome, ServerProcess, ServerSpec, Verb, WatchLoad, Work, list,
+    memory_mib, run, watch,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -73,7 +73,9 @@ async fn starts_empty(
             tokio::time::sleep(Duration::from_secs(scale.settle)).await;
             let (rss, _) = memory_mib(server.pid)?;
             let etcd = etcd.map(|etcd| etcd.idle_mib);
-            table.push(Figure::new("memory, idle", Unit::Mib, rss).target(40.0).kube(peer::IDLE_MIB).etcd(etcd));
+            table.push(
+                Figure::new("memory, idle", Unit::Mib, rss).target(40.0).kube(peer::IDLE_MIB).etcd(etcd),
+            );
         }
         server.stop().await?;
     }
@@ -117,7 +119,8 @@ async fn lists(server: &ServerProcess, scale: &Scale, table: &mut Table) -> Resu
             let name = format!("memory, {} objects, after a LIST", scale.present);
             table.push(Figure::new(name, Unit::Mib, rss).target(120.0).kube(peer::LISTED_MIB));
             let name = format!("{what}, the first after a start");
-            table.push(Figure::new(name, Unit::Millis, ms(listed.total)).target(100.0).kube(peer::LIST_MS[0]));
+            table
+                .push(Figure::new(name, Unit::Millis, ms(listed.total)).target(100.0).kube(peer::LIST_MS[0]));
         }
     }
     table.push(Figure::new(what.clone(), Unit::Millis, median(total)).target(100.0).kube(peer::LIST_MS[0]));
@@ -167,7 +170,9 @@ async fn deletes(server: &ServerProcess, made: usize, scale: &Scale, table: &mut
     let requests = scale.requests[1].min(made);
     let step = Step { verb: Verb::Delete, connections: 32, requests, count: made, first: 0 };
     let outcome = step.run(server, &objects(CHURN)).await?;
-    table.push(Figure::new("DELETE, 32 connections", Unit::Rate, outcome.per_second()).kube(peer::DELETE_RATE));
+    table.push(
+        Figure::new("DELETE, 32 connections", Unit::Rate, outcome.per_second()).kube(peer::DELETE_RATE),
+    );
     table.push(Figure::new("DELETE, 32 connections", Unit::Micros, outcome.server_micros()));
     Ok(())
 }
@@ -198,7 +203,8 @@ async fn at_size(server: &ServerProcess, large: usize, scale: &Scale, table: &mu
     let requests = large.saturating_sub(scale.present);
     let fill = Step { verb: Verb::Create, connections: 128, requests, count: 0, first: scale.present };
     fill.run(server, &present).await?;
-    let step = Step { verb: Verb::Create, connections: 128, requests: scale.requests[2], count: 0, first: large };
+    let step =
+        Step { verb: Verb::Create, connections: 128, requests: scale.requests[2], count: 0, first: large };
     let outcome = step.run(server, &present).await?;
     let name = format!("create, 128 connections, {large} objects");
     table.push(Figure::new(name.clone(), Unit::Micros, outcome.server_micros()).target(120.0).kube(None));
@@ -225,7 +231,8 @@ impl Step {
         for number in 0..self.connections {
             let mut connection = server.target.connect().await?;
             let of = (number, self.connections);
-            let work = ObjectWork::new(objects, self.verb, self.count, self.first, of, &mut connection).await?;
+            let work =
+                ObjectWork::new(objects, self.verb, self.count, self.first, of, &mut connection).await?;
             workers.push((connection, Box::new(work)));
         }
         run(workers, self.requests, server.pid).await

@@ -82,7 +82,8 @@ fn main() -> Result<()> {
     let nexusctl = binary()?;
     let own = std::env::current_exe().context("finding this executable")?;
     let dir = arguments.dir.clone().or_else(|| own.parent().map(PathBuf::from)).unwrap_or_default();
-    let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(&dir).context("making a data folder")?;
+    let scratch =
+        tempfile::Builder::new().prefix("bench-").tempdir_in(&dir).context("making a data folder")?;
 
     let mut table = Table::default();
     println!("{}", figures::machine());
@@ -92,7 +93,10 @@ fn main() -> Result<()> {
         let etcd = if arguments.no_etcd { None } else { peer::measure(scratch.path(), &scale).await? };
         match &etcd {
             Some(etcd) => println!("etcd         {}, by its JSON gateway over plain TCP", etcd.version),
-            None => println!("etcd         left out: {}", if arguments.no_etcd { "--no-etcd" } else { "not installed" }),
+            None => println!(
+                "etcd         left out: {}",
+                if arguments.no_etcd { "--no-etcd" } else { "not installed" }
+            ),
         }
         println!("kube         {}", peer::KUBE_SOURCE);
         here::measure(&nexusctl, scratch.path(), &scale, etcd.as_ref(), &mut table).await

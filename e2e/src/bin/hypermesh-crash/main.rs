@@ -61,7 +61,10 @@ fn main() -> Result<()> {
         match PowerDisk::mount(&scratch.path().join("disk")) {
             Ok(disk) => Some(disk),
             Err(error) => {
-                skip("hypermesh-crash --power-loss", &format!("no FUSE file system can be mounted: {error:#}"));
+                skip(
+                    "hypermesh-crash --power-loss",
+                    &format!("no FUSE file system can be mounted: {error:#}"),
+                );
                 return Ok(());
             }
         }
@@ -124,4 +127,3 @@ async fn campaign(
     println!("no acknowledged write was lost, and none was torn");
     Ok(())
 }
-

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct PowerDisk {
     point: PathBuf,
     image: Arc<Mutex<Image>>,
-    session: BackgroundSession,
+    session: Option<BackgroundSession>,
 }
 
 impl PowerDisk {
@@ -34,7 +34,7 @@ impl PowerDisk {
         config.mount_options = vec![MountOption::FSName("hypermesh-crash".into()), MountOption::NoAtime];
         let session = fuser::spawn_mount(FileSystem::new(image.clone()), point, &config)
             .with_context(|| format!("mounting on {}", point.display()))?;
-        Ok(Self { point: point.to_owned(), image, session })
+        Ok(Self { point: point.to_owned(), image, session: Some(session) })
     }
 
     /// Where it is mounted.
@@ -48,9 +48,20 @@ impl PowerDisk {
     }
 
     /// Takes the dead disk off and mounts what has survived; nobody may use it any more.
-    pub fn restore(self, random: &mut Random) -> Result<Self> {
-        self.session.umount_and_join().context("unmounting")?;
+    pub fn restore(mut self, random: &mut Random) -> Result<Self> {
+        if let Some(session) = self.session.take() {
+            session.umount_and_join().context("unmounting")?;
+        }
         let image = self.image.lock().unwrap_or_else(PoisonError::into_inner).survivor(random);
         Self::mount_image(&self.point, image)
+    }
+}
+
+impl Drop for PowerDisk {
+    /// A run that failed leaves a server that is still dying: the disk comes off once that is gone.
+    fn drop(&mut self) {
+        if self.session.is_some() {
+            let _ = nix::mount::umount2(&self.point, nix::mount::MntFlags::MNT_DETACH);
+        }
     }
 }

@@ -75,7 +75,8 @@ impl Writer {
         let sequence = self.random.next() >> 12;
         let living: Vec<&String> = self.ledger.known.iter().filter_map(is_there).collect();
         let picked = living.get(self.random.below(living.len() as u64) as usize).map(|name| (*name).clone());
-        let call = |method, path, content_type, body: String| Call { method, path, content_type, body: body.into() };
+        let call =
+            |method, path, content_type, body: String| Call { method, path, content_type, body: body.into() };
         let path = |name: &str| format!("{}/{name}", self.objects.collection());
         match (self.random.below(8), picked) {
             (0..=1, Some(name)) => {
