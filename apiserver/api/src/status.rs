@@ -2,9 +2,13 @@
 //!
 //! Reasons, codes and messages are those of `k8s.io/apimachinery/pkg/api/errors`.
 
-use crate::field::FieldError;
+use crate::field::{FieldError, FieldErrorKind};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// Errors that one refusal lists: without a bound, a small object of bad keys would be answered with a hundred times
+/// its size.
+const MOST_ERRORS: usize = 128;
 
 /// A `v1` Status object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,8 +227,17 @@ impl Status {
         .about(subject.details())
     }
 
-    /// 422 Invalid about `subject` (kind), with all causes.
+    /// 422 Invalid about `subject` (kind), with all causes up to the first 128.
     pub fn invalid(subject: Subject<'_>, errors: &[FieldError]) -> Self {
+        if let Some(listed) = errors.get(..MOST_ERRORS).filter(|_| errors.len() > MOST_ERRORS) {
+            let detail = format!("too many errors: only the first {MOST_ERRORS} are listed");
+            let last = FieldError::new(FieldErrorKind::Invalid, "", None, detail);
+            return Self::invalid_of(subject, &[listed, &[last]].concat());
+        }
+        Self::invalid_of(subject, errors)
+    }
+
+    fn invalid_of(subject: Subject<'_>, errors: &[FieldError]) -> Self {
         let list = match errors {
             [] => "<nil>".to_owned(),
             [one] => one.to_string(),
