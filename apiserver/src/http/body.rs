@@ -10,14 +10,26 @@ use std::time::Duration;
 /// A body must be here within this time: who sends slower holds a connection, and nothing else.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// A body that is too large is read on for so long, and no further than [`MOST_DISCARDED`]: a client that writes
+/// before it reads would find its connection reset in place of the refusal.
+const LINGER: Duration = Duration::from_secs(1);
+/// Bytes of a body that is too large that are read and thrown away.
+const MOST_DISCARDED: usize = 2 * MAX_BODY;
+
 /// Reads a body, up to the limit.
-pub(super) async fn read(body: Body) -> Result<Bytes, Box<Status>> {
+pub(super) async fn read(mut body: Body) -> Result<Bytes, Box<Status>> {
     let announced = http_body::Body::size_hint(&body).lower();
     if announced > MAX_BODY as u64 {
+        discard(&mut body).await;
         return Err(Box::new(Status::too_large(MAX_BODY)));
     }
-    match tokio::time::timeout(LONGEST, collect(body)).await {
-        Ok(result) => result,
+    match tokio::time::timeout(LONGEST, collect(&mut body)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => {
+            discard(&mut body).await;
+            Err(Box::new(Status::too_large(MAX_BODY)))
+        }
+        Ok(Err(status)) => Err(status),
         Err(_) => Err(Box::new(Status::failure(
             408,
             "Timeout",
@@ -26,7 +38,22 @@ pub(super) async fn read(body: Body) -> Result<Bytes, Box<Status>> {
     }
 }
 
-async fn collect(mut body: Body) -> Result<Bytes, Box<Status>> {
+async fn discard(body: &mut Body) {
+    let discarding = async {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+            if discarded > MOST_DISCARDED {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than this has been told long enough.
+    let _ = tokio::time::timeout(LINGER, discarding).await;
+}
+
+/// The whole body; `None` for one over the limit.
+async fn collect(body: &mut Body) -> Result<Option<Bytes>, Box<Status>> {
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -44,8 +71,8 @@ async fn collect(mut body: Body) -> Result<Bytes, Box<Status>> {
             }
         }
         if all.len().max(first.as_ref().map_or(0, Bytes::len)) > MAX_BODY {
-            return Err(Box::new(Status::too_large(MAX_BODY)));
+            return Ok(None);
         }
     }
-    Ok(first.unwrap_or_else(|| all.freeze()))
+    Ok(Some(first.unwrap_or_else(|| all.freeze())))
 }
