@@ -1,6 +1,7 @@
 //! The machine as an engine drives it.
 
 mod corpus;
+mod replica;
 mod restart;
 mod support;
 mod verdicts;

@@ -40,26 +40,33 @@ pub(super) fn uid(reference: &Value) -> Uid {
     uid_of(reference.get("uid").and_then(Value::as_str).unwrap_or_default())
 }
 
-/// The object that a reference of an object in `namespace` names, if it is there and is the one that was meant.
-/// `None` when it could not be kept here.
+/// Where the owner of a reference would be kept.
+enum Place {
+    /// Not here: its kind is not kept, or cannot own an object of this scope.
+    Nowhere,
+    /// At a key, under which there is no such object.
+    Empty,
+    /// At a key, and there it is.
+    Taken(ObjectKey, Arc<Record>),
+}
+
+/// Looks up what a reference of an object in `namespace` names.
 fn find<R: StateReader + ?Sized>(
     execution: &Execution<'_, R>,
     namespace: &str,
     reference: &Value,
-) -> Result<Option<Option<(ObjectKey, Arc<Record>)>>, Fault> {
+) -> Result<Place, Fault> {
     let text = |field: &str| reference.get(field).and_then(Value::as_str).unwrap_or_default();
-    let Some(kind) = execution.derived.registry.kind(text("apiVersion"), text("kind")) else {
-        return Ok(None);
+    let kind = execution.derived.registry.kind(text("apiVersion"), text("kind"));
+    let Some(kind) = kind.filter(|kind| !kind.namespaced() || !namespace.is_empty()) else {
+        return Ok(Place::Nowhere);
     };
-    if kind.namespaced() && namespace.is_empty() {
-        return Ok(None);
-    }
     let namespace = if kind.namespaced() { namespace } else { "" };
     let Some(key) = ObjectKey::new(kind.collection.as_str(), namespace, text("name")) else {
-        return Ok(None);
+        return Ok(Place::Nowhere);
     };
     let found = execution.overlay.get(&key)?.filter(|record| record.facts.uid == uid(reference));
-    Ok(Some(found.map(|record| (key, record))))
+    Ok(found.map_or(Place::Empty, |record| Place::Taken(key, record)))
 }
 
 /// What a reference of an object in `namespace` names.
@@ -69,16 +76,16 @@ pub(super) fn judge<R: StateReader + ?Sized>(
     reference: &Value,
 ) -> Result<Owner, Fault> {
     Ok(match find(execution, namespace, reference)? {
-        None => Owner::Foreign,
-        Some(None) => Owner::Absent,
-        Some(Some((key, record))) if record.facts.deleting => {
+        Place::Nowhere => Owner::Foreign,
+        Place::Empty => Owner::Absent,
+        Place::Taken(key, record) if record.facts.deleting => {
             if metadata::finalizers(&decode(&record)?).contains(&FOREGROUND) {
                 Owner::Leaving(key)
             } else {
                 Owner::Solid
             }
         }
-        Some(Some(_)) => Owner::Solid,
+        Place::Taken(..) => Owner::Solid,
     })
 }
 
@@ -129,7 +136,7 @@ pub(super) fn descends<R: StateReader + ?Sized>(
             return Ok(true);
         }
         if seen.insert(owner)
-            && let Some(Some((_, record))) = find(execution, namespace, &reference)?
+            && let Place::Taken(_, record) = find(execution, namespace, &reference)?
         {
             open.extend(references(&decode(&record)?).iter().cloned());
         }

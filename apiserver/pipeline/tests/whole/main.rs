@@ -3,6 +3,8 @@
 //! Every block of every test is executed twice and must come to the same; every effect is checked against the state
 //! that it is applied to.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod built_in;
 mod deletion;
 mod garbage;

@@ -214,6 +214,9 @@ impl Answer {
     }
 }
 
+/// State, what is derived from it, and the newest revision of a new cluster.
+type First = (Memory, Derived, Revision);
+
 pub struct Cluster {
     pub id: ClusterId,
     pub state: Memory,
@@ -243,7 +246,7 @@ impl Cluster {
             administrators: vec![administrator().public()],
         };
         // Compiling the kinds is most of what a test takes: once for all.
-        static FIRST: OnceLock<Mutex<BTreeMap<u8, (Memory, Derived, Revision)>>> = OnceLock::new();
+        static FIRST: OnceLock<Mutex<BTreeMap<u8, First>>> = OnceLock::new();
         let mut first = FIRST.get_or_init(Mutex::default).lock().unwrap();
         let (state, derived, revision) = first.entry(replicas).or_insert_with(|| {
             let mut state = Memory::default();
