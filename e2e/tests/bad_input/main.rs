@@ -19,6 +19,9 @@ pub const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
 /// By how much the process may have grown at the end, in bytes.
 const GROWTH: usize = 32 * 1024 * 1024;
 
+/// A part of the suite.
+type Check = fn(&Server) -> Result<()>;
+
 /// The server under attack.
 pub struct Server {
     /// The server.
@@ -52,7 +55,7 @@ impl Server {
     }
 
     /// Takes parts of the suite, and tells all failures at once.
-    fn round(&self, parts: &[(&str, fn(&Self) -> Result<()>)]) -> Result<()> {
+    fn round(&self, parts: &[(&str, Check)]) -> Result<()> {
         for (part, check) in parts {
             if let Err(error) = check(self) {
                 let _ = writeln!(self.failures.borrow_mut(), "{part}: {error:#}");
