@@ -21,9 +21,8 @@ BINARIES := -p nexusctl -p hypermesh-apiserver
 export API ?= 127.0.0.1:6443
 export NEXUSCTL := $(TARGET)/release/nexusctl
 
-# How long the long forms take, and the short one of `make test`.
+# How long the long forms take.
 N ?= 200
-SHORT_CRASH ?= 5
 FUZZ_TIME ?= 10m
 
 # A test that cannot run here writes a line to this file: its name and why. `make test` shows them.
@@ -57,7 +56,6 @@ down: ## stop it [DATA_DIR=]
 test: rocksdb tools-test ## run everything that CI runs
 	@mkdir -p $(TARGET); rm -f $(HYPERMESH_SKIPS)
 	cargo build --workspace --bins
-	$(TARGET)/debug/hypermesh-crash --runs $(SHORT_CRASH)
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace --profile ci --no-fail-fast 2>&1 | tee $(TARGET)/nextest.log
 	@.make/summary $(TARGET)/nextest.log
@@ -79,6 +77,7 @@ bench: rocksdb tools-build tools-bench ## take figures, the peer's beside ours i
 crash: rocksdb ## kill the server under load and cut its power [N=200]
 	cargo build --release --workspace --bins
 	$(TARGET)/release/hypermesh-crash --runs $(N)
+	$(TARGET)/release/hypermesh-crash --runs $(N) --power-loss
 
 fuzz: rocksdb tools-test ## repeat the property tests with new seeds [FUZZ_TIME=10m PROPTEST_CASES=256]
 	cargo nextest run --workspace --exclude hypermesh-e2e --profile fuzz --stress-duration $(FUZZ_TIME)

@@ -1,5 +1,7 @@
 //! A disk that fills up, and one that flips a bit.
 
+#![expect(clippy::unwrap_used, reason = "a test's own steps fail by panicking")]
+
 use hyper::Method;
 use hypermesh_e2e::load::{Call, Connection, Objects, ServerSpec, Verb, binary, run};
 use hypermesh_e2e::load::{ObjectWork, Work};
