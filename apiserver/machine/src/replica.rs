@@ -94,6 +94,13 @@ fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// Nonces begin with the clock, so that they rise over restarts, and above those that are remembered, so that they do
+/// even when the clock was set back.
+fn first_nonce(machine: &Machine, now: Timestamp) -> u64 {
+    let used = machine.window.highest_nonce(&machine.key.public().0);
+    (now.0 << 8).max(used.map_or(0, |used| used.saturating_add(1)))
+}
+
 impl Replica {
     /// Opens the machine and starts its thread, under the engine of one replica.
     pub fn start(config: Config, genesis: &Genesis) -> Result<Self, OpenError> {
@@ -108,7 +115,7 @@ impl Replica {
             store: machine.store.clone(),
             cluster: machine.cluster,
             key: key.public(),
-            nonce: AtomicU64::new(now().0 << 8),
+            nonce: AtomicU64::new(first_nonce(&machine, now())),
             failure: Arc::clone(&failure),
             thread: Mutex::new(None),
         };

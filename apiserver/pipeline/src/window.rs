@@ -78,6 +78,11 @@ impl Window {
         }
     }
 
+    /// The highest nonce of a replica that is remembered: those that it uses next must be above.
+    pub fn highest_nonce(&self, replica: &[u8; 32]) -> Option<u64> {
+        self.endorsed.get(replica)?.0.last_key_value().map(|(_, (last, _))| *last)
+    }
+
     /// Remembers a request.
     pub fn insert(&mut self, authority: &Authority, time: Timestamp) {
         match authority {
@@ -151,6 +156,7 @@ mod tests {
         seen.insert(&endorsed(1), Timestamp(1_000_000));
         window.absorb(seen, Timestamp(1_000_000), 60);
         assert!(window.contains(&endorsed(1)));
+        assert_eq!(window.highest_nonce(&[7; 32]), Some(1));
         window.absorb(Window::default(), Timestamp(200_000_000), 60);
         assert!(!window.contains(&endorsed(1)));
     }
