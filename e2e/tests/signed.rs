@@ -61,7 +61,8 @@ fn send(client: &Client, headers: &[(String, String)], body: &str) -> Result<(u1
 }
 
 fn map(name: &str) -> String {
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}}).to_string()
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}})
+        .to_string()
 }
 
 #[test]
