@@ -134,26 +134,30 @@ fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<Toke
     Ok(Some(TokenUser { user, audiences: Vec::new(), expires }))
 }
 
+/// Whether a request asks to act as another.
+pub(crate) fn wants_impersonation(headers: &http::HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("impersonate-"))
+}
+
 /// The user that `Impersonate-*` headers ask for, if `user` may.
 pub(crate) fn impersonated(
     reading: &Reading,
     user: UserInfo,
     headers: &http::HeaderMap,
 ) -> Result<UserInfo, Status> {
-    let text = |value: &http::HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let all = |name: &str| headers.get_all(name).iter().map(text).collect::<Vec<_>>();
     let name = headers.get("impersonate-user").map(text).unwrap_or_default();
     let (groups, uid) =
         (all("impersonate-group"), headers.get("impersonate-uid").map(text).unwrap_or_default());
-    let extra: Vec<(String, Vec<String>)> = headers
+    let mut extra: Vec<(String, Vec<String>)> = headers
         .keys()
         .filter_map(|key| key.as_str().strip_prefix("impersonate-extra-"))
         .map(|key| (key.to_owned(), all(&format!("impersonate-extra-{key}"))))
         .collect();
-    if name.is_empty() {
-        if groups.is_empty() && uid.is_empty() && extra.is_empty() {
-            return Ok(user);
-        }
+    extra.sort();
+    // Whoever wanted to be someone else must not act as themselves instead.
+    if name.is_empty() || name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Status::bad_request("requested impersonation without impersonating a user"));
     }
     let check = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use hypermesh_api::Status;
 use hypermesh_chain::{ClusterId, Genesis, PublicKey, Request, Timestamp};
 use hypermesh_consensus::solo::{Solo, Step};
-use hypermesh_consensus::{Limits, StateMachine};
+use hypermesh_consensus::Limits;
 use hypermesh_pipeline::{Call, Outcome};
 use hypermesh_store::{Room, Store, StoreError};
 use parking_lot::Mutex;
@@ -176,6 +176,13 @@ impl Replica {
         now()
     }
 
+    /// The time that a request is dated: the clock's, and never before the newest block, or a clock that was set back
+    /// would make every request look old.
+    pub fn request_time(&self) -> Timestamp {
+        let newest = self.published.load().view.head().map_or(Timestamp(0), |head| head.time);
+        now().max(newest)
+    }
+
     /// A nonce for an endorsement: they rise, over restarts too.
     pub fn next_nonce(&self) -> u64 {
         self.nonce.fetch_add(1, Ordering::Relaxed)
@@ -303,8 +310,9 @@ fn fail(
     for waiting in machine.queue.drain(..) {
         waiting.waiting.refuse(error);
     }
-    let (_, id) = machine.head();
-    machine.abandon(&id);
+    for (_, prepared) in std::mem::take(&mut machine.prepared) {
+        prepared.refuse(error);
+    }
     for late in receiver.iter() {
         late.waiting.refuse(error);
     }

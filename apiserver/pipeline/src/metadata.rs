@@ -3,12 +3,15 @@
 //! Source: `k8s.io/apimachinery/pkg/api/validation` ValidateObjectMeta and `k8s.io/apiserver/pkg/registry/rest`.
 
 use crate::registry::Kind;
-use hypermesh_api::{FieldError, Status, name};
+use hypermesh_api::{FieldError, FieldErrorKind, Status, name};
 use hypermesh_schemas::definition::NameFormat;
 use serde_json::{Map, Value, json};
 
 /// Objects are at most this large as JSON, in bytes.
 pub const MOST_BYTES: usize = 3 * 1024 * 1024;
+
+/// Owners and finalizers are at most this many. Both are walked for every write and every collection of garbage.
+const MOST_ENTRIES: usize = 64;
 
 /// Object metadata as a map; a missing one is made.
 pub fn of(object: &mut Value) -> Option<&mut Map<String, Value>> {
@@ -156,13 +159,21 @@ pub fn validate(kind: &Kind, object: &Value) -> Vec<FieldError> {
         errors.push(FieldError::forbidden("metadata.namespace", "not allowed on this type"));
     }
     labels(meta, &mut errors);
-    for (i, finalizer) in finalizers(object).iter().enumerate() {
+    for (i, finalizer) in finalizers(object).iter().enumerate().take(MOST_ENTRIES) {
         for problem in name::qualified_name(finalizer) {
             errors.push(FieldError::invalid(
                 format!("metadata.finalizers[{i}]"),
                 (*finalizer).into(),
                 problem,
             ));
+        }
+    }
+    for field in ["finalizers", "ownerReferences"] {
+        let count = meta.get(field).and_then(Value::as_array).map_or(0, Vec::len);
+        if count > MOST_ENTRIES {
+            let detail = format!("must have at most {MOST_ENTRIES} items");
+            let path = format!("metadata.{field}");
+            errors.push(FieldError::new(FieldErrorKind::TooMany, path, Some(count.into()), detail));
         }
     }
     owners(meta, &mut errors);
@@ -198,7 +209,7 @@ fn labels(meta: &Map<String, Value>, errors: &mut Vec<FieldError>) {
 fn owners(meta: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     let mut controller = false;
     let list = meta.get("ownerReferences").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for (i, owner) in list.iter().enumerate() {
+    for (i, owner) in list.iter().enumerate().take(MOST_ENTRIES) {
         let path = format!("metadata.ownerReferences[{i}]");
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {

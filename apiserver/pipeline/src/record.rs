@@ -16,8 +16,33 @@ pub fn encode(kind: &Kind, object: &mut Value, revision: Revision, salt: Vec<u8>
     encode_with(kind, object, revision, salt, None)
 }
 
+/// [`encode`] without a limit on the size: what the state machine does by itself (marking, collecting, deleting) must not
+/// fail because an object is as large as it may be.
+pub fn encode_own(
+    kind: &Kind,
+    object: &mut Value,
+    revision: Revision,
+    salt: Vec<u8>,
+) -> Result<Record, Status> {
+    encode_any(kind, object, revision, salt, None)
+}
+
 /// [`encode`] with `metadata.managedFields` given as JSON text, which is spliced in where it belongs.
 pub fn encode_with(
+    kind: &Kind,
+    object: &mut Value,
+    revision: Revision,
+    salt: Vec<u8>,
+    managed: Option<&str>,
+) -> Result<Record, Status> {
+    let record = encode_any(kind, object, revision, salt, managed)?;
+    if record.body.len() > metadata::MOST_BYTES {
+        return Err(Status::too_large(metadata::MOST_BYTES));
+    }
+    Ok(record)
+}
+
+fn encode_any(
     kind: &Kind,
     object: &mut Value,
     revision: Revision,
@@ -31,9 +56,6 @@ pub fn encode_with(
         (Some(managed), Some(object)) => spliced(object, managed).map_err(Status::internal)?,
         _ => serde_json::to_vec(object).map_err(Status::internal)?,
     };
-    if body.len() > metadata::MOST_BYTES {
-        return Err(Status::too_large(metadata::MOST_BYTES));
-    }
     Ok(Record { revision, salt, facts: facts(kind, object), body: body.into() })
 }
 

@@ -23,6 +23,8 @@ use tokio::sync::mpsc;
 const CHUNK: usize = 64 * 1024;
 /// Parts that may wait for a slow client.
 const WAITING_CHUNKS: usize = 4;
+/// Bytes of a list that are held in memory to be indented, or written as YAML.
+const MOST_IN_MEMORY: usize = 8 << 20;
 /// Objects read at once from an older revision.
 const PAGE: usize = 500;
 
@@ -65,12 +67,18 @@ pub(super) fn answer(
     let gzip = reply::takes_gzip(headers);
     let mut first = plan.prefix();
     let plain = accepted.encoding == Encoding::Json && !pretty;
-    let budget = if plain { reply::COMPRESS_ABOVE } else { usize::MAX };
+    let budget = if plain { reply::COMPRESS_ABOVE } else { MOST_IN_MEMORY };
     let walked = plan.walk(plan.after.clone(), 0, budget, &mut first).map_err(|e| Box::new(refusal(&e)))?;
     if !walked.more {
         first.extend_from_slice(&plan.suffix(&walked).map_err(|e| Box::new(refusal(&e)))?);
         return reply::document(first.into(), reply::code(200), &accepted, pretty, headers);
     }
+    if accepted.encoding == Encoding::Yaml {
+        let words =
+            "the list is too large to be written as YAML at once; ask for pages with limit, or for JSON";
+        return Err(Box::new(Status::failure(413, "RequestEntityTooLarge", words)));
+    }
+    // What is too large to be indented in memory goes out as it is.
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(WAITING_CHUNKS);
     tokio::task::spawn_blocking(move || stream(&plan, first, walked, gzip, &sender));
     let body = futures_util::stream::unfold(receiver, |mut receiver| async move {

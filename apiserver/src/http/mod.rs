@@ -101,7 +101,7 @@ impl Api {
                 None => access::anonymous(),
             },
         };
-        let wants = headers.keys().any(|name| name.as_str().starts_with("impersonate-"));
+        let wants = access::wants_impersonation(headers);
         if wants { Ok(access::impersonated(&reading, user, headers)?) } else { Ok(user) }
     }
 
@@ -156,6 +156,10 @@ impl Api {
         // Only what is ordered is signed: everything else is answered to whom the connection or token names.
         let orders = writes && info.subresource != "token" && (stored || info.resource == "transactions");
         let user = if orders && signed::claims(request.headers()) {
+            if access::wants_impersonation(request.headers()) {
+                let words = "a signed request runs as whom its key is registered to; it cannot impersonate";
+                return Err(Box::new(Status::bad_request(words)));
+            }
             signed::claimed_user(self, request.headers())?
         } else {
             self.user(client, request.headers())?
@@ -184,7 +188,11 @@ impl Api {
         if kind.namespaced() && info.namespace.is_empty() && !matches!(info.verb, Verb::List | Verb::Watch) {
             return Err(Box::new(Status::unknown_path()));
         }
-        if !kind.namespaced() && !info.namespace.is_empty() && info.resource != "namespaces" {
+        // The Namespace object itself is read with rights within it; nothing else of the cluster is.
+        let itself = info.resource == "namespaces"
+            && info.name == info.namespace
+            && !matches!(info.verb, Verb::List | Verb::Watch);
+        if !kind.namespaced() && !info.namespace.is_empty() && !itself {
             return Err(Box::new(Status::unknown_path()));
         }
         let asked = Asked { kind, user, info, query, agent: agent.to_owned() };

@@ -93,7 +93,7 @@ async fn order(
     let endorsement = Endorsement {
         replica: replica.key(),
         user: User { name: user.name, uid: user.uid, groups: user.groups, extra: user.extra },
-        received: replica.now(),
+        received: replica.request_time(),
         nonce: replica.next_nonce(),
         manager: hypermesh_api::WriteOptions::default().manager(agent),
     };

@@ -12,7 +12,7 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         |field: &str| object.get(field).and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key);
     for key in keys("data") {
         check_key("data", key, &mut errors);
-        if keys("binaryData").any(|other| other == key) {
+        if object.get("binaryData").and_then(Value::as_object).is_some_and(|other| other.contains_key(key)) {
             errors.push(FieldError::invalid(
                 format!("data[{key}]"),
                 key.as_str().into(),

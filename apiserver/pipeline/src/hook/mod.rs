@@ -45,7 +45,8 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
             Hook::Secret => errors.extend(secret::validate(object, old)),
             Hook::ConfigMap => errors.extend(config_map::validate(object, old)),
             Hook::RoleBinding => errors.extend(rbac::validate_binding(object, old)),
-            Hook::Role | Hook::Namespace | Hook::ServiceAccount | Hook::Event => {}
+            Hook::Namespace => errors.extend(namespace::validate(object)),
+            Hook::Role | Hook::ServiceAccount | Hook::Event => {}
         }
     }
     errors

@@ -1,6 +1,7 @@
 //! Namespaces: the label that names them, the finalizer that empties them, their phase.
 
 use crate::metadata;
+use hypermesh_api::FieldError;
 use serde_json::{Value, json};
 
 /// The finalizer (in `spec.finalizers`) of a namespace that is still to be emptied.
@@ -36,4 +37,13 @@ pub(super) fn prepare(object: &mut Value, old: Option<&Value>) {
             }
         }
     }
+}
+
+/// The namespaces that every cluster has cannot be deleted, and so nothing may own them.
+pub(super) fn validate(object: &Value) -> Vec<FieldError> {
+    let kept = crate::genesis::NAMESPACES.contains(&metadata::text(object, "name"));
+    if kept && object.pointer("/metadata/ownerReferences").is_some() {
+        return vec![FieldError::forbidden("metadata.ownerReferences", "nothing may own this namespace")];
+    }
+    Vec::new()
 }

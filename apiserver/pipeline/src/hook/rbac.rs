@@ -53,7 +53,10 @@ pub(super) fn authorize_role<R: StateReader + ?Sized>(
 ) -> Result<(), Fault> {
     let same = |field: &str| old.is_some_and(|old| old.get(field) == object.get(field));
     let (same_rules, same_aggregation) = (same("rules"), same("aggregationRule"));
-    if same_rules && same_aggregation {
+    // Labels put a role into the aggregations that select them: they hand out its rules too.
+    let labels = |object: &Value| object.pointer("/metadata/labels").cloned();
+    let same_labels = request.kind.namespaced() || old.is_some_and(|old| labels(old) == labels(object));
+    if same_rules && same_aggregation && same_labels {
         return Ok(());
     }
     let name = metadata::text(object, "name");

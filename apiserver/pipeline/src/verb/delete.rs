@@ -160,7 +160,7 @@ fn gone<R: StateReader + ?Sized>(
     record: &Arc<Record>,
     mut object: Value,
 ) -> Result<Deleted, Fault> {
-    let last = record::encode(kind, &mut object, execution.overlay.next_revision(), record.salt.clone())?;
+    let last = record::encode_own(kind, &mut object, execution.overlay.next_revision(), record.salt.clone())?;
     remove(execution, key, last, Arc::clone(record))?;
     Ok(Deleted::Gone)
 }

@@ -23,6 +23,11 @@ pub(super) fn run<R: StateReader + ?Sized>(
     let kind = Arc::clone(&request.kind);
     check_fields(&kind, &request.call.fields)?;
     let namespace = Some(request.call.info.namespace.clone()).filter(|n| kind.namespaced() && !n.is_empty());
+    let wanted = &request.call.delete.preconditions;
+    if wanted.uid.is_some() || wanted.resource_version.is_some() {
+        let words = "preconditions name one object; a collection cannot be deleted under them";
+        return Err(Status::bad_request(words).into());
+    }
     let range = KeyRange { collection: kind.collection.clone(), namespace };
     let page = execution.overlay.scan(&range, None, FIRST_SLICE)?;
     let last = page.last().map(|(key, _)| key.clone()).filter(|_| page.len() == FIRST_SLICE);

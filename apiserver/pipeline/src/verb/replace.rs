@@ -99,7 +99,7 @@ pub(crate) fn overwrite<R: StateReader + ?Sized>(
     old: &Arc<Record>,
     mut new: Value,
 ) -> Result<Arc<Record>, Fault> {
-    let record = record::encode(kind, &mut new, execution.overlay.next_revision(), old.salt.clone())?;
+    let record = record::encode_own(kind, &mut new, execution.overlay.next_revision(), old.salt.clone())?;
     let stored = Arc::new(record.clone());
     if record.facts.deleting && is_free(kind, &new) {
         super::remove(execution, key, record, Arc::clone(old))?;
