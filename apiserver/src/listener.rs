@@ -109,7 +109,7 @@ async fn handshake(
     handshakes: &Semaphore,
     metrics: &Metrics,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
-    let _turn = handshakes.acquire().await.ok()?;
+    let _turn = tokio::time::timeout(PATIENCE, handshakes.acquire()).await.ok()?.ok()?;
     match tokio::time::timeout(PATIENCE, TlsAcceptor::from(tls).accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {

@@ -14,6 +14,7 @@ use hypermesh_consensus::solo::{Solo, Step};
 use hypermesh_pipeline::{Call, Outcome};
 use hypermesh_store::{Room, Store, StoreError};
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -122,7 +123,7 @@ impl Replica {
         let solo = Solo::new(key, machine.cluster, Limits::default());
         let thread = std::thread::Builder::new()
             .name("replica".to_owned())
-            .spawn(move || write_loop(machine, &solo, &receiver, &failure))
+            .spawn(move || guarded(machine, &solo, &receiver, &failure))
             .map_err(OpenError::Thread)?;
         *replica.thread.lock() = Some(thread);
         Ok(replica)
@@ -224,6 +225,20 @@ fn stopped() -> Unavailable {
     Unavailable(Box::new(Status::unavailable("the server is shutting down", 1)))
 }
 
+/// Runs the loop, and says so if it ends by a panic: a replica that is silent must not look ready.
+fn guarded(machine: Machine, solo: &Solo, receiver: &Receiver<Submission>, failure: &Mutex<Option<String>>) {
+    let run = AssertUnwindSafe(|| write_loop(machine, solo, receiver, failure));
+    if catch_unwind(run).is_ok() {
+        return;
+    }
+    tracing::error!("the replica stops writing: its thread panicked");
+    *failure.lock() = Some("the replica's thread panicked; restart the server".to_owned());
+    let error = MachineError::Unsupported("the replica stopped after a fault; restart the server");
+    for late in receiver.iter() {
+        late.waiting.refuse(&error);
+    }
+}
+
 /// Takes whatever waits into one block after another, without waiting for more: under load blocks grow by themselves.
 fn write_loop(
     mut machine: Machine,
@@ -285,11 +300,8 @@ fn refuse_when_full(machine: &mut Machine) -> bool {
     for refused in growing {
         refused.waiting.refuse(&error);
     }
-    if machine.queue.is_empty() && machine.has_work() {
-        // Work of the state machine itself waits for room.
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
-    machine.queue.is_empty()
+    // Work of the state machine itself goes on: emptying and collecting is what makes room.
+    !machine.has_work()
 }
 
 /// A replica that does not know what it has written must not go on: it answers everyone, and reads stay.

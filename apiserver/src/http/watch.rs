@@ -138,6 +138,8 @@ impl Watch {
             if !piece.is_empty() {
                 return Some(piece);
             }
+            // A watch that selects nothing must not hold its thread while it reads.
+            tokio::task::yield_now().await;
         }
     }
 

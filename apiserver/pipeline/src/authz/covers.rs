@@ -5,29 +5,43 @@
 
 use super::rule::{PolicyRule, path_matches};
 
-/// Parts are bounded so that a hostile role cannot make the check expensive.
-const MOST_PARTS: usize = 100_000;
+/// Comparisons of words are bounded, so that a hostile role cannot make the check expensive.
+const MOST_COMPARISONS: usize = 20_000_000;
 
 /// The parts of `wanted` that `held` does not cover, described for people. Empty means that all is covered.
 pub fn uncovered(held: &[&PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
     let mut missing = Vec::new();
-    let mut parts = 0_usize;
+    let held_words: usize = held.iter().map(|rule| words(rule)).sum();
+    let mut left = MOST_COMPARISONS;
     for rule in wanted {
+        // What cannot be compared within the bound counts as not held.
+        let Some(rest) = left.checked_sub(held_words.saturating_mul(words(rule))) else {
+            missing.push(rule.clone());
+            return missing;
+        };
+        left = rest;
         if held.iter().any(|owner| whole_covers(owner, rule)) {
             continue;
         }
         for part in breakdown(rule) {
-            parts += 1;
-            if parts > MOST_PARTS {
+            let Some(rest) = left.checked_sub(held_words.max(1)) else {
                 missing.push(rule.clone());
                 return missing;
-            }
+            };
+            left = rest;
             if !held.iter().any(|owner| whole_covers(owner, &part)) {
                 missing.push(part);
             }
         }
     }
     missing
+}
+
+/// How many words a rule holds.
+fn words(rule: &PolicyRule) -> usize {
+    let lists =
+        [&rule.verbs, &rule.api_groups, &rule.resources, &rule.resource_names, &rule.non_resource_urls];
+    lists.iter().map(|list| list.len()).sum()
 }
 
 fn whole_covers(owner: &PolicyRule, part: &PolicyRule) -> bool {
@@ -87,4 +101,34 @@ fn breakdown(rule: &PolicyRule) -> impl Iterator<Item = PolicyRule> + '_ {
         })
     });
     of_resources.chain(of_paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(verbs: &[&str], resources: &[&str]) -> PolicyRule {
+        let list = |items: &[&str]| items.iter().map(|i| (*i).to_owned()).collect();
+        PolicyRule {
+            verbs: list(verbs),
+            api_groups: vec![String::new()],
+            resources: list(resources),
+            ..PolicyRule::default()
+        }
+    }
+
+    #[test]
+    fn several_rules_cover_together_what_none_covers_alone() {
+        let (get, list) = (rule(&["get"], &["pods"]), rule(&["list"], &["pods"]));
+        assert!(uncovered(&[&get, &list], &[rule(&["get", "list"], &["pods"])]).is_empty());
+        let missing = uncovered(&[&get], &[rule(&["get", "list"], &["pods"])]);
+        assert_eq!(missing, [rule(&["list"], &["pods"])]);
+    }
+
+    #[test]
+    fn what_is_too_much_to_compare_is_not_held() {
+        let many: Vec<String> = (0..10_000).map(|n| format!("v{n}")).collect();
+        let huge = PolicyRule { verbs: many, ..rule(&[], &["pods"]) };
+        assert_eq!(uncovered(&[&huge], std::slice::from_ref(&huge)).len(), 1);
+    }
 }
