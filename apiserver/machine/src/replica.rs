@@ -8,10 +8,12 @@ use crate::state::Machine;
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use hypermesh_api::Status;
-use hypermesh_chain::{ClusterId, Genesis, PublicKey, Request, Timestamp};
+use hypermesh_chain::{
+    Canonical, Change, ClusterId, Genesis, Hash, PublicKey, Receipt, Request, Revision, Timestamp,
+};
 use hypermesh_consensus::Limits;
 use hypermesh_consensus::solo::{Solo, Step};
-use hypermesh_pipeline::{Call, Outcome};
+use hypermesh_pipeline::{Body, Call, Outcome};
 use hypermesh_store::{Room, Store, StoreError};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -145,6 +147,30 @@ impl Replica {
         }
         drop(sender);
         outcome.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// What a signed request came to when it was executed before: a retry is answered as the first try was. `None` if
+    /// it was not executed, or so long ago that its receipt is gone. The object of the reply is found again in history;
+    /// where the reply was something else, a Status says when the request was executed.
+    pub fn original(&self, digest: &Hash) -> Option<Outcome> {
+        let receipt = Receipt::decode(&self.store.outcome(digest).ok()??).ok()?;
+        let before = Revision(receipt.revision.0.saturating_sub(u64::from(receipt.writes)));
+        let effects = self.reading().view.events(before, receipt.writes as usize).unwrap_or_default();
+        let records = effects.into_iter().map(|effect| match effect.change {
+            Change::Created(record) | Change::Updated(record) | Change::Deleted(record) => record,
+        });
+        let body = records.into_iter().find(|record| Hash::of(&[&record.body]) == receipt.body);
+        let body = match body {
+            Some(record) => Body::Object(Arc::new(record)),
+            None => {
+                let mut status = Status::success(hypermesh_api::Details::default());
+                status.message =
+                    format!("the request was executed before, at revision {}", receipt.revision.0);
+                Body::Document(serde_json::to_vec(&status).ok()?.into())
+            }
+        };
+        let Receipt { code, revision, writes, .. } = receipt;
+        Some(Outcome { code, body, warnings: Vec::new(), revision, writes })
     }
 
     /// The newest committed state.
