@@ -19,7 +19,7 @@ BINARIES := -p nexusctl -p hypermesh-apiserver
 
 # `make up`
 export API ?= 127.0.0.1:6443
-export NEXUSCTL := $(TARGET)/release/nexusctl
+export NEXUSCTL := $(abspath $(TARGET))/release/nexusctl
 
 # How long the long forms take.
 N ?= 200
@@ -53,6 +53,7 @@ down: ## stop it [DATA_DIR=]
 	@.make/down
 
 # All binaries come first: tests of one room start those of another. nextest's summary comes last.
+test: export NEXUSCTL := $(abspath $(TARGET))/debug/nexusctl
 test: rocksdb tools-test ## run everything that CI runs
 	@mkdir -p $(TARGET); rm -f $(HYPERMESH_SKIPS)
 	cargo build --workspace --bins
