@@ -14,7 +14,9 @@ hypermesh-api:
 hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-wire
 hypermesh-cel:
 hypermesh-chain:
+hypermesh-client: stoq
 hypermesh-consensus: hypermesh-chain
+hypermesh-controllers: hypermesh-client hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-schemas
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural
@@ -25,6 +27,7 @@ hypermesh-store: hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wire: hypermesh-api hypermesh-schemas
 nexusctl: hypermesh-api hypermesh-apiserver hypermesh-schemas
+stoq:
 ";
 
 /// Crates that anyone may take alone: they import none of ours.

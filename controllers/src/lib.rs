@@ -1,0 +1,1 @@
+//! The reconcilers and the runtime they share.
