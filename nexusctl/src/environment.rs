@@ -21,6 +21,14 @@ pub struct Environment {
     pub xdg_cache_home: Option<PathBuf>,
     /// `SSL_CERT_FILE`
     pub ssl_cert_file: Option<PathBuf>,
+    /// `KUBE_EDITOR`, else `VISUAL`, else `EDITOR`
+    pub editor: Option<OsString>,
+    /// `KUBECTL_EXTERNAL_DIFF`
+    pub external_diff: Option<OsString>,
+    /// `KUBECTL_APPLYSET`
+    pub applyset: Option<OsString>,
+    /// `TMPDIR`
+    pub tmpdir: Option<PathBuf>,
     /// Whether the process runs as root.
     pub root: bool,
 }
@@ -29,12 +37,17 @@ impl Environment {
     /// That of this process.
     pub fn of_process() -> Self {
         let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let text = |name| std::env::var_os(name).filter(|v| !v.is_empty());
         Self {
-            kubeconfig: std::env::var_os("KUBECONFIG").filter(|v| !v.is_empty()),
+            kubeconfig: text("KUBECONFIG"),
             home: path("HOME"),
             xdg_data_home: path("XDG_DATA_HOME"),
             xdg_cache_home: path("XDG_CACHE_HOME"),
             ssl_cert_file: path("SSL_CERT_FILE"),
+            editor: text("KUBE_EDITOR").or_else(|| text("VISUAL")).or_else(|| text("EDITOR")),
+            external_diff: text("KUBECTL_EXTERNAL_DIFF"),
+            applyset: text("KUBECTL_APPLYSET"),
+            tmpdir: path("TMPDIR"),
             root: nix::unistd::Uid::effective().is_root(),
         }
     }
@@ -47,6 +60,11 @@ impl Environment {
         }
         let data = self.xdg_data_home.clone().or_else(|| Some(self.home.as_ref()?.join(".local/share")))?;
         Some(data.join("hypermesh"))
+    }
+
+    /// Where files lie that are needed for a moment, and those that people may come back for.
+    pub fn temporary_dir(&self) -> PathBuf {
+        self.tmpdir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
     /// Where what can be fetched again is kept. None without a home.
@@ -64,6 +82,8 @@ pub struct Streams {
     pub out: Box<dyn Write>,
     /// Standard error.
     pub err: Box<dyn Write>,
+    /// Whether `out` shows colours.
+    pub out_color: bool,
     /// Whether `err` shows colours.
     pub err_color: bool,
 }
@@ -71,12 +91,17 @@ pub struct Streams {
 impl Streams {
     /// Those of this process. Colours follow `NO_COLOR`, `CLICOLOR_FORCE` and whether there is a terminal.
     pub fn of_process() -> Self {
-        let err_color = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
-            && (io::stderr().is_terminal() || std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0"));
+        let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0");
+        let never = anstream::ColorChoice::Never;
+        let out_color =
+            anstream::AutoStream::choice(&io::stdout()) != never && (io::stdout().is_terminal() || forced);
+        let err_color =
+            anstream::AutoStream::choice(&io::stderr()) != never && (io::stderr().is_terminal() || forced);
         Self {
             input: Box::new(io::stdin()),
             out: Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout())),
             err: Box::new(io::stderr()),
+            out_color,
             err_color,
         }
     }

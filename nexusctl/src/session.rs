@@ -78,12 +78,17 @@ impl Session {
             })?,
         };
         let reply = client.send(call).await?;
-        for warning in &reply.warnings {
+        self.warn(&reply.warnings);
+        Ok(reply)
+    }
+
+    /// Hands a server's warnings to standard error, each once.
+    pub fn warn(&mut self, warnings: &[String]) {
+        for warning in warnings {
             if self.warned.insert(warning.clone()) {
                 let _ = writeln!(self.streams.err, "Warning: {}", crate::output::escape(warning));
             }
         }
-        Ok(reply)
     }
 
     /// Writes to standard output.

@@ -57,6 +57,7 @@ pub fn run_in(environment: Environment, words: &str, input: &str) -> Ran {
         input: Box::new(io::Cursor::new(input.to_owned().into_bytes())),
         out: Box::new(out.clone()),
         err: Box::new(err.clone()),
+        out_color: false,
         err_color: false,
     };
     let arguments = std::iter::once("nexusctl").chain(words.split_whitespace()).map(Into::into);
