@@ -21,7 +21,11 @@ pub(super) fn answer(api: &Api, asked: &Asked, headers: &HeaderMap) -> Result<Re
     {
         return Err(Box::new(Status::revision_too_large(version, reading.revision.0)));
     }
-    let record = reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(missing)?;
+    let record = match super::history::moment(api, &reading, &asked.query)? {
+        Some(at) => super::history::record(&reading, &key, at)?,
+        None => reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?,
+    };
+    let record = record.ok_or_else(missing)?;
     match info.subresource.as_str() {
         "" => {}
         "status" if kind.definition.subresources.status => {}

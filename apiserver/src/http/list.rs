@@ -107,6 +107,8 @@ fn plan(api: &Api, asked: &Asked, options: &ListOptions, shown: Shown) -> Result
             if options.resource_version_match == Some(VersionMatch::Exact) {
                 at = Some(Revision(version));
             }
+        } else {
+            at = super::history::as_of(api, &reading, &asked.query)?;
         }
     } else {
         let token = ContinueToken::decode(&options.continue_)?;

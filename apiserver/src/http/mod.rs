@@ -7,6 +7,7 @@ mod body;
 mod context;
 mod document;
 mod get;
+mod history;
 mod list;
 mod reply;
 mod review;
@@ -197,6 +198,7 @@ impl Api {
         }
         let asked = Asked { kind, user, info, query, agent: agent.to_owned() };
         match asked.info.verb {
+            Verb::Get if asked.query.flag("history") => history::answer(self, asked, request.headers()).await,
             Verb::Get => get::answer(self, &asked, request.headers()),
             Verb::List => list::answer(self, &asked, request.headers()),
             Verb::Watch => watch::answer(self, &asked, request.headers()),

@@ -107,6 +107,35 @@ impl View {
         Ok(found)
     }
 
+    /// The writes of one object up to `upto`, newest first, `limit` at most: everything after the oldest revision that
+    /// can be read, and the version that this one sees.
+    ///
+    /// # Errors
+    /// When a record is damaged.
+    pub fn versions(&self, key: &ObjectKey, upto: Revision, limit: usize) -> Result<Vec<Effect>, StoreError> {
+        let (object, oldest) = (key.encode(), self.oldest_revision());
+        let mut found = Vec::new();
+        let mut cursor = self.cursor(Family::Versions, &[], true)?;
+        cursor.seek_for_prev(keyspace::version(&object, upto));
+        while let Some((row, live)) = cursor.item().filter(|_| found.len() < limit) {
+            let Some((_, at)) = keyspace::read_version(row).filter(|(of, _)| *of == object) else { break };
+            // A deletion that is no longer retained left nothing behind.
+            if at <= oldest && live != [LIVE] {
+                break;
+            }
+            let number = keyspace::number(at.0);
+            let missing = || StoreError::bad_record(Family::History.name(), &number, "it is missing");
+            let sealed = self.row(Family::History, &number)?.ok_or_else(missing)?;
+            found.push(self.inner().keys.effect(&number, &sealed)?);
+            if at <= oldest {
+                break;
+            }
+            cursor.prev();
+        }
+        cursor.status().map_err(|error| self.inner().engine.fault("read", error))?;
+        Ok(found)
+    }
+
     /// The record that the write `revision` gave the object `key`.
     fn version(&self, key: &[u8], revision: Revision) -> Result<Record, StoreError> {
         let row = keyspace::number(revision.0);

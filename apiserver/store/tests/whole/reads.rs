@@ -153,6 +153,15 @@ fn events_and_past_states_are_kept_until_compaction() {
     assert_eq!(names(&view.scan_at(&all(), Revision(4), None, 10).unwrap()), ["a=3"]);
     assert_eq!(names(&view.scan_at(&all(), Revision(2), Some(&a), 10).unwrap()), ["b=2"]);
     assert_eq!(names(&view.scan_at(&all(), Revision(2), None, 1).unwrap()), ["a=1"]);
+    let versions = |view: &hypermesh_store::View, key: &hypermesh_chain::ObjectKey, upto, limit| {
+        let found = view.versions(key, Revision(upto), limit).unwrap();
+        found.iter().map(|effect| effect.revision.0).collect::<Vec<_>>()
+    };
+    let b = key("default", "b");
+    assert_eq!(versions(&view, &a, 9, 9), [3, 1]);
+    assert_eq!(versions(&view, &b, 9, 9), [5, 4, 2]);
+    assert_eq!((versions(&view, &b, 4, 9), versions(&view, &b, 9, 1)), (vec![4, 2], vec![5]));
+    assert_eq!(versions(&view, &key("default", "none"), 9, 9), [0_u64; 0]);
     let events = store.events(Revision(2), 10).unwrap();
     assert_eq!(events.iter().map(|event| event.revision.0).collect::<Vec<_>>(), [3, 4, 5]);
     assert!(matches!(&events[1].change, Change::Deleted(last) if last.body.as_ref() == b"2"));
@@ -169,6 +178,7 @@ fn events_and_past_states_are_kept_until_compaction() {
     assert!(matches!(after.get_at(&a, Revision(3)), Err(StoreError::Compacted { .. })));
     assert_eq!(after.get_at(&a, Revision(4)).unwrap().unwrap().revision, Revision(3));
     assert_eq!(names(&after.scan_at(&all(), Revision(4), None, 10).unwrap()), ["a=3"]);
+    assert_eq!((versions(&after, &a, 9, 9), versions(&after, &b, 9, 9)), (vec![3], vec![5]));
     assert!(matches!(store.block(Height(0)), Err(StoreError::BlockCompacted { oldest: Height(1), .. })));
     assert_eq!(store.outcome(&request(0)).unwrap(), None);
     assert_eq!(store.compact(Revision(4)).unwrap(), hypermesh_store::Compaction::default());

@@ -1,0 +1,357 @@
+//! The past: one object as it was, and all of its versions that are kept.
+//!
+//! Three parameters beyond those of the reference, all of them on reads that its own rights cover: who may get an
+//! object may get its past.
+//! - `asOf=TIME` (RFC 3339) on get and list: the state after the last block that is not later;
+//! - `resourceVersion=N&resourceVersionMatch=Exact` on get too, as it is on list;
+//! - `history=true` on get: every version, newest first, with its time and by whom, `limit` at most and, with
+//!   `before=N`, older than revision N only.
+
+use super::context::{Api, Asked};
+use super::reply;
+use axum::body::Body;
+use http::{HeaderMap, Response, StatusCode};
+use hypermesh_api::Status;
+use hypermesh_api::query::Query;
+use hypermesh_api::request::{Target, Verb};
+use hypermesh_chain::request::{Authority, Method};
+use hypermesh_chain::{
+    Block, Canonical as _, Change, Height, ObjectKey, Record, Request, Revision, Timestamp,
+};
+use hypermesh_machine::Reading;
+use hypermesh_pipeline::authn::hex_of;
+use hypermesh_pipeline::{clock, system};
+use hypermesh_store::StoreError;
+use hypermesh_wire::Offer;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Versions in one reply, unless fewer are asked for.
+const MOST_VERSIONS: usize = 100;
+
+/// The revision that a get asks for, if it asks for a past one.
+pub(super) fn moment(api: &Api, reading: &Reading, query: &Query) -> Result<Option<Revision>, Box<Status>> {
+    if query.first("resourceVersionMatch") != Some("Exact") {
+        return as_of(api, reading, query);
+    }
+    match hypermesh_api::options::GetOptions::parse(query)?.resource_version {
+        None | Some(0) => {
+            let words = "resourceVersionMatch=Exact needs a resourceVersion other than 0";
+            Err(Box::new(Status::bad_request(words)))
+        }
+        Some(version) => Ok(Some(Revision(version))),
+    }
+}
+
+/// The revision at the time that `asOf` names, if it is there.
+pub(super) fn as_of(api: &Api, reading: &Reading, query: &Query) -> Result<Option<Revision>, Box<Status>> {
+    let Some(text) = query.first("asOf").filter(|text| !text.is_empty()) else { return Ok(None) };
+    if query.first("resourceVersion").is_some_and(|version| !version.is_empty()) {
+        return Err(Box::new(Status::bad_request("asOf and resourceVersion both name a revision: give one")));
+    }
+    let time = clock::parse(text).ok_or_else(|| {
+        let example = "2026-11-21T09:30:00Z";
+        Box::new(Status::bad_request(format!(
+            "asOf: {text:?} is not a time in RFC 3339 form such as {example}"
+        )))
+    })?;
+    let oldest = reading.view.oldest_revision();
+    let internal = |error: StoreError| Box::new(Status::internal(error));
+    match api.replica.store().revision_at(time).map_err(internal)? {
+        Some(revision) if revision >= oldest => Ok(Some(revision.min(reading.revision))),
+        _ => {
+            let blocks = api.replica.store().block(reading.view.oldest_height()).map_err(internal)?;
+            let since = blocks.map_or_else(String::new, |block| format!(" of {}", precise(block.time)));
+            let words = format!(
+                "{text} is too long ago: the oldest state that is kept is revision {}{since}",
+                oldest.0
+            );
+            Err(Box::new(Status::expired(words)))
+        }
+    }
+}
+
+/// An object as it was.
+pub(super) fn record(
+    reading: &Reading,
+    key: &ObjectKey,
+    at: Revision,
+) -> Result<Option<Arc<Record>>, Box<Status>> {
+    match reading.view.get_at(key, at) {
+        Ok(record) => Ok(record.map(Arc::new)),
+        Err(StoreError::Future { asked, newest }) => {
+            Err(Box::new(Status::revision_too_large(asked.0, newest.0)))
+        }
+        Err(StoreError::Compacted { oldest }) => Err(Box::new(Status::expired(format!(
+            "The provided resource version is too old: {}, the oldest that is kept is {}.",
+            at.0, oldest.0
+        )))),
+        Err(error) => Err(Box::new(Status::internal(error))),
+    }
+}
+
+/// The reply to `history=true`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct History {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Meta,
+    items: Vec<Version>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    /// The store's revision.
+    resource_version: String,
+    /// The oldest that can be read.
+    oldest_revision: String,
+    /// What to give as `before` for the versions that follow; empty at the end.
+    before: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    revision: String,
+    /// Block time, in RFC 3339 with microseconds; absent where the block is no longer kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    /// Created, Updated or Deleted.
+    change: &'static str,
+    /// Absent of what the state machine did by itself, and where the block is no longer kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<By>,
+    object: Value,
+}
+
+#[derive(Serialize)]
+struct By {
+    user: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    manager: String,
+    method: &'static str,
+}
+
+/// Answers `history=true`.
+pub(super) async fn answer(
+    api: &Arc<Api>,
+    asked: Asked,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Box<Status>> {
+    if !asked.info.subresource.is_empty() {
+        return super::document::unknown();
+    }
+    let accepted = reply::accepted(headers, Offer::Document)?;
+    let positive = |key: &str| asked.query.integer(key).map(|n| n.and_then(|n| u64::try_from(n).ok()));
+    let limit = positive("limit")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
+    let limit = limit.unwrap_or(MOST_VERSIONS).min(MOST_VERSIONS);
+    let upto = Revision(positive("before")?.filter(|n| *n > 0).map_or(u64::MAX, |before| before - 1));
+    let pretty = accepted.is_pretty(&asked.query, &asked.agent);
+    let api = Arc::clone(api);
+    // A version's block has to be found and read: not on a thread that serves others.
+    let history = tokio::task::spawn_blocking(move || collect(&api, &asked, upto, limit)).await;
+    let history = history.map_err(|error| Box::new(Status::internal(error)))??;
+    let json = serde_json::to_vec(&history).map_err(|error| Box::new(Status::internal(error)))?;
+    reply::document(json.into(), StatusCode::OK, &accepted, pretty, headers)
+}
+
+fn collect(api: &Api, asked: &Asked, upto: Revision, limit: usize) -> Result<History, Box<Status>> {
+    let (kind, info) = (&asked.kind, &asked.info);
+    let missing = || Box::new(Status::not_found(kind.subject(&info.name)));
+    let internal = |error: StoreError| Box::new(Status::internal(error));
+    let namespace = if kind.namespaced() { info.namespace.as_str() } else { "" };
+    let key = ObjectKey::new(kind.collection.as_str(), namespace, info.name.as_str()).ok_or_else(missing)?;
+    let reading = api.replica.reading();
+    // One more than asked for shows whether there are more.
+    let mut effects = reading.view.versions(&key, upto, limit + 1).map_err(internal)?;
+    if effects.is_empty() && upto == Revision(u64::MAX) {
+        return Err(missing());
+    }
+    let more = effects.len() > limit;
+    effects.truncate(limit);
+    let before = effects.last().filter(|_| more).map(|last| last.revision.0.to_string());
+    let mut blocks = Blocks::new(api, &reading);
+    let mut items = Vec::with_capacity(effects.len());
+    for effect in effects {
+        let (time, by) = match blocks.of(effect.revision).map_err(internal)? {
+            Some(block) => {
+                let by = author(&reading, asked, &key, block, effect.revision).map_err(internal)?;
+                (Some(precise(block.header.time)), by)
+            }
+            None => (None, None),
+        };
+        let (change, record) = match effect.change {
+            Change::Created(record) => ("Created", record),
+            Change::Updated(record) => ("Updated", record),
+            Change::Deleted(record) => ("Deleted", record),
+        };
+        let object = serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
+        items.push(Version { revision: effect.revision.0.to_string(), time, change, by, object });
+    }
+    Ok(History {
+        kind: "ObjectHistory",
+        api_version: "hypermesh.online/v1",
+        metadata: Meta {
+            resource_version: reading.revision.0.to_string(),
+            oldest_revision: reading.view.oldest_revision().0.to_string(),
+            before: before.unwrap_or_default(),
+        },
+        items,
+    })
+}
+
+/// Who asked for the write `revision` of an object. A block holds only requests that wrote, and runs them in order, so
+/// the object's first write in it is that of the first request about the object, and so on; what is beyond them the
+/// state machine did by itself.
+fn author(
+    reading: &Reading,
+    asked: &Asked,
+    key: &ObjectKey,
+    block: &Block,
+    revision: Revision,
+) -> Result<Option<By>, StoreError> {
+    let about: Vec<&Request> =
+        block.requests.iter().filter(|request| concerns(request, &asked.kind, key)).collect();
+    let rank = match about.len() {
+        0 => return Ok(None),
+        1 if block.header.first_revision == block.header.last_revision => 0,
+        _ => {
+            let versions = reading.view.versions(key, revision, block.requests.len() + 1)?;
+            let within = versions.iter().filter(|v| v.revision >= block.header.first_revision);
+            within.count().saturating_sub(1)
+        }
+    };
+    let Some(request) = about.get(rank) else { return Ok(None) };
+    let named = Query::parse(request.query().unwrap_or_default()).ok();
+    let named = named.and_then(|query| query.first("fieldManager").map(str::to_owned)).unwrap_or_default();
+    let (user, manager) = match &request.authority {
+        Authority::Endorsed(endorsement) => (endorsement.user.name.clone(), endorsement.manager.clone()),
+        Authority::Signed { signatures } => {
+            let users: Vec<String> = signatures.iter().map(|s| registered(reading, &s.key.0)).collect();
+            (users.join(", "), String::new())
+        }
+    };
+    let manager = if named.is_empty() { manager } else { named };
+    Ok(Some(By { user, manager, method: method(request) }))
+}
+
+/// Whether a request that wrote was about an object: by its path, or by what its body names.
+fn concerns(request: &Request, kind: &hypermesh_pipeline::Kind, key: &ObjectKey) -> bool {
+    let Ok(query) = Query::parse(request.query().unwrap_or_default()) else { return false };
+    let Ok(Target::Resource(info)) = Target::parse(method(request), request.path(), &query) else {
+        return false;
+    };
+    let definition = &kind.definition;
+    let body = || serde_json::from_slice::<Value>(&request.body).unwrap_or_default();
+    let text = |object: &Value, pointer: &str| {
+        object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let names = |object: &Value| {
+        let generated = text(object, "/metadata/generateName");
+        let name = text(object, "/metadata/name");
+        name == key.name() || (name.is_empty() && !generated.is_empty() && key.name().starts_with(&generated))
+    };
+    if info.resource == "transactions" && info.group == "hypermesh.online" {
+        let list = body();
+        let items = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+        return items.iter().any(|item| {
+            text(item, "/kind") == definition.names.kind
+                && names(item)
+                && (key.namespace().is_empty() || text(item, "/metadata/namespace") == key.namespace())
+        });
+    }
+    let same = info.group == definition.group && info.resource == definition.names.plural;
+    let within = !kind.namespaced() || info.namespace == key.namespace();
+    same && match info.verb {
+        Verb::Create if info.name.is_empty() => within && names(&body()),
+        Verb::DeleteCollection => within || info.namespace.is_empty(),
+        _ => within && info.name == key.name(),
+    }
+}
+
+/// Whom a key is registered to now; the key itself if nobody.
+fn registered(reading: &Reading, key: &[u8; 32]) -> String {
+    let hex = hex_of(key);
+    let record = system::key(system::IDENTITIES, &hex).and_then(|place| reading.get(&place).ok().flatten());
+    let identity = record.and_then(|r| serde_json::from_slice::<system::Identity>(&r.body).ok());
+    identity.map_or_else(|| format!("key {hex}"), |identity| identity.user)
+}
+
+fn method(request: &Request) -> &'static str {
+    match request.method {
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// Finds the blocks of revisions that are asked for in descending order; what was looked at on the way is remembered,
+/// for the ways have their beginnings in common.
+struct Blocks<'a> {
+    api: &'a Api,
+    oldest: Height,
+    newest: Option<Height>,
+    /// The last revision after each block that was looked at.
+    seen: BTreeMap<Height, Revision>,
+    found: Option<Block>,
+}
+
+impl<'a> Blocks<'a> {
+    fn new(api: &'a Api, reading: &Reading) -> Self {
+        let newest = reading.view.head().map(|head| head.height);
+        Self { api, oldest: reading.view.oldest_height(), newest, seen: BTreeMap::new(), found: None }
+    }
+
+    /// The block that made a write; `None` if it is no longer kept.
+    fn of(&mut self, revision: Revision) -> Result<Option<&Block>, StoreError> {
+        let holds =
+            |block: &Block| (block.header.first_revision..=block.header.last_revision).contains(&revision);
+        if !self.found.as_ref().is_some_and(holds) {
+            self.found = self.search(revision)?.filter(holds);
+        }
+        Ok(self.found.as_ref())
+    }
+
+    fn search(&mut self, revision: Revision) -> Result<Option<Block>, StoreError> {
+        let Some(newest) = self.newest else { return Ok(None) };
+        let (mut low, mut high) = (self.oldest.0, newest.0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.last_revision(Height(middle))? {
+                Some(last) if last >= revision => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        let stored = match self.api.replica.store().block(Height(low)) {
+            Ok(stored) => stored,
+            Err(StoreError::BlockCompacted { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(stored.and_then(|stored| Block::decode(&stored.block).ok()))
+    }
+
+    fn last_revision(&mut self, height: Height) -> Result<Option<Revision>, StoreError> {
+        if let Some(known) = self.seen.get(&height) {
+            return Ok(Some(*known));
+        }
+        let last = match self.api.replica.store().block(height) {
+            Ok(block) => block.map(|block| block.revision),
+            // Compaction has passed by meanwhile.
+            Err(StoreError::BlockCompacted { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        self.seen.extend(last.map(|last| (height, last)));
+        Ok(last)
+    }
+}
+
+/// RFC 3339 with microseconds, which `asOf` takes without loss: `metav1.MicroTime`.
+fn precise(time: Timestamp) -> String {
+    let seconds = clock::rfc3339(time);
+    format!("{}.{:06}Z", seconds.trim_end_matches('Z'), time.0 % 1_000_000)
+}
