@@ -9,6 +9,7 @@ pub mod commands;
 pub mod discovery;
 pub mod environment;
 pub mod error;
+pub mod jsonpath;
 pub mod kubeconfig;
 pub mod manifest;
 pub mod output;

@@ -15,6 +15,7 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Source};
 pub use document::{Document, documents};
+pub use node::Span;
 pub use path::FieldPath;
 pub use plan::{Placed, place};
 pub use source::read_all;
