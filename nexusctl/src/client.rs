@@ -12,6 +12,7 @@ pub use call::{Call, Reply, encode, path_segment};
 pub use connect::ConnectError;
 pub use error::Error;
 pub use lines::Lines;
+pub(crate) use tls::{any_certificate, system_roots};
 
 use crate::{
     client::connect::{Connector, Witnessed},

@@ -12,6 +12,8 @@ pub enum Exit {
     Failure,
     /// 2: `diff` could not tell.
     Trouble,
+    /// 130: somebody stopped it, as a shell reports of a program that SIGINT ended.
+    Interrupted,
 }
 
 impl Exit {
@@ -21,6 +23,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Trouble => 2,
+            Self::Interrupted => 130,
         }
     }
 }

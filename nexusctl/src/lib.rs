@@ -13,9 +13,11 @@ pub mod jsonpath;
 pub mod kubeconfig;
 pub mod manifest;
 pub mod output;
+pub mod remote;
 pub mod schema;
 pub mod selection;
 pub mod session;
+pub mod shell;
 mod suggest;
 
 pub use environment::{Environment, Streams};

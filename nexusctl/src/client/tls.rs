@@ -73,8 +73,8 @@ fn certificates(material: &Material) -> Result<Vec<CertificateDer<'static>>, Err
 }
 
 fn roots(target: &Target, environment: &Environment) -> Result<RootCertStore, Error> {
-    let mut store = RootCertStore::empty();
     if let Some(authorities) = &target.authorities {
+        let mut store = RootCertStore::empty();
         for certificate in certificates(authorities)? {
             store.add(certificate).map_err(|e| {
                 setup(&authorities.origin, format!("holds a certificate that cannot be read ({e})"))
@@ -82,6 +82,12 @@ fn roots(target: &Target, environment: &Environment) -> Result<RootCertStore, Er
         }
         return Ok(store);
     }
+    Ok(system_roots(environment))
+}
+
+/// The certificates that this machine trusts; none where it has no bundle.
+pub(crate) fn system_roots(environment: &Environment) -> RootCertStore {
+    let mut store = RootCertStore::empty();
     let system = SYSTEM_BUNDLES.iter().map(PathBuf::from);
     let bundle =
         environment.ssl_cert_file.iter().cloned().chain(system).find_map(|path| std::fs::read(path).ok());
@@ -89,7 +95,12 @@ fn roots(target: &Target, environment: &Environment) -> Result<RootCertStore, Er
         // A system's bundle may hold what this library does not read; the rest of it is still good.
         store.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
     }
-    Ok(store)
+    store
+}
+
+/// Takes every certificate.
+pub(crate) fn any_certificate(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(AnyCertificate { provider })
 }
 
 /// Takes every certificate, as `--insecure-skip-tls-verify` asks; signatures are still checked.

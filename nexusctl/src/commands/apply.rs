@@ -1,30 +1,56 @@
 //! `apply`: server-side apply of manifests, one by one or as one transaction.
 //!
-//! Nothing is sent unless every manifest can be read and every kind is known. One by one, a refusal does not stop the
-//! rest, and the end says exactly what was applied and what was not. With `--atomic` the server takes all or none.
+//! Nothing is sent unless every manifest can be read and every kind is known, and nothing is applied unless the server
+//! takes all of it in a dry run (`--keep-going` leaves that out). Objects are sent many at a time; the end says exactly
+//! what was applied and what was not. With `--atomic` the server takes all or none. With `--prune` what was applied
+//! before and is in no manifest any more goes.
 
+mod order;
 mod outcome;
+mod preflight;
+mod prune;
+mod report;
+mod send;
+mod set;
 mod transaction;
+mod wait;
 
 use crate::{
     client::{self, Call},
     commands::files::Files,
     error::{Error, Exit},
     manifest::{Diagnostic, Placed, refusal},
-    output::{self, Format},
+    output::Format,
     schema::Schema,
     session::Session,
 };
 use clap::{Args, ValueEnum};
 use http::Method;
 pub use outcome::{Before, Outcome};
+use send::Fate;
 use serde_json::Value;
+use set::ApplySet;
+use std::time::Duration;
+
+pub(crate) const METADATA: &str =
+    "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
+pub(crate) const METADATA_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json";
 
 /// The manager that owns what this program applies.
 pub const FIELD_MANAGER: &str = "nexusctl";
 
+const EXAMPLES: &str = "Examples:
+  # What the manifests of a folder say
+  nexusctl apply -f examples/quickstart
+  # All of it or nothing, judged by the server but not stored
+  nexusctl apply -f examples/quickstart --atomic --dry-run
+  # Also delete what earlier applies of this set had and the manifests have no more
+  nexusctl apply -f examples/quickstart --prune --applyset=quickstart";
+
 /// Arguments of `apply`.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// What to apply
     #[command(flatten)]
@@ -38,6 +64,21 @@ pub struct Arguments {
     /// All objects or none, as one transaction
     #[arg(long)]
     pub atomic: bool,
+    /// Apply what the server takes, even if it refuses some of it
+    #[arg(long, conflicts_with = "atomic")]
+    pub keep_going: bool,
+    /// Delete what was applied as part of the set before, and is in no manifest any more
+    #[arg(long, conflicts_with = "atomic")]
+    pub prune: bool,
+    /// Set that the objects belong to: NAME of a Secret that is made for it, or TYPE/NAME [default: $KUBECTL_APPLYSET]
+    #[arg(long, value_name = "SET", requires = "prune")]
+    pub applyset: Option<String>,
+    /// Wait until the objects are as their manifests ask, and those pruned are gone
+    #[arg(long)]
+    pub wait: bool,
+    /// Longest wait: 30s, 5m; 0 for ever
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::cli::parse_duration)]
+    pub timeout: Duration,
     /// Name under which the applied fields are owned
     #[arg(long, value_name = "NAME", default_value = FIELD_MANAGER)]
     pub field_manager: String,
@@ -65,7 +106,7 @@ pub enum DryRun {
 }
 
 impl DryRun {
-    fn suffix(self) -> &'static str {
+    pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::None => "",
             Self::Client => " (dry run)",
@@ -94,7 +135,7 @@ pub enum Validation {
 }
 
 impl Validation {
-    fn parameter(self) -> &'static str {
+    pub(crate) fn parameter(self) -> &'static str {
         match self {
             Self::Strict => "Strict",
             Self::Warn => "Warn",
@@ -104,7 +145,36 @@ impl Validation {
 }
 
 /// Runs the verb.
-pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
+pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
+    check(&mut arguments, session)?;
+    let placed = arguments.files.read(session).await?;
+    let placed = order::unique(placed).map_err(Error::Manifests)?;
+    let mut objects: Vec<Value> = placed.iter().map(Placed::object).collect();
+    let mut set = match &arguments.applyset {
+        Some(word) => Some(ApplySet::open(word, &placed, session).await?),
+        None => None,
+    };
+    if let Some(set) = &set {
+        set.check(&placed, session).await?;
+        set.mark(&mut objects);
+    }
+    let applied = match all(&arguments, &placed, &objects, set.as_ref(), session).await? {
+        Ok(applied) => applied,
+        Err(exit) => return Ok(exit),
+    };
+    let (mut pruned, mut well) = (Vec::new(), true);
+    if let Some(set) = &mut set {
+        (pruned, well) = prune::run(&arguments, set, &applied, session).await?;
+    }
+    if arguments.wait && arguments.dry_run == DryRun::None {
+        session.flush()?;
+        well &= wait::run(&placed, &applied, pruned, arguments.timeout, session).await?;
+    }
+    Ok(if well { Exit::Success } else { Exit::Failure })
+}
+
+/// Refuses what makes no sense, and fills in what the environment says.
+fn check(arguments: &mut Arguments, session: &Session) -> Result<(), Error> {
     if arguments.files.filenames.is_empty() {
         return Err(Error::Message(
             "say what to apply: -f FILE, -f FOLDER, or -f - for standard input".into(),
@@ -113,75 +183,62 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     if matches!(arguments.output, Some(Format::Table | Format::Wide)) {
         return Err(Error::Message("the results of apply can be shown as json, yaml or name".into()));
     }
-    let placed = arguments.files.read(session).await?;
-    if arguments.atomic && arguments.dry_run != DryRun::Client {
-        return transaction::run(&arguments, &placed, session).await;
+    if arguments.prune && arguments.applyset.is_none() {
+        let named = session.environment.applyset.as_ref().and_then(|set| set.to_str());
+        let named = named.ok_or_else(|| {
+            Error::Message(
+                "--prune deletes what a set held before and holds no more: name the set with --applyset=NAME"
+                    .into(),
+            )
+        })?;
+        arguments.applyset = Some(named.to_owned());
     }
-    one_by_one(&arguments, &placed, session).await
+    Ok(())
 }
 
-async fn one_by_one(arguments: &Arguments, placed: &[Placed], session: &mut Session) -> Result<Exit, Error> {
-    let mut results = Vec::new();
-    let mut failed: Vec<(usize, &str)> = Vec::new();
-    let mut unreachable = false;
-    for (index, item) in placed.iter().enumerate() {
-        if unreachable {
-            failed.push((index, "not sent"));
-            continue;
-        }
-        match apply(arguments, item, session).await {
-            Ok((outcome, object)) => {
-                if arguments.output.is_none() {
-                    session.say(&format!("{} {outcome}{}", item.name(), arguments.dry_run.suffix()))?;
-                }
-                results.push((item, object));
-            }
-            Err(error) => {
-                unreachable = error.is_unreachable();
-                let unsure = unreachable && !matches!(error, client::Error::Connect { .. });
-                failed.push((index, if unsure { "sent, its outcome unknown" } else { "refused" }));
-                tell(item, &error, session).await;
-            }
-        }
-    }
-    show(arguments.output, &results, session)?;
-    if failed.is_empty() {
-        return Ok(Exit::Success);
-    }
-    if placed.len() > 1 || unreachable {
-        let (count, all) = (failed.len(), placed.len());
-        let mut text = format!(
-            "\nerror: {count} of {all} objects {} not applied:",
-            if count == 1 { "was" } else { "were" }
-        );
-        for (index, why) in &failed {
-            let document = &placed[*index].document;
-            text.push_str(&format!("\n  {}: {} ({why})", document.place(), document.reference()));
-        }
-        text.push_str("\napplying again is safe: what is in place stays as it is");
-        session.note(&text);
-    }
-    Ok(Exit::Failure)
-}
-
-async fn apply(
+/// Applies everything. The objects as the server has them; or how to exit, where something was not applied, which has
+/// then been told.
+async fn all(
     arguments: &Arguments,
-    item: &Placed,
+    placed: &[Placed],
+    objects: &[Value],
+    set: Option<&ApplySet>,
     session: &mut Session,
-) -> Result<(Outcome, Value), client::Error> {
-    let before = Before::look(item, session).await?;
-    if arguments.dry_run == DryRun::Client {
-        let outcome = if before == Before::Absent { Outcome::Created } else { Outcome::Configured };
-        return Ok((outcome, item.object()));
+) -> Result<Result<Vec<Value>, Exit>, Error> {
+    if arguments.atomic && arguments.dry_run != DryRun::Client {
+        let Some(done) = transaction::run(arguments, placed, objects, session).await? else {
+            return Ok(Err(Exit::Failure));
+        };
+        let applied: Vec<Value> = done.into_iter().map(|(_, object)| object).collect();
+        report::show(arguments.output, &placed.iter().zip(&applied).collect::<Vec<_>>(), session)?;
+        return Ok(Ok(applied));
     }
-    let call = patch(arguments, item, arguments.dry_run.parameter());
-    let reply = session.send(&call).await?;
-    let object: Value = reply.json()?;
-    Ok((before.compare(reply.code == 201, &object), object))
+    if !preflight::passes(arguments, placed, objects, session).await? {
+        return Ok(Err(Exit::Failure));
+    }
+    if let Some(set) = set.filter(|_| arguments.dry_run == DryRun::None) {
+        set.write(session).await?;
+    }
+    let sent = send::all(arguments, placed, objects, session).await?;
+    let done = placed.iter().zip(&sent.fates).filter_map(|(item, fate)| match fate {
+        Fate::Applied(_, object) => Some((item, object)),
+        _ => None,
+    });
+    report::show(arguments.output, &done.collect::<Vec<_>>(), session)?;
+    match report::tell(arguments, placed, &sent, session) {
+        Exit::Success => {
+            let objects = sent.fates.into_iter().filter_map(|fate| match fate {
+                Fate::Applied(_, object) => Some(object),
+                _ => None,
+            });
+            Ok(Ok(objects.collect()))
+        }
+        other => Ok(Err(other)),
+    }
 }
 
-fn patch(arguments: &Arguments, item: &Placed, dry_run: &str) -> Call {
-    Call::with_body(Method::PATCH, item.path(), item.object().to_string())
+fn patch(arguments: &Arguments, item: &Placed, object: &Value, dry_run: &str) -> Call {
+    Call::with_body(Method::PATCH, item.path(), object.to_string())
         .content_type("application/apply-patch+yaml")
         .query(&[
             ("fieldManager", &arguments.field_manager),
@@ -220,20 +277,4 @@ pub(crate) async fn explain(
         Some(schema) => refusal::explain(&item.document, status, &schema),
         None => refusal::explain(&item.document, status, &()),
     }
-}
-
-fn show(format: Option<Format>, results: &[(&Placed, Value)], session: &mut Session) -> Result<(), Error> {
-    let Some(format) = format.filter(|_| !results.is_empty()) else { return Ok(()) };
-    if format == Format::Name {
-        return results.iter().try_for_each(|(item, _)| session.say(&item.name()));
-    }
-    let mut objects: Vec<Value> = results.iter().map(|(_, object)| object.clone()).collect();
-    let mut value = if objects.len() == 1 {
-        objects.remove(0)
-    } else {
-        serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects, "metadata": {}})
-    };
-    output::hide_managed_fields(&mut value);
-    let text = if format == Format::Json { output::json(&value) } else { output::yaml::to_string(&value) };
-    session.print(&text)
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     error::Error,
-    manifest::{self, Placed},
+    manifest::{self, Document, Placed},
+    remote,
     session::Session,
 };
 use clap::Args;
@@ -10,22 +11,46 @@ use clap::Args;
 /// Manifests named on the command line.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Files {
-    /// Files, folders, or - for standard input; may be given several times
+    /// Files, folders, URLs (https), or - for standard input; may be given several times
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub filenames: Vec<String>,
     /// Search folders' subfolders too
     #[arg(short = 'R', long)]
     pub recursive: bool,
+    /// Fetch URLs over plain HTTP and from servers whose certificate cannot be checked, too
+    #[arg(long)]
+    pub insecure_fetch: bool,
 }
 
 impl Files {
+    /// Reads all objects, wherever they lie; one fault and there are none.
+    pub async fn documents(&self, session: &mut Session) -> Result<Vec<Document>, Error> {
+        let (mut sources, mut faults) = (Vec::new(), Vec::new());
+        for name in &self.filenames {
+            let read = if remote::is_url(name) {
+                let fetched = remote::fetch(name, self.insecure_fetch, &session.environment).await;
+                fetched.map(|source| vec![source]).map_err(|fault| vec![fault])
+            } else {
+                let name = std::slice::from_ref(name);
+                manifest::read_all(name, self.recursive, &mut session.streams.input)
+            };
+            match read {
+                Ok(read) => sources.extend(read),
+                Err(found) => faults.extend(found),
+            }
+        }
+        if faults.is_empty() {
+            return manifest::documents(&sources).map_err(Error::Manifests);
+        }
+        Err(Error::Manifests(faults))
+    }
+
     /// Reads and places all objects; one fault and there are none.
     pub async fn read(&self, session: &mut Session) -> Result<Vec<Placed>, Error> {
         if self.filenames.iter().filter(|f| *f == "-").count() > 1 {
             return Err(Error::Message("standard input can be read once only: -f - is given twice".into()));
         }
-        let sources = manifest::read_all(&self.filenames, self.recursive, &mut session.streams.input);
-        let documents = manifest::documents(&sources.map_err(Error::Manifests)?).map_err(Error::Manifests)?;
+        let documents = self.documents(session).await?;
         if documents.is_empty() {
             let names = self.filenames.join(", ");
             return Err(Error::Message(format!("no objects in {names}")));

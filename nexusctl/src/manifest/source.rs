@@ -1,4 +1,4 @@
-//! Where manifests come from: files, folders, standard input.
+//! Where manifests come from: files, folders, standard input. (`remote` fetches those behind a URL.)
 //!
 //! Reading only: nothing here looks at what the text says, but for its being UTF-8.
 
@@ -29,11 +29,6 @@ pub fn read_all(
     for name in names {
         let result = match name.as_str() {
             "-" => read_text("<stdin>", stdin).map(|s| sources.push(s)),
-            url if url.starts_with("http://") || url.starts_with("https://") => {
-                Err(Diagnostic::plain(format!(
-                    "{url} is not a file: fetch it first, look at it, then apply it (`curl -fsSL {url} | nexusctl apply -f -`)"
-                )))
-            }
             path => read_path(Path::new(path), recursive, &mut sources),
         };
         faults.extend(result.err());

@@ -38,11 +38,121 @@ fn says_created_configured_unchanged() {
     workload.hypermesh.online/web configured
     asset.hypermesh.online/cpu0 unchanged
     ");
-    let write = &server.writes()[0];
+    let writes = server.writes();
+    let write = writes.iter().find(|write| write.path == WEB).unwrap();
     assert_snapshot!(format!("{} {}?{}\n{}\n{}", write.method, write.path, write.query, write.content_type, write.body), @r#"
     PATCH /apis/hypermesh.online/v1/namespaces/default/workloads/web?fieldManager=nexusctl&fieldValidation=Strict
     application/apply-patch+yaml
     {"apiVersion":"hypermesh.online/v1","kind":"Workload","metadata":{"name":"web","namespace":"default"},"spec":{"replicas":2}}
+    "#);
+}
+
+#[test]
+fn one_mistake_and_nothing_is_applied() {
+    let server = Server::start();
+    let status = |message: &str, field: &str| {
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Invalid", "code": 422,
+            "message": "x", "details": {"causes": [{"reason": "FieldValueInvalid", "message": message, "field": field}]}})
+    };
+    let transactions = "/apis/hypermesh.online/v1/transactions";
+    server.script(Method::POST, transactions, 422, status("no", "items[1].spec.class"));
+    server.script(
+        Method::PATCH,
+        "/apis/hypermesh.online/v1/assets/cpu0",
+        422,
+        status("Unsupported value: \"CPUU\": supported values: \"CPU\", \"GPU\"", "spec.class"),
+    );
+    let ran = server.run_with("apply -f -", &MANIFEST.replace("CPU", "CPUU"));
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert_snapshot!(ran.err, @r#"
+    error: spec.class: Unsupported value: "CPUU": supported values: "CPU", "GPU"
+      --> <stdin>:11:15
+       |
+    11 | spec: {class: CPUU}
+       |               ^^^^
+       |
+       = help: did you mean `CPU`?
+
+    error: 1 of 2 objects was refused, so nothing was applied
+    --keep-going applies the rest
+    "#);
+    assert!(server.writes().iter().all(|write| write.query.contains("dryRun=All")));
+    let stubborn = server.run_with("apply --keep-going -f -", &MANIFEST.replace("CPU", "CPUU"));
+    assert_eq!((stubborn.code, stubborn.out.as_str()), (1, "workload.hypermesh.online/web created\n"));
+}
+
+#[test]
+fn fetches_manifests_within_bounds() {
+    let server = Server::start();
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fetched}\n";
+    server.script(Method::GET, "/maps/one.yaml", 200, map);
+    let redirect = |from: &str, to: &str| {
+        server.script_full(super::server::Scripted {
+            method: Method::GET,
+            path: from.into(),
+            code: 302,
+            headers: vec![("location", to.into())],
+            body: String::new(),
+            times: usize::MAX,
+        });
+    };
+    redirect("/moved.yaml", "maps/one.yaml");
+    redirect("/round.yaml", "/round.yaml");
+    redirect("/away.yaml", "http://192.0.2.1/x.yaml");
+    let fetch = |path: &str| server.run(&format!("apply -f {}{path}", server.url()));
+    assert_eq!(fetch("/maps/one.yaml").out, "configmap/fetched created\n");
+    assert_eq!(fetch("/moved.yaml?token=secret").out, "configmap/fetched unchanged\n");
+    let shown = |path: &str| {
+        fetch(path).err.replace(&server.url(), "URL").replace(&server.port().to_string(), "PORT")
+    };
+    assert_snapshot!(shown("/round.yaml?token=secret"), @"
+    error: URL/round.yaml?…: more than 5 redirects, the last to 127.0.0.1
+
+    nothing was sent
+    ");
+    assert_snapshot!(shown("/away.yaml"), @"
+    error: URL/away.yaml: what comes over plain HTTP may be anybody's: take https://192.0.2.1/x.yaml, or --insecure-fetch if you must
+
+    nothing was sent
+    ");
+    assert_snapshot!(shown("/none.yaml"), @"
+    error: URL/none.yaml: 127.0.0.1 answers 404 Not Found
+
+    nothing was sent
+    ");
+}
+
+#[test]
+fn a_thousand_objects_are_told_in_their_order() {
+    let server = Server::start();
+    let mut manifest = String::new();
+    let mut expected = String::new();
+    for index in 0..1_000 {
+        manifest += &format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{index}}}\n");
+        expected += &format!("configmap/m{index} created\n");
+    }
+    let ran = server.run_with("apply -f -", &manifest);
+    assert_eq!(ran.err, "");
+    assert_eq!(ran.out, expected);
+}
+
+#[test]
+fn a_server_that_goes_away_leaves_nothing_in_doubt() {
+    let server = Server::start();
+    let manifest: String = (0..3)
+        .map(|index| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{index}}}\n"))
+        .collect();
+    server.script(Method::PATCH, "/api/v1/namespaces/default/configmaps/m1", super::server::HANG_UP, "");
+    let ran = server.run_with("apply --keep-going -f -", &manifest);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("configmap/m0 created"), "{}", ran.out);
+    assert_snapshot!(ran.err.replace(&server.url(), "URL"), @r#"
+    error: <stdin>:6:1: ConfigMap "m1": the connection to URL broke: connection closed before message completed
+
+    error: 1 of 3 objects was not applied:
+      <stdin>:6:1: ConfigMap "m1" (sent, its outcome unknown)
+    applying again is safe: what is in place stays as it is
+    to go on: nexusctl --server URL apply -f - --keep-going (with the same input)
     "#);
 }
 

@@ -17,6 +17,9 @@ use std::{
 };
 use tokio::sync::broadcast;
 
+/// A scripted code with which the server drops the connection instead of answering.
+pub const HANG_UP: u16 = 599;
+
 type Body = BoxBody<Bytes, Infallible>;
 
 /// A reply that a test has put in place of the server's own.
@@ -197,7 +200,13 @@ async fn connection(
 ) {
     let service = service_fn(move |request| {
         let (state, events) = (Arc::clone(&state), events.clone());
-        async move { Ok::<_, Infallible>(answer(request, &state, &events).await) }
+        async move {
+            let response = answer(request, &state, &events).await;
+            if response.status().as_u16() == HANG_UP {
+                return Err(std::io::Error::other("the test says so"));
+            }
+            Ok(response)
+        }
     });
     match tls {
         None => {

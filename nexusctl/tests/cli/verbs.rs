@@ -106,8 +106,8 @@ fn mistakes_on_the_command_line() {
 
     nothing was sent
     "#);
-    assert_snapshot!(run_with("--server https://127.0.0.1:1 apply -f https://example.com/x.yaml", "").err, @"
-    error: https://example.com/x.yaml is not a file: fetch it first, look at it, then apply it (`curl -fsSL https://example.com/x.yaml | nexusctl apply -f -`)
+    assert_snapshot!(run_with("--server https://127.0.0.1:1 apply -f http://example.com/x.yaml", "").err, @"
+    error: http://example.com/x.yaml: what comes over plain HTTP may be anybody's: take https://example.com/x.yaml, or --insecure-fetch if you must
 
     nothing was sent
     ");

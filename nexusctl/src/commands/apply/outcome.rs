@@ -1,14 +1,12 @@
 //! What an apply did, told from the object before and after.
 
 use crate::{
-    client::{Call, Error},
+    client::{Call, Client, Error},
+    commands::apply::METADATA,
     manifest::Placed,
-    session::Session,
 };
 use serde_json::Value;
 use std::fmt;
-
-const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
 
 /// An object before it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +55,8 @@ fn metadata(object: &Value, key: &str) -> String {
 
 impl Before {
     /// Looks at the object as it is now.
-    pub async fn look(item: &Placed, session: &mut Session) -> Result<Self, Error> {
-        match session.send(&Call::get(item.path()).accept(METADATA)).await {
+    pub async fn look(item: &Placed, client: &Client) -> Result<Self, Error> {
+        match client.send(&Call::get(item.path()).accept(METADATA)).await {
             Ok(reply) => {
                 let object = reply.json()?;
                 Ok(Self::Present {

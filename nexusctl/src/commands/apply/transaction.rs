@@ -2,11 +2,12 @@
 
 use crate::{
     client::{self, Call},
-    commands::apply::{Arguments, Before, explain, show},
-    error::{Error, Exit},
+    commands::apply::{Arguments, Before, Outcome, explain, send::WIDTH},
+    error::Error,
     manifest::Placed,
     session::Session,
 };
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
 use hypermesh_api::Status;
 use serde_json::{Value, json};
@@ -14,26 +15,34 @@ use serde_json::{Value, json};
 /// Where transactions go.
 const PATH: &str = "/apis/hypermesh.online/v1/transactions";
 
-pub(super) async fn run(
-    arguments: &Arguments,
-    placed: &[Placed],
-    session: &mut Session,
-) -> Result<Exit, Error> {
-    let mut before = Vec::with_capacity(placed.len());
-    for item in placed {
-        before.push(Before::look(item, session).await?);
-    }
-    let items: Vec<Value> = placed.iter().map(Placed::object).collect();
-    let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items});
-    let call = Call::with_body(Method::POST, PATH, list.to_string()).query(&[
+/// The transaction that applies objects.
+pub(super) fn call(arguments: &Arguments, objects: Vec<Value>, dry_run: &str) -> Call {
+    let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": objects});
+    Call::with_body(Method::POST, PATH, list.to_string()).query(&[
         ("fieldManager", &arguments.field_manager),
         ("fieldValidation", arguments.validate.parameter()),
         ("force", if arguments.force_conflicts { "true" } else { "" }),
-        ("dryRun", arguments.dry_run.parameter()),
-    ]);
+        ("dryRun", dry_run),
+    ])
+}
+
+/// Applies all or none. The objects as the server has them afterwards, or `None` where it refused and has been quoted.
+pub(super) async fn run(
+    arguments: &Arguments,
+    placed: &[Placed],
+    objects: &[Value],
+    session: &mut Session,
+) -> Result<Option<Vec<(Outcome, Value)>>, Error> {
+    let client = session.client()?;
+    let looked = stream::iter(placed).map(|item| Before::look(item, &client)).buffered(WIDTH);
+    let before: Vec<Before> = looked.try_collect().await?;
+    let call = call(arguments, objects.to_vec(), arguments.dry_run.parameter());
     let reply = match session.send(&call).await {
         Ok(reply) => reply,
-        Err(error) => return refused(placed, &error, session).await,
+        Err(error) => {
+            refused(placed, &error, session).await;
+            return Ok(None);
+        }
     };
     let reply: Value = reply.json()?;
     let results = reply.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -44,19 +53,18 @@ pub(super) async fn run(
             results.len()
         )));
     }
-    let mut shown = Vec::with_capacity(placed.len());
+    let mut done = Vec::with_capacity(placed.len());
     for ((item, before), result) in placed.iter().zip(&before).zip(results) {
         let outcome = before.compare(false, result);
         if arguments.output.is_none() {
             session.say(&format!("{} {outcome}{}", item.name(), arguments.dry_run.suffix()))?;
         }
-        shown.push((item, result.clone()));
+        done.push((outcome, result.clone()));
     }
-    show(arguments.output, &shown, session)?;
-    Ok(Exit::Success)
+    Ok(Some(done))
 }
 
-async fn refused(placed: &[Placed], error: &client::Error, session: &mut Session) -> Result<Exit, Error> {
+async fn refused(placed: &[Placed], error: &client::Error, session: &mut Session) {
     let color = session.streams.err_color;
     let Some(status) = error.status().filter(|s| s.code != 401) else {
         let unsure = error.is_unreachable() && !matches!(error, client::Error::Connect { .. });
@@ -66,7 +74,7 @@ async fn refused(placed: &[Placed], error: &client::Error, session: &mut Session
             "nothing was applied"
         };
         session.note(&format!("error: {}\n{end}", crate::error::chain(error)));
-        return Ok(Exit::Failure);
+        return;
     };
     let mut texts = Vec::new();
     for (index, status) in by_item(status, placed.len()) {
@@ -80,7 +88,6 @@ async fn refused(placed: &[Placed], error: &client::Error, session: &mut Session
     }
     texts.push("nothing was applied".to_owned());
     session.note(&texts.join("\n\n"));
-    Ok(Exit::Failure)
 }
 
 /// Divides a refusal by the items that it is about: paths begin with `items[2].`. What names no item stays whole.
