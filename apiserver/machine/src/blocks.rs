@@ -41,7 +41,13 @@ impl Machine {
         let facts = self.facts(self.next_height(), time);
         let taken = self.take(limits);
         let run = match self.run_waiting(taken, facts) {
-            Ok(run) => run,
+            Ok((run, rest)) => {
+                // The block is full: what is left is for the next, in its order.
+                for submission in rest.into_iter().rev() {
+                    self.queue.push_front(submission);
+                }
+                run
+            }
             Err((error, waiting)) => {
                 for waiting in waiting {
                     waiting.refuse(&error);
@@ -87,14 +93,16 @@ impl Machine {
         &self,
         taken: Vec<Submission>,
         facts: BlockFacts,
-    ) -> Result<Run, (MachineError, Vec<Waiting>)> {
+    ) -> Result<(Run, Vec<Submission>), (MachineError, Vec<Waiting>)> {
         let base = Base(&self.reading.view);
         let mut execution =
             Execution::begin(&base, self.reading.revision, self.reading.derived.clone(), &self.window, facts);
         let (mut requests, mut digests, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
         let mut waiting = Vec::with_capacity(taken.len());
         let mut taken = taken.into_iter();
-        while let Some(Submission { request, call, waiting: waits }) = taken.next() {
+        while !execution.is_full()
+            && let Some(Submission { request, call, waiting: waits }) = taken.next()
+        {
             let digest = call.digest;
             match execution.execute(call) {
                 Ok(outcome) => {
@@ -112,8 +120,11 @@ impl Machine {
             }
         }
         match execution.finish() {
-            Ok(executed) => Ok(Run { requests, digests, receipts, waiting, executed }),
-            Err(error) => Err((error.into(), waiting.into_iter().map(|(w, _)| w).collect())),
+            Ok(executed) => Ok((Run { requests, digests, receipts, waiting, executed }, taken.collect())),
+            Err(error) => {
+                let all = waiting.into_iter().map(|(w, _)| w).chain(taken.map(|s| s.waiting));
+                Err((error.into(), all.collect()))
+            }
         }
     }
 
@@ -176,6 +187,9 @@ impl Machine {
                 Err(status) => return Ok(Err(format!("a request does not decode: {status}"))),
             };
             let digest = call.digest;
+            if execution.is_full() {
+                return Ok(Err(format!("request {digest} comes after the block is full")));
+            }
             let outcome = execution.execute(call)?;
             if outcome.writes == 0 {
                 return Ok(Err(format!("request {digest} writes nothing and must not be ordered")));

@@ -76,6 +76,16 @@ impl Machine {
 
     fn publish(&mut self, prepared: &mut Prepared) -> Result<(), MachineError> {
         let executed = &mut prepared.executed;
+        for refused in executed.refused.drain(..) {
+            let (key, reason) = (&refused.key, &refused.reason);
+            tracing::warn!(
+                collection = key.collection(),
+                namespace = key.namespace(),
+                name = key.name(),
+                reason,
+                "work after a block was refused; it is tried again later"
+            );
+        }
         self.window.absorb(
             std::mem::take(&mut executed.seen),
             self.head.header.time,

@@ -7,7 +7,8 @@
 use crate::authz::{Attributes, UserInfo};
 use crate::call::{Authority, Call};
 use crate::fault::Fault;
-use crate::state::{Overlay, StateReader};
+use crate::overlay::Overlay;
+use crate::state::StateReader;
 use crate::system::{self, ClusterConfig, Grant, Identity};
 use hypermesh_api::Status;
 use hypermesh_chain::Timestamp;

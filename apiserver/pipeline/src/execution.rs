@@ -4,17 +4,28 @@ use crate::authz::{Attributes, Policy, UserInfo};
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::outcome::{Outcome, Reply};
+use crate::overlay::{Overlay, Savepoint};
 use crate::registry::{Kind, Registry};
-use crate::state::{Overlay, ReadError, StateReader};
+use crate::state::{ReadError, StateReader};
 use crate::system::ClusterConfig;
 use crate::window::Window;
-use crate::{authn, clock, verb, work};
+use crate::{authn, clock, system, verb, work};
 use hypermesh_api::request::{RequestInfo, Verb};
 use hypermesh_api::{Status, Subject};
 use hypermesh_chain::{Effect, Hash, Height, ObjectKey, Revision, Timestamp};
 use hypermesh_schemas::definition::Hook;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+/// A block that wrote this often, or this many bytes, takes no further request. (A request, and the work after the
+/// block, have limits of their own, so this is not much exceeded.)
+pub const MOST_BLOCK_WRITES: usize = 8192;
+/// See [`MOST_BLOCK_WRITES`].
+pub const MOST_BLOCK_WEIGHT: u64 = 32 << 20;
+/// One request may write this often, and this many bytes: what is more goes on after the block, or is refused.
+pub const MOST_REQUEST_WRITES: usize = 4096;
+/// See [`MOST_REQUEST_WRITES`].
+pub const MOST_REQUEST_WEIGHT: u64 = 16 << 20;
 
 /// What a block says of itself, and so every request of it may know.
 #[derive(Clone, Debug)]
@@ -38,22 +49,27 @@ pub struct Derived {
     pub config: ClusterConfig,
     /// Whether work is to be done after a block.
     pub work: bool,
+    /// Whether work waits for a height.
+    pub retries: bool,
 }
 
 impl Derived {
     /// Derives everything from a state.
     pub fn load(state: &(impl StateReader + ?Sized)) -> Result<Self, crate::registry::RegistryError> {
-        let config = crate::system::key(crate::system::CLUSTER, "config")
+        let config = system::key(system::CLUSTER, "config")
             .map(|key| state.get(&key))
             .transpose()?
             .flatten()
             .and_then(|record| serde_json::from_slice(&record.body).ok())
             .unwrap_or_default();
+        let any =
+            |collection| Ok::<_, ReadError>(!state.scan(&system::range(collection), None, 1)?.is_empty());
         Ok(Self {
             registry: Arc::new(Registry::load(state)?),
             policy: Arc::new(Policy::load(state)?),
             config,
-            work: !state.scan(&crate::system::range(crate::system::WORK), None, 1)?.is_empty(),
+            work: any(system::WORK)?,
+            retries: any(system::RETRIES)?,
         })
     }
 }
@@ -76,6 +92,18 @@ pub struct Execution<'a, R: ?Sized> {
     pub(crate) time: String,
     window: &'a Window,
     seen: Window,
+    /// Where the request began that is executed.
+    began: Savepoint,
+    refused: Vec<Refused>,
+}
+
+/// Something that work after a block could not do. It is tried again later; an operator wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The object, or the job's own record.
+    pub key: ObjectKey,
+    /// Why.
+    pub reason: String,
 }
 
 /// What came of a block.
@@ -91,6 +119,8 @@ pub struct Executed {
     pub seen: Window,
     /// Revision after the block.
     pub revision: Revision,
+    /// What work after the block could not do.
+    pub refused: Vec<Refused>,
 }
 
 impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
@@ -103,7 +133,25 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         block: BlockFacts,
     ) -> Self {
         let time = clock::rfc3339(block.time);
-        Self { overlay: Overlay::new(base, last), derived, block, time, window, seen: Window::default() }
+        let overlay = Overlay::new(base, last);
+        let (began, seen, refused) = (overlay.savepoint(), Window::default(), Vec::new());
+        Self { overlay, derived, block, time, window, seen, began, refused }
+    }
+
+    /// Whether the block has written as much as a block may: it takes no further request.
+    pub fn is_full(&self) -> bool {
+        self.overlay.effects().len() >= MOST_BLOCK_WRITES || self.overlay.weight() >= MOST_BLOCK_WEIGHT
+    }
+
+    /// Whether the request that is executed may write more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.overlay.effects_since(self.began).len() < MOST_REQUEST_WRITES
+            && self.overlay.weight_since(self.began) < MOST_REQUEST_WEIGHT
+    }
+
+    /// Notes what work after the block could not do.
+    pub(crate) fn refused(&mut self, key: &ObjectKey, why: &Status) {
+        self.refused.push(Refused { key: key.clone(), reason: why.message.clone() });
     }
 
     /// Executes one request. A refusal leaves no trace in the state; a panic is a refusal (500) too.
@@ -112,6 +160,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
     /// [`ReadError`] when the state could not be read: the block cannot be executed here.
     pub fn execute(&mut self, call: Call) -> Result<Outcome, ReadError> {
         let savepoint = self.overlay.savepoint();
+        self.began = savepoint;
         let mut warnings = Vec::new();
         let dry_run = call.options.dry_run;
         let authority = call.authority.clone();
@@ -140,12 +189,14 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         Ok(Outcome { code: reply.code, body: reply.body, warnings, revision, writes })
     }
 
-    fn follow(&mut self, savepoint: crate::state::Savepoint) {
+    fn follow(&mut self, savepoint: Savepoint) {
         for effect in self.overlay.effects_since(savepoint) {
-            if crate::authz::concerns(effect.key.collection()) {
+            let collection = effect.key.collection();
+            if crate::authz::concerns(collection) {
                 Arc::make_mut(&mut self.derived.policy).follow(effect);
             }
-            self.derived.work |= effect.key.collection() == crate::system::WORK;
+            self.derived.work |= collection == system::WORK;
+            self.derived.retries |= collection == system::RETRIES;
         }
     }
 
@@ -205,14 +256,21 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
 
     /// Does some of the work that goes on after a block.
     pub fn finish(mut self) -> Result<Executed, ReadError> {
-        if self.derived.work {
+        if self.derived.work || self.derived.retries {
             let savepoint = self.overlay.savepoint();
-            let more = work::step(&mut self)?;
+            let left = work::step(&mut self)?;
             self.follow(savepoint);
-            self.derived.work = more;
+            (self.derived.work, self.derived.retries) = (left.work, left.retries);
         }
         let revision = self.overlay.revision();
         let (effects, before) = self.overlay.into_effects();
-        Ok(Executed { effects, before, derived: self.derived, seen: self.seen, revision })
+        Ok(Executed {
+            effects,
+            before,
+            derived: self.derived,
+            seen: self.seen,
+            revision,
+            refused: self.refused,
+        })
     }
 }

@@ -19,6 +19,7 @@ pub mod genesis;
 mod hook;
 pub mod metadata;
 pub mod outcome;
+pub mod overlay;
 pub mod record;
 pub mod registry;
 pub mod state;
@@ -28,12 +29,13 @@ pub mod window;
 mod work;
 
 pub use call::Call;
-pub use execution::{BlockFacts, Derived, Executed, Execution};
+pub use execution::{BlockFacts, Derived, Executed, Execution, Refused};
 pub use outcome::{Body, Outcome};
 pub use registry::{Kind, Registry};
 pub use state::{ReadError, StateReader};
 pub use verb::{check_fields, scale_of, selected_by};
 pub use window::Window;
+pub use work::{JobError, Stored as StoredJob, decode_job};
 
 /// The version of the rules of this crate. A change of any outcome is a new version; blocks say which one executes
 /// them.

@@ -16,8 +16,12 @@ pub const GRANTS: &str = "~/grants";
 pub const WORK: &str = "~/work";
 /// Work that waits for a write: `~/waiting`, by the names that it has in `~/work`.
 pub const WAITING: &str = "~/waiting";
-/// The cluster's own settings: `~/cluster`, one record named `config`.
+/// Work that waits for a height, too: `~/retries`, named by height and job.
+pub const RETRIES: &str = "~/retries";
+/// The cluster's own settings: `~/cluster`, with the record `config`, and [`LAST_TURN`] while there is much to do.
 pub const CLUSTER: &str = "~/cluster";
+/// Names the job that had the last turn.
+pub const LAST_TURN: &str = "last-turn";
 
 /// The key of a system record. `None` when `name` holds a zero byte.
 pub fn key(collection: &'static str, name: &str) -> Option<ObjectKey> {

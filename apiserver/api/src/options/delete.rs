@@ -27,6 +27,11 @@ impl Propagation {
             Self::Orphan => "Orphan",
         }
     }
+
+    /// Reads what [`Self::as_str`] gives.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Foreground, Self::Background, Self::Orphan].into_iter().find(|policy| policy.as_str() == text)
+    }
 }
 
 /// What must be true of the object for it to be deleted.

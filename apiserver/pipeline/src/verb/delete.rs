@@ -114,13 +114,13 @@ pub(crate) fn delete_object<R: StateReader + ?Sized>(
     let stored = replace::overwrite(execution, kind, key, record, object)?;
     let uid = record.facts.uid;
     if finalizers.iter().any(|f| f == FOREGROUND) {
-        work::add(execution, &Job::Foreground { uid, key: key.into() })?;
+        work::add(execution, Job::Foreground { uid, key: key.into() })?;
     }
     if finalizers.iter().any(|f| f == ORPHAN) {
-        work::add(execution, &Job::Orphan { uid, key: key.into() })?;
+        work::add(execution, Job::Orphan { uid, key: key.into() })?;
     }
     if kind.has(Hook::Namespace) {
-        work::add(execution, &Job::Namespace { name: key.name().to_owned() })?;
+        work::add(execution, Job::Namespace { name: key.name().to_owned() })?;
     }
     Ok(Deleted::Waiting(stored))
 }
@@ -175,10 +175,11 @@ pub(crate) fn remove<R: StateReader + ?Sized>(
     let (uid, owners) = (last.facts.uid, last.facts.owners.clone());
     execution.overlay.delete(key.clone(), last, before);
     if !execution.overlay.dependents(uid, None, 1)?.is_empty() {
-        work::add(execution, &Job::Collect { uid })?;
+        work::add(execution, Job::Collect { uid })?;
     }
-    for owner in owners {
-        work::wake(execution, &Job::foreground_name(owner))?;
+    // A deletion of its own that waited for its dependents, and was overtaken, waits no more.
+    for waits in owners.into_iter().chain([uid]) {
+        work::wake(execution, &Job::foreground_name(waits))?;
     }
     if !key.namespace().is_empty() && namespace_ends(execution, key.namespace())? {
         work::wake(execution, &Job::namespace_name(key.namespace()))?;

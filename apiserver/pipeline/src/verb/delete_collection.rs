@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::outcome::Reply;
 use crate::registry::Kind;
 use crate::state::StateReader;
-use crate::work::{self, Job};
+use crate::work::{self, Job, Progress, Rest};
 use hypermesh_api::Status;
 use hypermesh_api::selector::{FieldSelector, LabelSelector};
 use hypermesh_chain::{KeyRange, ObjectKey, Record};
@@ -15,6 +15,10 @@ use std::sync::Arc;
 
 /// As many objects are looked at within the request itself.
 const FIRST_SLICE: usize = 1000;
+/// As many bytes are read and written within it.
+const MOST_SPENT: u64 = 32 << 20;
+/// Objects that are read at once.
+const PAGE: usize = 16;
 
 pub(super) fn run<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
@@ -29,35 +33,58 @@ pub(super) fn run<R: StateReader + ?Sized>(
         return Err(Status::bad_request(words).into());
     }
     let range = KeyRange { collection: kind.collection.clone(), namespace };
-    let page = execution.overlay.scan(&range, None, FIRST_SLICE)?;
-    let last = page.last().map(|(key, _)| key.clone()).filter(|_| page.len() == FIRST_SLICE);
-    let mut items = Vec::new();
-    for (key, record) in page {
-        if !selected(&key, &record, &request.call.labels, &request.call.fields) {
-            continue;
-        }
-        match delete_object(execution, &kind, &key, &record, request.call.delete.propagation)? {
-            Deleted::Gone => items.push(record),
-            Deleted::Waiting(marked) => items.push(marked),
-        }
-    }
-    if let Some(after) = last {
-        let job = Job::Collection {
-            digest: request.call.digest,
+    let (items, last) = first_slice(execution, request, &range)?;
+    if let Some(last) = last {
+        let rest = Rest {
             range: (&range).into(),
-            after: (&after).into(),
             until: execution.overlay.revision().0,
             time: execution.time.clone(),
             labels: request.call.labels.to_string(),
             fields: request.call.fields.to_string(),
             propagation: request.call.delete.propagation.map(|p| p.as_str().to_owned()),
         };
-        work::add(execution, &job)?;
+        let job = Job::Collection { digest: request.call.digest, rest };
+        work::add_at(execution, job, Progress::beyond(&last))?;
     }
     Ok(Reply {
         code: 200,
         body: crate::outcome::Body::Document(list(&kind, execution.overlay.revision().0, &items)),
     })
+}
+
+/// Deletes what is selected of the first objects; what was deleted, and the last object that was looked at, unless it
+/// was the last of all.
+fn first_slice<R: StateReader + ?Sized>(
+    execution: &mut Execution<'_, R>,
+    request: &Request<'_>,
+    range: &KeyRange,
+) -> Result<(Vec<Arc<Record>>, Option<ObjectKey>), Fault> {
+    let (mut items, mut seen, mut last) = (Vec::new(), 0, None);
+    let start = execution.overlay.spent();
+    loop {
+        let page = execution.overlay.scan(range, last.as_ref(), PAGE)?;
+        let full = page.len() == PAGE;
+        for (key, record) in page {
+            seen += 1;
+            if selected(&key, &record, &request.call.labels, &request.call.fields) {
+                let propagation = request.call.delete.propagation;
+                match delete_object(execution, &request.kind, &key, &record, propagation)? {
+                    Deleted::Gone => items.push(record),
+                    Deleted::Waiting(marked) => items.push(marked),
+                }
+            }
+            last = Some(key);
+            if seen >= FIRST_SLICE || !execution.has_room() {
+                return Ok((items, last));
+            }
+        }
+        if !full {
+            return Ok((items, None));
+        }
+        if execution.overlay.spent() - start > MOST_SPENT {
+            return Ok((items, last));
+        }
+    }
 }
 
 /// Field selectors may name the object's name and namespace and what the kind declares.

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::metadata;
 use crate::outcome::Reply;
 use crate::record;
-use crate::state::{ReadError, StateReader};
+use crate::state::StateReader;
 use hypermesh_api::{FieldError, Status};
 use hypermesh_chain::{ObjectKey, Record};
 use hypermesh_schemas::definition::Hook;
@@ -33,10 +33,11 @@ impl Live {
     }
 }
 
-/// What is stored was encoded here: that it does not decode is a fault of the store, not of a request.
-pub(crate) fn decode(record: &Record) -> Result<Value, ReadError> {
+/// What is stored was encoded by this crate, on every replica the same. If it does not decode, it does not on any of
+/// them: what concerns the object is refused, and the replicas go on. (Damage on one disk shows below, as a failed read.)
+pub(crate) fn decode(record: &Record) -> Result<Value, Status> {
     serde_json::from_slice(&record.body)
-        .map_err(|error| ReadError(format!("a stored object does not decode: {error}")))
+        .map_err(|error| Status::internal(format!("the stored object does not decode: {error}")))
 }
 
 /// Whose managed fields are already settled.

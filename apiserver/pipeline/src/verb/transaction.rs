@@ -6,7 +6,7 @@
 use super::{Request, apply};
 use crate::authz::UserInfo;
 use crate::call::Call;
-use crate::execution::Execution;
+use crate::execution::{Execution, MOST_REQUEST_WEIGHT, MOST_REQUEST_WRITES};
 use crate::fault::Fault;
 use crate::outcome::{Body, Reply};
 use crate::state::StateReader;
@@ -42,6 +42,12 @@ pub(crate) fn run<R: StateReader + ?Sized>(
     let mut bytes = Vec::from(&b"{\"apiVersion\":\"v1\",\"items\":["[..]);
     let duplicates = std::mem::take(&mut call.duplicates);
     for (i, item) in items(&mut call)?.into_iter().enumerate() {
+        if !execution.has_room() {
+            let why = format!(
+                "a transaction writes at most {MOST_REQUEST_WRITES} times and {MOST_REQUEST_WEIGHT} bytes: send it in parts"
+            );
+            return Err(at(Status::failure(413, "RequestEntityTooLarge", why).into(), i));
+        }
         let reply =
             one(execution, user, &call, item, (i, &duplicates), warnings).map_err(|fault| at(fault, i))?;
         if i > 0 {

@@ -1,28 +1,25 @@
 //! What lost its owner.
 
 use super::owners::{self, Owner};
-use super::{Progress, SLICE, Turn};
+use super::slice::Slice;
+use super::{Progress, Turn, dependents, end_of_pass};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::state::StateReader;
 use crate::verb::{decode, delete_object, overwrite};
 use hypermesh_chain::{ObjectKey, Uid};
+use std::collections::BTreeSet;
 
-/// Deletes dependents of `uid` that no other owner holds, and takes the reference out of the others. Those that hold
-/// finalizers are marked; their own deletion ends them.
+/// Deletes dependents of `uid` that no other owner holds, and takes the references to owners that are gone out of the
+/// others. Those that hold finalizers are marked; their own deletion ends them.
 pub(super) fn turn<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
+    slice: &mut Slice,
     uid: Uid,
-    progress: &Progress,
+    progress: &mut Progress,
 ) -> Result<Turn, Fault> {
-    let dependents = execution.overlay.dependents(uid, progress.key().as_ref(), SLICE)?;
-    for key in &dependents {
-        dependent(execution, key, uid)?;
-    }
-    Ok(match dependents.last() {
-        Some(last) if dependents.len() == SLICE => Turn::More(progress.after(last)),
-        _ => Turn::Done,
-    })
+    let all = dependents(execution, slice, uid, progress, |execution, key| dependent(execution, key, uid))?;
+    Ok(if all { end_of_pass(progress) } else { Turn::More })
 }
 
 fn dependent<R: StateReader + ?Sized>(
@@ -33,15 +30,21 @@ fn dependent<R: StateReader + ?Sized>(
     let Some(record) = execution.overlay.get(key)? else { return Ok(()) };
     let Some(kind) = execution.derived.registry.collection(key.collection()).cloned() else { return Ok(()) };
     let object = decode(&record)?;
-    // What it names by this uid may be there after all, or be none of what is kept here.
-    for reference in owners::references(&object).iter().filter(|reference| owners::uid(reference) == uid) {
-        let owner = owners::judge(execution, key.namespace(), reference)?;
-        if matches!(owner, Owner::Solid | Owner::Foreign) {
-            return Ok(());
+    let (mut held, mut gone) = (false, BTreeSet::from([uid]));
+    for reference in owners::references(&object) {
+        let named = owners::uid(reference);
+        match owners::judge(execution, key.namespace(), reference)? {
+            // What it names by this uid may be there after all, or be none of what is kept here.
+            Owner::Solid | Owner::Foreign if named == uid => return Ok(()),
+            Owner::Solid | Owner::Foreign => held = true,
+            Owner::Absent => {
+                gone.insert(named);
+            }
+            Owner::Leaving(_) => {}
         }
     }
-    if owners::held_by_another(execution, key.namespace(), &object, uid)? {
-        overwrite(execution, &kind, key, &record, owners::without(object, uid))?;
+    if held {
+        overwrite(execution, &kind, key, &record, owners::without(object, &gone))?;
     } else if !record.facts.deleting {
         delete_object(execution, &kind, key, &record, None)?;
     }

@@ -1,59 +1,54 @@
 //! The rest of a `deletecollection`.
 
-use super::{Progress, SLICE, Turn};
+use super::job::Rest;
+use super::slice::{PAGE, Slice};
+use super::{Progress, Turn, end_of_pass};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::metadata;
-use crate::state::{ReadError, StateReader};
+use crate::state::StateReader;
 use crate::verb::{decode, delete_object, selected};
 use hypermesh_api::options::Propagation;
 use hypermesh_api::selector::{FieldSelector, LabelSelector};
-use hypermesh_chain::{KeyRange, Record};
-
-/// What is left of the request.
-pub(super) struct Rest<'a> {
-    pub range: KeyRange,
-    /// Objects made after the request are none of its business: newer than this revision, and not older than `time`.
-    pub until: u64,
-    /// The request's block time.
-    pub time: &'a str,
-    pub labels: &'a str,
-    pub fields: &'a str,
-    pub propagation: &'a Option<String>,
-}
+use hypermesh_chain::Record;
 
 pub(super) fn turn<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
-    rest: &Rest<'_>,
-    progress: &Progress,
+    slice: &mut Slice,
+    rest: &Rest,
+    progress: &mut Progress,
 ) -> Result<Turn, Fault> {
-    let (Ok(labels), Ok(fields)) = (LabelSelector::parse(rest.labels), FieldSelector::parse(rest.fields))
+    let (Ok(labels), Ok(fields)) = (LabelSelector::parse(&rest.labels), FieldSelector::parse(&rest.fields))
     else {
         return Ok(Turn::Done);
     };
-    let propagation = match rest.propagation.as_deref() {
-        Some("Foreground") => Some(Propagation::Foreground),
-        Some("Background") => Some(Propagation::Background),
-        Some("Orphan") => Some(Propagation::Orphan),
-        _ => None,
-    };
-    let Some(kind) = execution.derived.registry.collection(&rest.range.collection).cloned() else {
+    let propagation = rest.propagation.as_deref().and_then(Propagation::parse);
+    let range = rest.range.range();
+    let Some(kind) = execution.derived.registry.collection(&range.collection).cloned() else {
         return Ok(Turn::Done);
     };
-    let page = execution.overlay.scan(&rest.range, progress.key().as_ref(), SLICE)?;
-    let last = page.last().map(|(key, _)| key.clone()).filter(|_| page.len() == SLICE);
-    for (key, record) in page {
-        if selected(&key, &record, &labels, &fields) && rest.concerns(&record)? {
-            delete_object(execution, &kind, &key, &record, propagation)?;
+    loop {
+        if !slice.has_room(execution) {
+            return Ok(Turn::More);
+        }
+        let page = execution.overlay.scan(&range, progress.key().as_ref(), PAGE)?;
+        let full = page.len() == PAGE;
+        for (key, record) in page {
+            slice.attempt(execution, progress, &key, |execution| {
+                if selected(&key, &record, &labels, &fields) && concerns(rest, &record)? {
+                    delete_object(execution, &kind, &key, &record, propagation)?;
+                }
+                Ok(())
+            })?;
+            progress.pass(&key);
+        }
+        if !full {
+            return Ok(end_of_pass(progress));
         }
     }
-    Ok(last.map_or(Turn::Done, |last| Turn::More(progress.after(&last))))
 }
 
-impl Rest<'_> {
-    fn concerns(&self, record: &Record) -> Result<bool, ReadError> {
-        // Times of one form, in UTC, compare as text.
-        Ok(record.revision.0 <= self.until
-            || metadata::text(&decode(record)?, "creationTimestamp") < self.time)
-    }
+fn concerns(rest: &Rest, record: &Record) -> Result<bool, Fault> {
+    // Times of one form, in UTC, compare as text.
+    Ok(record.revision.0 <= rest.until || metadata::text(&decode(record)?, "creationTimestamp") < &*rest.time)
 }

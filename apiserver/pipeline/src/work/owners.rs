@@ -104,12 +104,12 @@ pub(super) fn held_by_another<R: StateReader + ?Sized>(
     Ok(false)
 }
 
-/// The object without its references to `owner`.
-pub(super) fn without(mut object: Value, owner: Uid) -> Value {
+/// The object without its references to `gone`.
+pub(super) fn without(mut object: Value, gone: &BTreeSet<Uid>) -> Value {
     if let Some(meta) = metadata::of(&mut object) {
         let emptied = match meta.get_mut("ownerReferences").and_then(Value::as_array_mut) {
             Some(list) => {
-                list.retain(|reference| uid(reference) != owner);
+                list.retain(|reference| !gone.contains(&uid(reference)));
                 list.is_empty()
             }
             None => false,
@@ -157,12 +157,17 @@ pub(crate) fn notice<R: StateReader + ?Sized>(
     if before == after {
         return Ok(());
     }
+    let mut collected = false;
     for reference in after {
         let uid = uid(reference);
         match judge(execution, key.namespace(), reference)? {
-            Owner::Absent => add(execution, &Job::Collect { uid })?,
-            Owner::Leaving(owner) => add(execution, &Job::Foreground { uid, key: (&owner).into() })?,
-            Owner::Solid | Owner::Foreign => {}
+            // One that is gone is enough: whoever collects for it sees the others.
+            Owner::Absent if !collected => {
+                collected = true;
+                add(execution, Job::Collect { uid })?;
+            }
+            Owner::Leaving(owner) => add(execution, Job::Foreground { uid, key: (&owner).into() })?,
+            Owner::Absent | Owner::Solid | Owner::Foreign => {}
         }
     }
     for reference in before {

@@ -181,3 +181,33 @@ fn another_namespace_has_no_say() {
     cluster.settle();
     assert_eq!(cluster.asset("owner"), None, "it is not blocked from there");
 }
+
+#[test]
+fn a_deletion_that_another_overtakes_leaves_no_job() {
+    let mut cluster = Cluster::new();
+    let object = owner(&mut cluster);
+    children(&mut cluster, &object, 1, true, true);
+    cluster.run(delete(format!("{}?propagationPolicy=Foreground", path("owner")))).object();
+    cluster.settle();
+    cluster.run(delete(format!("{}?propagationPolicy=Orphan", path("owner")))).object();
+    cluster.settle();
+    assert_eq!(cluster.asset("owner"), None);
+    assert_eq!(cluster.jobs(), Vec::<String>::new());
+}
+
+#[test]
+fn references_to_owners_that_never_were_go_together() {
+    let mut cluster = Cluster::new();
+    let object = owner(&mut cluster);
+    let mut child = owned("child", &[(&object, false)]);
+    let mut others: Vec<Value> = (0..60).map(|i| reference(&object, i == 0)).collect();
+    for (i, other) in others.iter_mut().enumerate() {
+        other["uid"] = format!("00000000-0000-8000-8000-0000000000{i:02}").into();
+    }
+    child["metadata"]["ownerReferences"].as_array_mut().unwrap().extend(others);
+    let request = cluster.endorse(post(ASSETS, child));
+    let outcomes = cluster.block(&[request]);
+    assert_eq!((outcomes[0].code, outcomes[0].writes), (201, 2), "the object, and one job");
+    cluster.settle();
+    assert_eq!(cluster.asset_of("child")["metadata"]["ownerReferences"], json!([reference(&object, false)]));
+}

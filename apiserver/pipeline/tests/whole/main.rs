@@ -5,9 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bounds;
 mod built_in;
 mod deletion;
 mod garbage;
+mod graphs;
+mod jobs;
 mod namespaces;
 mod objects;
 mod properties;

@@ -81,6 +81,7 @@ fn it_says_what_it_waits_for_and_always_ends() {
         conditions.as_array().unwrap().iter().filter_map(|c| c["message"].as_str()).collect();
     insta::assert_debug_snapshot!(told, @r#"
 [
+    "All content successfully deleted, may be waiting on finalization",
     "Some resources are remaining: assets has 2 resource instances",
     "Some content in the namespace has finalizers remaining: example.com/hold in 2 resource instances",
 ]
@@ -111,7 +112,7 @@ fn a_finalizer_of_its_own_holds_it_when_it_is_empty() {
     assert_eq!(left["spec"]["finalizers"], json!([]));
     let statuses: Vec<&Value> =
         left["status"]["conditions"].as_array().unwrap().iter().map(|c| &c["status"]).collect();
-    assert_eq!(statuses, ["False", "False"]);
+    assert_eq!(statuses, ["False", "False", "False"]);
     cluster.run(merge(&path, json!({"metadata": {"finalizers": null}}))).object();
     assert_eq!(namespace(&cluster), None);
 }

@@ -11,6 +11,8 @@ pub struct Memory {
     owners: BTreeSet<(Uid, ObjectKey)>,
     unique: BTreeMap<(String, String), ObjectKey>,
     revision: u64,
+    /// An object whose reading panics.
+    pub trap: Option<ObjectKey>,
 }
 
 impl Memory {
@@ -47,6 +49,7 @@ impl Memory {
 
 impl StateReader for Memory {
     fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Record>>, ReadError> {
+        assert_ne!(self.trap.as_ref(), Some(key), "a trap");
         Ok(self.objects.get(key).cloned())
     }
 

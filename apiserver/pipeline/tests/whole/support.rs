@@ -5,11 +5,11 @@ use bytes::Bytes;
 use hypermesh_chain::request::{Endorsement, Media, Method, Request, User};
 use hypermesh_chain::signature::{self, Message};
 use hypermesh_chain::{
-    Authority, ClusterId, Effect, Genesis, Height, ObjectKey, Revision, SigningKey, Timestamp, Validator,
-    ValidatorSet,
+    Authority, Change, ClusterId, Effect, Genesis, Height, ObjectKey, Record, Revision, SigningKey,
+    Timestamp, Validator, ValidatorSet,
 };
 use hypermesh_pipeline::{
-    BlockFacts, Call, Derived, Execution, Outcome, PIPELINE_VERSION, StateReader, Window, genesis, system,
+    BlockFacts, Call, Derived, Execution, Outcome, PIPELINE_VERSION, Refused, Window, genesis, system,
 };
 use hypermesh_schemas::KindDefinition;
 use hypermesh_schemas::definition::{Scope, UniqueField};
@@ -225,6 +225,8 @@ pub struct Cluster {
     pub height: u64,
     pub time: Timestamp,
     pub revision: Revision,
+    /// What work after blocks could not do.
+    pub refused: Vec<Refused>,
     nonce: u64,
 }
 
@@ -264,6 +266,7 @@ impl Cluster {
             height: 0,
             time: Timestamp(START),
             revision,
+            refused: Vec::new(),
             nonce: 0,
         }
     }
@@ -306,12 +309,18 @@ impl Cluster {
             );
         }
         for (effect, before) in executed.effects.iter().zip(&executed.before) {
-            assert_eq!(self.state.get(&effect.key).unwrap().as_deref(), before.as_deref());
+            assert_eq!(self.state.objects.get(&effect.key).map(|r| &**r), before.as_deref());
             self.state.apply(effect);
         }
         self.window.absorb(executed.seen, time, executed.derived.config.request_validity_seconds);
-        let work = !self.state.scan(&system::range(system::WORK), None, 1).unwrap().is_empty();
-        assert_eq!(work, executed.derived.work, "a replica that starts now sees the same work");
+        for (collection, known) in
+            [(system::WORK, executed.derived.work), (system::RETRIES, executed.derived.retries)]
+        {
+            let any = self.state.objects.keys().any(|key| key.collection() == collection);
+            assert_eq!(any, known, "a replica that starts now sees the same work");
+        }
+        assert_eq!(executed.refused, twice.refused);
+        self.refused.extend(executed.refused);
         self.derived = executed.derived;
         (self.height, self.time, self.revision) = (self.height + 1, time, executed.revision);
         (outcomes, executed.effects)
@@ -344,11 +353,16 @@ impl Cluster {
     /// The object at a path, as it is stored.
     pub fn get(&self, collection: &str, namespace: &str, name: &str) -> Option<Value> {
         let key = ObjectKey::new(collection, namespace, name).unwrap();
-        self.state.get(&key).unwrap().map(|record| serde_json::from_slice(&record.body).unwrap())
+        self.state.objects.get(&key).map(|record| serde_json::from_slice(&record.body).unwrap())
     }
 
     pub fn asset(&self, name: &str) -> Option<Value> {
         self.get("hm.example.com/assets", "default", name)
+    }
+
+    /// An asset that is there.
+    pub fn asset_of(&self, name: &str) -> Value {
+        self.asset(name).unwrap()
     }
 
     /// How many objects a collection holds.
@@ -356,10 +370,31 @@ impl Cluster {
         self.state.objects.keys().filter(|key| key.collection() == collection).count()
     }
 
+    /// Replaces what is stored of an object by bytes that no pipeline writes: what else knows of it stays.
+    pub fn damage(&mut self, collection: &str, namespace: &str, name: &str, body: &str) {
+        let key = ObjectKey::new(collection, namespace, name).unwrap();
+        let revision = Revision(self.revision.0 + 1);
+        let record = Record { revision, body: body.to_owned().into(), ..(*self.state.objects[&key]).clone() };
+        self.state.apply(&Effect { revision, key, change: Change::Updated(record) });
+        self.revision = revision;
+    }
+
+    /// A block that writes something else.
+    pub fn tick(&mut self) {
+        let body = json!({"data": {"height": self.height.to_string()}});
+        let object = config_map("tick", json!({}));
+        if self.get("/configmaps", "default", "tick").is_none() {
+            self.run(post(CONFIG_MAPS, object)).object();
+        } else {
+            self.run(merge(format!("{CONFIG_MAPS}/tick"), body)).object();
+        }
+    }
+
     /// Names of jobs that are to be done, and of those that wait.
     pub fn jobs(&self) -> Vec<String> {
         let keys = self.state.objects.keys();
-        let jobs = keys.filter(|key| [system::WORK, system::WAITING].contains(&key.collection()));
+        let jobs =
+            keys.filter(|key| [system::WORK, system::WAITING, system::RETRIES].contains(&key.collection()));
         jobs.map(|key| format!("{} {}", key.collection(), key.name())).collect()
     }
 }
