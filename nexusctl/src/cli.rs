@@ -1,7 +1,7 @@
 //! The command line: flags and verbs, and nothing of what they do.
 
 use crate::{commands, kubeconfig::Overrides};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 
 /// The longest that a request waits for the beginning of its reply, unless told otherwise.
@@ -69,9 +69,24 @@ pub struct GlobalOptions {
     /// Longest wait for the beginning of a reply: 1s, 2m, 3h; 0 for ever [default: 1m]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub request_timeout: Option<Duration>,
+    /// Colours: auto (on terminals, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    pub color: Color,
     /// How much to tell of what is done: 6 tells each request, 8 their bodies too
     #[arg(short, long = "v", global = true, value_name = "LEVEL")]
     pub verbosity: Option<u8>,
+}
+
+/// `--color`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On terminals, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 impl GlobalOptions {
@@ -155,6 +170,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             "s" => Some(Duration::from_secs(number)),
             "m" => number.checked_mul(60).map(Duration::from_secs),
             "h" => number.checked_mul(3600).map(Duration::from_secs),
+            "d" => number.checked_mul(86_400).map(Duration::from_secs),
             _ => None,
         };
         total = part.and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;

@@ -86,6 +86,10 @@ pub struct Streams {
     pub out_color: bool,
     /// Whether `err` shows colours.
     pub err_color: bool,
+    /// How wide the terminal behind `out` is; `None` where there is none.
+    pub out_width: Option<usize>,
+    /// How wide the terminal behind `err` is; `None` where there is none.
+    pub err_width: Option<usize>,
 }
 
 impl Streams {
@@ -103,6 +107,26 @@ impl Streams {
             err: Box::new(io::stderr()),
             out_color,
             err_color,
+            out_width: width(&io::stdout()),
+            err_width: width(&io::stderr()),
         }
     }
+}
+
+impl Streams {
+    /// Follows `--color`.
+    pub fn color(&mut self, color: crate::cli::Color) {
+        let wanted = match color {
+            crate::cli::Color::Auto => return,
+            crate::cli::Color::Always => true,
+            crate::cli::Color::Never => false,
+        };
+        (self.out_color, self.err_color) = (wanted, wanted);
+    }
+}
+
+/// The width of a terminal; `None` if there is none, or if it does not say.
+fn width(stream: &impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }

@@ -43,12 +43,21 @@ pub enum Error {
     /// Manifests are wrong.
     #[error("the manifests are wrong")]
     Manifests(Vec<Diagnostic>),
+    /// A template or path on the command line is wrong.
+    #[error("{}", .0.title)]
+    Template(Box<Diagnostic>),
     /// The command line makes no sense.
     #[error("{0}")]
     Message(String),
     /// Standard output is closed or full.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+}
+
+impl From<Box<Diagnostic>> for Error {
+    fn from(fault: Box<Diagnostic>) -> Self {
+        Self::Template(fault)
+    }
 }
 
 impl Error {
@@ -65,6 +74,7 @@ impl Error {
                 parts.push("nothing was sent".to_owned());
                 parts.join("\n\n")
             }
+            Self::Template(fault) => fault.render(color),
             // The words of the server, as kubectl's users know them.
             Self::Client(client::Error::Refused { .. }) => self.to_string(),
             other => format!("error: {}", chain(other)),

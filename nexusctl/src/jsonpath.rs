@@ -17,6 +17,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use compare::numbers;
+
 use crate::manifest::{Diagnostic, Source, Span};
 use serde_json::Value;
 use std::sync::Arc;

@@ -39,6 +39,7 @@ pub fn run(
         Err(error) => return usage(&error, &arguments, &mut streams),
     };
     observe(cli.options.verbosity.unwrap_or_default());
+    streams.color(cli.options.color);
     let color = streams.err_color;
     let trouble = commands::trouble(&cli.command);
     let mut session = Session::new(cli.options, environment, streams);

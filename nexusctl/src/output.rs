@@ -1,11 +1,18 @@
 //! How objects and tables are shown. Pure: values in, text out.
 
 pub mod aligned;
+pub mod columns;
+pub mod form;
 pub mod format;
+pub mod paint;
+pub mod progress;
+pub mod sort;
 pub mod table;
 pub mod yaml;
 
+pub use form::Form;
 pub use format::Format;
+pub use paint::Paint;
 pub use table::TablePrinter;
 
 use serde_json::Value;

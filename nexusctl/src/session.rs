@@ -8,8 +8,9 @@ use crate::{
     environment::{Environment, Streams},
     error::Error,
     kubeconfig::{self, Target},
+    output::{Paint, progress::Progress},
 };
-use std::{collections::BTreeSet, io::Write as _, rc::Rc};
+use std::{collections::BTreeSet, io::Write as _, rc::Rc, time::Instant};
 
 /// One invocation.
 pub struct Session {
@@ -22,12 +23,21 @@ pub struct Session {
     connection: Option<(Rc<Client>, String)>,
     discovery: Option<Rc<Discovery>>,
     warned: BTreeSet<String>,
+    progress: Progress,
 }
 
 impl Session {
     /// An invocation that has done nothing yet.
     pub fn new(options: GlobalOptions, environment: Environment, streams: Streams) -> Self {
-        Self { options, environment, streams, connection: None, discovery: None, warned: BTreeSet::new() }
+        Self {
+            options,
+            environment,
+            streams,
+            connection: None,
+            discovery: None,
+            warned: BTreeSet::new(),
+            progress: Progress::default(),
+        }
     }
 
     /// The server and identity that flags and kubeconfigs name.
@@ -77,9 +87,63 @@ impl Session {
                 }
             })?,
         };
-        let reply = client.send(call).await?;
+        let reply = self.attended(&client, call).await?;
         self.warn(&reply.warnings);
         Ok(reply)
+    }
+
+    /// Sends a call, and tells who looks at a terminal when it takes long.
+    async fn attended(&mut self, client: &Client, call: &Call) -> Result<Reply, crate::client::Error> {
+        let Some(width) = self.streams.err_width else { return client.send(call).await };
+        self.progress.begin(Instant::now());
+        let otherwise = format!("waiting for {}", client.server());
+        let mut work = std::pin::pin!(client.send(call));
+        let result = loop {
+            let due = self.progress.due(Instant::now()).into();
+            tokio::select! {
+                result = &mut work => break result,
+                () = tokio::time::sleep_until(due) => {
+                    self.progress.draw(Instant::now(), &otherwise, width, &mut *self.streams.err);
+                }
+            }
+        };
+        if !self.progress.is_named() || result.is_err() {
+            self.progress.clear(&mut *self.streams.err);
+            self.progress.name(None);
+        }
+        result
+    }
+
+    /// Names what several calls are about, for who waits for long; `None` at its end.
+    pub fn progress(&mut self, what: Option<String>) {
+        if what.is_none() {
+            self.progress.clear(&mut *self.streams.err);
+        }
+        self.progress.name(what);
+    }
+
+    /// Waits for something else than a reply, and tells `what` when it takes long.
+    pub async fn wait_for<T>(&mut self, what: &str, work: impl Future<Output = T>) -> T {
+        let Some(width) = self.streams.err_width else { return work.await };
+        let mut progress = Progress::default();
+        progress.begin(Instant::now());
+        let mut work = std::pin::pin!(work);
+        let result = loop {
+            let due = progress.due(Instant::now()).into();
+            tokio::select! {
+                result = &mut work => break result,
+                () = tokio::time::sleep_until(due) => {
+                    progress.draw(Instant::now(), what, width, &mut *self.streams.err);
+                }
+            }
+        };
+        progress.clear(&mut *self.streams.err);
+        result
+    }
+
+    /// Colours for standard output, if it takes them.
+    pub fn paint(&self) -> Paint {
+        Paint::new(self.streams.out_color)
     }
 
     /// Hands a server's warnings to standard error, each once.
@@ -93,7 +157,13 @@ impl Session {
 
     /// Writes to standard output.
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
-        self.streams.out.write_all(text.as_bytes()).map_err(Error::Output)
+        self.write(text.as_bytes())
+    }
+
+    /// Writes bytes to standard output.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.progress.clear(&mut *self.streams.err);
+        self.streams.out.write_all(bytes).map_err(Error::Output)
     }
 
     /// Writes a line to standard output.
@@ -109,6 +179,7 @@ impl Session {
 
     /// Writes a line to standard error.
     pub fn note(&mut self, line: &str) {
+        self.progress.clear(&mut *self.streams.err);
         // Output first, so that the two interleave as they happened.
         let _ = self.streams.out.flush();
         let _ = writeln!(self.streams.err, "{line}");

@@ -1,28 +1,38 @@
-//! `get`: objects as tables, JSON, YAML or names; watched, with `-w`.
+//! `get`: objects as tables, JSON, YAML, names or by templates; watched, with `-w`; as they were, with `--at`.
 
 mod list;
+mod moment;
+mod show;
 mod watch;
 
 use crate::{
     client::{self, Call},
     commands::{files::Files, filter::Filter},
     error::{Error, Exit},
-    output::{
-        self, Format, TablePrinter,
-        table::{Options, Table},
-    },
+    jsonpath::Template,
+    output::{Form, form::FORMS, table::Options},
     selection::{self, Selection},
     session::Session,
 };
 use clap::Args;
 pub(crate) use list::list_all;
-use serde_json::{Value, json};
+pub(crate) use moment::{Moment, keeps_history};
+use serde_json::Value;
 pub(crate) use watch::{Event, ended};
 
 pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 /// Arguments of `get`.
 #[derive(Args, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  nexusctl get workloads
+  nexusctl get workloads,networks -A --show-labels
+  nexusctl get workload/web network/office -o wide
+  nexusctl get wl web -o jsonpath='{.spec.template.spec.containers[*].image}'
+  nexusctl get wl -o custom-columns=NAME:.metadata.name,REPLICAS:.spec.replicas --sort-by=.spec.replicas
+  nexusctl get workloads --at 10m
+  nexusctl get --raw /readyz")]
 pub struct Arguments {
     /// TYPE, TYPE,TYPE, TYPE NAME…, or TYPE/NAME…
     pub words: Vec<String>,
@@ -32,9 +42,18 @@ pub struct Arguments {
     /// Which objects
     #[command(flatten)]
     pub filter: Filter,
-    /// json, yaml, wide or name
-    #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<Format>,
+    /// The form
+    #[arg(short, long, value_name = "FORM", help = FORMS)]
+    pub output: Option<String>,
+    /// Sort by a field: .metadata.creationTimestamp, .spec.replicas
+    #[arg(long, value_name = "PATH")]
+    pub sort_by: Option<String>,
+    /// As it was: at a revision (42), at a time (2026-11-21T09:30:00Z), or so long ago (10m)
+    #[arg(long, value_name = "MOMENT")]
+    pub at: Option<String>,
+    /// A part of its own: status or scale
+    #[arg(long, value_name = "NAME")]
+    pub subresource: Option<String>,
     /// Go on showing changes
     #[arg(short, long)]
     pub watch: bool,
@@ -68,6 +87,48 @@ pub struct Arguments {
     /// Show what the server answers to this path
     #[arg(long, value_name = "PATH")]
     pub raw: Option<String>,
+    /// Not built in: see the message
+    #[arg(short = 'k', long, value_name = "DIR", hide = true)]
+    pub kustomize: Option<String>,
+}
+
+/// How one invocation shows what it finds.
+struct Request<'a> {
+    arguments: &'a Arguments,
+    form: Form,
+    sort: Option<Template>,
+    at: Option<Moment>,
+}
+
+impl Request<'_> {
+    /// A call about the moment that is asked about.
+    fn then(&self, call: Call) -> Call {
+        self.at.map_or(call.clone(), |moment| moment.ask(call))
+    }
+
+    /// The path of a named object, or of the part of it that is asked for.
+    fn path(&self, placed: &Placed, name: &str) -> String {
+        let path = placed.selection.resource.object_path(&placed.namespace, name);
+        match &self.arguments.subresource {
+            Some(part) => format!("{path}/{}", client::path_segment(part)),
+            None => path,
+        }
+    }
+
+    fn table_options(&self, placed: &Placed, several: bool, session: &Session) -> Options {
+        let (arguments, resource) = (self.arguments, &placed.selection.resource);
+        Options {
+            wide: matches!(self.form, Form::Wide),
+            no_headers: arguments.no_headers,
+            namespace: arguments.filter.all_namespaces && resource.namespaced,
+            kind: (several || arguments.show_kind).then(|| resource.qualified_singular()),
+            labels: arguments.show_labels,
+            label_columns: arguments.label_columns.clone(),
+            events: arguments.output_watch_events,
+            width: session.streams.out_width,
+            paint: session.paint(),
+        }
+    }
 }
 
 /// Runs the verb.
@@ -75,14 +136,33 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     if let Some(path) = &arguments.raw {
         return raw(path, session).await;
     }
+    if let Some(folder) = &arguments.kustomize {
+        return Err(Error::Message(format!(
+            "kustomizations are not built here: pipe them in, `kustomize build {folder} | nexusctl get -f -`"
+        )));
+    }
+    let request = Request {
+        form: Form::parse(arguments.output.as_deref())?,
+        sort: arguments.sort_by.as_deref().map(|path| Template::relaxed("--sort-by", path)).transpose()?,
+        at: arguments.at.as_deref().map(|text| Moment::parse(text, jiff::Timestamp::now())).transpose()?,
+        arguments: &arguments,
+    };
     let selections = select(&arguments, session).await?;
+    if request.at.is_some() {
+        keeps_history(session).await?;
+    }
+    if let (Some(part), true) =
+        (&arguments.subresource, selections.iter().any(|s| s.selection.names.is_empty()))
+    {
+        return Err(Error::Message(format!("--subresource {part} is of single objects: name them")));
+    }
     if arguments.watch || arguments.watch_only {
-        return watch::run(&arguments, &selections, session).await;
+        return watch::run(&request, &selections, session).await;
     }
     let mut faults = Vec::new();
-    let found = match arguments.output.unwrap_or_default() {
-        Format::Table | Format::Wide => tables(&arguments, &selections, &mut faults, session).await?,
-        format => objects(&arguments, &selections, format, &mut faults, session).await?,
+    let found = match &request.form {
+        Form::Table | Form::Wide => show::tables(&request, &selections, &mut faults, session).await?,
+        _ => show::objects(&request, &selections, &mut faults, session).await?,
     };
     if !found && faults.is_empty() && !arguments.ignore_not_found {
         let text = nothing(&arguments, &selections, session)?;
@@ -104,9 +184,20 @@ async fn raw(path: &str, session: &mut Session) -> Result<Exit, Error> {
             "--raw takes a path of the server, such as /readyz; this is {path:?}"
         )));
     }
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    if query
+        .split('&')
+        .any(|p| p == "watch" || (p.starts_with("watch=") && !p.ends_with("=false") && !p.ends_with("=0")))
+    {
+        let mut lines = session.client()?.stream(&Call::get(path)).await?;
+        while let Some(event) = lines.next::<Value>().await? {
+            session.say(&event.to_string())?;
+            session.flush()?;
+        }
+        return Ok(Exit::Success);
+    }
     let reply = session.send(&Call::get(path)).await?;
-    let text = String::from_utf8_lossy(&reply.body).into_owned();
-    session.print(&text)?;
+    session.write(&reply.body)?;
     Ok(Exit::Success)
 }
 
@@ -156,127 +247,6 @@ fn nothing(arguments: &Arguments, selections: &[Placed], session: &mut Session) 
         return Ok("No resources found".to_owned());
     }
     Ok(format!("No resources found in {} namespace.", session.namespace()?))
-}
-
-/// Prints a table a kind; whether there was anything to print.
-async fn tables(
-    arguments: &Arguments,
-    selections: &[Placed],
-    faults: &mut Vec<client::Error>,
-    session: &mut Session,
-) -> Result<bool, Error> {
-    let several = selections.len() > 1;
-    let mut printed = false;
-    for placed in selections {
-        let table = match table(arguments, placed, faults, session).await {
-            Ok(table) if table.rows.is_empty() => continue,
-            Ok(table) => table,
-            Err(Error::Client(error)) if error.status().is_some() => {
-                faults.push(error);
-                continue;
-            }
-            Err(other) => return Err(other),
-        };
-        if printed && several {
-            session.print("\n")?;
-        }
-        let text = TablePrinter::new(table_options(arguments, placed, several)).print(&table, None);
-        session.print(&text)?;
-        printed = true;
-    }
-    Ok(printed)
-}
-
-fn table_options(arguments: &Arguments, placed: &Placed, several: bool) -> Options {
-    let resource = &placed.selection.resource;
-    Options {
-        wide: arguments.output == Some(Format::Wide),
-        no_headers: arguments.no_headers,
-        namespace: arguments.filter.all_namespaces && resource.namespaced,
-        kind: (several || arguments.show_kind).then(|| resource.qualified_singular()),
-        labels: arguments.show_labels,
-        label_columns: arguments.label_columns.clone(),
-        events: arguments.output_watch_events,
-    }
-}
-
-async fn table(
-    arguments: &Arguments,
-    placed: &Placed,
-    faults: &mut Vec<client::Error>,
-    session: &mut Session,
-) -> Result<Table, Error> {
-    let resource = &placed.selection.resource;
-    if placed.selection.names.is_empty() {
-        let path = arguments.filter.collection(resource, session)?;
-        return list::table(&path, &arguments.filter.parameters(), arguments.chunk_size, session).await;
-    }
-    let mut whole = Table::default();
-    for name in &placed.selection.names {
-        let call = Call::get(resource.object_path(&placed.namespace, name)).accept(TABLE);
-        match session.send(&call).await {
-            Ok(reply) => list::append(&mut whole, reply.json()?),
-            Err(error) if error.is_not_found() && arguments.ignore_not_found => {}
-            Err(error) if error.status().is_some() => faults.push(error),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(whole)
-}
-
-async fn objects(
-    arguments: &Arguments,
-    selections: &[Placed],
-    format: Format,
-    faults: &mut Vec<client::Error>,
-    session: &mut Session,
-) -> Result<bool, Error> {
-    let one = matches!(selections, [only] if only.selection.names.len() == 1);
-    let mut found: Vec<(String, Value)> = Vec::new();
-    for placed in selections {
-        let resource = &placed.selection.resource;
-        let prefix = resource.qualified_singular();
-        if placed.selection.names.is_empty() {
-            let path = arguments.filter.collection(resource, session)?;
-            match list_all(&path, &arguments.filter.parameters(), arguments.chunk_size, resource, session)
-                .await
-            {
-                Ok(items) => found.extend(items.into_iter().map(|item| (prefix.clone(), item))),
-                Err(Error::Client(error)) if error.status().is_some() => faults.push(error),
-                Err(error) => return Err(error),
-            }
-            continue;
-        }
-        for name in &placed.selection.names {
-            match session.send(&Call::get(resource.object_path(&placed.namespace, name))).await {
-                Ok(reply) => found.push((prefix.clone(), reply.json()?)),
-                Err(error) if error.is_not_found() && arguments.ignore_not_found => {}
-                Err(error) if error.status().is_some() => faults.push(error),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    if format == Format::Name {
-        for (prefix, object) in &found {
-            session.say(&format!("{prefix}/{}", name_of(object)))?;
-        }
-        return Ok(!found.is_empty());
-    }
-    if one && found.is_empty() {
-        return Ok(false);
-    }
-    let mut objects: Vec<Value> = found.into_iter().map(|(_, object)| object).collect();
-    let mut value = if one && objects.len() == 1 {
-        objects.remove(0)
-    } else {
-        json!({"apiVersion": "v1", "items": objects, "kind": "List", "metadata": {"resourceVersion": ""}})
-    };
-    if !arguments.show_managed_fields {
-        output::hide_managed_fields(&mut value);
-    }
-    let text = if format == Format::Json { output::json(&value) } else { output::yaml::to_string(&value) };
-    session.print(&text)?;
-    Ok(true)
 }
 
 /// `metadata.name`

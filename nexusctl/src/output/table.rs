@@ -1,7 +1,8 @@
 //! Tables as the server sends them (`meta.k8s.io/v1` Table), printed as kubectl prints them.
 
 use crate::output::{
-    aligned::{TABLE, push_row},
+    Paint,
+    aligned::{Grid, TABLE},
     escape,
 };
 use serde::Deserialize;
@@ -67,6 +68,10 @@ pub struct Options {
     pub label_columns: Vec<String>,
     /// Begin with the type of a watch event.
     pub events: bool,
+    /// The widest line, if there is a terminal to fit.
+    pub width: Option<usize>,
+    /// Colours.
+    pub paint: Paint,
 }
 
 /// Prints tables of one kind, one after another, under one heading and with columns that never shrink.
@@ -74,7 +79,7 @@ pub struct Options {
 pub struct TablePrinter {
     options: Options,
     columns: Vec<Column>,
-    widths: Vec<usize>,
+    grid: Grid,
     heading_due: bool,
 }
 
@@ -84,7 +89,9 @@ impl TablePrinter {
         let heading_due = !options.no_headers;
         // The longest event is still to come.
         let widths = if options.events { vec!["MODIFIED".len() + TABLE.padding] } else { Vec::new() };
-        Self { options, columns: Vec::new(), widths, heading_due }
+        // Names are there to be copied, and so is what stands before them.
+        let kept = 1 + usize::from(options.events) + usize::from(options.namespace);
+        Self { options, columns: Vec::new(), grid: Grid::new(kept, widths), heading_due }
     }
 
     /// The text of some more rows; `event` is the type of a watch event.
@@ -92,20 +99,16 @@ impl TablePrinter {
         if !table.column_definitions.is_empty() {
             self.columns.clone_from(&table.column_definitions);
         }
-        let mut lines = Vec::with_capacity(table.rows.len() + 1);
         if self.heading_due && !table.rows.is_empty() {
-            lines.push(self.heading());
+            let heading = self.heading();
+            self.grid.heading(heading);
             self.heading_due = false;
         }
-        lines.extend(table.rows.iter().map(|row| self.row(row, event)));
-        for line in &lines {
-            TABLE.fit(&mut self.widths, line);
+        for row in &table.rows {
+            let cells = self.row(row, event);
+            self.grid.row(cells);
         }
-        let mut out = String::new();
-        for line in &lines {
-            push_row(&mut out, &self.widths, line);
-        }
-        out
+        self.grid.print(self.options.width, &self.options.paint)
     }
 
     fn shown(&self, column: &Column) -> bool {

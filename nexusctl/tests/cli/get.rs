@@ -307,3 +307,132 @@ fn descriptions_hold_everything() {
     let asked = server.seen().into_iter().find(|s| s.path.ends_with("/events")).unwrap();
     assert!(asked.query.contains("involvedObject.name%3Dweb"), "{}", asked.query);
 }
+
+#[test]
+fn templates_and_columns_show_what_is_asked_for() {
+    let server = filled();
+    let object = server.run("get wl web -o jsonpath={.metadata.name}={.spec.replicas}");
+    assert_eq!((object.code, object.out.as_str(), object.err.as_str()), (0, "web=2", ""));
+    let list = server.run("get wl -o jsonpath={range.items[*]}{.metadata.name}{'\\n'}{end}");
+    assert_eq!(list.out, "database\nweb\n");
+    assert_snapshot!(server.run("get wl -o custom-columns=NAME:.metadata.name,REPLICAS:.spec.replicas,NONE:.spec.x").out, @"
+    NAME       REPLICAS   NONE
+    database   1          <none>
+    web        2          <none>
+    ");
+    assert_snapshot!(server.run("get wl --no-headers -o custom-columns=N:metadata.name").out, @"
+    database
+    web
+    ");
+    let folder = tempfile::tempdir().unwrap();
+    let template = folder.path().join("template");
+    std::fs::write(&template, "{range .items[*]}{.metadata.name} {end}").unwrap();
+    assert_eq!(server.run(&format!("get wl -o jsonpath-file={}", template.display())).out, "database web ");
+    std::fs::write(&template, "NAME AGE\n.metadata.name .metadata.creationTimestamp\n").unwrap();
+    assert_snapshot!(server.run(&format!("get wl -o custom-columns-file={}", template.display())).out, @"
+    NAME       AGE
+    database   2026-11-21T09:18:03Z
+    web        2026-11-21T09:18:03Z
+    ");
+    assert_snapshot!(server.run("get wl -o jsonpath={.items[0}").err, @"
+    error: this bracket is never closed
+     --> -o jsonpath:1:8
+      |
+    1 | {.items[0}
+      |        ^
+    ");
+    assert_snapshot!(server.run("get wl -o jsonpath").err, @"error: -o jsonpath says nothing without a value: -o jsonpath='{.metadata.name}'");
+    assert_snapshot!(server.run("get wl -o go-template={{.x}}").err, @"error: Go's templates are not spoken here: say -o jsonpath='{.metadata.name}', -o custom-columns=NAME:.metadata.name, or pipe -o json to jq (was: -o go-template)");
+    assert_snapshot!(server.run("get wl -o csv").err, @r#"error: -o "csv" is not one of json|yaml|wide|name|jsonpath=…|jsonpath-file=…|custom-columns=…|custom-columns-file=…"#);
+    assert_snapshot!(server.run("get -k folder").err, @"error: kustomizations are not built here: pipe them in, `kustomize build folder | nexusctl get -f -`");
+}
+
+#[test]
+fn sorting_knows_what_it_sorts() {
+    let server = Server::start();
+    for (name, replicas) in [("web-10", 9), ("web-9", 10), ("db", 1)] {
+        server.put(
+            &format!("/apis/hypermesh.online/v1/namespaces/default/workloads/{name}"),
+            workload(name, "default", replicas),
+        );
+    }
+    assert_snapshot!(server.run("get wl --sort-by=.spec.replicas").out, @"
+    NAME     REPLICAS   AGE
+    db       1          5m
+    web-10   9          5m
+    web-9    10         5m
+    ");
+    assert!(server.seen().pop().unwrap().query.contains("includeObject=Object"));
+    assert_eq!(
+        server.run("get wl -o name --sort-by={.metadata.name}").out,
+        "workload.hypermesh.online/db\nworkload.hypermesh.online/web-9\nworkload.hypermesh.online/web-10\n"
+    );
+    assert_snapshot!(server.run("get wl --sort-by=.spec.replica").err, @r#"error: --sort-by: no object has the field ".spec.replica"; `nexusctl explain` shows the fields there are"#);
+    assert_snapshot!(server.run("get wl --sort-by=.spec[").err, @"
+    error: this bracket is never closed
+     --> --sort-by:1:6
+      |
+    1 | .spec[
+      |      ^
+    ");
+}
+
+#[test]
+fn the_past_is_asked_of_servers_that_keep_it() {
+    let server = filled();
+    let _ = server.run("get wl --at 42");
+    let seen = server.seen();
+    assert_eq!(seen.last().unwrap().query, "resourceVersion=42&resourceVersionMatch=Exact&limit=500");
+    let _ = server.run("get wl web --at 2026-11-21T09:30:00Z -o yaml");
+    assert_eq!(server.seen().last().unwrap().query, "asOf=2026-11-21T09%3A30%3A00Z");
+    assert_snapshot!(server.run("get wl --at yesterday").err, @r#"error: --at: "yesterday" is neither a revision (42), nor a time (2026-11-21T09:30:00Z), nor how long ago (10m, 2h, 1d)"#);
+    server.script(Method::GET, "/version", 200, json!({"gitVersion": "v1.36.0+k3s"}));
+    assert_snapshot!(server.run("get wl --at 10m").err, @"error: this server (v1.36.0+k3s) keeps no past that could be asked about");
+}
+
+#[test]
+fn subresources_and_raw_paths() {
+    let server = filled();
+    server.script(
+        Method::GET,
+        "/apis/hypermesh.online/v1/namespaces/default/workloads/web/scale",
+        200,
+        json!({"kind": "Scale", "spec": {"replicas": 2}}),
+    );
+    assert_eq!(server.run("get wl web --subresource scale -o jsonpath={.spec.replicas}").out, "2");
+    assert_snapshot!(server.run("get wl --subresource scale").err, @"error: --subresource scale is of single objects: name them");
+    assert_eq!(server.run("get --raw readyz").code, 1);
+}
+
+#[test]
+fn watches_take_every_form() {
+    let server = filled();
+    let collection = "/apis/hypermesh.online/v1/namespaces/default/workloads";
+    let line = |kind: &str, object: Value| format!("{}\n", json!({"type": kind, "object": object}));
+    let list = json!({"kind": "WorkloadList", "metadata": {"resourceVersion": "9"}, "items": [workload("a", "default", 1)]});
+    let end = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "message": "too old", "code": 410});
+    let watched = |words: &str| {
+        for body in
+            [list.to_string(), line("MODIFIED", workload("a", "default", 2)) + &line("ERROR", end.clone())]
+        {
+            server.script_full(super::server::Scripted {
+                method: Method::GET,
+                path: collection.into(),
+                code: 200,
+                headers: Vec::new(),
+                body,
+                times: 1,
+            });
+        }
+        server.run(words).out
+    };
+    assert_eq!(watched("get wl -w -o jsonpath={.metadata.name}:{.spec.replicas}"), "a:1\na:2\n");
+    assert_snapshot!(watched("get wl -w -o custom-columns=N:.metadata.name,R:.spec.replicas"), @"
+    N     R
+    a     1
+    a     2
+    ");
+    let events = watched("get wl -w --output-watch-events -o json");
+    assert!(events.contains("\"type\": \"MODIFIED\"") && !events.contains("managedFields"), "{events}");
+    assert_eq!(watched("get wl --watch-only -o name"), "workload.hypermesh.online/a\n");
+}

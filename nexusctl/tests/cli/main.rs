@@ -59,6 +59,8 @@ pub fn run_in(environment: Environment, words: &str, input: &str) -> Ran {
         err: Box::new(err.clone()),
         out_color: false,
         err_color: false,
+        out_width: None,
+        err_width: None,
     };
     let arguments = std::iter::once("nexusctl").chain(words.split_whitespace()).map(Into::into);
     let code = nexusctl::run(arguments, environment, streams);

@@ -289,6 +289,9 @@ async fn answer(
     }
     let dry = query.contains("dryRun=All");
     match parts.method {
+        Method::GET if query.contains("includeObject=Object") => {
+            read(&state, &path, &format!("{accept};include=Object"))
+        }
         Method::GET => read(&state, &path, &accept),
         Method::PATCH => apply(&mut state, &path, &body, dry),
         Method::DELETE => delete(&mut state, &path),
@@ -364,6 +367,11 @@ fn read(state: &State, path: &str, accept: &str) -> Response<Body> {
     let items: Vec<Value> = state.objects.iter().filter(|(k, _)| fits(k)).map(|(_, v)| v.clone()).collect();
     if accept.contains("as=Table") {
         let mut table = table(&items);
+        if accept.contains("include=Object") {
+            for (row, item) in table["rows"].as_array_mut().unwrap().iter_mut().zip(&items) {
+                row["object"] = item.clone();
+            }
+        }
         table["metadata"] = json!({"resourceVersion": state.revision.to_string()});
         return json_reply(200, &table);
     }

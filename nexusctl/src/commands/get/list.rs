@@ -1,7 +1,8 @@
 //! Lists, fetched part by part.
 
+use super::{Moment, Request};
 use crate::{
-    client::{self, Call, Reply},
+    client::{self, Call},
     discovery::Resource,
     error::Error,
     output::table::{Column, Row, Table},
@@ -9,31 +10,18 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// The whole list of a collection as one table.
-pub(super) async fn table(
-    path: &str,
-    parameters: &[(&str, &str)],
-    chunk: u64,
-    session: &mut Session,
-) -> Result<Table, Error> {
+/// The whole list that a call begins, as one table.
+pub(super) async fn table(request: &Request<'_>, call: &Call, session: &mut Session) -> Result<Table, Error> {
     let mut whole = Table::default();
-    let base = Call::get(path).accept(super::TABLE).query(parameters);
-    let mut token = String::new();
-    loop {
-        let reply: Value = match part(&base, chunk, &token, session).await? {
-            Some(reply) => reply.json()?,
-            // What was listed so far lies too far back: once more, in one piece.
-            None => {
-                whole = Table::default();
-                session.send(&base).await?.json()?
-            }
-        };
-        token = continuation(&reply);
-        append(&mut whole, reply);
-        if token.is_empty() {
-            return Ok(whole);
+    let mut pages = Pages::new(call, request.at, request.arguments.chunk_size);
+    while let Some(page) = pages.next(session).await? {
+        if page.afresh {
+            whole = Table::default();
         }
+        append(&mut whole, page.list);
+        pages.told(whole.rows.len(), session);
     }
+    Ok(whole)
 }
 
 /// All objects of a collection, with their apiVersion and kind.
@@ -44,40 +32,85 @@ pub(crate) async fn list_all(
     resource: &Resource,
     session: &mut Session,
 ) -> Result<Vec<Value>, Error> {
-    let mut items = Vec::new();
-    let base = Call::get(path).query(parameters);
-    let mut token = String::new();
-    loop {
-        let mut reply: Value = match part(&base, chunk, &token, session).await? {
-            Some(reply) => reply.json()?,
-            None => {
-                items.clear();
-                session.send(&base).await?.json()?
-            }
-        };
-        token = continuation(&reply);
-        if let Some(Value::Array(part)) = reply.get_mut("items").map(Value::take) {
-            items.extend(part.into_iter().map(|item| typed(item, resource)));
-        }
-        if token.is_empty() {
-            return Ok(items);
-        }
-    }
+    list_then(&Call::get(path).query(parameters), None, chunk, resource, session).await
 }
 
-/// One part of a list; `None` if the token has expired.
-async fn part(
-    base: &Call,
+/// All objects that a call lists, at a moment, with their apiVersion and kind.
+pub(super) async fn list_then(
+    call: &Call,
+    at: Option<Moment>,
     chunk: u64,
-    token: &str,
+    resource: &Resource,
     session: &mut Session,
-) -> Result<Option<Reply>, client::Error> {
-    let limit = if chunk == 0 { String::new() } else { chunk.to_string() };
-    let call = base.clone().query(&[("limit", &limit), ("continue", token)]);
-    match session.send(&call).await {
-        Ok(reply) => Ok(Some(reply)),
-        Err(error) if !token.is_empty() && error.status().is_some_and(|s| s.code == 410) => Ok(None),
-        Err(error) => Err(error),
+) -> Result<Vec<Value>, Error> {
+    let mut items = Vec::new();
+    let mut pages = Pages::new(call, at, chunk);
+    while let Some(mut page) = pages.next(session).await? {
+        if page.afresh {
+            items.clear();
+        }
+        if let Some(Value::Array(part)) = page.list.get_mut("items").map(Value::take) {
+            items.extend(part.into_iter().map(|item| typed(item, resource)));
+        }
+        pages.told(items.len(), session);
+    }
+    Ok(items)
+}
+
+/// A list in parts.
+struct Pages<'c> {
+    base: &'c Call,
+    at: Option<Moment>,
+    chunk: u64,
+    /// What to go on with; `None` before the first part, empty after the last.
+    token: Option<String>,
+    remaining: Option<u64>,
+}
+
+struct Page {
+    list: Value,
+    /// Whether the parts before are to be forgotten.
+    afresh: bool,
+}
+
+impl<'c> Pages<'c> {
+    fn new(base: &'c Call, at: Option<Moment>, chunk: u64) -> Self {
+        Self { base, at, chunk, token: None, remaining: None }
+    }
+
+    async fn next(&mut self, session: &mut Session) -> Result<Option<Page>, client::Error> {
+        let limit = if self.chunk == 0 { String::new() } else { self.chunk.to_string() };
+        let begin = || self.at.map_or_else(|| self.base.clone(), |at| at.ask(self.base.clone()));
+        let (reply, afresh) = match self.token.as_deref() {
+            Some("") => return Ok(None),
+            None => (session.send(&begin().query(&[("limit", &limit)])).await?, true),
+            Some(token) => {
+                let call = self.base.clone().query(&[("limit", &limit), ("continue", token)]);
+                match session.send(&call).await {
+                    Ok(reply) => (reply, false),
+                    // What was listed so far lies too far back: once more, in one piece.
+                    Err(error) if error.status().is_some_and(|s| s.code == 410) => {
+                        (session.send(&begin()).await?, true)
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let list: Value = reply.json()?;
+        self.token = Some(continuation(&list));
+        self.remaining =
+            list.get("metadata").and_then(|m| m.get("remainingItemCount")).and_then(Value::as_u64);
+        Ok(Some(Page { list, afresh }))
+    }
+
+    /// Says how far it has come, to whoever waits for long.
+    fn told(&self, fetched: usize, session: &mut Session) {
+        if self.token.as_deref() == Some("") {
+            session.progress(None);
+            return;
+        }
+        let total = self.remaining.map(|remaining| format!(" of {}", remaining + fetched as u64));
+        session.progress(Some(format!("{fetched}{} fetched", total.unwrap_or_default())));
     }
 }
 

@@ -3,15 +3,15 @@
 //! A watch that the server ends, or whose connection breaks, goes on from the last revision seen; nothing is shown
 //! twice and nothing is left out.
 
-use super::{Arguments, Placed, TABLE, list, name_of, table_options};
+use super::{Placed, Request, TABLE, list};
 use crate::{
     client::{self, Call},
     error::{Error, Exit},
-    output::{self, Format, TablePrinter, table::Table},
+    output::{self, Form, TablePrinter, table::Table},
     session::Session,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How often a broken watch is taken up again without an event in between.
@@ -28,17 +28,22 @@ pub(crate) struct Event {
 }
 
 pub(super) async fn run(
-    arguments: &Arguments,
+    request: &Request<'_>,
     selections: &[Placed],
     session: &mut Session,
 ) -> Result<Exit, Error> {
+    if request.sort.is_some() {
+        session.note(
+            "Warning: what changes while it is watched is shown as it comes, not in the order of --sort-by",
+        );
+    }
     let [placed] = selections else {
         return Err(Error::Message("one type of object can be watched at a time".into()));
     };
     if placed.selection.names.len() > 1 {
         return Err(Error::Message("one object, or all of a type, can be watched at a time".into()));
     }
-    let mut shown = Shown::new(arguments, placed);
+    let mut shown = Shown::new(request, placed, session);
     let mut from = shown.list(session).await?;
     let mut tries = 0;
     loop {
@@ -55,44 +60,48 @@ pub(super) async fn run(
 }
 
 struct Shown<'a> {
-    arguments: &'a Arguments,
+    request: &'a Request<'a>,
     placed: &'a Placed,
     printer: TablePrinter,
     tables: bool,
+    /// Whether headings of custom columns are still to come.
+    heading_due: bool,
 }
 
 impl<'a> Shown<'a> {
-    fn new(arguments: &'a Arguments, placed: &'a Placed) -> Self {
-        let format = arguments.output.unwrap_or_default();
-        let printer = TablePrinter::new(table_options(arguments, placed, false));
-        Self { arguments, placed, printer, tables: matches!(format, Format::Table | Format::Wide) }
+    fn new(request: &'a Request<'a>, placed: &'a Placed, session: &Session) -> Self {
+        let printer = TablePrinter::new(request.table_options(placed, false, session));
+        let heading_due = !request.arguments.no_headers;
+        Self { request, placed, printer, tables: request.form.is_table(), heading_due }
     }
 
     fn call(&self, session: &mut Session) -> Result<Call, Error> {
         let resource = &self.placed.selection.resource;
         let path = match self.placed.selection.names.first() {
             Some(_) => resource.collection_path(Some(&self.placed.namespace)),
-            None => self.arguments.filter.collection(resource, session)?,
+            None => self.request.arguments.filter.collection(resource, session)?,
         };
         let call = Call::get(path).accept(if self.tables { TABLE } else { "application/json" });
         Ok(match self.placed.selection.names.first() {
             Some(name) => call.query(&[("fieldSelector", &format!("metadata.name={name}"))]),
-            None => call.query(&self.arguments.filter.parameters()),
+            None => call.query(&self.request.arguments.filter.parameters()),
         })
     }
 
     /// Shows what there is, and gives the revision to watch from.
     async fn list(&mut self, session: &mut Session) -> Result<String, Error> {
-        if let (Some(name), false) = (self.placed.selection.names.first(), self.arguments.ignore_not_found) {
+        if let (Some(name), false) =
+            (self.placed.selection.names.first(), self.request.arguments.ignore_not_found)
+        {
             // Waiting for an object that is not there is mostly a mistyped name.
             let path = self.placed.selection.resource.object_path(&self.placed.namespace, name);
-            session.send(&Call::get(path)).await?;
+            session.send(&self.request.then(Call::get(path))).await?;
         }
-        let call = self.call(session)?;
+        let call = self.request.then(self.call(session)?);
         let reply: Value = session.send(&call).await?.json()?;
         let metadata = reply.get("metadata").and_then(|m| m.get("resourceVersion"));
         let from = metadata.and_then(Value::as_str).unwrap_or_default().to_owned();
-        if !self.arguments.watch_only {
+        if !self.request.arguments.watch_only {
             if self.tables {
                 let mut table = Table::default();
                 list::append(&mut table, reply);
@@ -100,7 +109,7 @@ impl<'a> Shown<'a> {
                 session.print(&text)?;
             } else if let Some(items) = reply.get("items").and_then(Value::as_array) {
                 for item in items {
-                    self.object(item.clone(), session)?;
+                    self.object(item.clone(), "ADDED", session)?;
                 }
             }
             session.flush()?;
@@ -135,7 +144,7 @@ impl<'a> Shown<'a> {
 
     fn event(&mut self, event: Event, session: &mut Session) -> Result<(), Error> {
         if !self.tables {
-            return self.object(event.object, session);
+            return self.object(event.object, &event.kind, session);
         }
         let mut table = Table::default();
         list::append(&mut table, event.object);
@@ -143,16 +152,29 @@ impl<'a> Shown<'a> {
         session.print(&text)
     }
 
-    fn object(&self, mut object: Value, session: &mut Session) -> Result<(), Error> {
-        if !self.arguments.show_managed_fields {
+    fn object(&mut self, mut object: Value, event: &str, session: &mut Session) -> Result<(), Error> {
+        if !self.request.arguments.show_managed_fields {
             output::hide_managed_fields(&mut object);
         }
-        let text = match self.arguments.output {
-            Some(Format::Json) => output::json(&object),
-            Some(Format::Name) => {
-                format!("{}/{}\n", self.placed.selection.resource.qualified_singular(), name_of(&object))
+        let form = &self.request.form;
+        if self.request.arguments.output_watch_events && matches!(form, Form::Json | Form::Yaml) {
+            object = json!({"type": event, "object": object});
+        }
+        let text = match form {
+            Form::Yaml => format!("---\n{}", form.show(&object, "")?),
+            Form::Columns(columns) => {
+                let headless = !std::mem::take(&mut self.heading_due);
+                columns.table(std::slice::from_ref(&object), headless, session.streams.out_width)?
             }
-            _ => format!("---\n{}", output::yaml::to_string(&object)),
+            Form::Template(_) => {
+                let mut text = form.show(&object, "")?;
+                // One object from the next.
+                if !text.ends_with('\n') {
+                    text.push('\n');
+                }
+                text
+            }
+            _ => form.show(&object, &self.placed.selection.resource.qualified_singular())?,
         };
         session.print(&text)
     }

@@ -1,0 +1,73 @@
+//! `--at`: a moment of the past, and how a server is asked about it.
+
+use crate::{cli::parse_duration, client::Call, error::Error, session::Session};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+/// A revision of the store, or a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Revision(u64),
+    Time(Timestamp),
+}
+
+impl Moment {
+    /// `42`, `2026-11-21T09:30:00Z`, or how long before `now`: `10m`.
+    pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Self, Error> {
+        if let Ok(revision) = text.parse() {
+            return Ok(Self::Revision(revision));
+        }
+        if let Ok(time) = text.parse() {
+            return Ok(Self::Time(time));
+        }
+        let ago = parse_duration(text).ok().and_then(|ago| SignedDuration::try_from(ago).ok());
+        let time = ago.and_then(|ago| now.checked_sub(ago).ok());
+        time.map(Self::Time).ok_or_else(|| {
+            Error::Message(format!(
+                "--at: {text:?} is neither a revision (42), nor a time (2026-11-21T09:30:00Z), nor how long ago (10m, 2h, 1d)"
+            ))
+        })
+    }
+
+    /// The call, about then.
+    pub(crate) fn ask(self, call: Call) -> Call {
+        match self {
+            Self::Revision(revision) => {
+                call.query(&[("resourceVersion", &revision.to_string()), ("resourceVersionMatch", "Exact")])
+            }
+            Self::Time(time) => call.query(&[("asOf", &time.to_string())]),
+        }
+    }
+}
+
+/// Another API server would ignore the question and answer with the present.
+pub(crate) async fn keeps_history(session: &mut Session) -> Result<(), Error> {
+    let version: Value = session.send(&Call::get("/version")).await?.json()?;
+    let text = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default();
+    if text.contains("hypermesh") {
+        return Ok(());
+    }
+    let text = crate::output::escape(text);
+    Err(Error::Message(format!("this server ({text}) keeps no past that could be asked about")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_come_in_three_forms() {
+        let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        let parse = |text: &str| Moment::parse(text, now).ok();
+        assert_eq!(parse("42"), Some(Moment::Revision(42)));
+        let time = "2026-11-21T09:50:00Z".parse().unwrap();
+        assert_eq!(parse("10m"), Some(Moment::Time(time)));
+        assert_eq!(parse("2026-11-21T11:50:00+02:00"), Some(Moment::Time(time)));
+        assert_eq!(parse("1d"), Some(Moment::Time("2026-11-20T10:00:00Z".parse().unwrap())));
+        for wrong in ["", "yesterday", "-5", "2026-11-21", "99999999999h"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+        let asked = Moment::Time(time).ask(Call::get("/x"));
+        assert_eq!(asked.path, "/x?asOf=2026-11-21T09%3A50%3A00Z");
+    }
+}
