@@ -127,6 +127,16 @@ pub enum Command {
     Up(commands::up::Arguments),
     /// Bring objects to the state of manifests
     Apply(commands::apply::Arguments),
+    /// Create objects that do not exist yet, from manifests or from words
+    Create(commands::create::Arguments),
+    /// Change objects by a patch
+    Patch(commands::patch::Arguments),
+    /// Set, change, take away or list labels of objects
+    Label(commands::label::Arguments),
+    /// Set, change, take away or list annotations of objects
+    Annotate(commands::annotate::Arguments),
+    /// Set how many replicas there should be
+    Scale(commands::scale::Arguments),
     /// Show objects
     Get(commands::get::Arguments),
     /// Show everything about objects, their events too

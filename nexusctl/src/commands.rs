@@ -3,30 +3,44 @@
 //! A verb is a struct of clap arguments and an `async fn run(arguments, &mut Session) -> Result<Exit, Error>`.
 //! A verb that is no client (one that runs daemons, say) brings its own runtime and gets its own arm in [`run`].
 
+pub mod annotate;
 pub mod api_resources;
 pub mod apply;
 pub mod auth;
 pub mod certs;
+pub mod create;
 pub mod delete;
 pub mod describe;
 pub mod diff;
 pub mod files;
 pub mod filter;
 pub mod get;
+pub mod label;
+pub mod marks;
+pub mod patch;
+pub mod results;
+pub mod scale;
+pub mod targets;
 pub mod token;
 pub mod up;
 pub mod version;
 
 use crate::{
-    cli::Command,
+    cli::{Cli, Command},
     error::{Error, Exit},
     session::Session,
 };
+use std::ffi::OsString;
 
 /// Runs a verb to its end.
 pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     match command {
         Command::Apply(arguments) => client(apply::run(arguments, session)),
+        Command::Create(arguments) => client(create::run(arguments, session)),
+        Command::Patch(arguments) => client(patch::run(arguments, session)),
+        Command::Label(arguments) => client(label::run(arguments, session)),
+        Command::Annotate(arguments) => client(annotate::run(arguments, session)),
+        Command::Scale(arguments) => client(scale::run(arguments, session)),
         Command::Get(arguments) => client(get::run(arguments, session)),
         Command::Describe(arguments) => client(describe::run(arguments, session)),
         Command::Delete(arguments) => client(delete::run(arguments, session)),
@@ -38,6 +52,23 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Token(command) => client(token::run(command, session)),
         Command::Version(arguments) => client(version::run(arguments, session)),
     }
+}
+
+/// Takes apart what has one name and two meanings: `--user` is a user of the kubeconfig, but to `create rolebinding` and
+/// `create clusterrolebinding` it is who the binding is for, as it is to kubectl's users.
+pub fn unmix(mut cli: Cli, arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let binds = matches!(&cli.command, Command::Create(arguments) if arguments.binds());
+    if !binds {
+        return Ok(cli);
+    }
+    let is_user = |word: &&OsString| word.to_str().is_some_and(|w| w == "--user" || w.starts_with("--user="));
+    if arguments.iter().take_while(|word| *word != "create").any(|word| is_user(&word)) {
+        let words = "--user before `create` would choose who asks, and after it says who is bound: choose who asks by \
+                     --context\n";
+        return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, words));
+    }
+    cli.options.user = None;
+    Ok(cli)
 }
 
 /// The exit of a verb that fails: `diff` keeps 1 for differences.

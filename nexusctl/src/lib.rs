@@ -34,7 +34,7 @@ pub fn run(
     mut streams: Streams,
 ) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match cli::Cli::try_parse_from(&arguments) {
+    let cli = match cli::Cli::try_parse_from(&arguments).and_then(|cli| commands::unmix(cli, &arguments)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments, &mut streams),
     };

@@ -17,10 +17,9 @@ mod wait;
 
 use crate::{
     client::{self, Call},
-    commands::files::Files,
+    commands::{files::Files, results::ResultFormat},
     error::{Error, Exit},
     manifest::{Diagnostic, Placed, refusal},
-    output::Format,
     schema::Schema,
     session::Session,
 };
@@ -87,7 +86,7 @@ pub struct Arguments {
     pub validate: Validation,
     /// Show the results as json, yaml or name instead
     #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<Format>,
+    pub output: Option<ResultFormat>,
     /// Taken for granted: every apply is server-side
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
     pub server_side: Option<Option<bool>>,
@@ -179,9 +178,6 @@ fn check(arguments: &mut Arguments, session: &Session) -> Result<(), Error> {
         return Err(Error::Message(
             "say what to apply: -f FILE, -f FOLDER, or -f - for standard input".into(),
         ));
-    }
-    if matches!(arguments.output, Some(Format::Table | Format::Wide)) {
-        return Err(Error::Message("the results of apply can be shown as json, yaml or name".into()));
     }
     if arguments.prune && arguments.applyset.is_none() {
         let named = session.environment.applyset.as_ref().and_then(|set| set.to_str());

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    manifest::{self, Document, Placed},
+    manifest::{self, Document, Placed, document::Naming},
     remote,
     session::Session,
 };
@@ -24,7 +24,7 @@ pub struct Files {
 
 impl Files {
     /// Reads all objects, wherever they lie; one fault and there are none.
-    pub async fn documents(&self, session: &mut Session) -> Result<Vec<Document>, Error> {
+    pub async fn documents(&self, naming: Naming, session: &mut Session) -> Result<Vec<Document>, Error> {
         let (mut sources, mut faults) = (Vec::new(), Vec::new());
         for name in &self.filenames {
             let read = if remote::is_url(name) {
@@ -40,17 +40,26 @@ impl Files {
             }
         }
         if faults.is_empty() {
-            return manifest::documents(&sources).map_err(Error::Manifests);
+            return manifest::document::named(&sources, naming).map_err(Error::Manifests);
         }
         Err(Error::Manifests(faults))
     }
 
     /// Reads and places all objects; one fault and there are none.
     pub async fn read(&self, session: &mut Session) -> Result<Vec<Placed>, Error> {
+        self.read_named(Naming::Required, session).await
+    }
+
+    /// Reads and places objects that are to be created: the server may choose their names.
+    pub async fn read_to_create(&self, session: &mut Session) -> Result<Vec<Placed>, Error> {
+        self.read_named(Naming::Generated, session).await
+    }
+
+    async fn read_named(&self, naming: Naming, session: &mut Session) -> Result<Vec<Placed>, Error> {
         if self.filenames.iter().filter(|f| *f == "-").count() > 1 {
             return Err(Error::Message("standard input can be read once only: -f - is given twice".into()));
         }
-        let documents = self.documents(session).await?;
+        let documents = self.documents(naming, session).await?;
         if documents.is_empty() {
             let names = self.filenames.join(", ");
             return Err(Error::Message(format!("no objects in {names}")));

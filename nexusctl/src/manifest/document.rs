@@ -34,14 +34,28 @@ pub struct Document {
     pub namespace: Option<String>,
 }
 
+/// Who names an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// Its manifest.
+    Required,
+    /// Its manifest, or the server, after `metadata.generateName`.
+    Generated,
+}
+
 /// Reads the objects of all sources. One fault in any of them and there are none: the faults are told together.
 pub fn documents(sources: &[Arc<Source>]) -> Result<Vec<Document>, Vec<Diagnostic>> {
+    named(sources, Naming::Required)
+}
+
+/// Reads the objects of all sources, as [`documents`] does.
+pub fn named(sources: &[Arc<Source>], naming: Naming) -> Result<Vec<Document>, Vec<Diagnostic>> {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for source in sources {
         match yaml::parse(&source.text) {
             Ok(nodes) => {
                 for node in nodes {
-                    collect(source, node, 0, &mut found, &mut faults);
+                    collect(source, node, (0, naming), &mut found, &mut faults);
                 }
             }
             Err(error) => faults.push(syntax(source, error)),
@@ -62,7 +76,7 @@ fn syntax(source: &Arc<Source>, error: yaml::SyntaxError) -> Diagnostic {
 fn collect(
     source: &Arc<Source>,
     node: Node,
-    depth: usize,
+    (depth, naming): (usize, Naming),
     found: &mut Vec<Document>,
     faults: &mut Vec<Diagnostic>,
 ) {
@@ -85,7 +99,7 @@ fn collect(
         match items {
             Some(Content::List(items)) if depth < DEEPEST_LIST => {
                 for item in items {
-                    collect(source, item.clone(), depth + 1, found, faults);
+                    collect(source, item.clone(), (depth + 1, naming), found, faults);
                 }
             }
             Some(Content::List(_)) => {
@@ -96,7 +110,7 @@ fn collect(
         }
         return;
     }
-    match identify(source, &node) {
+    match identify(source, &node, naming) {
         Ok((name, namespace)) => {
             let document = Document { source: Arc::clone(source), node, api_version, kind, name, namespace };
             let size = document.object().to_string().len();
@@ -114,7 +128,11 @@ fn collect(
     }
 }
 
-fn identify(source: &Arc<Source>, node: &Node) -> Result<(String, Option<String>), Diagnostic> {
+fn identify(
+    source: &Arc<Source>,
+    node: &Node,
+    naming: Naming,
+) -> Result<(String, Option<String>), Diagnostic> {
     let metadata = node.get("metadata");
     if let Some(metadata) = metadata
         && !matches!(metadata.content, Content::Map(_) | Content::Null)
@@ -128,7 +146,8 @@ fn identify(source: &Arc<Source>, node: &Node) -> Result<(String, Option<String>
         Some(_) => text(source, node, &["metadata", "name"])?,
         None => String::new(),
     };
-    if name.is_empty() {
+    let generated = naming == Naming::Generated && field("generateName").is_some();
+    if name.is_empty() && !generated {
         let span = metadata.map_or(node.span, |_| node.entry("metadata").map_or(node.span, |e| e.key_span));
         let title = if field("generateName").is_some() {
             "metadata.generateName cannot be applied: an object is applied to one that has a name"

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a harness that fails is a test that fails")]
 
 mod apply;
+mod change;
+mod create;
 mod delete;
 mod get;
 mod server;

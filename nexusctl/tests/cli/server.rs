@@ -273,6 +273,7 @@ async fn answer(
         accept: accept.clone(),
         body: body.clone(),
     };
+    let seen_type = seen.content_type.clone();
     let mut state = state.lock().unwrap();
     state.seen.push(seen);
     let fits = |s: &Scripted| s.times > 0 && s.method == parts.method && s.path == path;
@@ -293,9 +294,13 @@ async fn answer(
             read(&state, &path, &format!("{accept};include=Object"))
         }
         Method::GET => read(&state, &path, &accept),
+        Method::PATCH if seen_type.starts_with("application/merge-patch") => {
+            merge(&mut state, &path, &body, dry)
+        }
         Method::PATCH => apply(&mut state, &path, &body, dry),
         Method::DELETE => delete(&mut state, &path),
         Method::POST if path.ends_with("/transactions") => transaction(&mut state, &body, dry),
+        Method::POST => create(&mut state, &path, &body, dry),
         _ => json_reply(405, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "code": 405})),
     }
 }
@@ -465,6 +470,60 @@ fn applied(state: &mut State, path: &str, mut object: Value, dry: bool) -> (u16,
         state.objects.insert(path.into(), object.clone());
     }
     (code, object)
+}
+
+/// A merge patch of an object that is there (RFC 7386).
+fn merge(state: &mut State, path: &str, body: &str, dry: bool) -> Response<Body> {
+    fn into(target: &mut Value, patch: Value) {
+        let Value::Object(patch) = patch else {
+            *target = patch;
+            return;
+        };
+        if !target.is_object() {
+            *target = json!({});
+        }
+        for (key, value) in patch {
+            if value.is_null() {
+                target.as_object_mut().unwrap().remove(&key);
+            } else {
+                into(&mut target[&key], value);
+            }
+        }
+    }
+    let Some(mut object) = state.objects.get(path).cloned() else { return not_found(path) };
+    let before = object.clone();
+    into(&mut object, serde_json::from_str(body).unwrap());
+    if object["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {
+        return json_reply(
+            409,
+            &json!({"kind": "Status", "reason": "Conflict", "code": 409, "message": "modified"}),
+        );
+    }
+    if object != before {
+        state.revision += 1;
+        object["metadata"]["resourceVersion"] = state.revision.to_string().into();
+        if !dry {
+            state.objects.insert(path.into(), object.clone());
+        }
+    }
+    json_reply(200, &object)
+}
+
+fn create(state: &mut State, path: &str, body: &str, dry: bool) -> Response<Body> {
+    let mut object: Value = serde_json::from_str(body).unwrap();
+    if let Some(base) = object["metadata"]["generateName"].as_str() {
+        object["metadata"]["name"] = format!("{base}{}", state.revision).into();
+    }
+    let place = format!("{path}/{}", object["metadata"]["name"].as_str().unwrap());
+    if state.objects.contains_key(&place) {
+        let message = format!("{place} already exists");
+        return json_reply(
+            409,
+            &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "reason": "AlreadyExists", "code": 409, "message": message}),
+        );
+    }
+    let (_, object) = applied(state, &place, object, dry);
+    json_reply(201, &object)
 }
 
 fn transaction(state: &mut State, body: &str, dry: bool) -> Response<Body> {

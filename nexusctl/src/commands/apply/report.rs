@@ -5,11 +5,7 @@ use super::{
     send::{Fate, Sent},
 };
 use crate::{
-    cli::GlobalOptions,
-    error::Exit,
-    manifest::Placed,
-    output::{self, Format},
-    session::Session,
+    cli::GlobalOptions, commands::results::ResultFormat, error::Exit, manifest::Placed, session::Session,
     shell,
 };
 use serde_json::Value;
@@ -83,22 +79,20 @@ fn again(arguments: &Arguments, options: &GlobalOptions) -> String {
 
 /// Shows the objects that were applied in the form asked for.
 pub(super) fn show(
-    format: Option<Format>,
+    format: Option<ResultFormat>,
     results: &[(&Placed, &Value)],
     session: &mut Session,
 ) -> Result<(), crate::Error> {
     let Some(format) = format.filter(|_| !results.is_empty()) else { return Ok(()) };
-    if format == Format::Name {
+    if format == ResultFormat::Name {
         return results.iter().try_for_each(|(item, _)| session.say(&item.name()));
     }
-    let mut value = match results {
+    let value = match results {
         [(_, only)] => (*only).clone(),
         _ => {
             let items: Vec<&Value> = results.iter().map(|(_, object)| *object).collect();
             serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items, "metadata": {}})
         }
     };
-    output::hide_managed_fields(&mut value);
-    let text = if format == Format::Json { output::json(&value) } else { output::yaml::to_string(&value) };
-    session.print(&text)
+    crate::commands::results::show(format, value, session)
 }

@@ -1,0 +1,23 @@
+//! `create serviceaccount`
+
+use crate::commands::results::Manner;
+use clap::Args;
+use serde_json::{Value, json};
+
+const EXAMPLES: &str = "Examples:
+  nexusctl create serviceaccount robot";
+
+/// Arguments of `create serviceaccount`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Its name
+    pub name: String,
+    /// How it is done and told
+    #[command(flatten)]
+    pub manner: Manner,
+}
+
+pub(super) fn build(arguments: &Arguments) -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": arguments.name}})
+}
