@@ -5,9 +5,12 @@
 //! pipeline decides again, in order, what it is asked to write).
 
 mod access;
+mod budget;
 pub mod certificates;
 mod config;
+mod connection;
 mod documents;
+mod files;
 mod folder;
 mod http;
 mod listener;
@@ -18,6 +21,6 @@ mod tokens;
 mod verify;
 mod virtuals;
 
-pub use config::{Config, DEFAULT_API};
+pub use config::{Config, DEFAULT_API, DEFAULT_HISTORY, Limits};
 pub use server::{Server, ServerError};
 pub use verify::{Report, check};

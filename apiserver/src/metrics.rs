@@ -31,6 +31,29 @@ pub struct Metrics {
     pub connections: AtomicI64,
     /// TLS handshakes that failed.
     pub handshakes_failed: AtomicU64,
+    /// Connections that were refused because there were too many.
+    pub refused_of_all: AtomicU64,
+    /// Connections that were refused because there were too many of their address.
+    pub refused_of_address: AtomicU64,
+    /// Streams that were reset because their client took nothing.
+    pub stalled_streams: AtomicU64,
+    /// Connections that were cut because their client took nothing.
+    pub stalled_connections: AtomicU64,
+    /// Connections that were cut because their client gave up requests as fast as it made them.
+    pub flooded_connections: AtomicU64,
+}
+
+/// What the text shows beside the counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// The store's newest revision.
+    pub revision: u64,
+    /// Whether the replica writes.
+    pub writable: bool,
+    /// Bytes that requests hold, and requests that were refused for want of room.
+    pub bodies: (usize, u64),
+    /// The same of replies.
+    pub replies: (usize, u64),
 }
 
 impl Metrics {
@@ -55,8 +78,8 @@ impl Metrics {
         }
     }
 
-    /// The text that `/metrics` serves. `revision` and `height` are the replica's.
-    pub fn render(&self, revision: u64, healthy: bool) -> String {
+    /// The text that `/metrics` serves.
+    pub fn render(&self, figures: &Figures) -> String {
         let mut out = String::new();
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         out.push_str("# TYPE hypermesh_apiserver_requests_total counter\n");
@@ -90,8 +113,10 @@ impl Metrics {
         let gauges = [
             ("hypermesh_apiserver_watches", self.watches.load(Ordering::Relaxed)),
             ("hypermesh_apiserver_connections", self.connections.load(Ordering::Relaxed)),
-            ("hypermesh_store_revision", i64::try_from(revision).unwrap_or(i64::MAX)),
-            ("hypermesh_replica_writable", i64::from(healthy)),
+            ("hypermesh_apiserver_request_bytes_held", signed(figures.bodies.0)),
+            ("hypermesh_apiserver_reply_bytes_held", signed(figures.replies.0)),
+            ("hypermesh_store_revision", i64::try_from(figures.revision).unwrap_or(i64::MAX)),
+            ("hypermesh_replica_writable", i64::from(figures.writable)),
         ];
         for (name, value) in gauges {
             let _ = writeln!(out, "# TYPE {name} gauge\n{name} {value}");
@@ -99,12 +124,26 @@ impl Metrics {
         let counters = [
             ("hypermesh_apiserver_watch_events_total", get(&self.events)),
             ("hypermesh_apiserver_tls_handshakes_failed_total", get(&self.handshakes_failed)),
+            ("hypermesh_apiserver_requests_without_room_total", figures.bodies.1),
+            ("hypermesh_apiserver_replies_without_room_total", figures.replies.1),
+            ("hypermesh_apiserver_stalled_streams_total", get(&self.stalled_streams)),
+            ("hypermesh_apiserver_stalled_connections_total", get(&self.stalled_connections)),
+            ("hypermesh_apiserver_flooded_connections_total", get(&self.flooded_connections)),
         ];
         for (name, value) in counters {
             let _ = writeln!(out, "# TYPE {name} counter\n{name} {value}");
         }
+        let name = "hypermesh_apiserver_connections_refused_total";
+        let _ = writeln!(out, "# TYPE {name} counter");
+        for (limit, counter) in [("all", &self.refused_of_all), ("address", &self.refused_of_address)] {
+            let _ = writeln!(out, "{name}{{limit=\"{limit}\"}} {}", get(counter));
+        }
         out
     }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -116,10 +155,12 @@ mod tests {
         let metrics = Metrics::default();
         metrics.answered(Some(Verb::Get), 200, Duration::from_micros(400));
         metrics.answered(Some(Verb::Get), 404, Duration::from_secs(100));
-        let text = metrics.render(7, true);
+        metrics.refused_of_address.fetch_add(2, Ordering::Relaxed);
+        let text = metrics.render(&Figures { revision: 7, ..Figures::default() });
         assert!(text.contains("requests_total{verb=\"get\",code=\"2xx\"} 1"), "{text}");
         assert!(text.contains("_bucket{verb=\"get\",le=\"10\"} 1"), "{text}");
         assert!(text.contains("_bucket{verb=\"get\",le=\"+Inf\"} 2"), "{text}");
         assert!(text.contains("hypermesh_store_revision 7"));
+        assert!(text.contains("connections_refused_total{limit=\"address\"} 2"), "{text}");
     }
 }

@@ -106,17 +106,27 @@ impl Server {
             hint: "its address cannot be told".to_owned(),
             source,
         })?;
-        let keep = config.history;
+        let (keep, limits) = (config.history, config.limits);
+        let admission = crate::connection::Limits {
+            all: limits.connections.min(crate::files::for_connections()),
+            address: limits.connections_per_address,
+        };
         let (folder, pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
         let tls = Arc::new(ArcSwap::new(tls_config(&pki)?));
         let (closing, closed) = watch::channel(false);
         let signer = pki.service_account_key.signing_key()?;
         let metrics = Arc::new(Metrics::default());
-        let api =
-            Arc::new(Api::new(Arc::clone(&replica), signer, address.to_string(), closed.clone(), metrics));
+        let api = Arc::new(Api::new(
+            Arc::clone(&replica),
+            signer,
+            address.to_string(),
+            closed.clone(),
+            metrics,
+            limits.memory,
+        ));
         let kubeconfig = pki.kubeconfig_path().to_owned();
         let tasks = vec![
-            tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, closed.clone())),
+            tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, admission, closed.clone())),
             tokio::spawn(look_after_certificates(pki, tls, closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed)),
         ];

@@ -18,29 +18,35 @@ use hypermesh_store::{Room, Store, StoreError};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 /// Requests that may wait; beyond it the replica says that it is busy.
 const MOST_WAITING: usize = 16_384;
+/// Bytes of requests that may wait, bodies as they are ordered: who asks may be gone, what was asked waits on.
+const MOST_WAITING_BYTES: usize = 64 << 20;
 
 /// The write did not happen, or it is not known whether it did; the Status says which.
 #[derive(Clone, Debug)]
 pub struct Unavailable(pub Box<Status>);
 
 /// Who waits for an outcome.
-pub(crate) struct Waiting(oneshot::Sender<Result<Outcome, Unavailable>>);
+pub(crate) struct Waiting {
+    sender: oneshot::Sender<Result<Outcome, Unavailable>>,
+    /// What waits with them.
+    weight: Option<Weight>,
+}
 
 impl Waiting {
     pub fn answer(self, outcome: Outcome) {
         // Who went away does not want to know.
-        let _ = self.0.send(Ok(outcome));
+        let _ = self.sender.send(Ok(outcome));
     }
 
     pub fn refuse(self, error: &MachineError) {
-        let _ = self.0.send(Err(Unavailable(Box::new(refusal(error)))));
+        let _ = self.sender.send(Err(Unavailable(Box::new(refusal(error)))));
     }
 }
 
@@ -68,13 +74,35 @@ pub(crate) struct Submission {
     pub waiting: Waiting,
 }
 
+/// Bytes of a request that waits, counted for as long as it does.
+struct Weight {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Weight {
+    /// Counts a request; `None` if too much waits already.
+    fn add(request: &Request, all: &Arc<AtomicUsize>) -> Option<Self> {
+        let bytes = request.body.len() + request.target.len();
+        let add = |now: usize| (now == 0 || now + bytes <= MOST_WAITING_BYTES).then_some(now + bytes);
+        all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Self { bytes, all: Arc::clone(all) })
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Where the outcome of a submission arrives.
 pub(crate) type Answer = oneshot::Receiver<Result<Outcome, Unavailable>>;
 
 impl Submission {
     pub fn new(request: Request, call: Call) -> (Self, Answer) {
         let (sender, answer) = oneshot::channel();
-        (Self { request, call, waiting: Waiting(sender) }, answer)
+        (Self { request, call, waiting: Waiting { sender, weight: None } }, answer)
     }
 }
 
@@ -87,6 +115,7 @@ pub struct Replica {
     cluster: ClusterId,
     key: PublicKey,
     nonce: AtomicU64,
+    waiting_bytes: Arc<AtomicUsize>,
     failure: Arc<Mutex<Option<String>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -119,6 +148,7 @@ impl Replica {
             cluster: machine.cluster,
             key: key.public(),
             nonce: AtomicU64::new(first_nonce(&machine, now())),
+            waiting_bytes: Arc::default(),
             failure: Arc::clone(&failure),
             thread: Mutex::new(None),
         };
@@ -135,7 +165,13 @@ impl Replica {
     pub async fn submit(&self, request: Request, call: Call) -> Result<Outcome, Unavailable> {
         let sender = self.sender.lock().clone();
         let Some(sender) = sender else { return Err(stopped()) };
-        let (submission, outcome) = Submission::new(request, call);
+        let Some(weight) = Weight::add(&request, &self.waiting_bytes) else {
+            let message =
+                format!("{} MiB of writes are waiting; try again in a second", MOST_WAITING_BYTES >> 20);
+            return Err(Unavailable(Box::new(Status::unavailable(message, 1))));
+        };
+        let (mut submission, outcome) = Submission::new(request, call);
+        submission.waiting.weight = Some(weight);
         if let Err(error) = sender.try_send(submission) {
             return Err(match error {
                 crossbeam_channel::TrySendError::Full(_) => {
@@ -353,5 +389,30 @@ fn fail(
     }
     for late in receiver.iter() {
         late.waiting.refuse(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hypermesh_chain::request::{Authority, Media, Method};
+
+    #[test]
+    fn what_waits_is_bounded_by_bytes_too() {
+        let request = |mib: usize| Request {
+            method: Method::Post,
+            target: "/".to_owned(),
+            media: Media::Json,
+            body: vec![b' '; mib << 20].into(),
+            authority: Authority::Signed { signatures: Vec::new() },
+        };
+        let all = Arc::new(AtomicUsize::new(0));
+        let most = MOST_WAITING_BYTES >> 20;
+        let held: Vec<_> = (0..most - 1).map_while(|_| Weight::add(&request(1), &all)).collect();
+        assert_eq!(held.len(), most - 1);
+        assert!(Weight::add(&request(1), &all).is_none(), "the target counts too");
+        drop(held);
+        assert_eq!(all.load(Ordering::Relaxed), 0);
+        assert!(Weight::add(&request(most + 1), &all).is_some(), "one always fits");
     }
 }

@@ -1,5 +1,7 @@
 //! What all answers share.
 
+use super::who::Who;
+use crate::budget::Budget;
 use crate::documents::Documents;
 use crate::metrics::Metrics;
 use crate::tokens::Tokens;
@@ -12,8 +14,13 @@ use hypermesh_pipeline::Kind;
 use hypermesh_pipeline::authz::UserInfo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Semaphore, watch};
+
+/// How long a request waits for room in memory before it is told to try again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Large lists that are produced at a time; each holds a thread while it is, and none while its client reads.
+const MOST_LISTS: usize = 8;
 
 /// The server's inside.
 pub(crate) struct Api {
@@ -31,6 +38,12 @@ pub(crate) struct Api {
     pub address: String,
     /// Turns true when the server shuts down: watches end.
     pub closing: watch::Receiver<bool>,
+    /// What bodies of requests hold until they are executed.
+    pub bodies: Arc<Budget>,
+    /// What replies hold until they are sent.
+    pub replies: Arc<Budget>,
+    /// Turns at producing large lists.
+    pub lists: Arc<Semaphore>,
     documents: ArcSwap<Documents>,
     ids: AtomicU64,
     seed: u64,
@@ -48,7 +61,7 @@ pub(crate) struct Client {
 /// One request about a stored kind.
 pub(crate) struct Asked {
     pub kind: Arc<Kind>,
-    pub user: UserInfo,
+    pub who: Who,
     pub info: RequestInfo,
     pub query: Query,
     pub agent: String,
@@ -61,6 +74,7 @@ impl Api {
         address: String,
         closing: watch::Receiver<bool>,
         metrics: Arc<Metrics>,
+        memory: usize,
     ) -> Self {
         let registry = Arc::clone(&replica.reading().derived.registry);
         let mut seed = [0_u8; 8];
@@ -75,6 +89,9 @@ impl Api {
             token_key: token_signer.public(),
             replica,
             metrics,
+            bodies: Budget::new("bytes of requests", memory, PATIENCE),
+            replies: Budget::new("bytes of replies", memory, PATIENCE),
+            lists: Arc::new(Semaphore::new(MOST_LISTS)),
             token_signer,
             address,
             closing,

@@ -1,42 +1,44 @@
 //! Documents, health and metrics.
 
 use super::context::Api;
+use super::outgoing::Outgoing;
 use super::reply;
-use axum::body::Body;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use crate::metrics::Figures;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
 use hypermesh_wire::{Offer, Root, View};
 use serde_json::json;
 
-pub(super) fn answer(api: &Api, request: &Request<Body>, path: &str) -> Result<Response<Body>, Box<Status>> {
-    if !matches!(request.method().as_str(), "GET" | "HEAD") {
+pub(super) fn answer(api: &Api, head: &Parts, path: &str) -> Result<Response<Outgoing>, Box<Status>> {
+    if !matches!(head.method.as_str(), "GET" | "HEAD") {
         return unknown();
     }
     match path {
-        "/api" | "/apis" => discovery(api, request, path),
-        "/version" => version(request),
-        "/healthz" | "/livez" | "/readyz" => Ok(health(api, path, request.uri().query().unwrap_or_default())),
+        "/api" | "/apis" => discovery(api, head, path),
+        "/version" => version(head),
+        "/healthz" | "/livez" | "/readyz" => Ok(health(api, path, head.uri.query().unwrap_or_default())),
         "/metrics" => Ok(metrics(api)),
-        "/openapi/v3" => openapi(api, request, None),
+        "/openapi/v3" => openapi(api, head, None),
         _ => match path.strip_prefix("/openapi/v3/") {
-            Some(below) => openapi(api, request, Some(below)),
+            Some(below) => openapi(api, head, Some(below)),
             None if path.starts_with("/api/") || path.starts_with("/apis/") => {
-                kept(request, api.documents().legacy(path))
+                kept(head, api.documents().legacy(path))
             }
-            None if path == "/" => paths(request),
+            None if path == "/" => paths(head),
             None => unknown(),
         },
     }
 }
 
 /// What a path that nothing serves gets: not a Status, as in the reference.
-pub(super) fn unknown() -> Result<Response<Body>, Box<Status>> {
+pub(super) fn unknown() -> Result<Response<Outgoing>, Box<Status>> {
     Ok(text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()))
 }
 
-fn text(code: StatusCode, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
+fn text(code: StatusCode, text: String) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::whole(text));
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -44,8 +46,8 @@ fn text(code: StatusCode, text: String) -> Response<Body> {
     response
 }
 
-fn discovery(api: &Api, request: &Request<Body>, path: &str) -> Result<Response<Body>, Box<Status>> {
-    let accepted = reply::accepted(request.headers(), Offer::Discovery)?;
+fn discovery(api: &Api, head: &Parts, path: &str) -> Result<Response<Outgoing>, Box<Status>> {
+    let accepted = reply::accepted(&head.headers, Offer::Discovery)?;
     let documents = api.documents();
     let document = if accepted.view == View::AggregatedDiscovery {
         documents.aggregated(if path == "/api" { Root::Api } else { Root::Apis })
@@ -53,30 +55,30 @@ fn discovery(api: &Api, request: &Request<Body>, path: &str) -> Result<Response<
         documents.legacy(path)
     };
     let Some(document) = document else { return unknown() };
-    if let Some(fresh) = not_modified(request, &document.etag) {
+    if let Some(fresh) = not_modified(head, &document.etag) {
         return Ok(fresh);
     }
-    let mut response = reply::document(document.bytes, StatusCode::OK, &accepted, false, request.headers())?;
+    let mut response = reply::document(document.bytes, StatusCode::OK, &accepted, false, &head.headers)?;
     tag(&mut response, &document.etag);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
 fn kept(
-    request: &Request<Body>,
+    head: &Parts,
     document: Option<crate::documents::Document>,
-) -> Result<Response<Body>, Box<Status>> {
+) -> Result<Response<Outgoing>, Box<Status>> {
     let Some(document) = document else { return unknown() };
-    let accepted = reply::accepted(request.headers(), Offer::Document)?;
-    let query = Query::parse(request.uri().query().unwrap_or_default())?;
-    let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let accepted = reply::accepted(&head.headers, Offer::Document)?;
+    let query = Query::parse(head.uri.query().unwrap_or_default())?;
+    let agent = head.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
     let pretty = accepted.is_pretty(&query, agent);
-    reply::document(document.bytes, StatusCode::OK, &accepted, pretty, request.headers())
+    reply::document(document.bytes, StatusCode::OK, &accepted, pretty, &head.headers)
 }
 
-fn openapi(api: &Api, request: &Request<Body>, below: Option<&str>) -> Result<Response<Body>, Box<Status>> {
+fn openapi(api: &Api, head: &Parts, below: Option<&str>) -> Result<Response<Outgoing>, Box<Status>> {
     let Some(document) = api.documents().openapi(below) else { return unknown() };
-    if let Some(fresh) = not_modified(request, &document.etag) {
+    if let Some(fresh) = not_modified(head, &document.etag) {
         return Ok(fresh);
     }
     let accepted = hypermesh_wire::Accepted {
@@ -84,9 +86,9 @@ fn openapi(api: &Api, request: &Request<Body>, below: Option<&str>) -> Result<Re
         view: View::Whole,
         pretty: false,
     };
-    let mut response = reply::document(document.bytes, StatusCode::OK, &accepted, false, request.headers())?;
+    let mut response = reply::document(document.bytes, StatusCode::OK, &accepted, false, &head.headers)?;
     tag(&mut response, &document.etag);
-    if below.is_some() && request.uri().query().is_some_and(|query| query.contains("hash=")) {
+    if below.is_some() && head.uri.query().is_some_and(|query| query.contains("hash=")) {
         // A document that is asked for by its hash never changes.
         let forever = HeaderValue::from_static("public, immutable");
         response.headers_mut().insert(header::CACHE_CONTROL, forever);
@@ -94,41 +96,38 @@ fn openapi(api: &Api, request: &Request<Body>, below: Option<&str>) -> Result<Re
     Ok(response)
 }
 
-fn tag(response: &mut Response<Body>, etag: &str) {
+fn tag(response: &mut Response<Outgoing>, etag: &str) {
     if let Ok(value) = HeaderValue::from_str(&format!("\"{etag}\"")) {
         response.headers_mut().insert(header::ETAG, value);
     }
 }
 
-fn not_modified(request: &Request<Body>, etag: &str) -> Option<Response<Body>> {
-    let wanted = request.headers().get(header::IF_NONE_MATCH)?.to_str().ok()?;
+fn not_modified(head: &Parts, etag: &str) -> Option<Response<Outgoing>> {
+    let wanted = head.headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
     if !wanted.split(',').any(|tag| tag.trim().trim_matches('"') == etag) {
         return None;
     }
-    let mut response = Response::new(Body::empty());
+    let mut response = Response::new(Outgoing::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     tag(&mut response, etag);
     Some(response)
 }
 
-fn json_document(
-    request: &Request<Body>,
-    document: &serde_json::Value,
-) -> Result<Response<Body>, Box<Status>> {
+fn json_document(head: &Parts, document: &serde_json::Value) -> Result<Response<Outgoing>, Box<Status>> {
     let bytes = serde_json::to_vec_pretty(document).map_err(|e| Box::new(Status::internal(e)))?;
     let accepted = hypermesh_wire::Accepted {
         encoding: hypermesh_wire::Encoding::Json,
         view: View::Whole,
         pretty: false,
     };
-    reply::document(bytes.into(), StatusCode::OK, &accepted, false, request.headers())
+    reply::document(bytes.into(), StatusCode::OK, &accepted, false, &head.headers)
 }
 
 /// The version of the API that is spoken, and of the program that speaks it.
-fn version(request: &Request<Body>) -> Result<Response<Body>, Box<Status>> {
+fn version(head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
     let version = env!("CARGO_PKG_VERSION");
     json_document(
-        request,
+        head,
         &json!({
             "major": "1",
             "minor": "36",
@@ -152,13 +151,13 @@ fn architecture() -> &'static str {
     }
 }
 
-fn paths(request: &Request<Body>) -> Result<Response<Body>, Box<Status>> {
+fn paths(head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
     let paths = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"];
-    json_document(request, &json!({ "paths": paths }))
+    json_document(head, &json!({ "paths": paths }))
 }
 
 /// Each check by name; the last line says what it comes to. Only failures are told unless `verbose` is asked for.
-fn health(api: &Api, path: &str, query: &str) -> Response<Body> {
+fn health(api: &Api, path: &str, query: &str) -> Response<Outgoing> {
     let writable = match api.replica.failure() {
         None => Ok(()),
         Some(why) => Err(why),
@@ -192,9 +191,13 @@ fn health(api: &Api, path: &str, query: &str) -> Response<Body> {
     text(if failed { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }, lines)
 }
 
-fn metrics(api: &Api) -> Response<Body> {
-    let revision = api.replica.reading().revision.0;
-    let rendered = api.metrics.render(revision, api.replica.failure().is_none());
+fn metrics(api: &Api) -> Response<Outgoing> {
+    let rendered = api.metrics.render(&Figures {
+        revision: api.replica.reading().revision.0,
+        writable: api.replica.failure().is_none(),
+        bodies: api.bodies.figures(),
+        replies: api.replies.figures(),
+    });
     let mut response = text(StatusCode::OK, rendered);
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

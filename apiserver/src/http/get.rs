@@ -1,15 +1,19 @@
 //! `get`: one object, its status, its scale.
 
 use super::context::{Api, Asked};
+use super::outgoing::Outgoing;
 use super::reply;
-use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use hypermesh_api::Status;
 use hypermesh_chain::{ObjectKey, Revision};
 use serde_json::Value;
 
-pub(super) fn answer(api: &Api, asked: &Asked, headers: &HeaderMap) -> Result<Response<Body>, Box<Status>> {
+pub(super) fn answer(
+    api: &Api,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> Result<Response<Outgoing>, Box<Status>> {
     let (kind, info) = (&asked.kind, &asked.info);
     let missing = || Box::new(Status::not_found(kind.subject(&info.name)));
     let namespace = if kind.namespaced() { info.namespace.as_str() } else { "" };

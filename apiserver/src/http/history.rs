@@ -8,15 +8,16 @@
 //!   `before=N`, older than revision N only.
 
 use super::context::{Api, Asked};
+use super::outgoing::Outgoing;
+use super::paging::Paging;
 use super::reply;
-use axum::body::Body;
 use http::{HeaderMap, Response, StatusCode};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::{Target, Verb};
 use hypermesh_chain::request::{Authority, Method};
 use hypermesh_chain::{
-    Block, Canonical as _, Change, Height, ObjectKey, Record, Request, Revision, Timestamp,
+    Block, Canonical as _, Change, Effect, Height, ObjectKey, Record, Request, Revision, Timestamp,
 };
 use hypermesh_machine::Reading;
 use hypermesh_pipeline::authn::hex_of;
@@ -30,6 +31,8 @@ use std::sync::Arc;
 
 /// Versions in one reply, unless fewer are asked for.
 const MOST_VERSIONS: usize = 100;
+/// Bytes of the versions in one reply, and one version more.
+const MOST_BYTES: usize = 4 << 20;
 
 /// The revision that a get asks for, if it asks for a past one.
 pub(super) fn moment(api: &Api, reading: &Reading, query: &Query) -> Result<Option<Revision>, Box<Status>> {
@@ -141,7 +144,7 @@ pub(super) async fn answer(
     api: &Arc<Api>,
     asked: Asked,
     headers: &HeaderMap,
-) -> Result<Response<Body>, Box<Status>> {
+) -> Result<Response<Outgoing>, Box<Status>> {
     if !asked.info.subresource.is_empty() {
         return super::document::unknown();
     }
@@ -152,11 +155,16 @@ pub(super) async fn answer(
     let upto = Revision(positive("before")?.filter(|n| *n > 0).map_or(u64::MAX, |before| before - 1));
     let pretty = accepted.is_pretty(&asked.query, &asked.agent);
     let api = Arc::clone(api);
+    // Versions are read as values, which are several times their bytes.
+    let mut room = api.replies.reserve(asked.who.caller.clone(), 2 * MOST_BYTES).await?;
     // A version's block has to be found and read: not on a thread that serves others.
     let history = tokio::task::spawn_blocking(move || collect(&api, &asked, upto, limit)).await;
     let history = history.map_err(|error| Box::new(Status::internal(error)))??;
     let json = serde_json::to_vec(&history).map_err(|error| Box::new(Status::internal(error)))?;
-    reply::document(json.into(), StatusCode::OK, &accepted, pretty, headers)
+    drop(history);
+    room.set(json.len())?;
+    let response = reply::document(json.into(), StatusCode::OK, &accepted, pretty, headers)?;
+    Ok(response.map(|body| body.holding(room)))
 }
 
 fn collect(api: &Api, asked: &Asked, upto: Revision, limit: usize) -> Result<History, Box<Status>> {
@@ -166,13 +174,10 @@ fn collect(api: &Api, asked: &Asked, upto: Revision, limit: usize) -> Result<His
     let namespace = if kind.namespaced() { info.namespace.as_str() } else { "" };
     let key = ObjectKey::new(kind.collection.as_str(), namespace, info.name.as_str()).ok_or_else(missing)?;
     let reading = api.replica.reading();
-    // One more than asked for shows whether there are more.
-    let mut effects = reading.view.versions(&key, upto, limit + 1).map_err(internal)?;
+    let (effects, more) = versions(&reading, &key, upto, limit).map_err(internal)?;
     if effects.is_empty() && upto == Revision(u64::MAX) {
         return Err(missing());
     }
-    let more = effects.len() > limit;
-    effects.truncate(limit);
     let before = effects.last().filter(|_| more).map(|last| last.revision.0.to_string());
     let mut blocks = Blocks::new(api, &reading);
     let mut items = Vec::with_capacity(effects.len());
@@ -202,6 +207,39 @@ fn collect(api: &Api, asked: &Asked, upto: Revision, limit: usize) -> Result<His
         },
         items,
     })
+}
+
+/// The newest versions up to a revision: `limit` of them, or fewer large ones, and whether there are more.
+fn versions(
+    reading: &Reading,
+    key: &ObjectKey,
+    upto: Revision,
+    limit: usize,
+) -> Result<(Vec<Effect>, bool), StoreError> {
+    let (mut found, mut bytes, mut upto) = (Vec::new(), 0, upto);
+    let mut paging = Paging::default();
+    loop {
+        let size = paging.size();
+        let page = reading.view.versions(key, upto, size)?;
+        let (full, page_bytes) = (page.len() == size, page.iter().map(weight).sum());
+        paging.saw(page_bytes);
+        for effect in page {
+            // One more than there is room for shows that there are more.
+            if found.len() == limit || (bytes > 0 && bytes + weight(&effect) > MOST_BYTES) {
+                return Ok((found, true));
+            }
+            bytes += weight(&effect);
+            upto = Revision(effect.revision.0.saturating_sub(1));
+            found.push(effect);
+        }
+        if !full {
+            return Ok((found, false));
+        }
+    }
+}
+
+fn weight(effect: &Effect) -> usize {
+    effect.change.record().body.len()
 }
 
 /// Who asked for the write `revision` of an object. A block holds only requests that wrote, and runs them in order, so

@@ -1,12 +1,13 @@
 //! `list`: from one consistent state, streamed, at bounded memory.
+//!
+//! This file decides what a list is of and writes its bytes; [`super::list_stream`] sends those of a large one.
 
 use super::context::{Api, Asked};
+use super::list_stream;
+use super::outgoing::Outgoing;
+use super::paging::Paging;
 use super::reply;
-use super::selection::{Selection, Shown};
-use axum::body::Body;
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use super::selection::{Selection, Shown, Terms};
 use http::{HeaderMap, HeaderValue, Response, header};
 use hypermesh_api::options::{ListOptions, VersionMatch};
 use hypermesh_api::{ListMeta, Status};
@@ -14,22 +15,14 @@ use hypermesh_chain::{ObjectKey, Record, Revision};
 use hypermesh_machine::Reading;
 use hypermesh_store::StoreError;
 use hypermesh_wire::{ContinueToken, Encoding, Offer, PARTIAL_PREFIX};
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
-/// Bytes that are gathered before a part of a list is sent.
-const CHUNK: usize = 64 * 1024;
-/// Parts that may wait for a slow client.
-const WAITING_CHUNKS: usize = 4;
 /// Bytes of a list that are held in memory to be indented, or written as YAML.
 const MOST_IN_MEMORY: usize = 8 << 20;
-/// Objects read at once from an older revision.
-const PAGE: usize = 500;
 
 /// One list, decided: what is left is to read and to write.
-struct Plan {
+pub(super) struct Plan {
     reading: Arc<Reading>,
     /// An older revision, read from history.
     at: Option<Revision>,
@@ -43,35 +36,39 @@ struct Plan {
 }
 
 /// How a walk over the objects ended.
-struct Walked {
+pub(super) struct Walked {
     /// The last object that was looked at, when the limit or the size cut the walk.
-    last: Option<ObjectKey>,
+    pub last: Option<ObjectKey>,
     /// Objects written.
-    written: usize,
+    pub written: usize,
     /// Whether the size cut the walk.
-    more: bool,
+    pub more: bool,
 }
 
-pub(super) fn answer(
+pub(super) async fn answer(
     api: &Arc<Api>,
     asked: &Asked,
     headers: &HeaderMap,
-) -> Result<Response<Body>, Box<Status>> {
+) -> Result<Response<Outgoing>, Box<Status>> {
     if !asked.info.subresource.is_empty() {
         return super::document::unknown();
     }
-    let options = ListOptions::parse(&asked.query)?;
-    let accepted = reply::accepted(headers, Offer::Objects)?;
-    let plan = plan(api, asked, &options, Shown::of(api, asked, &accepted)?)?;
+    let Terms { options, accepted, selection, shown } = Terms::agree(api, asked, headers, Offer::Objects)?;
     let pretty = accepted.is_pretty(&asked.query, &asked.agent);
     let gzip = reply::takes_gzip(headers);
-    let mut first = plan.prefix();
     let plain = accepted.encoding == Encoding::Json && !pretty;
     let budget = if plain { reply::COMPRESS_ABOVE } else { MOST_IN_MEMORY };
+    // What is written in another form is there twice for a while.
+    let wanted = if plain { list_stream::MEMORY } else { 2 * budget };
+    let mut room = api.replies.reserve(asked.who.caller.clone(), wanted).await?;
+    let plan = plan(api, asked, &options, selection, shown)?;
+    let mut first = plan.prefix();
     let walked = plan.walk(plan.after.clone(), 0, budget, &mut first).map_err(|e| Box::new(refusal(&e)))?;
     if !walked.more {
         first.extend_from_slice(&plan.suffix(&walked).map_err(|e| Box::new(refusal(&e)))?);
-        return reply::document(first.into(), reply::code(200), &accepted, pretty, headers);
+        let response = reply::document(first.into(), reply::code(200), &accepted, pretty, headers)?;
+        room.set(response.body().length())?;
+        return Ok(response.map(|body| body.holding(room)));
     }
     if accepted.encoding == Encoding::Yaml {
         let words =
@@ -79,12 +76,8 @@ pub(super) fn answer(
         return Err(Box::new(Status::failure(413, "RequestEntityTooLarge", words)));
     }
     // What is too large to be indented in memory goes out as it is.
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(WAITING_CHUNKS);
-    tokio::task::spawn_blocking(move || stream(&plan, first, walked, gzip, &sender));
-    let body = futures_util::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|part| (part, receiver))
-    });
-    let mut response = Response::new(Body::from_stream(body));
+    room.set(list_stream::MEMORY.max(first.len()))?;
+    let mut response = Response::new(list_stream::begin(plan, first, walked, gzip, room, &api.lists));
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(accepted.content_type()));
     if gzip {
@@ -94,10 +87,15 @@ pub(super) fn answer(
     Ok(response)
 }
 
-fn plan(api: &Api, asked: &Asked, options: &ListOptions, shown: Shown) -> Result<Plan, Box<Status>> {
+fn plan(
+    api: &Api,
+    asked: &Asked,
+    options: &ListOptions,
+    selection: Selection,
+    shown: Shown,
+) -> Result<Plan, Box<Status>> {
     let reading = api.replica.reading();
     let newest = reading.revision;
-    let selection = Selection::of(asked, options)?;
     let (mut at, mut after) = (None, None);
     if options.continue_.is_empty() {
         if let Some(version) = options.resource_version {
@@ -176,7 +174,7 @@ impl Plan {
         }
     }
 
-    fn suffix(&self, walked: &Walked) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn suffix(&self, walked: &Walked) -> Result<Vec<u8>, StoreError> {
         let mut meta = ListMeta { resource_version: self.revision.0.to_string(), ..ListMeta::default() };
         if let Some(last) = &walked.last {
             let start = match (&self.selection.range.namespace, last.namespace()) {
@@ -198,7 +196,7 @@ impl Plan {
     }
 
     /// Writes objects after `after`, until there are `limit` of them (counting `written`) or `out` holds `budget`.
-    fn walk(
+    pub(super) fn walk(
         &self,
         after: Option<ObjectKey>,
         written: usize,
@@ -224,10 +222,13 @@ impl Plan {
             }
             Some(revision) => {
                 let mut after = after;
+                let mut paging = Paging::default();
                 loop {
+                    let size = paging.size();
                     let page =
-                        self.reading.view.scan_at(&self.selection.range, revision, after.as_ref(), PAGE)?;
-                    let full = page.len() == PAGE;
+                        self.reading.view.scan_at(&self.selection.range, revision, after.as_ref(), size)?;
+                    let full = page.len() == size;
+                    paging.saw(page.iter().map(|(_, record)| record.body.len()).sum());
                     let mut broke = false;
                     for (key, record) in page {
                         after = Some(key.clone());
@@ -292,69 +293,5 @@ impl Walk<'_, '_> {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
-    }
-}
-
-/// Sends a large list in parts; a client that reads slowly holds a few of them, never the list.
-fn stream(
-    plan: &Plan,
-    first: Vec<u8>,
-    mut walked: Walked,
-    gzip: bool,
-    sender: &mpsc::Sender<Result<Bytes, std::io::Error>>,
-) {
-    let mut sink = Sink { sender, gzip: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())) };
-    let mut run = || -> std::io::Result<()> {
-        sink.send(first.clone())?;
-        loop {
-            let mut part = Vec::with_capacity(CHUNK + 4096);
-            if walked.more {
-                walked = plan
-                    .walk(walked.last.take(), walked.written, CHUNK, &mut part)
-                    .map_err(|error| std::io::Error::other(error.to_string()))?;
-                sink.send(part)?;
-                continue;
-            }
-            let end = plan.suffix(&walked).map_err(|error| std::io::Error::other(error.to_string()))?;
-            sink.send(end)?;
-            return sink.finish();
-        }
-    };
-    if let Err(error) = run() {
-        // The client sees the connection break: half a list must not look like a whole one.
-        let _ = sender.blocking_send(Err(error));
-    }
-}
-
-struct Sink<'s> {
-    sender: &'s mpsc::Sender<Result<Bytes, std::io::Error>>,
-    gzip: Option<GzEncoder<Vec<u8>>>,
-}
-
-impl Sink<'_> {
-    fn send(&mut self, part: Vec<u8>) -> std::io::Result<()> {
-        let part = match &mut self.gzip {
-            None => part,
-            Some(encoder) => {
-                encoder.write_all(&part)?;
-                if encoder.get_ref().len() < CHUNK {
-                    return Ok(());
-                }
-                std::mem::take(encoder.get_mut())
-            }
-        };
-        self.push(part)
-    }
-
-    fn push(&self, part: Vec<u8>) -> std::io::Result<()> {
-        let gone = |_| std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        self.sender.blocking_send(Ok(part.into())).map_err(gone)
-    }
-
-    fn finish(&mut self) -> std::io::Result<()> {
-        match self.gzip.take() {
-            Some(encoder) => self.push(encoder.finish()?),
-            None => Ok(()),
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! From an HTTP request to a reply.
 //!
 //! [`Api::answer`] is the whole way: who asks, what is asked, whether it is allowed, and then one of the files beside
-//! this one. Every reply carries an `Audit-ID`, every refusal is a Status.
+//! this one. Nothing of a body is read before that is settled. Every reply carries an `Audit-ID`, every refusal is a
+//! Status.
 
 mod body;
 mod context;
@@ -9,122 +10,97 @@ mod document;
 mod get;
 mod history;
 mod list;
+mod list_stream;
+mod outgoing;
+mod paging;
 mod reply;
 mod review;
 mod selection;
 mod signed;
 mod token_request;
 mod watch;
+mod who;
 mod write;
 
 pub(crate) use context::{Api, Client};
+pub(crate) use outgoing::Outgoing;
 
-use crate::access;
-use crate::tokens::Bearer;
-use axum::body::Body;
+use crate::budget::Caller;
 use context::Asked;
-use http::{HeaderValue, Request, Response, header};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, Version, header};
+use hyper::body::Incoming;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::{NonResource, RequestInfo, Target, Verb};
 use hypermesh_api::{Status, Subject};
-use hypermesh_pipeline::authz::{Attributes, UserInfo, refusal};
+use hypermesh_pipeline::authz::Attributes;
 use std::sync::Arc;
 use std::time::Instant;
+use who::Who;
+
+/// A request on its way.
+struct Exchange<'r> {
+    client: &'r Client,
+    head: &'r Parts,
+    body: &'r mut Incoming,
+    agent: &'r str,
+    /// Who is charged for the reply; a stranger until more is known.
+    caller: Caller,
+}
 
 impl Api {
     /// Answers one request.
-    pub async fn answer(self: Arc<Self>, client: Client, request: Request<Body>) -> Response<Body> {
+    pub async fn answer(self: Arc<Self>, client: Client, request: Request<Incoming>) -> Response<Outgoing> {
         let begun = Instant::now();
-        let audit = self.audit_id(&request);
-        let agent =
-            request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
-        let method = request.method().clone();
-        let query = Query::parse(request.uri().query().unwrap_or_default());
-        let pretty = |status: &Status| reply::status(status, query.as_ref().ok(), &agent);
+        let (head, mut body) = request.into_parts();
+        let agent = head.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let query = Query::parse(head.uri.query().unwrap_or_default());
         let target = match &query {
-            Ok(query) => Target::parse(method.as_str(), request.uri().path(), query),
+            Ok(query) => Target::parse(head.method.as_str(), head.uri.path(), query),
             Err(status) => Err(status.clone()),
         };
-        let (verb, result) = match target {
-            Ok(Target::Resource(info)) => {
-                let verb = info.verb;
-                let query = query.clone().unwrap_or_default();
-                (Some(verb), self.resource(&client, request, info, query, &agent).await)
+        let mut exchange =
+            Exchange { client: &client, head: &head, body: &mut body, agent, caller: Caller::Stranger };
+        let (verb, result) = match (target, &query) {
+            (Ok(Target::Resource(info)), Ok(query)) => {
+                (Some(info.verb), self.resource(&mut exchange, info, query.clone()).await)
             }
-            Ok(Target::NonResource(path)) => (None, self.path(&client, &request, &path)),
-            Err(status) => (None, Err(status)),
+            (Ok(Target::NonResource(path)), _) => (None, self.path(&mut exchange, &path)),
+            (Err(status), _) => (None, Err(status)),
+            (_, Err(status)) => (None, Err(status.clone())),
         };
-        let mut response = result.unwrap_or_else(|status| pretty(&status));
+        let caller = exchange.caller;
+        let result = match result {
+            // What was written must not be refused: the reply to a write holds what the write did.
+            Ok(reply) if !verb.is_some_and(Verb::is_write) => reply::attend(&self, caller, reply),
+            other => other,
+        };
+        let mut response =
+            result.unwrap_or_else(|status| reply::status(&status, query.as_ref().ok(), agent, &head.headers));
         self.metrics.answered(verb, response.status().as_u16(), begun.elapsed());
         let headers = response.headers_mut();
-        headers.insert("audit-id", audit);
+        headers.insert("audit-id", self.audit_id(&head));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+        if response.status().as_u16() >= 400 && head.version < Version::HTTP_2 {
+            body::linger(&mut body).await;
+        }
         response
     }
 
-    fn audit_id(&self, request: &Request<Body>) -> HeaderValue {
-        let given = request.headers().get("audit-id").filter(|id| id.len() <= 64 && id.to_str().is_ok());
+    fn audit_id(&self, head: &Parts) -> HeaderValue {
+        let given = head.headers.get("audit-id").filter(|id| id.len() <= 64 && id.to_str().is_ok());
         given.cloned().unwrap_or_else(|| {
             HeaderValue::from_str(&self.fresh_id()).unwrap_or(HeaderValue::from_static("unknown"))
         })
     }
 
-    /// Who asks: the token if there is one, else the certificate, and then whom they stand for.
-    fn user(&self, client: &Client, headers: &http::HeaderMap) -> Result<UserInfo, Box<Status>> {
-        let reading = self.replica.reading();
-        let bearer = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-        let user = match bearer {
-            Some(text) => {
-                let token = text
-                    .split_once(' ')
-                    .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-                    .map(|(_, token)| token.trim())
-                    .filter(|token| !token.is_empty());
-                let found = match token {
-                    Some(token) => self.tokens.user(&reading, &self.token_key, token, self.unix_now())?,
-                    None => None,
-                };
-                let Some(Bearer { user, audiences }) = found else {
-                    return Err(Box::new(Status::unauthorized()));
-                };
-                if !audiences.is_empty() && !audiences.contains(&self.issuer) {
-                    return Err(Box::new(Status::unauthorized()));
-                }
-                UserInfo::clone(&user)
-            }
-            None => match &client.user {
-                Some(user) => {
-                    if client.expires.is_some_and(|at| at <= self.unix_now()) {
-                        return Err(Box::new(Status::unauthorized()));
-                    }
-                    UserInfo::clone(user)
-                }
-                None => access::anonymous(),
-            },
-        };
-        let wants = access::wants_impersonation(headers);
-        if wants { Ok(access::impersonated(&reading, user, headers)?) } else { Ok(user) }
-    }
-
-    fn allow(&self, user: &UserInfo, asked: &Attributes<'_>) -> Result<(), Box<Status>> {
-        if self.replica.reading().derived.policy.allows(user, asked) {
-            return Ok(());
-        }
-        // Who is unknown is asked to say who they are.
-        if user.name == "system:anonymous" && asked.path.is_none() {
-            return Err(Box::new(Status::unauthorized()));
-        }
-        Err(Box::new(refusal(user, asked)))
-    }
-
     /// A path that is no resource: documents, health, metrics.
     fn path(
         &self,
-        client: &Client,
-        request: &Request<Body>,
+        exchange: &mut Exchange<'_>,
         target: &NonResource,
-    ) -> Result<Response<Body>, Box<Status>> {
-        let user = self.user(client, request.headers())?;
+    ) -> Result<Response<Outgoing>, Box<Status>> {
+        let who = self.who(exchange.client, &exchange.head.headers)?;
         let asked = Attributes {
             verb: &target.verb,
             group: "",
@@ -134,36 +110,30 @@ impl Api {
             name: "",
             path: Some(&target.path),
         };
-        self.allow(&user, &asked)?;
-        document::answer(self, request, &target.path)
+        self.allow(&who.user, &asked)?;
+        exchange.caller = who.caller;
+        document::answer(self, exchange.head, &target.path)
     }
 
     async fn resource(
         self: &Arc<Self>,
-        client: &Client,
-        request: Request<Body>,
+        exchange: &mut Exchange<'_>,
         info: RequestInfo,
         query: Query,
-        agent: &str,
-    ) -> Result<Response<Body>, Box<Status>> {
-        let writes = info.verb.is_write();
-        let stored = self
-            .replica
-            .reading()
-            .derived
-            .registry
-            .resource(&info.group, &info.version, &info.resource)
-            .is_some();
-        // Only what is ordered is signed: everything else is answered to whom the connection or token names.
-        let orders = writes && info.subresource != "token" && (stored || info.resource == "transactions");
-        let user = if orders && signed::claims(request.headers()) {
-            if access::wants_impersonation(request.headers()) {
-                let words = "a signed request runs as whom its key is registered to; it cannot impersonate";
-                return Err(Box::new(Status::bad_request(words)));
-            }
-            signed::claimed_user(self, request.headers())?
+    ) -> Result<Response<Outgoing>, Box<Status>> {
+        let head = exchange.head;
+        let kind = {
+            let reading = self.replica.reading();
+            reading.derived.registry.resource(&info.group, &info.version, &info.resource).cloned()
+        };
+        // Only what is ordered is signed.
+        let orders = info.verb.is_write()
+            && info.subresource != "token"
+            && (kind.is_some() || info.resource == "transactions");
+        let who = if orders && signed::claims(&head.headers) {
+            self.author(head)?
         } else {
-            self.user(client, request.headers())?
+            self.who(exchange.client, &head.headers)?
         };
         let asked = Attributes {
             verb: info.verb.as_str(),
@@ -174,17 +144,13 @@ impl Api {
             name: &info.name,
             path: None,
         };
-        self.allow(&user, &asked)?;
-        let reading = self.replica.reading();
-        let Some(kind) =
-            reading.derived.registry.resource(&info.group, &info.version, &info.resource).cloned()
-        else {
-            drop(reading);
-            return self.unstored(user, request, info, query, agent).await;
+        self.allow(&who.user, &asked)?;
+        exchange.caller = who.caller.clone();
+        let Some(kind) = kind else {
+            return self.unstored(who, exchange, info, query).await;
         };
-        drop(reading);
         if info.resource == "serviceaccounts" && info.subresource == "token" && info.group.is_empty() {
-            return token_request::answer(self, &kind, request, &info).await;
+            return token_request::answer(self, &kind, &who, exchange, &info).await;
         }
         if kind.namespaced() && info.namespace.is_empty() && !matches!(info.verb, Verb::List | Verb::Watch) {
             return Err(Box::new(Status::unknown_path()));
@@ -196,25 +162,24 @@ impl Api {
         if !kind.namespaced() && !info.namespace.is_empty() && !itself {
             return Err(Box::new(Status::unknown_path()));
         }
-        let asked = Asked { kind, user, info, query, agent: agent.to_owned() };
+        let asked = Asked { kind, who, info, query, agent: exchange.agent.to_owned() };
         match asked.info.verb {
-            Verb::Get if asked.query.flag("history") => history::answer(self, asked, request.headers()).await,
-            Verb::Get => get::answer(self, &asked, request.headers()),
-            Verb::List => list::answer(self, &asked, request.headers()),
-            Verb::Watch => watch::answer(self, &asked, request.headers()),
-            _ => write::answer(self, asked, request).await,
+            Verb::Get if asked.query.flag("history") => history::answer(self, asked, &head.headers).await,
+            Verb::Get => get::answer(self, &asked, &head.headers),
+            Verb::List => list::answer(self, &asked, &head.headers).await,
+            Verb::Watch => watch::answer(self, &asked, &head.headers),
+            _ => write::answer(self, asked, head, exchange.body).await,
         }
     }
 
     /// What is served but not stored.
     async fn unstored(
         self: &Arc<Self>,
-        user: UserInfo,
-        request: Request<Body>,
+        who: Who,
+        exchange: &mut Exchange<'_>,
         info: RequestInfo,
         query: Query,
-        agent: &str,
-    ) -> Result<Response<Body>, Box<Status>> {
+    ) -> Result<Response<Outgoing>, Box<Status>> {
         let documents = self.documents();
         let served = documents.virtuals().iter().any(|v| {
             v.group == info.group
@@ -230,8 +195,8 @@ impl Api {
             return Err(Box::new(Status::method_not_allowed(subject, info.verb.as_str())));
         }
         if info.resource == "transactions" {
-            return write::transaction(self, user, request, &query, agent).await;
+            return write::transaction(self, who, exchange, &query).await;
         }
-        review::answer(self, user, request, &info).await
+        review::answer(self, who, exchange, &info).await
     }
 }

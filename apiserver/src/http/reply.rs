@@ -1,7 +1,8 @@
 //! Replies: encodings, forms, compression.
 
 use super::context::{Api, Asked};
-use axum::body::Body;
+use super::outgoing::Outgoing;
+use crate::budget::Caller;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -9,21 +10,45 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
 use hypermesh_wire::{Accepted, Encoding, IncludeObject, Offer, View};
+use std::borrow::Cow;
 use std::io::Write;
 
 /// Replies above this size are compressed for who accepts it, in bytes.
 pub(super) const COMPRESS_ABOVE: usize = 128 * 1024;
 
-/// A Status, indented for people.
-pub(super) fn status(status: &Status, query: Option<&Query>, agent: &str) -> Response<Body> {
-    let bytes = serde_json::to_vec(status).unwrap_or_default();
+/// Replies below this size are not charged, in bytes.
+const NEGLIGIBLE: usize = 16 * 1024;
+
+/// Charges a reply to whom it is for, until it is sent. 429 when they leave too many lying.
+pub(super) fn attend(
+    api: &Api,
+    caller: Caller,
+    reply: Response<Outgoing>,
+) -> Result<Response<Outgoing>, Box<Status>> {
+    let bytes = reply.body().length();
+    if bytes < NEGLIGIBLE || reply.body().is_charged() {
+        return Ok(reply);
+    }
+    let room = api.replies.try_reserve(caller, bytes)?;
+    Ok(reply.map(|body| body.holding(room)))
+}
+
+/// A Status in what the client takes, indented for people.
+pub(super) fn status(
+    status: &Status,
+    query: Option<&Query>,
+    agent: &str,
+    headers: &HeaderMap,
+) -> Response<Outgoing> {
+    let (bytes, content_type) = hypermesh_wire::refusal(status, &accept(headers));
     let accepted = Accepted { encoding: Encoding::Json, view: View::Whole, pretty: false };
-    let pretty = accepted.is_pretty(query.unwrap_or(&Query::default()), agent);
+    let pretty = content_type == accepted.content_type()
+        && accepted.is_pretty(query.unwrap_or(&Query::default()), agent);
     let bytes = if pretty { hypermesh_wire::indent(&bytes) } else { bytes };
-    let mut response = Response::new(Body::from(bytes));
+    let mut response = Response::new(Outgoing::whole(bytes));
     *response.status_mut() = code(status.code);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let retry = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry > 0 {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(retry));
@@ -41,11 +66,16 @@ pub(super) fn code(code: u16) -> StatusCode {
 
 /// What the client accepts.
 pub(super) fn accepted(headers: &HeaderMap, offer: Offer) -> Result<Accepted, Box<Status>> {
-    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
-    match accept.as_slice() {
-        [] => Accepted::negotiate("", offer),
-        [one] => Accepted::negotiate(one, offer),
-        many => Accepted::negotiate(&many.join(","), offer),
+    Accepted::negotiate(&accept(headers), offer)
+}
+
+/// All lines of `Accept` as one.
+fn accept(headers: &HeaderMap) -> Cow<'_, str> {
+    let mut lines = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
+    let first = lines.next().unwrap_or_default();
+    match lines.next() {
+        None => first.into(),
+        Some(second) => [first, second].into_iter().chain(lines).collect::<Vec<_>>().join(",").into(),
     }
 }
 
@@ -73,7 +103,7 @@ pub(super) fn document(
     accepted: &Accepted,
     pretty: bool,
     headers: &HeaderMap,
-) -> Result<Response<Body>, Box<Status>> {
+) -> Result<Response<Outgoing>, Box<Status>> {
     let bytes = match accepted.encoding {
         Encoding::Yaml => Bytes::from(hypermesh_wire::yaml::from_json(&json)),
         Encoding::Json if pretty => Bytes::from(hypermesh_wire::indent(&json)),
@@ -82,7 +112,7 @@ pub(super) fn document(
     let compress = bytes.len() > COMPRESS_ABOVE && takes_gzip(headers);
     let bytes =
         if compress { gzip(&bytes).map_err(|e| Box::new(Status::internal(e)))?.into() } else { bytes };
-    let mut response = Response::new(Body::from(bytes));
+    let mut response = Response::new(Outgoing::whole(bytes));
     *response.status_mut() = code;
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(accepted.content_type()));
@@ -100,7 +130,7 @@ pub(super) fn object(
     headers: &HeaderMap,
     body: &Bytes,
     code: StatusCode,
-) -> Result<Response<Body>, Box<Status>> {
+) -> Result<Response<Outgoing>, Box<Status>> {
     let accepted = accepted(headers, Offer::Objects)?;
     let json = match accepted.view {
         View::Table => {

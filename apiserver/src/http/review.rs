@@ -1,10 +1,11 @@
 //! Reviews: what may be done, by whom, and who somebody is. Nothing is stored.
 
 use super::context::Api;
-use super::{body, reply};
+use super::outgoing::Outgoing;
+use super::who::Who;
+use super::{Exchange, body, reply};
 use crate::access;
-use axum::body::Body;
-use http::{Request, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use hypermesh_api::request::RequestInfo;
 use hypermesh_api::{FieldError, Status, Subject, decode_json};
 use hypermesh_pipeline::authz::{Attributes, PolicyRule, UserInfo};
@@ -13,19 +14,20 @@ use serde_json::{Map, Value, json};
 
 pub(super) async fn answer(
     api: &Api,
-    user: UserInfo,
-    request: Request<Body>,
+    who: Who,
+    exchange: &mut Exchange<'_>,
     info: &RequestInfo,
-) -> Result<Response<Body>, Box<Status>> {
-    let (parts, incoming) = request.into_parts();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let json = transcode(&body::read(incoming).await?, BodyFormat::parse(content_type, true)?)?;
-    let (mut review, _) = decode_json(&json)
+) -> Result<Response<Outgoing>, Box<Status>> {
+    let format = BodyFormat::parse(body::content_type(&exchange.head.headers)?, true)?;
+    let received = body::read(api, &who.caller, exchange.body).await?;
+    let json = transcode(&received.bytes, format)?;
+    let received = received.transcoded(json)?;
+    let (mut review, _) = decode_json(&received.bytes)
         .map_err(|why| Box::new(Status::bad_request(format!("the review is not JSON: {why}"))))?;
     let spec = review.get("spec").cloned().unwrap_or_else(|| json!({}));
     let (kind, status) = match info.resource.as_str() {
-        "selfsubjectreviews" => ("SelfSubjectReview", json!({"userInfo": shown(&user)})),
-        "selfsubjectaccessreviews" => ("SelfSubjectAccessReview", access(api, &user, &spec)?),
+        "selfsubjectreviews" => ("SelfSubjectReview", json!({"userInfo": shown(&who.user)})),
+        "selfsubjectaccessreviews" => ("SelfSubjectAccessReview", access(api, &who.user, &spec)?),
         "subjectaccessreviews" => {
             ("SubjectAccessReview", access(api, &subject(&spec, "SubjectAccessReview")?, &spec)?)
         }
@@ -42,7 +44,7 @@ pub(super) async fn answer(
             }
             ("LocalSubjectAccessReview", access(api, &subject(&spec, "LocalSubjectAccessReview")?, &spec)?)
         }
-        "selfsubjectrulesreviews" => ("SelfSubjectRulesReview", rules(api, &user, &spec)),
+        "selfsubjectrulesreviews" => ("SelfSubjectRulesReview", rules(api, &who.user, &spec)),
         "tokenreviews" => ("TokenReview", token(api, &spec)?),
         _ => return super::document::unknown(),
     };
@@ -53,8 +55,8 @@ pub(super) async fn answer(
         map.insert("status".into(), status);
     }
     let bytes = serde_json::to_vec(&review).map_err(|e| Box::new(Status::internal(e)))?;
-    let accepted = reply::accepted(&parts.headers, Offer::Document)?;
-    reply::document(bytes.into(), StatusCode::CREATED, &accepted, false, &parts.headers)
+    let accepted = reply::accepted(&exchange.head.headers, Offer::Document)?;
+    reply::document(bytes.into(), StatusCode::CREATED, &accepted, false, &exchange.head.headers)
 }
 
 fn invalid(kind: &str, errors: &[FieldError]) -> Status {

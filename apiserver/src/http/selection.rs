@@ -1,11 +1,36 @@
 //! Which objects a list or a watch is about, and how they are shown.
 
 use super::context::{Api, Asked};
+use super::reply;
+use http::HeaderMap;
 use hypermesh_api::Status;
 use hypermesh_api::options::ListOptions;
 use hypermesh_chain::{KeyRange, ObjectKey, Record};
-use hypermesh_wire::{Accepted, IncludeObject, TableFormat, View};
+use hypermesh_wire::{Accepted, IncludeObject, Offer, TableFormat, View};
 use std::sync::Arc;
+
+/// What is agreed on before a list or a watch begins.
+pub(super) struct Terms {
+    /// The query.
+    pub options: ListOptions,
+    /// The encoding.
+    pub accepted: Accepted,
+    /// Which objects.
+    pub selection: Selection,
+    /// How they are shown.
+    pub shown: Shown,
+}
+
+impl Terms {
+    /// Reads query and headers. 400, 406 or 422 for what cannot be had.
+    pub fn agree(api: &Api, asked: &Asked, headers: &HeaderMap, offer: Offer) -> Result<Self, Box<Status>> {
+        let options = ListOptions::parse(&asked.query)?;
+        let accepted = reply::accepted(headers, offer)?;
+        let selection = Selection::of(asked, &options)?;
+        let shown = Shown::of(api, asked, &accepted)?;
+        Ok(Self { options, accepted, selection, shown })
+    }
+}
 
 /// Which objects.
 #[derive(Clone, Debug)]
@@ -17,7 +42,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    pub fn of(asked: &Asked, options: &ListOptions) -> Result<Self, Box<Status>> {
+    fn of(asked: &Asked, options: &ListOptions) -> Result<Self, Box<Status>> {
         hypermesh_pipeline::check_fields(&asked.kind, &options.field_selector)?;
         let namespace =
             Some(asked.info.namespace.clone()).filter(|n| asked.kind.namespaced() && !n.is_empty());
@@ -50,7 +75,7 @@ pub(super) enum Shown {
 }
 
 impl Shown {
-    pub fn of(api: &Api, asked: &Asked, accepted: &Accepted) -> Result<Self, Box<Status>> {
+    fn of(api: &Api, asked: &Asked, accepted: &Accepted) -> Result<Self, Box<Status>> {
         Ok(match accepted.view {
             View::Whole | View::AggregatedDiscovery => Self::Whole,
             View::Partial => Self::Partial,

@@ -1,9 +1,10 @@
 //! `serviceaccounts/NAME/token`: a token for a service account. Nothing is stored: the token carries its own end.
 
 use super::context::Api;
-use super::{body, reply};
-use axum::body::Body;
-use http::{Request, Response, StatusCode, header};
+use super::outgoing::Outgoing;
+use super::who::Who;
+use super::{Exchange, body, reply};
+use http::{Response, StatusCode};
 use hypermesh_api::request::{RequestInfo, Verb};
 use hypermesh_api::{FieldError, Status, Subject, decode_json};
 use hypermesh_chain::{ObjectKey, Timestamp};
@@ -20,19 +21,21 @@ const MOST: i64 = 365 * 24 * 3600;
 pub(super) async fn answer(
     api: &Api,
     kind: &Kind,
-    request: Request<Body>,
+    who: &Who,
+    exchange: &mut Exchange<'_>,
     info: &RequestInfo,
-) -> Result<Response<Body>, Box<Status>> {
+) -> Result<Response<Outgoing>, Box<Status>> {
     if info.verb != Verb::Create {
         return Err(Box::new(Status::method_not_allowed(kind.subject(&info.name), info.verb.as_str())));
     }
     let missing = || Box::new(Status::not_found(kind.subject(&info.name)));
     let key = ObjectKey::new(kind.collection.as_str(), info.namespace.as_str(), info.name.as_str())
         .ok_or_else(missing)?;
-    let (parts, incoming) = request.into_parts();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let json = transcode(&body::read(incoming).await?, BodyFormat::parse(content_type, true)?)?;
-    let (mut asked, _) = decode_json(&json)
+    let format = BodyFormat::parse(body::content_type(&exchange.head.headers)?, true)?;
+    let received = body::read(api, &who.caller, exchange.body).await?;
+    let json = transcode(&received.bytes, format)?;
+    let received = received.transcoded(json)?;
+    let (mut asked, _) = decode_json(&received.bytes)
         .map_err(|why| Box::new(Status::bad_request(format!("the request is not JSON: {why}"))))?;
     let reading = api.replica.reading();
     let record = reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?;
@@ -73,8 +76,8 @@ pub(super) async fn answer(
         map.insert("status".into(), json!({"token": token, "expirationTimestamp": ends}));
     }
     let bytes = serde_json::to_vec(&asked).map_err(|e| Box::new(Status::internal(e)))?;
-    let accepted = reply::accepted(&parts.headers, Offer::Document)?;
-    reply::document(bytes.into(), StatusCode::CREATED, &accepted, false, &parts.headers)
+    let accepted = reply::accepted(&exchange.head.headers, Offer::Document)?;
+    reply::document(bytes.into(), StatusCode::CREATED, &accepted, false, &exchange.head.headers)
 }
 
 fn life(asked: &Value) -> Result<i64, Box<Status>> {

@@ -5,18 +5,18 @@
 //! over while history lasts.
 
 use super::context::{Api, Asked};
-use super::reply;
-use super::selection::{Selection, Shown};
-use axum::body::Body;
+use super::outgoing::{self, Outgoing};
+use super::paging::Paging;
+use super::selection::{Selection, Shown, Terms};
+use crate::budget::Caller;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use hypermesh_api::Status;
-use hypermesh_api::options::ListOptions;
 use hypermesh_chain::{Change, ObjectKey, Record, Revision};
 use hypermesh_machine::{Event, Reading};
 use hypermesh_store::StoreError;
 use hypermesh_wire::{EventType, Offer, bookmark, frame_parts, write_frame};
-use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,8 +26,12 @@ use tokio::time::{Instant, Sleep};
 
 /// Events taken from the feed at once.
 const BATCH: usize = 256;
-/// Objects read at once for the first state.
+/// Objects looked at at once for the first state.
 const PAGE: usize = 250;
+/// Bytes that are sent at once, and one object more.
+const PIECE: usize = 256 * 1024;
+/// Pieces below this size are not charged, in bytes.
+const NEGLIGIBLE: usize = 16 * 1024;
 /// How often a bookmark is sent to who takes them.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How long a watch lasts that names no time: 30 to 60 minutes, so that clients do not all come back at once.
@@ -48,6 +52,8 @@ struct Watch {
     kind: Arc<hypermesh_pipeline::Kind>,
     selection: Selection,
     shown: Shown,
+    /// Who is charged for what is sent and not taken.
+    caller: Caller,
     phase: Phase,
     cursor: Revision,
     newest: watch::Receiver<Revision>,
@@ -60,19 +66,19 @@ struct Watch {
     /// Whether the first state ends with a marked bookmark.
     marks_end: bool,
     headers_sent: bool,
+    /// How much of the store's history is read at once.
+    history: Paging,
 }
 
 pub(super) fn answer(
     api: &Arc<Api>,
     asked: &Asked,
     headers: &HeaderMap,
-) -> Result<Response<Body>, Box<Status>> {
+) -> Result<Response<Outgoing>, Box<Status>> {
     if !asked.info.subresource.is_empty() {
         return super::document::unknown();
     }
-    let options = ListOptions::parse(&asked.query)?;
-    let accepted = reply::accepted(headers, Offer::Watch)?;
-    let selection = Selection::of(asked, &options)?;
+    let Terms { options, selection, shown, .. } = Terms::agree(api, asked, headers, Offer::Watch)?;
     let newest = api.replica.feed().subscribe();
     let reading = api.replica.reading();
     let version = options.resource_version.unwrap_or(0);
@@ -97,7 +103,9 @@ pub(super) fn answer(
         timer: Box::pin(tokio::time::sleep_until(rings)),
         kind: Arc::clone(&asked.kind),
         selection,
-        shown: Shown::of(api, asked, &accepted)?,
+        shown,
+        caller: asked.who.caller.clone(),
+        history: Paging::default(),
         phase,
         cursor,
         newest,
@@ -110,9 +118,9 @@ pub(super) fn answer(
     };
     api.metrics.watches.fetch_add(1, Ordering::Relaxed);
     let body = futures_util::stream::unfold(watch, |mut watch| async move {
-        watch.next().await.map(|part| (Ok::<_, Infallible>(part), watch))
+        watch.next().await.map(|part| (part, watch))
     });
-    let mut response = Response::new(Body::from_stream(body));
+    let mut response = Response::new(Outgoing::events(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -136,27 +144,54 @@ impl Watch {
                 },
             };
             if !piece.is_empty() {
-                return Some(piece);
+                return Some(self.charged(piece).await);
             }
             // A watch that selects nothing must not hold its thread while it reads.
             tokio::task::yield_now().await;
         }
     }
 
+    /// A piece that waits for its client counts among the replies that its client has not taken.
+    async fn charged(&mut self, piece: Bytes) -> Bytes {
+        if piece.len() < NEGLIGIBLE {
+            return piece;
+        }
+        match self.api.replies.reserve(self.caller.clone(), piece.len()).await {
+            Ok(room) => outgoing::held(piece, room),
+            Err(status) => self.fail(&status),
+        }
+    }
+
     /// A page of the first state, and its end.
     fn initial(&mut self) -> Bytes {
         let Phase::Initial { reading, after } = &mut self.phase else { return Bytes::new() };
+        let (reading, after) = (Arc::clone(reading), after.take());
+        let range = self.selection.range.clone();
         let mut out = Vec::new();
-        let page = match reading.view.scan(&self.selection.range, after.as_ref(), PAGE) {
-            Ok(page) => page,
-            Err(error) => return self.fail(&Status::internal(error)),
-        };
-        let done = page.len() < PAGE;
-        *after = page.last().map(|(key, _)| key.clone());
-        for (key, record) in &page {
-            if self.selection.takes(key, record) {
+        let (mut looked_at, mut last, mut bad) = (0, None, false);
+        let scanned = reading.view.for_each(&range, after.as_ref(), |key, record| {
+            let Some(key) = ObjectKey::decode(key) else {
+                bad = true;
+                return ControlFlow::Break(());
+            };
+            if self.selection.takes(&key, &record) {
                 self.write(EventType::Added, &record.body, &mut out);
             }
+            last = Some(key);
+            looked_at += 1;
+            if looked_at == PAGE || out.len() >= PIECE {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        match scanned {
+            Err(error) => return self.fail(&Status::internal(error)),
+            Ok(()) if bad => return self.fail(&Status::internal("a stored key does not decode")),
+            Ok(()) => {}
+        }
+        let done = looked_at < PAGE && out.len() < PIECE;
+        if let Phase::Initial { after, .. } = &mut self.phase {
+            *after = last;
         }
         if done {
             if self.marks_end {
@@ -174,14 +209,17 @@ impl Watch {
         match self.api.replica.feed().after(self.cursor, BATCH, &mut events) {
             Ok(cursor) if cursor == self.cursor => None,
             Ok(cursor) => {
-                self.cursor = cursor;
-                Some(self.encode(&events))
+                let (piece, cut) = self.encode(&events);
+                self.cursor = cut.unwrap_or(cursor);
+                Some(piece)
             }
             Err(hypermesh_machine::Lag) => Some(self.catch_up()),
         }
     }
 
-    fn encode(&mut self, events: &[Arc<Event>]) -> Bytes {
+    /// The frames of events, and after which revision they were cut because they became too many bytes.
+    fn encode(&mut self, events: &[Arc<Event>]) -> (Bytes, Option<Revision>) {
+        let mut cut = None;
         let mut out = Vec::new();
         let mut single: Option<Bytes> = None;
         let mut count = 0_u64;
@@ -208,16 +246,20 @@ impl Watch {
                     out.extend_from_slice(&first);
                 }
                 out.extend_from_slice(frame);
-                continue;
+            } else {
+                if let Some(first) = single.take() {
+                    out.extend_from_slice(&first);
+                }
+                let body = at_revision(record, event.revision());
+                self.write(kind, &body, &mut out);
             }
-            if let Some(first) = single.take() {
-                out.extend_from_slice(&first);
+            if out.len() >= PIECE {
+                cut = Some(event.revision());
+                break;
             }
-            let body = at_revision(record, event.revision());
-            self.write(kind, &body, &mut out);
         }
         self.api.metrics.events.fetch_add(count, Ordering::Relaxed);
-        single.unwrap_or_else(|| out.into())
+        (single.unwrap_or_else(|| out.into()), cut)
     }
 
     /// What a change looks like through the selectors: an object may come into view, or leave it.
@@ -245,7 +287,8 @@ impl Watch {
     /// Reads history until the feed takes over.
     fn catch_up(&mut self) -> Bytes {
         let reading = self.api.replica.reading();
-        let events = match reading.view.events(self.cursor, BATCH) {
+        let size = self.history.size();
+        let events = match reading.view.events(self.cursor, size) {
             Ok(events) => events,
             Err(StoreError::Compacted { .. }) => {
                 let oldest = reading.view.oldest_revision().0;
@@ -254,8 +297,9 @@ impl Watch {
             }
             Err(error) => return self.fail(&Status::internal(error)),
         };
-        let full = events.len() == BATCH;
-        self.cursor = match events.last() {
+        let full = events.len() == size;
+        self.history.saw(events.iter().map(|effect| effect.change.record().body.len()).sum());
+        let end = match events.last() {
             Some(last) if full => last.revision,
             _ => reading.revision.max(self.cursor),
         };
@@ -273,7 +317,9 @@ impl Watch {
             };
             shared.push(Arc::new(Event::new(effect.key, effect.change, before)));
         }
-        self.encode(&shared)
+        let (piece, cut) = self.encode(&shared);
+        self.cursor = cut.unwrap_or(end);
+        piece
     }
 
     /// Waits for news, a bookmark's time, or the end.

@@ -1,116 +1,131 @@
 //! Writes: from a request's bytes to a request that the replica can order.
 
+use super::body::content_type;
 use super::context::{Api, Asked};
-use super::{body, reply, signed};
-use axum::body::Body;
+use super::outgoing::Outgoing;
+use super::who::Who;
+use super::{Exchange, body, reply, signed};
+use crate::budget::Reservation;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::request::Parts as Head;
+use http::{HeaderMap, HeaderValue, Response, header};
+use hyper::body::Incoming;
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::Verb;
 use hypermesh_chain::request::{self as chain, Authority, Endorsement, Media, Method, User};
-use hypermesh_pipeline::authz::UserInfo;
-use hypermesh_pipeline::{Body as Outgoing, Call, Outcome};
+use hypermesh_pipeline::{Body, Call, Outcome};
 use hypermesh_wire::{BodyFormat, Offer, PatchType, transcode};
 
 pub(super) async fn answer(
     api: &Api,
-    asked: Asked,
-    request: Request<Body>,
-) -> Result<Response<Body>, Box<Status>> {
-    let (parts, incoming) = request.into_parts();
+    mut asked: Asked,
+    head: &Head,
+    incoming: &mut Incoming,
+) -> Result<Response<Outgoing>, Box<Status>> {
     // What cannot be answered is not worth reading.
-    reply::accepted(&parts.headers, Offer::Objects)?;
-    let (media, format) = media(&asked, &parts.headers)?;
-    let bytes = body::read(incoming).await?;
+    reply::accepted(&head.headers, Offer::Objects)?;
+    let (media, format) = media(&asked, &head.headers)?;
+    let received = body::read(api, &asked.who.caller, incoming).await?;
     let format = match format {
         Format::Of(format) => format,
-        Format::Apply(patch) => patch.body_format(&bytes),
+        Format::Apply(patch) => patch.body_format(&received.bytes),
     };
-    let json = if bytes.is_empty() { bytes } else { transcode(&bytes, format)? };
-    let method = Method::parse(parts.method.as_str()).ok_or_else(|| Box::new(Status::unknown_path()))?;
-    let target =
-        parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
-    let media = if json.is_empty() { Media::None } else { media };
-    let outcome = order(
-        api,
-        &parts.headers,
-        asked.user.clone(),
-        &asked.agent,
-        Parts { method, target, media, body: json },
-    )
-    .await?;
+    let received = if received.bytes.is_empty() { received } else { transcoded(received, format)? };
+    let media = if received.bytes.is_empty() { Media::None } else { media };
+    let signed = asked.who.signed.take();
+    let author = Author { who: &asked.who, signed, agent: &asked.agent };
+    let (outcome, room) = order(api, head, author, media, received).await?;
     let mut response = match &outcome.body {
-        Outgoing::Object(record) => {
-            reply::object(api, &asked, &parts.headers, &record.body, reply::code(outcome.code))?
+        Body::Object(record) => {
+            reply::object(api, &asked, &head.headers, &record.body, reply::code(outcome.code))?
         }
-        Outgoing::Document(bytes) => {
-            document(&asked.query, &asked.agent, &parts.headers, bytes, outcome.code)?
-        }
+        Body::Document(bytes) => document(&asked.query, &asked.agent, &head.headers, bytes, outcome.code)?,
     };
     warn(response.headers_mut(), &outcome.warnings);
-    Ok(response)
+    Ok(hold(response, room))
 }
 
 /// Several writes, all or none.
 pub(super) async fn transaction(
     api: &Api,
-    user: UserInfo,
-    request: Request<Body>,
+    mut who: Who,
+    exchange: &mut Exchange<'_>,
     query: &Query,
-    agent: &str,
-) -> Result<Response<Body>, Box<Status>> {
-    let (parts, incoming) = request.into_parts();
-    let format = BodyFormat::parse(content_type(&parts.headers), false)?;
-    let json = transcode(&body::read(incoming).await?, format)?;
-    let target =
-        parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
-    let what = Parts { method: Method::Post, target, media: Media::Json, body: json };
-    let outcome = order(api, &parts.headers, user, agent, what).await?;
-    let mut response = document(query, agent, &parts.headers, outcome.body.bytes(), outcome.code)?;
+) -> Result<Response<Outgoing>, Box<Status>> {
+    let (head, agent) = (exchange.head, exchange.agent);
+    let format = BodyFormat::parse(content_type(&head.headers)?, false)?;
+    let received = body::read(api, &who.caller, exchange.body).await?;
+    let received = transcoded(received, format)?;
+    let signed = who.signed.take();
+    let author = Author { who: &who, signed, agent };
+    let (outcome, room) = order(api, head, author, Media::Json, received).await?;
+    let mut response = document(query, agent, &head.headers, outcome.body.bytes(), outcome.code)?;
     warn(response.headers_mut(), &outcome.warnings);
-    Ok(response)
+    Ok(hold(response, room))
 }
 
-/// What is to be ordered, before it has an authority.
-struct Parts {
-    method: Method,
-    target: String,
-    media: Media,
-    body: Bytes,
+fn transcoded(received: body::Received, format: BodyFormat) -> Result<body::Received, Box<Status>> {
+    let json = transcode(&received.bytes, format)?;
+    received.transcoded(json)
+}
+
+/// The reply to a write holds what the write did: what was done must not be refused for want of room.
+fn hold(response: Response<Outgoing>, room: Option<Reservation>) -> Response<Outgoing> {
+    match room {
+        Some(mut room) => {
+            // Where the reply is larger than the request and there is no more room, what is held has to do.
+            let _ = room.set(response.body().length());
+            response.map(|body| body.holding(room))
+        }
+        None => response,
+    }
+}
+
+/// In whose name a request is ordered, and how it is known.
+struct Author<'w> {
+    who: &'w Who,
+    signed: Option<signed::Signed>,
+    agent: &'w str,
 }
 
 /// Has a request ordered: by its author's signature, or endorsed on behalf of an authenticated client.
 async fn order(
     api: &Api,
-    headers: &HeaderMap,
-    user: UserInfo,
-    agent: &str,
-    parts: Parts,
-) -> Result<Outcome, Box<Status>> {
+    head: &Head,
+    author: Author<'_>,
+    media: Media,
+    received: body::Received,
+) -> Result<(Outcome, Option<Reservation>), Box<Status>> {
     let replica = &api.replica;
-    let Parts { method, target, media, body } = parts;
+    let method = Method::parse(head.method.as_str()).ok_or_else(|| Box::new(Status::unknown_path()))?;
+    let user = author.who.user.clone();
     let endorsement = Endorsement {
         replica: replica.key(),
         user: User { name: user.name, uid: user.uid, groups: user.groups, extra: user.extra },
         received: replica.request_time(),
         nonce: replica.next_nonce(),
-        manager: hypermesh_api::WriteOptions::default().manager(agent),
+        manager: hypermesh_api::WriteOptions::default().manager(author.agent),
     };
-    let mut request =
-        chain::Request { method, target, media, body, authority: Authority::Endorsed(endorsement) };
-    if signed::claims(headers) {
-        request.authority = signed::authority(api, headers, &request)?;
+    let mut request = chain::Request {
+        method,
+        target: signed::target(head),
+        media,
+        body: received.bytes,
+        authority: Authority::Endorsed(endorsement),
+    };
+    let by_author = author.signed.is_some();
+    if let Some(signed) = author.signed {
+        request.authority = signed.authority(&request)?;
     }
     hypermesh_chain::Canonical::check(&request)
         .map_err(|error| Box::new(Status::bad_request(format!("the request cannot be ordered: {error}"))))?;
     let call = Call::decode(&request)?;
-    if signed::claims(headers)
-        && let Some(original) = replica.original(&call.digest)
-    {
-        return Ok(original);
+    if by_author && let Some(original) = replica.original(&call.digest) {
+        return Ok((original, received.room));
     }
-    replica.submit(request, call).await.map_err(|unavailable| unavailable.0)
+    let outcome = replica.submit(request, call).await.map_err(|unavailable| unavailable.0)?;
+    Ok((outcome, received.room))
 }
 
 enum Format {
@@ -118,13 +133,9 @@ enum Format {
     Apply(PatchType),
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("")
-}
-
 fn media(asked: &Asked, headers: &HeaderMap) -> Result<(Media, Format), Box<Status>> {
     let built_in = asked.kind.definition.strategy.built_in;
-    let content_type = content_type(headers);
+    let content_type = content_type(headers)?;
     if asked.info.verb != Verb::Patch {
         let protobuf = built_in || matches!(asked.info.verb, Verb::Delete | Verb::DeleteCollection);
         return Ok((Media::Json, Format::Of(BodyFormat::parse(content_type, protobuf)?)));
@@ -145,7 +156,7 @@ fn document(
     headers: &HeaderMap,
     bytes: &Bytes,
     code: u16,
-) -> Result<Response<Body>, Box<Status>> {
+) -> Result<Response<Outgoing>, Box<Status>> {
     let accepted = reply::accepted(headers, Offer::Document).unwrap_or(hypermesh_wire::Accepted {
         encoding: hypermesh_wire::Encoding::Json,
         view: hypermesh_wire::View::Whole,
@@ -155,7 +166,7 @@ fn document(
     if code >= 400
         && let Ok(status) = serde_json::from_slice::<Status>(bytes)
     {
-        return Ok(reply::status(&status, Some(query), agent));
+        return Ok(reply::status(&status, Some(query), agent, headers));
     }
     reply::document(bytes.clone(), reply::code(code), &accepted, accepted.is_pretty(query, agent), headers)
 }

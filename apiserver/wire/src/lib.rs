@@ -16,6 +16,7 @@ pub mod partial;
 pub mod pretty;
 pub mod protobuf;
 pub mod raw;
+pub mod refusal;
 pub mod table;
 pub mod watch;
 pub mod yaml;
@@ -31,5 +32,6 @@ pub use list::{ContinueToken, PARTIAL_PREFIX, api_version, list_prefix, list_suf
 pub use media::{Accepted, BodyFormat, Encoding, Offer, PatchType, View};
 pub use partial::{partial, write_partial};
 pub use pretty::{Indenter, indent};
+pub use refusal::refusal;
 pub use table::{IncludeObject, TableFormat};
 pub use watch::{EventType, bookmark, error, frame_parts, write_frame};

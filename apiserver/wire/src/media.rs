@@ -5,7 +5,8 @@
 
 mod header;
 
-use header::MediaType;
+pub(crate) use header::{MediaType, accept_clauses};
+
 use hypermesh_api::{Query, Status};
 
 /// What a place can answer with.
@@ -63,7 +64,7 @@ impl Accepted {
         if accept.trim().is_empty() {
             return Ok(Self { encoding: Encoding::Json, view: View::Whole, pretty: false });
         }
-        let clauses = header::accept_clauses(accept);
+        let clauses = accept_clauses(accept);
         if let Some(accepted) = clauses.iter().find_map(|clause| Self::of_clause(clause, offer)) {
             return Ok(accepted);
         }

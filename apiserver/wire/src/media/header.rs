@@ -2,7 +2,7 @@
 
 /// A media type with its parameters.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct MediaType {
+pub(crate) struct MediaType {
     /// `application`, in lower case.
     pub kind: String,
     /// `json`, in lower case.
@@ -53,7 +53,7 @@ impl MediaType {
 }
 
 /// The acceptable clauses of an `Accept` header, best first; among equals, as they are written.
-pub(super) fn accept_clauses(header: &str) -> Vec<MediaType> {
+pub(crate) fn accept_clauses(header: &str) -> Vec<MediaType> {
     let mut clauses: Vec<MediaType> = split_outside_quotes(header, ',')
         .into_iter()
         .take(MAX_CLAUSES)

@@ -1,0 +1,168 @@
+//! Sends a large list in parts.
+//!
+//! Parts are made by a thread of the blocking pool, in turns: as long as the client takes them, a thread makes them;
+//! when it does not, the thread goes and the list waits without one. It waits for a bounded time, since it holds a
+//! snapshot of the store.
+
+use super::list::{Plan, Walked};
+use super::outgoing::{Outgoing, Part};
+use crate::budget::Reservation;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hypermesh_store::StoreError;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+/// Bytes that are gathered before a part is sent.
+const CHUNK: usize = 64 * 1024;
+/// Parts that may wait for a slow client; production goes on when half of them are gone.
+const WAITING: usize = 8;
+/// What a list holds while it is sent, in bytes.
+pub(super) const MEMORY: usize = (WAITING + 2) * CHUNK;
+/// How long a client may take no part.
+const STALL: Duration = Duration::from_secs(60);
+/// How long a list of any size may take, and how much longer for each part: 64 KiB a second is the least.
+const LEAST: Duration = Duration::from_secs(60);
+const EACH: Duration = Duration::from_secs(1);
+
+/// A list that is being made.
+struct Making {
+    plan: Plan,
+    walked: Walked,
+    gzip: Option<GzEncoder<Vec<u8>>>,
+    /// Bytes that were made and not sent.
+    ready: Bytes,
+    /// Whether all of it was made.
+    ended: bool,
+}
+
+/// Why a turn of making parts ended.
+enum Turn {
+    /// All is sent.
+    Done,
+    /// The client has enough for now.
+    Full,
+    /// The client is gone.
+    Gone,
+}
+
+/// Begins to send a list of which `first` was made and `walked` is where it goes on.
+pub(super) fn begin(
+    plan: Plan,
+    first: Vec<u8>,
+    walked: Walked,
+    gzip: bool,
+    room: Reservation,
+    turns: &Arc<Semaphore>,
+) -> Outgoing {
+    let (sender, parts) = mpsc::channel(WAITING);
+    let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut making = Making { plan, walked, gzip, ready: Bytes::new(), ended: false };
+    let turns = Arc::clone(turns);
+    tokio::spawn(async move {
+        let _room = room;
+        // A sender that is dropped before it has said that this is all breaks the reply off.
+        if let Err(error) = making.take_up(first) {
+            tracing::error!(%error, "a list could not be compressed");
+            return;
+        }
+        send(making, sender, &turns).await;
+    });
+    Outgoing::parts(parts)
+}
+
+async fn send(mut making: Making, sender: mpsc::Sender<Part>, turns: &Semaphore) {
+    let begun = Instant::now();
+    let mut parts = 0;
+    loop {
+        let turn = turns.acquire().await;
+        let theirs = sender.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let result = making.turn(&theirs);
+            (making, result)
+        });
+        let Ok((back, result)) = made.await else { return };
+        drop(turn);
+        making = back;
+        match result {
+            Ok(Turn::Done | Turn::Gone) => return,
+            Ok(Turn::Full) => {}
+            Err(error) => {
+                tracing::error!(%error, "a list broke off");
+                return;
+            }
+        }
+        parts += WAITING as u32 / 2;
+        let left = (LEAST + EACH * parts).saturating_sub(begun.elapsed()).min(STALL);
+        match tokio::time::timeout(left, sender.reserve_many(WAITING / 2)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                tracing::info!("a list was broken off: its client takes it too slowly");
+                return;
+            }
+        }
+    }
+}
+
+/// A list cannot be made to its end.
+#[derive(Debug, thiserror::Error)]
+enum MakeError {
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    #[error("it cannot be compressed")]
+    Compress(#[from] std::io::Error),
+}
+
+impl Making {
+    /// Sends parts until the client has enough or all are sent.
+    fn turn(&mut self, sender: &mpsc::Sender<Part>) -> Result<Turn, MakeError> {
+        loop {
+            while !self.ready.is_empty() {
+                match sender.try_reserve() {
+                    // Sliced, so that a large object does not fill the queue with several of its size.
+                    Ok(place) => place.send(Part::Bytes(self.ready.split_to(self.ready.len().min(CHUNK)))),
+                    Err(mpsc::error::TrySendError::Full(())) => return Ok(Turn::Full),
+                    Err(mpsc::error::TrySendError::Closed(())) => return Ok(Turn::Gone),
+                }
+            }
+            if self.ended {
+                return Ok(match sender.try_send(Part::End) {
+                    Ok(()) => Turn::Done,
+                    Err(mpsc::error::TrySendError::Full(_)) => Turn::Full,
+                    Err(mpsc::error::TrySendError::Closed(_)) => Turn::Gone,
+                });
+            }
+            let mut part = Vec::with_capacity(CHUNK + 4096);
+            if self.walked.more {
+                self.walked =
+                    self.plan.walk(self.walked.last.take(), self.walked.written, CHUNK, &mut part)?;
+            } else {
+                part = self.plan.suffix(&self.walked)?;
+                self.ended = true;
+            }
+            self.take_up(part)?;
+        }
+    }
+
+    /// Makes `part` ready to be sent, or adds it to what is being compressed.
+    fn take_up(&mut self, part: Vec<u8>) -> std::io::Result<()> {
+        let Some(encoder) = &mut self.gzip else {
+            self.ready = part.into();
+            return Ok(());
+        };
+        encoder.write_all(&part)?;
+        if self.ended {
+            if let Some(encoder) = self.gzip.take() {
+                self.ready = encoder.finish()?.into();
+            }
+        } else if encoder.get_ref().len() >= CHUNK {
+            self.ready = std::mem::take(encoder.get_mut()).into();
+        }
+        Ok(())
+    }
+}
