@@ -7,7 +7,7 @@
 //! lengths the input claims.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::io;
+use std::io::{self, Read};
 
 /// Why bytes are not a value.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +132,7 @@ pub(crate) fn to_bytes<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
 /// Reads a list of at most `MAX` elements; a longer one is refused at its length. For `borsh(deserialize_with)`.
 pub(crate) fn at_most<R, T, const MAX: usize>(reader: &mut R) -> io::Result<Vec<T>>
 where
-    R: io::Read,
+    R: Read,
     T: BorshDeserialize,
 {
     let length = u32::deserialize_reader(reader)? as usize;
@@ -146,6 +146,21 @@ where
         list.push(T::deserialize_reader(reader)?);
     }
     Ok(list)
+}
+
+/// Reads a text of at most `MAX` bytes; a longer one is refused at its length.
+pub(crate) fn text<R: Read, const MAX: usize>(reader: &mut R) -> io::Result<String> {
+    let length = u32::deserialize_reader(reader)?;
+    if length as usize > MAX {
+        let message = format!("a text of {length} bytes, the limit is {MAX}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    let mut bytes = Vec::new();
+    reader.by_ref().take(u64::from(length)).read_to_end(&mut bytes)?;
+    if bytes.len() != length as usize {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "Unexpected length of input"));
+    }
+    String::from_utf8(bytes).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why.to_string()))
 }
 
 #[cfg(test)]

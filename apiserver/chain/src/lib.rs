@@ -27,7 +27,7 @@ pub use genesis::{ClusterId, Genesis};
 pub use ids::{GroupId, Hash, Height, Revision, Timestamp, Uid};
 pub use key::{BatchError, PublicKey, Signature, SignatureError, SigningKey, verify_batch};
 pub use list::InclusionProof;
-pub use object::{Change, Effect, Facts, KeyRange, ObjectKey, Record};
+pub use object::{Change, Effect, Facts, KeyError, KeyRange, ObjectKey, Record};
 pub use request::{
     Authority, BatchEndorsement, Endorsement, Media, Method, Request, RequestSignature, User, ValidityError,
 };

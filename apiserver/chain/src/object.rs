@@ -1,21 +1,43 @@
 //! Objects as the store, the tree and the chain see them: a key, a record of bytes, an effect.
+//!
+//! Records and effects are [`Canonical`]: what a disk or a peer hands in is read by their `decode`, which bounds it and
+//! holds it to its rules. An [`ObjectKey`] has a byte form of its own, which [`ObjectKey::parse`] reads.
 
+use crate::codec::{self, Canonical, DecodeError, RuleError};
 use crate::ids::{Hash, Revision, Uid};
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
+use std::io;
 
 /// Where an object lives. Its byte form, `collection 0x00 namespace 0x00 name`, orders objects as LIST does and makes
 /// every collection, and every namespace of a collection, one contiguous range of keys (and one subtree of the tree).
 ///
 /// Invariant: no part holds a zero byte. `collection` is `group/plural` (`/secrets` in the core group).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize)]
 pub struct ObjectKey {
     collection: String,
     namespace: String,
     name: String,
 }
 
+/// Why bytes are no object key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// More bytes than any key has.
+    #[error("an object key of {0} bytes, the limit is {limit}", limit = ObjectKey::MAX_BYTES)]
+    TooLong(usize),
+    /// Not collection, namespace and name with a zero byte between.
+    #[error("an object key has three parts")]
+    Parts,
+    /// A part is not UTF-8.
+    #[error("a part of an object key is not UTF-8")]
+    Text,
+}
+
 impl ObjectKey {
+    /// The longest byte form. Names come from a request's target, which is shorter.
+    pub const MAX_BYTES: usize = 64 << 10;
+
     /// `None` when a part holds a zero byte. `namespace` is empty for cluster-scoped objects.
     pub fn new(
         collection: impl Into<String>,
@@ -57,10 +79,33 @@ impl ObjectKey {
 
     /// Reads the byte form; `None` if it is not one.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut parts = bytes.split(|b| *b == 0);
-        let mut next = || std::str::from_utf8(parts.next()?).ok().map(str::to_owned);
+        Self::parse(bytes).ok()
+    }
+
+    /// Reads the byte form, all of it: what is read has no other.
+    ///
+    /// # Errors
+    /// What is no key, by its reason.
+    pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(KeyError::TooLong(bytes.len()));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| KeyError::Text)?;
+        let mut parts = text.split('\0');
+        let mut next = || parts.next().ok_or(KeyError::Parts).map(str::to_owned);
         let key = Self { collection: next()?, namespace: next()?, name: next()? };
-        parts.next().is_none().then_some(key)
+        if parts.next().is_some() { Err(KeyError::Parts) } else { Ok(key) }
+    }
+}
+
+/// The three parts. One with a zero byte is refused: what is read has the invariant that [`ObjectKey::new`] gives.
+impl BorshDeserialize for ObjectKey {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let mut part = || codec::text::<_, { ObjectKey::MAX_BYTES }>(reader);
+        let (collection, namespace, name) = (part()?, part()?, part()?);
+        Self::new(collection, namespace, name).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "a part of an object key holds a zero byte")
+        })
     }
 }
 
@@ -98,12 +143,16 @@ pub struct Facts {
     /// `metadata.uid`.
     pub uid: Uid,
     /// `metadata.labels`, in order.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { Facts::MAX_ITEMS }>")]
     pub labels: Vec<(String, String)>,
     /// Selectable fields: JSON path and value as text, in order of the kind's definition.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { Facts::MAX_ITEMS }>")]
     pub fields: Vec<(String, String)>,
     /// Values of unique fields: (index, value); the index names kind, path and, where it is scoped so, namespace.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { Facts::MAX_ITEMS }>")]
     pub unique: Vec<(String, String)>,
     /// uids of `metadata.ownerReferences`.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { Facts::MAX_ITEMS }>")]
     pub owners: Vec<Uid>,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
@@ -124,7 +173,54 @@ pub struct Record {
     pub body: Bytes,
 }
 
+impl Facts {
+    /// The most labels, fields, unique values or owners: beyond what fits into an object.
+    pub const MAX_ITEMS: usize = 1 << 18;
+}
+
+impl Canonical for Facts {
+    const WHAT: &'static str = "facts";
+    const MAX_BYTES: usize = 8 << 20;
+
+    fn check(&self) -> Result<(), RuleError> {
+        RuleError::ascending("labels", self.labels.iter().map(|(key, _)| key))
+    }
+}
+
 impl Record {
+    /// The longest body, in bytes: what a client may store, and what the state machine adds to it by itself.
+    pub const MAX_BODY: usize = 4 << 20;
+    /// The longest salt, in bytes.
+    pub const MAX_SALT: usize = 64;
+
+    /// [`Canonical::decode`] without a copy of the body: it stays where it is in `bytes`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decode_shared(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let what = Self::WHAT;
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(DecodeError::TooLong { what, length: bytes.len(), limit: Self::MAX_BYTES });
+        }
+        let mut rest = &bytes[..];
+        let mut head = || {
+            let revision = Revision::deserialize(&mut rest)?;
+            let salt = Vec::deserialize(&mut rest)?;
+            let facts = Facts::deserialize(&mut rest)?;
+            let length = u32::deserialize(&mut rest)?;
+            if length as usize == rest.len() {
+                return Ok((revision, salt, facts));
+            }
+            let why = format!("a body of {length} bytes, and {} are there", rest.len());
+            Err(io::Error::new(io::ErrorKind::InvalidData, why))
+        };
+        let (revision, salt, facts) = head().map_err(|source| DecodeError::Malformed { what, source })?;
+        let body = bytes.slice(bytes.len() - rest.len()..);
+        let record = Self { revision, salt, facts, body };
+        record.check().map_err(|source| DecodeError::Invalid { what, source })?;
+        Ok(record)
+    }
+
     /// The object's leaf: H(0x00 ‖ salt length ‖ salt ‖ key length ‖ key ‖ revision ‖ body), lengths as u32 and the
     /// revision as u64, little-endian.
     pub fn leaf(&self, key: &[u8]) -> Hash {
@@ -137,6 +233,17 @@ impl Record {
             &self.revision.0.to_le_bytes(),
             &self.body,
         ])
+    }
+}
+
+impl Canonical for Record {
+    const WHAT: &'static str = "record";
+    const MAX_BYTES: usize = Facts::MAX_BYTES + Self::MAX_BODY + Self::MAX_SALT + 64;
+
+    fn check(&self) -> Result<(), RuleError> {
+        RuleError::limit("salt", self.salt.len(), Self::MAX_SALT)?;
+        RuleError::limit("body", self.body.len(), Self::MAX_BODY)?;
+        self.facts.check()
     }
 }
 
@@ -161,6 +268,18 @@ pub enum Change {
     /// It is gone. The record is the last state, with `resourceVersion` set to the deletion's revision: what a
     /// watcher's DELETED event shows.
     Deleted(Record),
+}
+
+impl Canonical for Effect {
+    const WHAT: &'static str = "effect";
+    const MAX_BYTES: usize = Record::MAX_BYTES + ObjectKey::MAX_BYTES + 64;
+
+    fn check(&self) -> Result<(), RuleError> {
+        let record = self.change.record();
+        RuleError::ensure(self.revision == record.revision, "revision", "is the record's")?;
+        RuleError::ensure(!self.key.collection().is_empty(), "key", "names a collection")?;
+        record.check()
+    }
 }
 
 impl Change {

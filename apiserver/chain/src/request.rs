@@ -108,6 +108,12 @@ impl Request {
     /// The longest body, in bytes.
     pub const MAX_BODY: usize = 3 << 20;
 
+    /// How many bytes it takes of a block, or little more.
+    pub fn size(&self) -> usize {
+        let authority = borsh::object_length(&self.authority).unwrap_or(Authority::MAX_BYTES);
+        self.target.len() + self.body.len() + authority + 16
+    }
+
     /// The path, without the query.
     pub fn path(&self) -> &str {
         self.split().0

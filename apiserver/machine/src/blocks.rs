@@ -83,7 +83,7 @@ impl Machine {
         let (mut taken, mut bytes) = (Vec::new(), 0_usize);
         while taken.len() < limits.requests && bytes < limits.bytes {
             let Some(next) = self.queue.pop_front() else { break };
-            bytes += next.request.body.len() + next.request.target.len();
+            bytes += next.request.size();
             taken.push(next);
         }
         taken

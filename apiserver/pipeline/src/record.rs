@@ -153,6 +153,15 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// The bytes of objects, and with them every root, rest on it. A dependency that turns on serde_json's
+    /// `preserve_order` (the `qlog` crate does, and so quinn's feature of that name) turns it on for the whole binary.
+    #[test]
+    fn maps_are_in_the_order_of_their_keys() {
+        let value: Value = serde_json::from_str("{\"b\":1,\"a\":2}").unwrap();
+        let why = "serde_json is built with preserve_order: this binary would come to other bytes than other replicas";
+        assert_eq!(value.to_string(), "{\"a\":2,\"b\":1}", "{why}");
+    }
+
     #[test]
     fn what_is_spliced_reads_as_if_it_had_been_there() {
         for meta in [

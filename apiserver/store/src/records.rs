@@ -4,13 +4,16 @@ use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::keyspace::{self, Family, StoredBlock};
 use borsh::BorshDeserialize;
+use bytes::Bytes;
 use hypermesh_chain::{Effect, Facts, ObjectKey, Record};
 use std::collections::BTreeSet;
 
 impl Keyring {
     /// A row of `objects`.
     pub(crate) fn record(&self, key: &[u8], sealed: &[u8]) -> Result<Record, StoreError> {
-        self.decode(Family::Objects, key, sealed, "it is no record")
+        let plain = Bytes::from(self.open_value(Family::Objects, key, sealed)?);
+        Record::decode_shared(&plain)
+            .map_err(|_| StoreError::bad_record(Family::Objects.name(), key, "it is no record"))
     }
 
     /// A row of `history`.

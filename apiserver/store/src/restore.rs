@@ -16,7 +16,7 @@ use crate::options::Options;
 use crate::records::object_key;
 use crate::store::{Inner, Store};
 use borsh::BorshDeserialize;
-use hypermesh_chain::{Change, Effect, Hash, Height, Revision};
+use hypermesh_chain::{Canonical, Change, Effect, Hash, Height, Revision};
 use rocksdb::WriteBatch;
 use std::fs;
 use std::io::Read;
@@ -145,6 +145,7 @@ impl Intake<'_> {
         if self.last >= key && self.counts.objects > 0 {
             return Err(bad(format!("object {} is out of order", name())));
         }
+        record.check().map_err(|why| bad(format!("object {}: {why}", name())))?;
         if record.revision > self.manifest.head.revision {
             return Err(bad(format!("object {} is newer than the snapshot", name())));
         }

@@ -1,10 +1,10 @@
 //! Every decoder against bytes from anywhere: no panic, no second form of a value, no memory on the input's word.
 
 use crate::{
-    Authority, BatchEndorsement, Block, Canonical, Certificate, ClusterId, Endorsement, Genesis, GroupId,
-    Hash, Header, Height, InclusionProof, Media, Method, Proof, PublicKey, RangeProof, Receipt, Request,
-    RequestSignature, Revision, Signature, SigningKey, StateTree, Timestamp, User, Validator, ValidatorSet,
-    attestation::HeadAttestation, list, signature,
+    Authority, BatchEndorsement, Block, Canonical, Certificate, Change, ClusterId, Effect, Endorsement,
+    Facts, Genesis, GroupId, Hash, Header, Height, InclusionProof, KeyError, Media, Method, ObjectKey, Proof,
+    PublicKey, RangeProof, Receipt, Record, Request, RequestSignature, Revision, Signature, SigningKey,
+    StateTree, Timestamp, Uid, User, Validator, ValidatorSet, attestation::HeadAttestation, list, signature,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -19,6 +19,9 @@ fn decode_all(bytes: &[u8]) {
     }
     one::<Block>(bytes);
     one::<Certificate>(bytes);
+    one::<Effect>(bytes);
+    one::<Facts>(bytes);
+    one::<Record>(bytes);
     one::<Genesis>(bytes);
     one::<HeadAttestation>(bytes);
     one::<Header>(bytes);
@@ -27,6 +30,15 @@ fn decode_all(bytes: &[u8]) {
     one::<RangeProof>(bytes);
     one::<Receipt>(bytes);
     one::<Request>(bytes);
+    let shared = Record::decode_shared(&Bytes::copy_from_slice(bytes));
+    assert_eq!(shared.ok(), Record::decode(bytes).ok(), "one decoder, with and without a copy");
+    if let Ok(key) = ObjectKey::parse(bytes) {
+        assert_eq!(key.encode(), bytes);
+        assert_eq!(ObjectKey::new(key.collection(), key.namespace(), key.name()), Some(key));
+    }
+    if let Ok(key) = borsh::from_slice::<ObjectKey>(bytes) {
+        assert_eq!(ObjectKey::parse(&key.encode()), Ok(key));
+    }
 }
 
 fn hash(byte: u8) -> Hash {
@@ -58,6 +70,23 @@ fn requests(cluster: &ClusterId) -> Vec<Request> {
     signatures.sort_by_key(|signature| signature.key);
     let signed = Request { authority: Authority::Signed { signatures }, ..endorsed.clone() };
     vec![endorsed, signed]
+}
+
+fn effect() -> Effect {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let facts = Facts {
+        uid: Uid([1; 16]),
+        labels: vec![pair("a", "1"), pair("b", "")],
+        fields: vec![pair("spec.color", "red")],
+        unique: vec![pair("names", "x")],
+        owners: vec![Uid([2; 16]), Uid([1; 16])],
+        deleting: true,
+        due: 7,
+    };
+    let record =
+        Record { revision: Revision(5), salt: vec![1, 2], facts, body: Bytes::from_static(b"{\"a\":1}") };
+    let key = ObjectKey::new("/secrets", "n", "o").unwrap();
+    Effect { revision: Revision(5), key, change: Change::Updated(record) }
 }
 
 /// One good encoding of every type.
@@ -96,7 +125,8 @@ fn samples() -> Vec<Vec<u8>> {
     let tree = StateTree::from_sorted((0..40_u8).map(|i| ([i, i], hash(i)))).unwrap();
     let attestation =
         HeadAttestation::sign(&key(1), &cluster, GroupId(0), Height(1), certificate.block, [7; 32]);
-    let samples = vec![
+    let effect = effect();
+    let mut samples = vec![
         Block { header: header.clone(), requests: requests.clone(), endorsements }.encode(),
         certificate.encode(),
         genesis.encode(),
@@ -110,7 +140,14 @@ fn samples() -> Vec<Vec<u8>> {
         receipt.encode(),
         requests[0].encode(),
         requests[1].encode(),
+        effect.encode(),
+        effect.change.record().encode(),
+        effect.change.record().facts.encode(),
     ];
+    samples.push(Canonical::encode(&Effect {
+        change: Change::Deleted(effect.change.record().clone()),
+        ..effect
+    }));
     assert!(Block::decode(&samples[0]).unwrap().verify_authorities(&cluster).is_ok());
     samples
 }
@@ -128,6 +165,9 @@ fn samples_are_read_whole_or_not_at_all() {
         let read = [
             whole::<Block>(sample),
             whole::<Certificate>(sample),
+            whole::<Effect>(sample),
+            whole::<Facts>(sample),
+            whole::<Record>(sample),
             whole::<Genesis>(sample),
             whole::<HeadAttestation>(sample),
             whole::<Header>(sample),
@@ -156,6 +196,65 @@ fn lists_are_refused_at_their_length() {
     assert_eq!(proof, "proof: malformed encoding: a list of 4294967295 elements, the limit is 9217");
     let too_long = Header::decode(&[0; 513]).unwrap_err().to_string();
     assert_eq!(too_long, "header: 513 bytes, more than the limit of 512");
+}
+
+#[test]
+fn effects_keep_their_rules() {
+    let told = |change: fn(&mut Effect)| {
+        let mut effect = effect();
+        change(&mut effect);
+        let error = Effect::decode(&effect.encode()).unwrap_err();
+        format!("{error}: {}", std::error::Error::source(&error).unwrap())
+    };
+    fn record(effect: &mut Effect) -> &mut Record {
+        let Change::Updated(record) = &mut effect.change else { panic!("deleted") };
+        record
+    }
+    assert_eq!(told(|e| e.revision.0 += 1), "effect: not a valid value: revision: is the record's");
+    let unordered = "effect: not a valid value: labels: not in strictly ascending order";
+    assert_eq!(told(|e| record(e).facts.labels.reverse()), unordered);
+    assert_eq!(told(|e| record(e).facts.labels[1].0 = "a".into()), unordered);
+    let salt = "effect: not a valid value: salt: length 65, the limit is 64";
+    assert_eq!(told(|e| record(e).salt = vec![0; 65]), salt);
+    let body = "effect: not a valid value: body: length 4194305, the limit is 4194304";
+    assert_eq!(told(|e| record(e).body = vec![0; Record::MAX_BODY + 1].into()), body);
+    let nowhere = told(|e| e.key = ObjectKey::new("", "", "x").unwrap());
+    assert_eq!(nowhere, "effect: not a valid value: key: names a collection");
+
+    // A zero byte in a part would give two keys one byte form.
+    let mut bytes = effect().encode();
+    let at = bytes.windows(8).position(|window| window == b"/secrets").unwrap();
+    bytes[at + 3] = 0;
+    let error = Effect::decode(&bytes).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "a part of an object key holds a zero byte");
+}
+
+#[test]
+fn keys_are_refused_by_reason() {
+    let parse = |bytes: &[u8]| ObjectKey::parse(bytes).unwrap_err();
+    assert_eq!(parse(b"/secrets\0n"), KeyError::Parts);
+    assert_eq!(parse(b"/secrets\0n\0o\0p"), KeyError::Parts);
+    assert_eq!(parse(b""), KeyError::Parts);
+    assert_eq!(parse(b"/secrets\0\xff\0o"), KeyError::Text);
+    assert_eq!(parse(&[b'a'; ObjectKey::MAX_BYTES + 1]), KeyError::TooLong(ObjectKey::MAX_BYTES + 1));
+    let long = [&u32::MAX.to_le_bytes()[..], b"abc"].concat();
+    let error = borsh::from_slice::<ObjectKey>(&long).unwrap_err().to_string();
+    assert_eq!(error, "a text of 4294967295 bytes, the limit is 65536");
+}
+
+/// Whatever lengths are claimed, memory is taken for what came.
+#[test]
+fn claims_take_no_memory() {
+    let claims = [0_u32, 1, 0xffff, 1 << 18, (1 << 18) + 1, u32::MAX];
+    for place in 0..effect().encode().len() {
+        for claim in claims {
+            let mut bytes = effect().encode();
+            let end = (place + 4).min(bytes.len());
+            bytes[place..end].copy_from_slice(&claim.to_le_bytes()[..end - place]);
+            decode_all(&bytes);
+        }
+    }
 }
 
 proptest! {

@@ -8,8 +8,8 @@ use hypermesh_chain::{Hash, KeyRange, ObjectKey, Uid};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A job's record is at most this large, in bytes: selectors come from a request's target, which is shorter.
-pub const MOST_BYTES: usize = 64 << 10;
+/// A job's record is at most this large, in bytes: selectors come from a request's target, reasons are bounded.
+pub const MOST_BYTES: usize = 128 << 10;
 
 /// Why a record is not a job.
 #[derive(Debug, Error)]
