@@ -129,6 +129,10 @@ pub enum Command {
     Apply(commands::apply::Arguments),
     /// Create objects that do not exist yet, from manifests or from words
     Create(commands::create::Arguments),
+    /// Change objects in an editor
+    Edit(commands::edit::Arguments),
+    /// Make an object what it was, a deleted one too
+    Rollback(commands::rollback::Arguments),
     /// Change objects by a patch
     Patch(commands::patch::Arguments),
     /// Set, change, take away or list labels of objects

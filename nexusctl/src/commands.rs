@@ -12,6 +12,7 @@ pub mod create;
 pub mod delete;
 pub mod describe;
 pub mod diff;
+pub mod edit;
 pub mod files;
 pub mod filter;
 pub mod get;
@@ -19,6 +20,7 @@ pub mod label;
 pub mod marks;
 pub mod patch;
 pub mod results;
+pub mod rollback;
 pub mod scale;
 pub mod targets;
 pub mod token;
@@ -37,6 +39,8 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     match command {
         Command::Apply(arguments) => client(apply::run(arguments, session)),
         Command::Create(arguments) => client(create::run(arguments, session)),
+        Command::Edit(arguments) => client(edit::run(arguments, session)),
+        Command::Rollback(arguments) => client(rollback::run(arguments, session)),
         Command::Patch(arguments) => client(patch::run(arguments, session)),
         Command::Label(arguments) => client(label::run(arguments, session)),
         Command::Annotate(arguments) => client(annotate::run(arguments, session)),

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod client;
 pub mod commands;
+pub mod difference;
 pub mod discovery;
 pub mod environment;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod manifest;
 pub mod output;
 pub mod remote;
 pub mod schema;
+pub mod scratch;
 pub mod selection;
 pub mod session;
 pub mod shell;

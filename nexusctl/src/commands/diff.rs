@@ -1,32 +1,45 @@
-//! `diff`: what applying manifests would change, as a unified diff of the objects before and after.
+//! `diff`: what applying manifests would change: a unified diff of each object before and after, or its changed fields.
 //!
 //! The server judges: each manifest is applied in a dry run. Exits 0 without differences, 1 with, 2 if it cannot tell.
 
+mod external;
+
 use crate::{
-    client::{self, Call},
+    client::{self, Call, Client},
     commands::{
         apply::{FIELD_MANAGER, tell},
         files::Files,
     },
+    difference::{self, Look},
     error::{Error, Exit},
     manifest::Placed,
-    output,
     session::Session,
 };
 use clap::Args;
+use external::External;
+use futures_util::{StreamExt as _, stream};
 use http::Method;
-use serde_json::{Map, Value};
-use similar::TextDiff;
+use serde_json::Value;
+use std::collections::BTreeSet;
 
-/// Metadata that only says that something was written.
-const UNSAID_OF_NEW: [&str; 4] = ["uid", "creationTimestamp", "resourceVersion", "generation"];
+/// Requests that are under way at once.
+const WIDTH: usize = 32;
+
+const EXAMPLES: &str = "Examples:
+  nexusctl diff -f examples/quickstart
+  nexusctl diff -f examples/quickstart --fields --color=never
+Exits 0 if nothing would change, 1 if something would, 2 if that cannot be told.";
 
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// What to compare
     #[command(flatten)]
     pub files: Files,
+    /// Show one line a changed field
+    #[arg(long)]
+    pub fields: bool,
     /// As if fields that other managers own were taken over
     #[arg(long)]
     pub force_conflicts: bool,
@@ -41,6 +54,13 @@ pub struct Arguments {
     pub server_side: Option<Option<bool>>,
 }
 
+/// An object before and after.
+struct Pair {
+    before: Option<Value>,
+    after: Value,
+    warnings: Vec<String>,
+}
+
 /// Runs the verb.
 pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
     if arguments.files.filenames.is_empty() {
@@ -49,18 +69,51 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         ));
     }
     let placed = arguments.files.read(session).await?;
+    let look = Look { color: session.streams.out_color, managed_fields: arguments.show_managed_fields };
+    let mut external = match &session.environment.external_diff {
+        Some(program) if !arguments.fields => Some(External::new(program, &session.environment)?),
+        _ => None,
+    };
+    let client = session.client()?;
+    let made: BTreeSet<&str> =
+        placed.iter().filter(|i| i.resource.kind == "Namespace").map(|i| i.document.name.as_str()).collect();
+    let pairs = stream::iter(&placed).map(|item| compare(&client, &arguments, item, &made)).buffered(WIDTH);
+    let mut pairs = std::pin::pin!(pairs.zip(stream::iter(&placed)));
     let (mut differs, mut failed) = (false, false);
-    for item in &placed {
-        match compare(&arguments, item, session).await {
-            Ok(text) => {
-                differs |= !text.is_empty();
-                session.print(&text)?;
-            }
+    while let Some((pair, item)) = pairs.next().await {
+        let pair = match pair {
+            Ok(pair) => pair,
             Err(error) if error.status().is_some() => {
                 failed = true;
                 tell(item, &error, session).await;
+                continue;
             }
             Err(error) => return Err(error.into()),
+        };
+        session.warn(&pair.warnings);
+        let name = name(item);
+        if let Some(external) = &mut external {
+            external.add(&name, pair.before, pair.after, look)?;
+            continue;
+        }
+        let text = if arguments.fields {
+            let [before, after] = difference::presentable(pair.before, Some(pair.after), look.managed_fields);
+            difference::by_field(&item.name(), before.as_ref(), after.as_ref(), look.color)
+        } else {
+            difference::unified(&name, pair.before, Some(pair.after), look)
+        };
+        differs |= !text.is_empty();
+        session.print(&text)?;
+    }
+    if let Some(external) = external {
+        session.flush()?;
+        match external.run()? {
+            0 => {}
+            1 => differs = true,
+            code => {
+                failed = true;
+                session.note(&format!("error: the program of KUBECTL_EXTERNAL_DIFF ended with {code}"));
+            }
         }
     }
     Ok(match (failed, differs) {
@@ -70,12 +123,23 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     })
 }
 
+/// `workloads.hypermesh.online/default/web`
+fn name(item: &Placed) -> String {
+    let plural = item.resource.qualified_plural();
+    if item.resource.namespaced {
+        format!("{plural}/{}/{}", item.namespace, item.document.name)
+    } else {
+        format!("{plural}/{}", item.document.name)
+    }
+}
+
 async fn compare(
+    client: &Client,
     arguments: &Arguments,
     item: &Placed,
-    session: &mut Session,
-) -> Result<String, client::Error> {
-    let live: Option<Value> = match session.send(&Call::get(item.path())).await {
+    made: &BTreeSet<&str>,
+) -> Result<Pair, client::Error> {
+    let before: Option<Value> = match client.send(&Call::get(item.path())).await {
         Ok(reply) => Some(reply.json()?),
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
@@ -88,61 +152,12 @@ async fn compare(
             ("force", if arguments.force_conflicts { "true" } else { "" }),
             ("dryRun", "All"),
         ]);
-    let merged: Value = session.send(&call).await?.json()?;
-    let name = if item.resource.namespaced {
-        format!("{}/{}/{}", item.resource.qualified_plural(), item.namespace, item.document.name)
-    } else {
-        format!("{}/{}", item.resource.qualified_plural(), item.document.name)
-    };
-    Ok(unified(&name, live, merged, arguments.show_managed_fields))
-}
-
-/// The unified diff of an object before and after; empty if they are equal.
-pub fn unified(name: &str, live: Option<Value>, mut merged: Value, managed_fields: bool) -> String {
-    let is_new = live.is_none();
-    let mut live = live.unwrap_or(Value::Null);
-    if !managed_fields {
-        output::hide_managed_fields(&mut live);
-        output::hide_managed_fields(&mut merged);
-    }
-    if is_new && let Some(metadata) = merged.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, _| !UNSAID_OF_NEW.contains(&key.as_str()));
-    }
-    if merged.get("kind").and_then(Value::as_str) == Some("Secret")
-        && merged.get("apiVersion").and_then(Value::as_str) == Some("v1")
-    {
-        for field in ["data", "stringData"] {
-            mask(&mut live, &mut merged, field);
+    match client.send(&call).await {
+        Ok(reply) => Ok(Pair { before, after: reply.json()?, warnings: reply.warnings }),
+        // What lives in a namespace that is yet to be made cannot be judged; all of it would be new.
+        Err(error) if error.is_not_found() && before.is_none() && made.contains(item.namespace.as_str()) => {
+            Ok(Pair { before, after: item.object(), warnings: Vec::new() })
         }
-    }
-    let before = if is_new { String::new() } else { output::yaml::to_string(&live) };
-    let after = output::yaml::to_string(&merged);
-    if before == after {
-        return String::new();
-    }
-    let (old, new) = if is_new {
-        ("/dev/null".to_owned(), format!("b/{name}"))
-    } else {
-        (format!("a/{name}"), format!("b/{name}"))
-    };
-    TextDiff::from_lines(&before, &after).unified_diff().context_radius(3).header(&old, &new).to_string()
-}
-
-/// Hides what Secrets hold; that a value differs still shows.
-fn mask(live: &mut Value, merged: &mut Value, field: &str) {
-    let before = live.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
-    let after = merged.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
-    let hide = |values: &Map<String, Value>, other: &Map<String, Value>, which: &str| -> Map<String, Value> {
-        let hidden = |key: &str, value: &Value| match other.get(key) {
-            Some(theirs) if theirs != value => format!("*** ({which})"),
-            _ => "***".to_owned(),
-        };
-        values.iter().map(|(key, value)| (key.clone(), hidden(key, value).into())).collect()
-    };
-    if let Some(values) = live.get_mut(field).and_then(Value::as_object_mut) {
-        *values = hide(&before, &after, "before");
-    }
-    if let Some(values) = merged.get_mut(field).and_then(Value::as_object_mut) {
-        *values = hide(&after, &before, "after");
+        Err(error) => Err(error),
     }
 }

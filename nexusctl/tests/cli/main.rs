@@ -6,6 +6,7 @@ mod apply;
 mod change;
 mod create;
 mod delete;
+mod edit;
 mod get;
 mod server;
 mod tls;

@@ -1,0 +1,241 @@
+//! `edit`: objects in an editor, and back.
+//!
+//! What somebody has typed is never lost: the file stays until the server has taken it, and whoever is interrupted is
+//! told where it lies and how to go on. A refusal opens the editor again, with the reasons above the text. Only what was
+//! changed is sent; if the object changed meanwhile, the edit is made again on the newest version, unless both changed
+//! the same fields.
+
+mod editor;
+mod round;
+mod sheet;
+
+use crate::{
+    client::Call,
+    commands::{
+        apply::DryRun,
+        results::{Manner, ResultFormat},
+        targets::{Choice, Target},
+    },
+    error::{Error, Exit},
+    manifest, output,
+    scratch::Kept,
+    session::Session,
+    shell,
+};
+use clap::Args;
+use editor::Editor;
+use round::{Round, Verdict};
+use serde_json::Value;
+use sheet::Sheet;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  nexusctl edit workload web
+  nexusctl edit workload/web network/office -o json
+The editor is that of KUBE_EDITOR, VISUAL or EDITOR, else vi.";
+
+/// Arguments of `edit`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// TYPE NAME… or TYPE/NAME…
+    pub words: Vec<String>,
+    /// Which objects
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Go on with an edit that was interrupted
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "filenames"])]
+    pub resume: Option<PathBuf>,
+    /// Edit this part of the object: status
+    #[arg(long, value_name = "NAME")]
+    pub subresource: Option<String>,
+    /// Show metadata.managedFields in the editor
+    #[arg(long)]
+    pub show_managed_fields: bool,
+    /// How it is done and told; -o json edits JSON
+    #[command(flatten)]
+    pub manner: Manner,
+}
+
+/// One object that is being edited.
+struct Subject {
+    target: Target,
+    /// As it was when the editor opened.
+    base: Value,
+}
+
+/// Runs the verb.
+pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
+    if arguments.manner.dry_run == DryRun::Client {
+        return Err(Error::Message("only the server can judge an edit: --dry-run=server".into()));
+    }
+    let json = arguments.manner.output == Some(ResultFormat::Json);
+    let (mut subjects, kept, mut sheet) = match &arguments.resume {
+        Some(path) => resume(&arguments, path, session).await?,
+        None => begin(&arguments, json, session).await?,
+    };
+    let kept = Lasting { kept: Some(kept) };
+    let editor = Editor::of(&session.environment);
+    let mut edited = false;
+    loop {
+        let before = kept.read()?;
+        session.flush()?;
+        editor.open(kept.path()).await.map_err(|why| kept.lost(&why, edited))?;
+        let after = kept.read()?;
+        if after == before && edited {
+            return Err(kept.lost("nothing was changed after the last refusal", true));
+        }
+        if sheet.is_same(&after) {
+            kept.done();
+            session.say("nothing was changed")?;
+            return Ok(Exit::Success);
+        }
+        edited = true;
+        let round = Round { arguments: &arguments, subjects: &subjects, text: &after };
+        match round.run(session).await {
+            Ok(Verdict::Done) => {
+                kept.done();
+                return Ok(Exit::Success);
+            }
+            Ok(Verdict::Empty) => {
+                kept.done();
+                session.say("the file is empty: nothing was changed")?;
+                return Ok(Exit::Success);
+            }
+            Ok(Verdict::Again { left, reasons, text }) => {
+                if let Some(left) = left {
+                    subjects.retain(|subject| left.contains(&subject.target.path()));
+                }
+                sheet = sheet.again(&reasons, &text);
+                kept.write(&sheet.text)?;
+                session.note(
+                    &reasons.iter().map(|reason| format!("error: {reason}")).collect::<Vec<_>>().join("\n"),
+                );
+            }
+            Err(error) => return Err(kept.lost(&error.render(false), true)),
+        }
+    }
+}
+
+/// Fetches the objects, and writes them down.
+async fn begin(
+    arguments: &Arguments,
+    json: bool,
+    session: &mut Session,
+) -> Result<(Vec<Subject>, Kept, Sheet), Error> {
+    let targets = arguments.choice.targets(&arguments.words, session).await?;
+    let mut subjects = Vec::with_capacity(targets.len());
+    for target in targets {
+        let path = part(arguments, &target);
+        let mut base: Value = session.send(&Call::get(path)).await?.json()?;
+        if !arguments.show_managed_fields {
+            output::hide_managed_fields(&mut base);
+        }
+        subjects.push(Subject { target, base });
+    }
+    let objects: Vec<&Value> = subjects.iter().map(|subject| &subject.base).collect();
+    let sheet = Sheet::new(&objects, json);
+    let extension = if json { "json" } else { "yaml" };
+    let kept = Kept::new(&session.environment.temporary_dir(), "nexusctl-edit", extension, &sheet.text)?;
+    Ok((subjects, kept, sheet))
+}
+
+/// Takes up a file that was kept: each object says which version it was made from, and the server still has that.
+async fn resume(
+    arguments: &Arguments,
+    path: &Path,
+    session: &mut Session,
+) -> Result<(Vec<Subject>, Kept, Sheet), Error> {
+    let kept = Kept::at(path.to_owned());
+    let text = kept.read()?;
+    let source = std::sync::Arc::new(manifest::Source::new(path.display().to_string(), text.clone()));
+    let documents = manifest::documents(&[source]).map_err(|faults| {
+        let shown: Vec<String> = faults.iter().map(|fault| fault.render(session.streams.err_color)).collect();
+        Error::Message(format!(
+            "{} cannot be taken up as long as it is not right:\n{}",
+            path.display(),
+            shown.join("\n")
+        ))
+    })?;
+    let namespace = session.namespace()?;
+    let discovery = session.discovery().await?;
+    let placed = manifest::place(documents, &discovery, &namespace, None).map_err(Error::Manifests)?;
+    let mut subjects = Vec::new();
+    for item in placed {
+        let edited = item.document.object();
+        let version = edited.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
+        let target =
+            Target { resource: item.resource, namespace: item.namespace, name: item.document.name.clone() };
+        let path = part(arguments, &target);
+        let exact = [("resourceVersion", version), ("resourceVersionMatch", "Exact")];
+        let then = if version.is_empty() {
+            session.send(&Call::get(&path)).await
+        } else {
+            match session.send(&Call::get(&path).query(&exact)).await {
+                // What is too far back to be read is compared with what is there now.
+                Err(error) if error.status().is_some_and(|s| s.code == 410) => {
+                    session.send(&Call::get(&path)).await
+                }
+                other => other,
+            }
+        };
+        let mut base: Value = then?.json()?;
+        output::hide_managed_fields(&mut base);
+        subjects.push(Subject { target, base });
+    }
+    Ok((subjects, kept, Sheet::kept(text)))
+}
+
+/// The path of the part of an object that is edited.
+fn part(arguments: &Arguments, target: &Target) -> String {
+    match &arguments.subresource {
+        Some(name) => format!("{}/{name}", target.path()),
+        None => target.path(),
+    }
+}
+
+/// The file, until it is no longer needed.
+struct Lasting {
+    kept: Option<Kept>,
+}
+
+impl Lasting {
+    fn file(&self) -> Result<&Kept, Error> {
+        self.kept.as_ref().ok_or_else(|| Error::Message("the file is gone".into()))
+    }
+
+    fn path(&self) -> &Path {
+        self.kept.as_ref().map_or_else(|| Path::new(""), Kept::path)
+    }
+
+    fn read(&self) -> Result<String, Error> {
+        self.file()?.read()
+    }
+
+    fn write(&self, text: &str) -> Result<(), Error> {
+        self.file()?.write(text)
+    }
+
+    fn done(self) {
+        if let Some(kept) = self.kept {
+            kept.remove();
+        }
+    }
+
+    /// An end before the server has taken the edit: where the file is, and the way back.
+    fn lost(&self, why: &str, edited: bool) -> Error {
+        let path = self.path().display().to_string();
+        let why = why.strip_prefix("error: ").unwrap_or(why);
+        if !edited {
+            // Nothing of anybody's was in it, unless the editor has written; it is kept to be sure.
+            return Error::Message(format!(
+                "{why}\nthe file stays at {path}; to go on: nexusctl edit --resume={}",
+                shell::quote(&path)
+            ));
+        }
+        Error::Message(format!(
+            "{why}\nyour edit is kept at {path}; to go on: nexusctl edit --resume={}",
+            shell::quote(&path)
+        ))
+    }
+}
