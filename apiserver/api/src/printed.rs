@@ -1,7 +1,8 @@
 //! Values as Go prints them.
 //!
-//! Messages of Kubernetes hold values in the forms of Go's `%q`, `%v` and `encoding/json`; clients and people compare
-//! them. These are the forms that differ from Rust's.
+//! Messages of Kubernetes hold values in the forms of Go's `%q`, `%v` and `encoding/json`, and so do path elements of
+//! `FieldsV1` and the last-applied annotation; clients and people compare them. These are the forms that differ from
+//! Rust's.
 
 use serde_json::Value;
 use std::fmt::Write;
@@ -75,8 +76,9 @@ pub fn value(value: &Value) -> String {
     }
 }
 
-/// `encoding/json` escapes what HTML would interpret.
-fn push_json(out: &mut String, value: &Value) {
+/// A value as `encoding/json` writes it: what HTML would interpret is escaped, whole floats have no fraction, and there
+/// is an exponent below 1e-6 and from 1e+21 on.
+pub fn push_json(out: &mut String, value: &Value) {
     match value {
         Value::Array(items) => {
             out.push('[');
@@ -108,13 +110,34 @@ fn push_json(out: &mut String, value: &Value) {
     }
 }
 
-fn push_json_string(out: &mut String, text: &str) {
-    for c in Value::from(text).to_string().chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_escape(out, 'u', 4, c),
-            c => out.push(c),
+/// A string as `encoding/json` writes it.
+pub fn push_json_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    // Where the two line separators begin (U+2028, U+2029), and what else is never written as it is.
+    let special = |b: u8| b < 0x20 || matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+    while let Some(at) = rest.bytes().position(special) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut following = from.chars();
+        match following.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\x08') => out.push_str("\\b"),
+            Some('\x0c') => out.push_str("\\f"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(c) if c < ' ' || matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') => {
+                push_escape(out, 'u', 4, c);
+            }
+            Some(c) => out.push(c),
+            None => {}
         }
+        rest = following.as_str();
     }
+    out.push_str(rest);
+    out.push('"');
 }
 
 #[cfg(test)]
@@ -154,6 +177,15 @@ mod tests {
         ] {
             assert_eq!(float(number), expected, "{number:e}");
         }
+    }
+
+    #[test]
+    fn strings_are_written_as_go_writes_json() {
+        let mut out = String::new();
+        push_json_string(&mut out, "a\"b\\c<&>\u{2028}\u{2029}\u{20ac}\u{1}\u{8}\u{c}\n\r\t\u{7f}\u{e9}");
+        let expected =
+            "\"a\\\"b\\\\c\\u003c\\u0026\\u003e\\u2028\\u2029\u{20ac}\\u0001\\b\\f\\n\\r\\t\u{7f}\u{e9}\"";
+        assert_eq!(out, expected);
     }
 
     #[test]

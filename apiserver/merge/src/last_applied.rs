@@ -3,9 +3,9 @@
 
 use crate::context::Context;
 use crate::fieldset::FieldSet;
-use crate::go_text::write_json;
 use crate::shape::Type;
 use crate::walk::{compare_typed, owned_fields};
+use hypermesh_api::printed::push_json;
 use serde_json::Value;
 
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -46,7 +46,7 @@ pub(crate) fn refresh(object: &mut Value, applied: &Value) {
         annotations.remove(ANNOTATION);
     }
     let mut text = String::new();
-    write_json(&applied, &mut text);
+    push_json(&mut text, &applied);
     text.push('\n');
     annotations.insert(ANNOTATION.to_owned(), Value::String(text));
     let size: usize =

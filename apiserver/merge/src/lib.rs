@@ -11,7 +11,6 @@ mod apply;
 mod context;
 mod created;
 pub mod fieldset;
-mod go_text;
 mod last_applied;
 mod managed;
 pub mod patch;

@@ -8,7 +8,6 @@ use crate::MAX_DEPTH;
 use crate::fieldset::Element;
 use hypermesh_structural::{JsonType, ListType, Schema};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The type at some place of an object.
@@ -229,50 +228,4 @@ fn is_free(schema: &Schema) -> bool {
 }
 
 /// `metadata`, as `meta/v1` ObjectMeta declares it. A kind's own schema of `metadata` constrains it and no more.
-static OBJECT_META: LazyLock<Schema> = LazyLock::new(|| {
-    let scalar = |kind| Schema { kind: Some(kind), ..Schema::default() };
-    let string = || scalar(JsonType::String);
-    let strings_by_name =
-        || Schema { kind: Some(JsonType::Object), additional: Some(Box::new(string())), ..Schema::default() };
-    let mut properties: BTreeMap<String, Schema> =
-        ["creationTimestamp", "deletionTimestamp", "generateName", "name"]
-            .into_iter()
-            .chain(["namespace", "resourceVersion", "selfLink", "uid"])
-            .map(|name| (name.to_owned(), string()))
-            .collect();
-    let numbers = ["deletionGracePeriodSeconds", "generation"];
-    properties.extend(numbers.map(|name| (name.to_owned(), scalar(JsonType::Integer))));
-    properties.extend(["annotations", "labels"].map(|name| (name.to_owned(), strings_by_name())));
-    let finalizers = Schema {
-        kind: Some(JsonType::Array),
-        items: Some(Box::new(string())),
-        list_type: ListType::Set,
-        patch_strategy: Some("merge".into()),
-        ..Schema::default()
-    };
-    properties.insert("finalizers".into(), finalizers);
-    let owner = Schema {
-        kind: Some(JsonType::Object),
-        atomic_map: true,
-        properties: ["apiVersion", "kind", "name", "uid"]
-            .map(|name| (name.to_owned(), string()))
-            .into_iter()
-            .chain(
-                ["blockOwnerDeletion", "controller"].map(|name| (name.to_owned(), scalar(JsonType::Boolean))),
-            )
-            .collect(),
-        ..Schema::default()
-    };
-    let owners = Schema {
-        kind: Some(JsonType::Array),
-        items: Some(Box::new(owner)),
-        list_type: ListType::Map(vec!["uid".into()]),
-        patch_merge_key: Some("uid".into()),
-        patch_strategy: Some("merge".into()),
-        ..Schema::default()
-    };
-    properties.insert("ownerReferences".into(), owners);
-    let managed = Schema { kind: Some(JsonType::Array), ..Schema::default() };
-    properties.insert("managedFields".into(), managed);
-    Schema { kind: Some(JsonType::Object), properties, ..Schema::default() }
-});
+static OBJECT_META: LazyLock<Schema> = LazyLock::new(hypermesh_structural::object_meta);

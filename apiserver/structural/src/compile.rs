@@ -12,6 +12,8 @@ mod keywords;
 mod props;
 mod structure;
 
+pub use implied::whole as object_meta;
+
 use crate::place::Place;
 use crate::schema::Schema;
 use hypermesh_api::{FieldError, FieldErrorKind};

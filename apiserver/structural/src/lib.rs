@@ -24,7 +24,7 @@ mod rules;
 mod same;
 mod validate;
 
-pub use compile::SchemaError;
+pub use compile::{SchemaError, object_meta};
 pub use embedded::EmbeddedResource;
 pub use hypermesh_cel::{Budget, TOTAL_LIMIT as RULE_BUDGET};
 pub use schema::{JsonType, ListType, Schema};

@@ -1,7 +1,8 @@
 //! One step of a path: which child of a map or list. Text forms are those of `fieldpath/serialize-pe.go`.
 
 use super::FieldsError;
-use crate::{go_text, value};
+use crate::value;
+use hypermesh_api::printed::{push_json, push_json_string, quoted};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::fmt;
@@ -46,15 +47,15 @@ impl Element {
                     if i > 0 {
                         out.push(',');
                     }
-                    go_text::write_json_string(name, out);
+                    push_json_string(out, name);
                     out.push(':');
-                    go_text::write_json(value, out);
+                    push_json(out, value);
                 }
                 out.push('}');
             }
             Self::Value(value) => {
                 out.push_str("v:");
-                go_text::write_json(value, out);
+                push_json(out, value);
             }
             Self::Index(index) => {
                 out.push_str("i:");
@@ -94,12 +95,26 @@ impl fmt::Display for Element {
                 f.write_str("[")?;
                 for (i, (name, value)) in keys.iter().enumerate() {
                     let comma = if i > 0 { "," } else { "" };
-                    write!(f, "{comma}{name}={}", go_text::shown(value))?;
+                    write!(f, "{comma}{name}={}", shown(value))?;
                 }
                 f.write_str("]")
             }
-            Self::Value(value) => write!(f, "[={}]", go_text::shown(value)),
+            Self::Value(value) => write!(f, "[={}]", shown(value)),
             Self::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+/// A value in a path of a conflict: `value.ToString`.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(s) => quoted(s),
+        Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(",")),
+        Value::Object(map) => map.iter().map(|(k, v)| format!("{k}={}", shown(v))).collect(),
+        scalar => {
+            let mut out = String::new();
+            push_json(&mut out, scalar);
+            out
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::fieldset::FieldSet;
-use crate::go_text::quoted;
+use hypermesh_api::printed::{push_json_string, quoted};
 use serde_json::{Map, Value};
 
 /// How a manager came to own fields.
@@ -57,7 +57,7 @@ impl ManagerId {
                 text.push_str(if text.len() > 1 { ",\"" } else { "\"" });
                 text.push_str(name);
                 text.push_str("\":");
-                crate::go_text::write_json_string(value, &mut text);
+                push_json_string(&mut text, value);
             }
         };
         field("manager", &self.manager);

@@ -71,7 +71,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
     if new == live.value {
         return Ok(Reply::object(200, live.record));
     }
-    if kind.definition.strategy.generation && spec_differs(&live.value, &new) {
+    if kind.definition.strategy.generation && differs(&kind, &live.value, &new) {
         raise_generation(&live.value, &mut new);
     }
     errors.extend(no_new_finalizers(&live, &new));
@@ -187,9 +187,12 @@ fn set_resource_version(new: &mut Value, old: &Value) {
     }
 }
 
-fn spec_differs(old: &Value, new: &Value) -> bool {
+/// Whether anything differs that counts for the generation: all but metadata, and but the status of a kind that has an
+/// endpoint for it.
+fn differs(kind: &crate::registry::Kind, old: &Value, new: &Value) -> bool {
     let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return true };
-    let relevant = |field: &&String| field.as_str() != "metadata" && field.as_str() != "status";
+    let apart = kind.definition.subresources.status;
+    let relevant = |field: &&String| field.as_str() != "metadata" && !(apart && field.as_str() == "status");
     old.keys().filter(relevant).any(|k| old.get(k) != new.get(k))
         || new.keys().filter(relevant).any(|k| !old.contains_key(k))
 }

@@ -91,6 +91,19 @@ fn unknown_fields_are_dropped_and_told() {
 }
 
 #[test]
+fn a_status_that_has_no_endpoint_counts_for_the_generation() {
+    let mut cluster = Cluster::new();
+    let part = |status: &str| json!({"apiVersion": "hm.example.com/v1", "kind": "Part", "metadata": {"name": "p"}, "status": {"phase": status}});
+    let path = "/apis/hm.example.com/v1/namespaces/default/parts";
+    assert_eq!(cluster.run(post(path, part("new"))).object()["metadata"]["generation"], 1);
+    let one = format!("{path}/p");
+    assert_eq!(cluster.run(merge(&one, part("new"))).object()["metadata"]["generation"], 1);
+    assert_eq!(cluster.run(merge(&one, part("worn"))).object()["metadata"]["generation"], 2);
+    let labelled = json!({"metadata": {"labels": {"a": "b"}}});
+    assert_eq!(cluster.run(merge(&one, labelled)).object()["metadata"]["generation"], 2);
+}
+
+#[test]
 fn an_update_raises_the_generation_only_with_the_spec() {
     let mut cluster = Cluster::new();
     let path = format!("{ASSETS}/a1");

@@ -80,11 +80,16 @@ fn definitions() -> Vec<KindDefinition> {
         UniqueField { json_path: ".spec.name".into(), scope: Scope::Cluster },
         UniqueField { json_path: ".spec.alias".into(), scope: Scope::Namespaced },
     ];
+    let mut part = kind("Namespaced", "parts", "Part", json!({}));
+    part.subresources.status = false;
+    part.subresources.scale = None;
+    part.schema["properties"]["status"]["properties"]["phase"] = text.clone();
     let mut all = hypermesh_schemas::definitions();
     all.extend([
         kind("Namespaced", "assets", "Asset", spec.clone()),
         kind("Cluster", "sites", "Site", spec),
         names,
+        part,
     ]);
     all
 }

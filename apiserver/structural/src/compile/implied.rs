@@ -67,6 +67,11 @@ fn list(items: Schema, list_type: ListType) -> Schema {
     schema
 }
 
+/// ObjectMeta, as `meta/v1` declares it.
+pub fn whole() -> Schema {
+    object_meta(false)
+}
+
 fn object_meta(implied: bool) -> Schema {
     use JsonType::{Boolean, Integer, Object, String as Text};
     let owner = object([

@@ -3,7 +3,7 @@
 use crate::place::Step;
 use crate::schema::Schema;
 use hypermesh_api::{FieldErrorKind, printed};
-use hypermesh_cel::{Binding, Budget, CompileError, EvalError, Program};
+use hypermesh_cel::{Binding, Budget, CompileError, EvalError, Program, TypeHints};
 use serde_json::Value;
 
 /// Longest message that an expression may yield, in bytes.
@@ -64,14 +64,11 @@ impl Rule {
     /// Compiles a rule; an error comes with the part at fault.
     pub fn compile(source: &RuleSource, schema: &Schema) -> Result<Self, (&'static str, CompileError)> {
         let optional = source.optional_old_self == Some(true);
-        let condition =
-            Expression::compile(&source.rule, optional, Shape::Condition).map_err(|error| ("rule", error))?;
+        let compile = |text, part| Expression::compile(text, optional, schema).map_err(|error| (part, error));
+        let condition = compile(&source.rule, "rule")?;
         let message_expression = match source.message_expression.trim() {
             "" => None,
-            text => Some(
-                Expression::compile(text, optional, Shape::Text)
-                    .map_err(|error| ("messageExpression", error))?,
-            ),
+            text => Some(compile(text, "messageExpression")?),
         };
         let message = source.message.trim();
         let name = if message.is_empty() { source.rule.trim() } else { message };
@@ -142,46 +139,26 @@ impl Rule {
     }
 }
 
-/// What an expression yields.
-#[derive(Clone, Copy)]
-enum Shape {
-    Condition,
-    Text,
-}
-
-/// A program over `self` and `oldSelf`.
-///
-/// Where `oldSelf` is an optional there are two programs, one for each state of it. They bind `oldSelf` anew around the
-/// source, which was compiled alone before so that it cannot reach out of its brackets.
+/// A program over `self` and `oldSelf`, of which the latter may be an optional.
 #[derive(Debug)]
 struct Expression {
     source: String,
     program: Program,
-    absent: Option<Program>,
     uses_old_self: bool,
+    optional_old_self: bool,
 }
 
 const SELF: &str = "self";
 const OLD_SELF: &str = "oldSelf";
 
 impl Expression {
-    fn compile(source: &str, optional_old_self: bool, shape: Shape) -> Result<Self, CompileError> {
+    fn compile(source: &str, optional_old_self: bool, schema: &Schema) -> Result<Self, CompileError> {
         let program = Program::compile(source, &[SELF, OLD_SELF])?;
+        // An optional has no fields of its own.
+        let known: [(&str, &dyn TypeHints); 2] = [(SELF, schema), (OLD_SELF, schema)];
+        program.check(if optional_old_self { &known[..1] } else { &known })?;
         let uses_old_self = program.references(OLD_SELF);
-        let mut expression = Self { source: source.to_owned(), program, absent: None, uses_old_self };
-        if optional_old_self && uses_old_self {
-            let around = |optional: &str| {
-                // The line feed ends a comment.
-                let source = match shape {
-                    Shape::Condition => format!("[{optional}].all({OLD_SELF}, {source}\n)"),
-                    Shape::Text => format!("[{optional}].map({OLD_SELF}, {source}\n)[0]"),
-                };
-                Program::compile(&source, &[SELF, OLD_SELF])
-            };
-            expression.program = around("optional.of(oldSelf)")?;
-            expression.absent = Some(around("optional.none()")?);
-        }
-        Ok(expression)
+        Ok(Self { source: source.to_owned(), program, uses_old_self, optional_old_self })
     }
 
     fn choose<'v>(
@@ -191,10 +168,12 @@ impl Expression {
         old: Option<&'v Value>,
     ) -> (&'v Program, [Binding<'v>; 2], usize) {
         let this = Binding::typed(SELF, new, schema);
-        match (old, &self.absent) {
-            (Some(old), _) => (&self.program, [this, Binding::typed(OLD_SELF, old, schema)], 2),
-            (None, Some(absent)) => (absent, [this, this], 1),
-            (None, None) => (&self.program, [this, this], 1),
+        if self.optional_old_self {
+            return (&self.program, [this, Binding::optional(OLD_SELF, old, Some(schema))], 2);
+        }
+        match old {
+            Some(old) => (&self.program, [this, Binding::typed(OLD_SELF, old, schema)], 2),
+            None => (&self.program, [this, this], 1),
         }
     }
 }
