@@ -37,6 +37,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at a time of one address (of one /64 of IPv6). This machine's own are bound by `connections` alone.
     pub connections_per_address: usize,
+    /// How long a client may take nothing of what it is sent before it is cut off.
+    pub stall: Duration,
 }
 
 impl Limits {
@@ -46,7 +48,12 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 64 << 20, connections: 20_000, connections_per_address: 1_000 }
+        Self {
+            memory: 64 << 20,
+            connections: 20_000,
+            connections_per_address: 1_000,
+            stall: Duration::from_secs(60),
+        }
     }
 }
 

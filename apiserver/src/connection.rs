@@ -41,8 +41,6 @@ const UNUSED: Duration = Duration::from_secs(30);
 /// A connection is closed when there was no request for so long: longer than clients keep theirs (Go's 90 s), so that
 /// they close first and no request is lost.
 const IDLE: Duration = Duration::from_secs(180);
-/// How long a client may take nothing of what it is sent.
-const STALL: Duration = Duration::from_secs(60);
 /// Streams of one HTTP/2 connection (the reference's default).
 const MOST_STREAMS: u32 = 250;
 /// What a client may send on a stream before anyone reads it, in bytes. The protocol's initial value.
@@ -72,9 +70,9 @@ pub(crate) async fn serve(
         (client(connection), connection.alpn_protocol() == Some(b"h2"))
     };
     let activity = Activity::new();
-    let bounds = io::Bounds { head: (!multiplexed).then_some(PATIENCE), stall: STALL };
+    let bounds = io::Bounds { head: (!multiplexed).then_some(PATIENCE), stall: api.stall };
     let stream = TokioIo::new(io::Watched::new(stream, Arc::clone(&activity), bounds));
-    let builder = builder(multiplexed, Streams { bound: STALL, metrics: Arc::clone(&api.metrics) });
+    let builder = builder(multiplexed, Streams { bound: api.stall, metrics: Arc::clone(&api.metrics) });
     let (requests, metrics) = (Arc::clone(&activity), Arc::clone(&api.metrics));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (api, client, mut progress) = (Arc::clone(&api), client.clone(), requests.begin());

@@ -52,6 +52,9 @@ pub enum ServerError {
     /// Keys and certificates.
     #[error("the keys and certificates cannot be used")]
     Pki(#[from] PkiError),
+    /// Keys and certificates of a cluster that exists do not belong together.
+    #[error("the keys and certificates are not as they were made:\n{}", lines(.0))]
+    Keys(Vec<hypermesh_pki::Finding>),
     /// The replica.
     #[error("the data cannot be opened")]
     Open(#[from] OpenError),
@@ -122,7 +125,7 @@ impl Server {
             address.to_string(),
             closed.clone(),
             metrics,
-            limits.memory,
+            limits,
         ));
         let kubeconfig = pki.kubeconfig_path().to_owned();
         let tasks = vec![
@@ -189,9 +192,17 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica>), ServerError> {
     let folder = Folder::take(&config.dir)?;
     let settings = Settings::new(url(address), names(address, &config.names));
+    let genesis = read_genesis(&config.dir)?;
+    if let Some(genesis) = &genesis {
+        // What is missing would be made anew below, and make another cluster of this one.
+        let findings = hypermesh_pki::check(&config.dir, &pinned(genesis))?;
+        if !findings.is_empty() {
+            return Err(ServerError::Keys(findings));
+        }
+    }
     let pki = Pki::open(&config.dir, settings, unix_now())?;
     let key = pki.replica_key.signing_key()?;
-    let genesis = match read_genesis(&config.dir)? {
+    let genesis = match genesis {
         Some(genesis) => genesis,
         None => {
             let genesis = new_genesis(key.public(), pki.admin_key.signing_key()?.public())?;
@@ -203,6 +214,18 @@ fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica
     definitions.extend(config.extra_kinds);
     let machine = hypermesh_machine::Config { dir: config.dir, store: Options::default(), key, definitions };
     Ok((folder, pki, Arc::new(Replica::start(machine, &genesis)?)))
+}
+
+fn lines(findings: &[hypermesh_pki::Finding]) -> String {
+    findings.iter().map(|finding| format!("  {finding}")).collect::<Vec<_>>().join("\n")
+}
+
+/// What a genesis says about keys.
+pub(crate) fn pinned(genesis: &Genesis) -> hypermesh_pki::Pinned {
+    hypermesh_pki::Pinned {
+        replicas: genesis.validators.validators().iter().map(|validator| validator.key).collect(),
+        administrators: genesis.administrators.clone(),
+    }
 }
 
 fn new_genesis(

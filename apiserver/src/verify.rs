@@ -17,7 +17,7 @@ pub struct Report {
     pub summary: String,
 }
 
-/// Verifies files, records, seals and indexes, then the chain: every block follows the one before, its certificate
+/// Verifies keys and certificates, files, records, seals and indexes, then the chain: every block follows the one before, its certificate
 /// holds, and the state adds up to the newest block's root.
 ///
 /// # Errors
@@ -28,6 +28,9 @@ pub fn check(dir: &Path) -> Result<Report, Box<dyn Error + Send + Sync>> {
     };
     let stored = hypermesh_store::check(&dir.join(STORE_FOLDER), &Options::default())?;
     let mut report = Report::default();
+    report
+        .findings
+        .extend(hypermesh_pki::check(dir, &crate::server::pinned(&genesis))?.iter().map(ToString::to_string));
     for finding in &stored.findings {
         report.findings.push(format!("{}: {}", finding.file.display(), finding.what));
     }
@@ -35,12 +38,15 @@ pub fn check(dir: &Path) -> Result<Report, Box<dyn Error + Send + Sync>> {
         report.findings.push(format!("and {} more", stored.more));
     }
     let mut blocks = 0_u64;
-    if report.findings.is_empty() {
+    if stored.findings.is_empty() {
         blocks = chain(dir, &genesis, &mut report.findings)?;
     }
     report.sound = report.findings.is_empty();
-    let verdict =
-        if report.sound { "sound" } else { "DAMAGED: restore a snapshot, or this folder from a backup" };
+    let verdict = if report.sound {
+        "sound"
+    } else {
+        "DAMAGED: restore what is named above from a backup, or a snapshot"
+    };
     report.summary =
         format!("{}: {} rows and {blocks} blocks verified: {verdict}", dir.display(), stored.rows);
     Ok(report)

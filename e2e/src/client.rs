@@ -182,9 +182,20 @@ impl Client {
 
     /// A connection for who writes the bytes itself.
     pub async fn connect(&self) -> Result<TlsStream<TcpStream>> {
+        self.connect_with(Arc::clone(&self.tls)).await
+    }
+
+    /// A connection for this protocol (ALPN).
+    pub async fn connect_for(&self, protocol: &[u8]) -> Result<TlsStream<TcpStream>> {
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.alpn_protocols = vec![protocol.to_vec()];
+        self.connect_with(Arc::new(tls)).await
+    }
+
+    async fn connect_with(&self, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await.context("connecting")?;
         let name = ServerName::IpAddress(self.address.ip().into());
-        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        let connector = TlsConnector::from(tls);
         connector.connect(name, stream).await.context("the TLS handshake")
     }
 

@@ -24,6 +24,11 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a new cluster that serves `extra` kinds beside its own.
     pub fn start(extra: Vec<KindDefinition>) -> Result<Self> {
+        Self::configured(|config| config.extra_kinds = extra)
+    }
+
+    /// Starts a new cluster with other settings than the usual ones.
+    pub fn configured(configure: impl FnOnce(&mut Config)) -> Result<Self> {
         let dir = tempfile::tempdir().context("making a data folder")?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -31,7 +36,7 @@ impl Cluster {
             .build()
             .context("starting a runtime")?;
         let mut config = Config::new(dir.path().to_owned(), SocketAddr::from(([127, 0, 0, 1], 0)));
-        config.extra_kinds = extra;
+        configure(&mut config);
         let server = runtime.block_on(Server::start(config)).context("starting the server")?;
         let kubeconfig = Kubeconfig::read(server.kubeconfig())?;
         Ok(Self { runtime, server: Some(server), kubeconfig, dir })

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test's own steps fail by panicking")]
 
 use hyper::Method;
+use hypermesh_apiserver::{Config, Server};
 use hypermesh_e2e::load::{Call, Connection, Objects, ServerSpec, Verb, binary, run};
 use hypermesh_e2e::load::{ObjectWork, Work};
 use hypermesh_e2e::skip::skip;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -155,6 +157,98 @@ async fn a_flipped_bit_is_told_by_the_file_it_is_in() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What may happen to a file of keys or certificates.
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    FlippedBit,
+    Truncated,
+    Missing,
+    Opened,
+}
+
+impl Harm {
+    fn to(self, path: &Path) {
+        let bytes = fs::read(path).unwrap();
+        match self {
+            Self::FlippedBit => {
+                let mut bytes = bytes;
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                fs::write(path, bytes).unwrap();
+            }
+            Self::Truncated => fs::write(path, &bytes[..bytes.len() / 2]).unwrap(),
+            Self::Missing => fs::remove_file(path).unwrap(),
+            Self::Opened => fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap(),
+        }
+    }
+}
+
+/// Each file of `pki`, what it stands for being told by its ending: certificates and public keys are nobody's secret,
+/// and what can be made again from the rest may be missing.
+const KEYS: [(&str, &[Harm]); 11] = {
+    const SECRET: &[Harm] = &[Harm::FlippedBit, Harm::Truncated, Harm::Missing, Harm::Opened];
+    const PUBLIC: &[Harm] = &[Harm::FlippedBit, Harm::Truncated, Harm::Missing];
+    const REMADE: &[Harm] = &[Harm::FlippedBit, Harm::Truncated];
+    [
+        ("ca.crt", PUBLIC),
+        ("ca.key", SECRET),
+        ("client-ca.crt", PUBLIC),
+        ("client-ca.key", SECRET),
+        ("server.crt", REMADE),
+        ("server.key", SECRET),
+        ("admin.crt", REMADE),
+        ("admin.key", SECRET),
+        ("replica.key", SECRET),
+        ("service-accounts.key", SECRET),
+        ("service-accounts.pub", REMADE),
+    ]
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn harmed_keys_and_certificates_are_told_and_not_started_from() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("data");
+    let config = |dir: &Path| Config::new(dir.to_owned(), ([127, 0, 0, 1], 0).into());
+    Server::start(config(&data)).await.unwrap().stop().await;
+    let report = hypermesh_apiserver::check(&data).unwrap();
+    assert!(report.sound, "{report:?}");
+    let mut wrong = Vec::new();
+    for (name, harms) in KEYS {
+        for harm in harms {
+            let what = format!("{name}, {harm:?}");
+            let path = data.join("pki").join(name);
+            let kept = scratch.path().join("kept");
+            fs::copy(&path, &kept).unwrap();
+            harm.to(&path);
+            let findings = hypermesh_apiserver::check(&data).unwrap().findings.join("\n");
+            let refusal = match Server::start(config(&data)).await {
+                Ok(server) => {
+                    server.stop().await;
+                    "it starts".to_owned()
+                }
+                Err(error) => error.to_string(),
+            };
+            for said in [&findings, &refusal] {
+                let told = said.contains(name) && (said.contains("restore") || said.contains("; "));
+                if !told {
+                    wrong.push(format!("{what}: {said}"));
+                }
+            }
+            // Removed first: a copy keeps the permissions of what it replaces.
+            let _ = fs::remove_file(&path);
+            fs::copy(&kept, &path).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let made = fs::read(data.join("pki/admin.key")).unwrap();
+    for remade in ["server.crt", "admin.crt", "service-accounts.pub"] {
+        fs::remove_file(data.join("pki").join(remade)).unwrap();
+    }
+    Server::start(config(&data)).await.unwrap().stop().await;
+    assert!(hypermesh_apiserver::check(&data).unwrap().sound);
+    assert_eq!(fs::read(data.join("pki/admin.key")).unwrap(), made);
+}
+
 /// The largest file of each kind, by its ending or its name.
 fn one_of_each_kind(data: &Path) -> Vec<(String, PathBuf)> {
     let mut kinds = std::collections::BTreeMap::<String, (u64, PathBuf)>::new();
@@ -163,7 +257,7 @@ fn one_of_each_kind(data: &Path) -> Vec<(String, PathBuf)> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                // Keys and certificates carry no sum of their own: a bit of theirs may make another that is as good.
+                // The test below is about these.
                 waiting.extend(Some(path).filter(|path| !path.ends_with("pki")));
                 continue;
             }

@@ -57,7 +57,7 @@ impl Held {
         }
     }
 
-    fn parse(path: &Path, pem: String) -> Result<Self, PkiError> {
+    pub(crate) fn parse(path: &Path, pem: String) -> Result<Self, PkiError> {
         let damaged = |why: String| PkiError::Damaged { path: path.to_owned(), what: "certificate", why };
         let der = pem::parse(&pem).map_err(|error| damaged(error.to_string()))?.into_contents();
         let (_, parsed) =

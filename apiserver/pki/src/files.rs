@@ -3,7 +3,7 @@
 use crate::error::PkiError;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> PkiError {
@@ -22,6 +22,24 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, PkiError> {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// Reads a file; `None` when there is none.
+pub(crate) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, PkiError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// The permissions of a file or folder; `None` when there is none.
+pub(crate) fn mode(path: &Path) -> Result<Option<u32>, PkiError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.permissions().mode() & 0o7777)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("look at", path)(error)),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::error::PkiError;
 use crate::files;
 use hypermesh_chain::SigningKey;
-use rcgen::KeyPair;
+use rcgen::{KeyPair, PublicKeyData as _};
 use std::path::{Path, PathBuf};
 
 /// PKCS#8 v1 (RFC 8410, section 7) up to the seed of an Ed25519 key.
@@ -50,7 +50,7 @@ impl KeyFile {
         Self::parse(path, pem)
     }
 
-    fn parse(path: PathBuf, pem: String) -> Result<Self, PkiError> {
+    pub(crate) fn parse(path: PathBuf, pem: String) -> Result<Self, PkiError> {
         match KeyPair::from_pem(&pem) {
             Ok(pair) => Ok(Self { path, pem, pair }),
             Err(error) => Err(PkiError::Damaged { path, what: "private key", why: error.to_string() }),
@@ -70,6 +70,16 @@ impl KeyFile {
     /// The key in DER (PKCS#8).
     pub fn der(&self) -> Vec<u8> {
         self.pair.serialize_der()
+    }
+
+    /// The public key in DER (SubjectPublicKeyInfo).
+    pub(crate) fn public(&self) -> Vec<u8> {
+        self.pair.subject_public_key_info()
+    }
+
+    /// The public key in PEM.
+    pub(crate) fn public_pem(&self) -> String {
+        pem::encode(&pem::Pem::new("PUBLIC KEY", self.public()))
     }
 
     pub(crate) fn pair(&self) -> &KeyPair {

@@ -112,10 +112,14 @@ impl Pki {
                 issue(&at("admin.crt"), &admin_subject(&settings), &admin_key, &signer, now, settings.life)?
             }
         };
+        let service_account_key = KeyFile::ed25519(at("service-accounts.key"))?;
+        if files::mode(&at("service-accounts.pub"))?.is_none() {
+            files::replace(&at("service-accounts.pub"), &service_account_key.public_pem(), 0o644)?;
+        }
         let mut pki = Self {
             kubeconfig: dir.join("admin.kubeconfig"),
             replica_key: KeyFile::ed25519(at("replica.key"))?,
-            service_account_key: KeyFile::ed25519(at("service-accounts.key"))?,
+            service_account_key,
             folder,
             settings,
             ca,

@@ -6,7 +6,8 @@
 use super::context::Api;
 use crate::budget::{Caller, Reservation};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::request::Parts;
+use http::{HeaderMap, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -104,9 +105,10 @@ pub(super) async fn read(api: &Api, caller: &Caller, body: &mut Incoming) -> Res
     Ok(Received { bytes, room: Some(room) })
 }
 
-/// Reads on, and throws away, what is left of a body whose request was refused.
-pub(super) async fn linger(body: &mut Incoming) {
-    if body.is_end_stream() {
+/// Reads on, and throws away, what is left of a body whose request was refused. Who asks before sending a body is told
+/// at once.
+pub(super) async fn linger(head: &Parts, body: &mut Incoming) {
+    if body.is_end_stream() || head.version >= Version::HTTP_2 || head.headers.contains_key(header::EXPECT) {
         return;
     }
     let discarding = async {

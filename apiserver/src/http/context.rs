@@ -2,6 +2,7 @@
 
 use super::who::Who;
 use crate::budget::Budget;
+use crate::config::Limits;
 use crate::documents::Documents;
 use crate::metrics::Metrics;
 use crate::tokens::Tokens;
@@ -42,6 +43,8 @@ pub(crate) struct Api {
     pub bodies: Arc<Budget>,
     /// What replies hold until they are sent.
     pub replies: Arc<Budget>,
+    /// How long a client may take nothing.
+    pub stall: Duration,
     /// Turns at producing large lists.
     pub lists: Arc<Semaphore>,
     documents: ArcSwap<Documents>,
@@ -74,7 +77,7 @@ impl Api {
         address: String,
         closing: watch::Receiver<bool>,
         metrics: Arc<Metrics>,
-        memory: usize,
+        limits: Limits,
     ) -> Self {
         let registry = Arc::clone(&replica.reading().derived.registry);
         let mut seed = [0_u8; 8];
@@ -89,8 +92,9 @@ impl Api {
             token_key: token_signer.public(),
             replica,
             metrics,
-            bodies: Budget::new("bytes of requests", memory, PATIENCE),
-            replies: Budget::new("bytes of replies", memory, PATIENCE),
+            bodies: Budget::new("bytes of requests", limits.memory, PATIENCE),
+            replies: Budget::new("bytes of replies", limits.memory, PATIENCE),
+            stall: limits.stall,
             lists: Arc::new(Semaphore::new(MOST_LISTS)),
             token_signer,
             address,

@@ -77,7 +77,7 @@ pub(super) async fn answer(
     }
     // What is too large to be indented in memory goes out as it is.
     room.set(list_stream::MEMORY.max(first.len()))?;
-    let mut response = Response::new(list_stream::begin(plan, first, walked, gzip, room, &api.lists));
+    let mut response = Response::new(list_stream::begin(plan, first, walked, gzip, room, api));
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(accepted.content_type()));
     if gzip {

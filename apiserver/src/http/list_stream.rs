@@ -4,6 +4,7 @@
 //! when it does not, the thread goes and the list waits without one. It waits for a bounded time, since it holds a
 //! snapshot of the store.
 
+use super::context::Api;
 use super::list::{Plan, Walked};
 use super::outgoing::{Outgoing, Part};
 use crate::budget::Reservation;
@@ -23,8 +24,6 @@ const CHUNK: usize = 64 * 1024;
 const WAITING: usize = 8;
 /// What a list holds while it is sent, in bytes.
 pub(super) const MEMORY: usize = (WAITING + 2) * CHUNK;
-/// How long a client may take no part.
-const STALL: Duration = Duration::from_secs(60);
 /// How long a list of any size may take, and how much longer for each part: 64 KiB a second is the least.
 const LEAST: Duration = Duration::from_secs(60);
 const EACH: Duration = Duration::from_secs(1);
@@ -57,12 +56,12 @@ pub(super) fn begin(
     walked: Walked,
     gzip: bool,
     room: Reservation,
-    turns: &Arc<Semaphore>,
+    api: &Api,
 ) -> Outgoing {
     let (sender, parts) = mpsc::channel(WAITING);
     let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
     let mut making = Making { plan, walked, gzip, ready: Bytes::new(), ended: false };
-    let turns = Arc::clone(turns);
+    let (turns, stall) = (Arc::clone(&api.lists), api.stall);
     tokio::spawn(async move {
         let _room = room;
         // A sender that is dropped before it has said that this is all breaks the reply off.
@@ -70,12 +69,12 @@ pub(super) fn begin(
             tracing::error!(%error, "a list could not be compressed");
             return;
         }
-        send(making, sender, &turns).await;
+        send(making, sender, &turns, stall).await;
     });
     Outgoing::parts(parts)
 }
 
-async fn send(mut making: Making, sender: mpsc::Sender<Part>, turns: &Semaphore) {
+async fn send(mut making: Making, sender: mpsc::Sender<Part>, turns: &Semaphore, stall: Duration) {
     let begun = Instant::now();
     let mut parts = 0;
     loop {
@@ -97,7 +96,7 @@ async fn send(mut making: Making, sender: mpsc::Sender<Part>, turns: &Semaphore)
             }
         }
         parts += WAITING as u32 / 2;
-        let left = (LEAST + EACH * parts).saturating_sub(begun.elapsed()).min(STALL);
+        let left = (LEAST + EACH * parts).saturating_sub(begun.elapsed()).min(stall);
         match tokio::time::timeout(left, sender.reserve_many(WAITING / 2)).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) => return,

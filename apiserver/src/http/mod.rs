@@ -28,7 +28,7 @@ pub(crate) use outgoing::Outgoing;
 use crate::budget::Caller;
 use context::Asked;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::{NonResource, RequestInfo, Target, Verb};
@@ -81,8 +81,8 @@ impl Api {
         let headers = response.headers_mut();
         headers.insert("audit-id", self.audit_id(&head));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-        if response.status().as_u16() >= 400 && head.version < Version::HTTP_2 {
-            body::linger(&mut body).await;
+        if response.status().as_u16() >= 400 {
+            body::linger(&head, &mut body).await;
         }
         response
     }

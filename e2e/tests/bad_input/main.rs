@@ -6,6 +6,7 @@
 mod bodies;
 mod connections;
 mod fields;
+mod limits;
 
 use anyhow::{Context as _, Result, ensure};
 use hypermesh_e2e::{Client, Cluster, Reply};
@@ -106,6 +107,7 @@ fn bad_input_is_refused_and_leaves_no_trace() -> Result<()> {
         ("fields", fields::check),
         ("bodies", bodies::check),
         ("connections", connections::check),
+        ("limits", limits::check),
     ])?;
     let grown = resident()?.saturating_sub(before);
     ensure!(grown < GROWTH, "the process grew by {} KiB", grown / 1024);

@@ -1,0 +1,130 @@
+//! Every file, every kind of damage.
+
+use super::*;
+use crate::{Pki, Settings};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+const NOW: i64 = 1_800_000_000;
+
+fn made(dir: &Path) -> Pinned {
+    let settings = Settings::new("https://127.0.0.1:6443".to_owned(), vec!["localhost".to_owned()]);
+    let pki = Pki::open(dir, settings, NOW).unwrap();
+    Pinned {
+        replicas: vec![pki.replica_key.signing_key().unwrap().public()],
+        administrators: vec![pki.admin_key.signing_key().unwrap().public()],
+    }
+}
+
+fn names(findings: &[Finding]) -> Vec<String> {
+    findings.iter().map(|f| f.path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+const FILES: [&str; 11] = [
+    "admin.crt",
+    "admin.key",
+    "ca.crt",
+    "ca.key",
+    "client-ca.crt",
+    "client-ca.key",
+    "replica.key",
+    "server.crt",
+    "server.key",
+    "service-accounts.key",
+    "service-accounts.pub",
+];
+
+#[test]
+fn what_was_made_is_sound_and_is_all_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let pinned = made(dir.path());
+    assert_eq!(check(dir.path(), &pinned).unwrap(), []);
+    let mut found: Vec<String> = fs::read_dir(dir.path().join("pki"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    assert_eq!(found, FILES);
+}
+
+/// Any bit of any file, the middle of each line and the ends of the file among them.
+#[test]
+fn a_flipped_bit_is_told_by_the_file_or_by_its_counterpart() {
+    let dir = tempfile::tempdir().unwrap();
+    let pinned = made(dir.path());
+    for name in FILES {
+        let path = dir.path().join("pki").join(name);
+        let sound = fs::read(&path).unwrap();
+        let last = sound.len() - 2;
+        for at in (0..sound.len()).step_by(11).chain([0, 1, last]) {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 1 << (at % 7);
+            fs::write(&path, &damaged).unwrap();
+            let findings = check(dir.path(), &pinned).unwrap();
+            let stem = name.split('.').next().unwrap();
+            let told = findings.iter().any(|f| {
+                let said = f.to_string();
+                said.contains(name) || said.contains(&format!("{stem}.key"))
+            });
+            assert!(told, "{name}, byte {at} ({:?}): {findings:?}", char::from(sound[at]));
+        }
+        fs::write(&path, &sound).unwrap();
+    }
+    assert_eq!(check(dir.path(), &pinned).unwrap(), []);
+}
+
+#[test]
+fn truncated_empty_and_missing_files_are_told_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let pinned = made(dir.path());
+    for name in FILES {
+        let path = dir.path().join("pki").join(name);
+        let sound = fs::read(&path).unwrap();
+        for length in [0, 1, sound.len() / 2, sound.len() - 2] {
+            fs::write(&path, &sound[..length]).unwrap();
+            assert!(
+                names(&check(dir.path(), &pinned).unwrap()).contains(&name.to_owned()),
+                "{name} {length}"
+            );
+        }
+        fs::remove_file(&path).unwrap();
+        let found = names(&check(dir.path(), &pinned).unwrap());
+        // These are made anew from what is there.
+        let remade = matches!(name, "server.crt" | "admin.crt" | "service-accounts.pub");
+        assert_eq!(found.contains(&name.to_owned()), !remade, "{name}: {found:?}");
+        fs::write(&path, &sound).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn files_of_another_cluster_and_open_ones_are_told() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pinned = made(dir.path());
+    made(other.path());
+    let (mine, theirs) = (dir.path().join("pki"), other.path().join("pki"));
+    let cases: [(&[&str], &str, &str); 6] = [
+        (&["replica.key"], "replica.key", "the genesis does not name it as replica"),
+        (&["admin.key", "admin.crt"], "admin.key", "the genesis does not name it as administrator"),
+        (&["ca.key", "ca.crt"], "server.crt", "did not sign it"),
+        (&["client-ca.key", "client-ca.crt"], "admin.crt", "did not sign it"),
+        (&["server.key"], "server.key", "it is not the key of"),
+        (&["service-accounts.key"], "service-accounts.key", "it is not the key of"),
+    ];
+    for (swapped, told, why) in cases {
+        for name in swapped {
+            fs::rename(mine.join(name), mine.join(format!("{name}.kept"))).unwrap();
+            fs::copy(theirs.join(name), mine.join(name)).unwrap();
+        }
+        let findings = check(dir.path(), &pinned).unwrap();
+        let found = findings.iter().find(|f| f.path.ends_with(told));
+        assert!(found.is_some_and(|f| f.what.contains(why)), "{swapped:?}: {findings:?}");
+        for name in swapped {
+            fs::rename(mine.join(format!("{name}.kept")), mine.join(name)).unwrap();
+        }
+    }
+    let key = mine.join("admin.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = check(dir.path(), &pinned).unwrap()[0].to_string();
+    assert!(said.contains("(mode 0644); chmod 600 ") && said.ends_with("admin.key"), "{said}");
+}
