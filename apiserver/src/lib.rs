@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod documents;
 mod files;
+pub mod flags;
 mod folder;
 mod http;
 mod listener;

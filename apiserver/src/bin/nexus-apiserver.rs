@@ -1,66 +1,18 @@
 //! The API server as a daemon of its own.
-//!
-//! Any flag may stand in a TOML file (`--config FILE`, keys as the flags without dashes); flags go before the file.
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::Parser as _;
+use hypermesh_apiserver::flags::Flags;
 use hypermesh_apiserver::{Config, DEFAULT_API, Server};
-use serde::Deserialize;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Serves the HyperMesh API from one data folder.
-#[derive(Debug, Default, Deserialize, Parser)]
-#[command(name = "nexus-apiserver", version)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-struct Flags {
-    /// TOML file with any of the flags below
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip)]
-    config: Option<PathBuf>,
-    /// Where the data is kept [default: /var/lib/hypermesh]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Where the API is served [default: 127.0.0.1:6443]
-    #[arg(long, value_name = "HOST:PORT")]
-    api: Option<SocketAddr>,
-    /// Where other replicas reach this one
-    #[arg(long, value_name = "HOST:PORT")]
-    peer: Option<SocketAddr>,
-    /// A replica of the cluster to join
-    #[arg(long, value_name = "HOST:PORT")]
-    join: Option<String>,
-    /// Further name or address for the server's certificate; may be given several times
-    #[arg(long, value_name = "NAME")]
-    tls_san: Vec<String>,
-}
-
-impl Flags {
-    /// Flags over file.
-    fn settled() -> Result<Self> {
-        let flags = Self::parse();
-        let Some(path) = &flags.config else { return Ok(flags) };
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file: Self = toml::from_str(&text).with_context(|| format!("{} is wrong", path.display()))?;
-        Ok(Self {
-            config: None,
-            data_dir: flags.data_dir.or(file.data_dir),
-            api: flags.api.or(file.api),
-            peer: flags.peer.or(file.peer),
-            join: flags.join.or(file.join),
-            tls_san: if flags.tls_san.is_empty() { file.tls_san } else { flags.tls_san },
-        })
-    }
-}
-
 fn main() -> Result<()> {
     hypermesh_apiserver::memory::settle();
-    let flags = Flags::settled()?;
+    let flags = Flags::parse().over_file()?;
     if flags.peer.is_some() || flags.join.is_some() {
         bail!(
             "--peer and --join: this version runs one replica; replication between several is not there yet"
@@ -73,8 +25,10 @@ fn main() -> Result<()> {
         Some(address) => address,
         None => DEFAULT_API.parse().context("the default address")?,
     };
+    let tuning = flags.tuning();
     let mut config = Config::new(flags.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/hypermesh")), api);
     config.names = flags.tls_san;
+    tuning.apply(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config))
 }

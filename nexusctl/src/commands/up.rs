@@ -5,6 +5,7 @@ use crate::{
     session::Session,
 };
 use clap::{Args, ValueEnum};
+use hypermesh_apiserver::flags::Tuning;
 use hypermesh_apiserver::{Config, DEFAULT_API, Server};
 use hypermesh_schemas::KindDefinition;
 use std::net::SocketAddr;
@@ -44,6 +45,9 @@ pub struct Arguments {
     /// Further name or address for the server's certificate; may be given several times
     #[arg(long = "tls-san", value_name = "NAME")]
     pub tls_san: Vec<String>,
+    /// What the server keeps, and lets clients take.
+    #[command(flatten)]
+    pub tuning: Tuning,
     /// Verify the data folder instead of starting; exits 1 if anything is wrong
     #[arg(long)]
     pub check: bool,
@@ -64,6 +68,7 @@ pub fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
     refuse_what_is_not_there(&arguments)?;
     let mut config = Config::new(dir, arguments.api);
     config.names.clone_from(&arguments.tls_san);
+    arguments.tuning.apply(&mut config);
     for file in &arguments.genesis_kind {
         config.extra_kinds.push(kind(file)?);
     }
