@@ -8,7 +8,7 @@ mod records;
 use crate::engine::{Engine, file_in, newest_log, tables};
 use crate::error::StoreError;
 use crate::files::Files;
-use crate::keyring::Keyring;
+use crate::keyring::{Access, Keyring};
 use crate::keyspace::Family;
 use crate::mark::{Head, Mark, Marked};
 use crate::options::Options;
@@ -92,7 +92,7 @@ pub fn check(dir: &Path, options: &Options) -> Result<Report, StoreError> {
         report.find(&files.restoring(), "a restore was cut short");
     }
     let acknowledged = check_mark(&files, &mut report)?;
-    let keys = match Keyring::open(&files, options.key_file.as_deref(), false) {
+    let keys = match Keyring::open(&files, options.key_file.as_deref(), Access::Look) {
         Ok(keys) => Some(keys),
         Err(error) => {
             report.note(&files.keys(), &error);

@@ -6,7 +6,7 @@
 //! DIR/HEAD        the newest acknowledged commit (mark.rs)
 //! DIR/RESERVE     bytes set aside for a full disk (room.rs)
 //! DIR/RESTORING   there while a restore runs
-//! DIR/keys/kek    the key-encryption key (keyring.rs)
+//! DIR/keys/kek    the key-encryption key (kek.rs); kek.next while another takes its place
 //! DIR/keys/data   the data keys, wrapped by it
 //! DIR/db/         RocksDB
 //! ```

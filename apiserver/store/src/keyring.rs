@@ -10,10 +10,12 @@
 //! bytes. Within a draw no nonce repeats; two draws under one key meet with a probability of n²/2^65 for n draws:
 //! below 2^-32 for the first 92,000 openings of a key. Nothing is persisted that a restored disk image could set back.
 //!
-//! Old data keys stay until no value is sealed with them (reseal.rs).
+//! Old data keys stay until no value is sealed with them (reseal.rs). The key-encryption key is replaced without touching
+//! a value (kek.rs).
 
 use crate::error::StoreError;
 use crate::files::{Files, read_with_sum, sync_dir, with_sum, write_durably};
+use crate::kek::{self, Kek, missing_or_io};
 use crate::keyspace::Family;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -24,6 +26,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 const TAG: usize = 16;
@@ -31,9 +34,8 @@ const ID: usize = 4;
 /// Bytes that sealing adds.
 pub(crate) const OVERHEAD: usize = ID + NONCE_LEN + TAG;
 const DOMAIN: &str = "hypermesh data keys 1";
-const KEK_DOMAIN: &str = "hypermesh key-encryption key 1";
 
-type Secret = Zeroizing<[u8; 32]>;
+pub(crate) type Secret = Zeroizing<[u8; 32]>;
 
 /// A key in the key file.
 #[derive(Clone, BorshSerialize, BorshDeserialize)]
@@ -59,16 +61,35 @@ struct Nonces {
 /// The data keys of a store. New values are sealed with the newest.
 pub(crate) struct Keyring {
     path: PathBuf,
-    kek: LessSafeKey,
+    kek_path: PathBuf,
     index: Secret,
-    file: Mutex<KeyFile>,
+    wrapping: Mutex<Wrapping>,
     keys: RwLock<Keys>,
     nonces: Mutex<Nonces>,
 }
 
+/// The key file as it stands on disk, and the key that it is wrapped with.
+struct Wrapping {
+    kek: Kek,
+    file: KeyFile,
+}
+
+/// What an opening may do to the key files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing.
+    Look,
+    /// Finish a replacement of the key-encryption key that was cut short.
+    Write,
+    /// That, and make keys where there are none.
+    Create,
+}
+
+type Ciphers = BTreeMap<u32, Arc<LessSafeKey>>;
+
 struct Keys {
     newest: (u32, Arc<LessSafeKey>),
-    all: BTreeMap<u32, Arc<LessSafeKey>>,
+    all: Ciphers,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -78,42 +99,36 @@ impl std::fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Reads the keys; makes them when `create` is set and there are none yet.
-    pub(crate) fn open(files: &Files, key_file: Option<&Path>, create: bool) -> Result<Self, StoreError> {
+    /// Reads the keys.
+    pub(crate) fn open(files: &Files, key_file: Option<&Path>, access: Access) -> Result<Self, StoreError> {
         let dir = files.keys();
         let kek_path = key_file.map_or_else(|| dir.join("kek"), Path::to_owned);
         let path = dir.join("data");
-        if create && !path.exists() {
+        if access == Access::Create && !path.exists() {
             fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
             set_private(&dir)?;
             if !kek_path.exists() {
-                write_durably(&kek_path, &with_sum(KEK_DOMAIN, &*secret()?)?)?;
+                Kek::create(&kek_path)?;
             }
-            let kek = cipher(&*read_kek(&kek_path)?)?;
+            let kek = Kek::read(&kek_path)?.cipher;
             let file = KeyFile { index: wrap(&kek, 0, &secret()?)?, data: vec![wrap(&kek, 1, &secret()?)?] };
             write_durably(&path, &with_sum(DOMAIN, &file)?)?;
             sync_dir(&files.dir)?;
         }
-        let kek = cipher(&*read_kek(&kek_path)?)?;
         let bytes = fs::read(&path).map_err(|error| missing_or_io(error, &path))?;
         let file: KeyFile = read_with_sum(DOMAIN, &bytes).ok_or_else(|| StoreError::Damaged {
             file: path.clone(),
             detail: "its checksum is wrong".to_owned(),
         })?;
-        let unwrap =
-            |key: &Wrapped| unwrap(&kek, key)?.ok_or_else(|| StoreError::WrongKey { file: kek_path.clone() });
-        let index = unwrap(&file.index)?;
-        let mut all = BTreeMap::new();
-        for key in &file.data {
-            all.insert(key.id, Arc::new(cipher(&*unwrap(key)?)?));
-        }
+        let wrapping = Wrapping::find(&path, &kek_path, file, access)?;
+        let (index, all) = wrapping.unwrapped(&kek_path)?;
         let (newest, key) = all.last_key_value().ok_or_else(|| StoreError::Damaged {
             file: path.clone(),
             detail: "it holds no data key".to_owned(),
         })?;
         let keys = Keys { newest: (*newest, Arc::clone(key)), all };
         let nonces = Mutex::new(Nonces { draw: draw()?, next: 0 });
-        Ok(Self { path, kek, index, file: Mutex::new(file), keys: RwLock::new(keys), nonces })
+        Ok(Self { path, kek_path, index, wrapping: Mutex::new(wrapping), keys: RwLock::new(keys), nonces })
     }
 
     /// Seals `plain` for the row `key` of `family`.
@@ -165,18 +180,18 @@ impl Keyring {
     /// The ids of the data keys in the key file that are older than the newest.
     pub(crate) fn old(&self) -> Vec<u32> {
         let newest = self.newest();
-        self.file.lock().data.iter().map(|key| key.id).filter(|id| *id != newest).collect()
+        self.wrapping.lock().file.data.iter().map(|key| key.id).filter(|id| *id != newest).collect()
     }
 
     /// Adds a data key, durably, and seals with it from now on.
     pub(crate) fn rotate(&self) -> Result<u32, StoreError> {
-        let mut file = self.file.lock();
+        let mut wrapping = self.wrapping.lock();
         let id = self.newest() + 1;
         let fresh = secret()?;
-        let mut next = file.clone();
-        next.data.push(wrap(&self.kek, id, &fresh)?);
+        let mut next = wrapping.file.clone();
+        next.data.push(wrap(&wrapping.kek.cipher, id, &fresh)?);
         write_durably(&self.path, &with_sum(DOMAIN, &next)?)?;
-        *file = next;
+        wrapping.file = next;
         let cipher = Arc::new(cipher(&*fresh)?);
         let mut keys = self.keys.write();
         keys.all.insert(id, Arc::clone(&cipher));
@@ -186,12 +201,37 @@ impl Keyring {
 
     /// Forgets data keys on disk. In memory they stay until the store closes: views from before may need them.
     pub(crate) fn forget(&self, ids: &[u32]) -> Result<(), StoreError> {
-        let mut file = self.file.lock();
-        let mut next = file.clone();
+        let mut wrapping = self.wrapping.lock();
+        let mut next = wrapping.file.clone();
         next.data.retain(|key| !ids.contains(&key.id));
         write_durably(&self.path, &with_sum(DOMAIN, &next)?)?;
-        *file = next;
+        wrapping.file = next;
         Ok(())
+    }
+
+    /// Makes a new key-encryption key and wraps the data keys with it, durably. No value is sealed anew.
+    pub(crate) fn rotate_kek(&self) -> Result<(), StoreError> {
+        let mut wrapping = self.wrapping.lock();
+        let next = kek::next_of(&self.kek_path);
+        // Left there by an earlier call whose last step failed, it is the key in use.
+        if next.exists() {
+            kek::adopt(&self.kek_path)?;
+        }
+        let fresh = Kek::create(&next)?;
+        match wrapping.rewrapped(&self.path, fresh) {
+            Ok(rewrapped) => *wrapping = rewrapped,
+            Err(error) => {
+                // Nothing is wrapped with it; what stays behind, the next opening wraps the data keys with.
+                drop(fs::remove_file(&next));
+                return Err(error);
+            }
+        }
+        kek::adopt(&self.kek_path)
+    }
+
+    /// How old the key-encryption key is at `now`; `None` for one of the operator's own making.
+    pub(crate) fn kek_age(&self, now: SystemTime) -> Option<Duration> {
+        self.wrapping.lock().kek.age(now)
     }
 
     /// The keyed hash under which a unique value is indexed.
@@ -220,6 +260,59 @@ impl Keyring {
     }
 }
 
+impl Wrapping {
+    /// Finds the key that `file` is wrapped with, and finishes replacing it if that was cut short.
+    fn find(path: &Path, kek_path: &Path, file: KeyFile, access: Access) -> Result<Self, StoreError> {
+        let Some(next) = Kek::read_next(kek_path)? else {
+            return Ok(Self { kek: Kek::read(kek_path)?, file });
+        };
+        if unwrap(&next.cipher, &file.index)?.is_some() {
+            if access != Access::Look {
+                kek::adopt(kek_path)?;
+            }
+            return Ok(Self { kek: next, file });
+        }
+        let current = Self { kek: Kek::read(kek_path)?, file };
+        if access == Access::Look || unwrap(&current.kek.cipher, &current.file.index)?.is_none() {
+            return Ok(current);
+        }
+        tracing::info!(file = %kek_path.display(), "going on replacing the key-encryption key");
+        let rewrapped = current.rewrapped(path, next)?;
+        kek::adopt(kek_path)?;
+        Ok(rewrapped)
+    }
+
+    /// The keys in the file: that of the index, and the data keys by their ids.
+    fn unwrapped(&self, kek_path: &Path) -> Result<(Secret, Ciphers), StoreError> {
+        let unwrap = |key: &Wrapped| {
+            unwrap(&self.kek.cipher, key)?.ok_or_else(|| StoreError::WrongKey { file: kek_path.to_owned() })
+        };
+        let mut all = BTreeMap::new();
+        for key in &self.file.data {
+            all.insert(key.id, Arc::new(cipher(&*unwrap(key)?)?));
+        }
+        Ok((unwrap(&self.file.index)?, all))
+    }
+
+    /// The same keys wrapped with `kek`, durably at `path`.
+    fn rewrapped(&self, path: &Path, kek: Kek) -> Result<Self, StoreError> {
+        let rewrap = |key: &Wrapped| {
+            let plain =
+                unwrap(&self.kek.cipher, key)?.ok_or(StoreError::Crypto { doing: "unwrap a data key" })?;
+            wrap(&kek.cipher, key.id, &plain)
+        };
+        let data = self.file.data.iter().map(rewrap).collect::<Result<_, _>>()?;
+        let file = KeyFile { index: rewrap(&self.file.index)?, data };
+        write_durably(path, &with_sum(DOMAIN, &file)?)?;
+        Ok(Self { kek, file })
+    }
+}
+
+/// How many data keys a key file that holds `bytes` has; `None` where it is damaged.
+pub(crate) fn parse_key_file(bytes: &[u8]) -> Option<usize> {
+    read_with_sum::<KeyFile>(DOMAIN, bytes).map(|file| file.data.len())
+}
+
 /// The id of the data key that sealed a value.
 pub(crate) fn key_id(sealed: &[u8]) -> Option<u32> {
     sealed.first_chunk::<ID>().map(|id| u32::from_be_bytes(*id))
@@ -235,13 +328,13 @@ fn draw() -> Result<[u8; 8], StoreError> {
     Ok(bytes)
 }
 
-fn secret() -> Result<Secret, StoreError> {
+pub(crate) fn secret() -> Result<Secret, StoreError> {
     let mut bytes = Zeroizing::new([0; 32]);
     aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| StoreError::Crypto { doing: "draw a key" })?;
     Ok(bytes)
 }
 
-fn cipher(key: &[u8]) -> Result<LessSafeKey, StoreError> {
+pub(crate) fn cipher(key: &[u8]) -> Result<LessSafeKey, StoreError> {
     let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| StoreError::Crypto { doing: "use a key" })?;
     Ok(LessSafeKey::new(key))
 }
@@ -271,29 +364,6 @@ fn unwrap(kek: &LessSafeKey, key: &Wrapped) -> Result<Option<Secret>, StoreError
     Ok(Some(Zeroizing::new(secret)))
 }
 
-fn read_kek(path: &Path) -> Result<Secret, StoreError> {
-    let bytes = Zeroizing::new(fs::read(path).map_err(|error| missing_or_io(error, path))?);
-    if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
-        tracing::warn!(file = %path.display(), "others can read the key-encryption key: set its mode to 0600");
-    }
-    // A key of the operator's own making is 32 bytes and nothing else.
-    if let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) {
-        return Ok(Zeroizing::new(key));
-    }
-    let key: [u8; 32] = read_with_sum(KEK_DOMAIN, &bytes).ok_or_else(|| StoreError::Damaged {
-        file: path.to_owned(),
-        detail: "its checksum is wrong".to_owned(),
-    })?;
-    Ok(Zeroizing::new(key))
-}
-
-fn missing_or_io(error: std::io::Error, path: &Path) -> StoreError {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return StoreError::Damaged { file: path.to_owned(), detail: "it is missing".to_owned() };
-    }
-    StoreError::io("read", path)(error)
-}
-
 fn set_private(dir: &Path) -> Result<(), StoreError> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(StoreError::io("protect", dir))
 }
@@ -303,7 +373,7 @@ mod tests {
     use super::*;
 
     fn ring(dir: &Path) -> Keyring {
-        Keyring::open(&Files::new(dir), None, true).unwrap()
+        Keyring::open(&Files::new(dir), None, Access::Create).unwrap()
     }
 
     #[test]
@@ -356,7 +426,7 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         drop(ring(other.path()));
         fs::copy(other.path().join("keys/kek"), dir.path().join("keys/kek")).unwrap();
-        let error = Keyring::open(&Files::new(dir.path()), None, true).unwrap_err();
+        let error = Keyring::open(&Files::new(dir.path()), None, Access::Create).unwrap_err();
         assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
     }
 }

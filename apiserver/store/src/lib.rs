@@ -15,11 +15,14 @@
 mod check;
 mod commit;
 mod compact;
+#[doc(hidden)]
+pub mod decode;
 mod engine;
 mod error;
 mod export;
 mod files;
 mod history;
+mod kek;
 mod keyring;
 mod keyspace;
 mod mark;
@@ -37,7 +40,7 @@ pub use compact::Compaction;
 pub use error::StoreError;
 pub use export::{Manifest, Scope};
 pub use mark::Head;
-pub use options::Options;
+pub use options::{KeyRotation, Options};
 pub use reseal::Reseal;
 pub use room::Room;
 pub use store::{Block, Blocks, Store, Usage};

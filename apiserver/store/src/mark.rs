@@ -64,24 +64,28 @@ impl Mark {
 
     /// Reads what `path` marks.
     pub(crate) fn read(path: &Path) -> Result<Marked, StoreError> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Marked::Missing),
-            Err(error) => return Err(StoreError::io("read", path)(error)),
-        };
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(Self::parse(&bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Marked::Missing),
+            Err(error) => Err(StoreError::io("read", path)(error)),
+        }
+    }
+
+    /// What a mark file that holds `bytes` says.
+    pub(crate) fn parse(bytes: &[u8]) -> Marked {
         let read = |start: usize| -> Option<Option<Head>> {
             let slot = bytes.get(start..start + LENGTH)?;
             let length = if slot.first() == Some(&0) { 1 + 8 } else { LENGTH };
             read_with_sum(DOMAIN, slot.get(..length)?)
         };
-        Ok(match (read(0), read(SLOT as usize)) {
+        match (read(0), read(SLOT as usize)) {
             (None, None) => Marked::Damaged,
             (Some(head), None) | (None, Some(head)) => Marked::Known { head, torn: true },
             (Some(a), Some(b)) => {
                 let newest = if a.map(|h| h.height) >= b.map(|h| h.height) { a } else { b };
                 Marked::Known { head: newest, torn: false }
             }
-        })
+        }
     }
 
     /// Opens an existing mark for writing.

@@ -1,6 +1,7 @@
 //! How much memory and disk the store takes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Sizes and places. The defaults suit a replica that is idle within 40 MiB of resident memory.
 #[derive(Clone, Debug)]
@@ -20,6 +21,21 @@ pub struct Options {
     /// the data directory; put it on another disk to make the directory alone worthless to who takes it. A file of 32
     /// random bytes will do.
     pub key_file: Option<PathBuf>,
+    /// When opening replaces the key-encryption key.
+    pub key_rotation: KeyRotation,
+}
+
+/// When opening replaces the key-encryption key by a new one. Values stay sealed as they are: only the data keys, which
+/// are few, are wrapped anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRotation {
+    /// Never.
+    Keep,
+    /// Once it is older than this. A key of the operator's own making has no age and stays; where the key file cannot be
+    /// written, the key stays too, and the log says so.
+    OlderThan(Duration),
+    /// At this opening, whoever made it. An opening that cannot fails.
+    Now,
 }
 
 impl Default for Options {
@@ -31,6 +47,7 @@ impl Default for Options {
             reserve_bytes: 32 << 20,
             min_free_bytes: 64 << 20,
             key_file: None,
+            key_rotation: KeyRotation::OlderThan(Duration::from_secs(365 * 24 * 3600)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Rotation of the data key, and sealing anew what older keys have sealed.
+//! Rotation of the keys, and sealing anew what older keys have sealed.
 
 use crate::error::StoreError;
 use crate::keyring::key_id;
@@ -29,6 +29,16 @@ impl Store {
     pub fn rotate_key(&self) -> Result<u32, StoreError> {
         let _alone = self.0.sweeper.lock();
         self.0.keys.rotate()
+    }
+
+    /// Makes a new key-encryption key, in place of the old one, and wraps the data keys with it. Values stay as they are:
+    /// it is quick, and reads and commits go on meanwhile. Killed at any moment, it has happened or the next opening
+    /// finishes it. See also [`crate::Options::key_rotation`].
+    ///
+    /// # Errors
+    /// When a key file cannot be written; the store goes on with the key that its data keys are wrapped with.
+    pub fn rotate_key_encryption_key(&self) -> Result<(), StoreError> {
+        self.0.keys.rotate_kek()
     }
 
     /// Seals with the newest key what older keys have sealed, slice by slice, and forgets the older keys. Reads and

@@ -3,10 +3,10 @@
 use crate::engine::{Engine, holds_rows};
 use crate::error::StoreError;
 use crate::files::{Files, make_dir};
-use crate::keyring::Keyring;
+use crate::keyring::{Access, Keyring};
 use crate::keyspace::{self, FLOOR, Family, Floor, StoredBlock};
 use crate::mark::{Head, Mark, Marked};
-use crate::options::Options;
+use crate::options::{KeyRotation, Options};
 use crate::room::{Reserve, Room};
 use crate::view::View;
 use hypermesh_chain::{Hash, Height, Revision, Timestamp};
@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// The replica's store. Clones share it; it closes, and gives its directory free, with the last clone and view.
 #[derive(Clone, Debug)]
@@ -90,7 +91,8 @@ impl Store {
         if create && holds_rows(&files.database()) {
             return Err(lost());
         }
-        let keys = Keyring::open(files, options.key_file.as_deref(), create)?;
+        let access = if create { Access::Create } else { Access::Write };
+        let keys = Keyring::open(files, options.key_file.as_deref(), access)?;
         let reserve = Reserve::new(&files.dir, files.reserve(), &options)?;
         // Opening writes a little too. Without room it may still succeed.
         if let Err(error) = reserve.make(0) {
@@ -104,6 +106,7 @@ impl Store {
         if acknowledged != head || create {
             Mark::create(&files.head(), head)?;
         }
+        rotate(&keys, options.key_rotation)?;
         let inner = Inner {
             engine,
             keys,
@@ -293,5 +296,24 @@ impl Iterator for Blocks {
         // An error ends it: there is nothing above the greatest height.
         self.next = if block.is_ok() { Height(self.next.0.saturating_add(1)) } else { Height(u64::MAX) };
         Some(block)
+    }
+}
+
+/// Replaces the key-encryption key if it is time.
+fn rotate(keys: &Keyring, rotation: KeyRotation) -> Result<(), StoreError> {
+    match rotation {
+        KeyRotation::Keep => Ok(()),
+        KeyRotation::Now => keys.rotate_kek(),
+        KeyRotation::OlderThan(limit) => {
+            if keys.kek_age(SystemTime::now()).is_some_and(|age| age > limit) {
+                match keys.rotate_kek() {
+                    Ok(()) => tracing::info!("the key-encryption key was old and has been replaced"),
+                    Err(error) => {
+                        tracing::warn!(%error, "the key-encryption key is old and could not be replaced")
+                    }
+                }
+            }
+            Ok(())
+        }
     }
 }

@@ -12,7 +12,7 @@ const DIR: &str = "HYPERMESH_CRASH_DIR";
 const OBJECTS: u64 = 40;
 
 /// Not a test: the process that is killed. It commits without end, says each height once it is acknowledged, and now
-/// and then compacts and seals anew.
+/// and then compacts, seals anew and replaces the key-encryption key.
 #[test]
 #[ignore = "the process that `acknowledged_commits_survive_kill` starts and kills"]
 fn child() {
@@ -25,6 +25,7 @@ fn child() {
             sweeper.compact(hypermesh_chain::Revision(head.revision.0.saturating_sub(50))).unwrap();
             sweeper.rotate_key().unwrap();
             sweeper.reseal().unwrap();
+            sweeper.rotate_key_encryption_key().unwrap();
         }
     });
     loop {

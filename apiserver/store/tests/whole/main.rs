@@ -5,6 +5,7 @@
 mod crash;
 mod damage;
 mod disk_full;
+mod keys;
 mod model;
 mod reads;
 mod support;
