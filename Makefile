@@ -23,15 +23,16 @@ export NEXUSCTL := $(abspath $(TARGET))/release/nexusctl
 
 # How long the long forms take.
 N ?= 200
-FUZZ_TIME ?= 10m
+FUZZ_TIME ?= 1m
+PROPERTIES_TIME ?= 10m
 
 # A test that cannot run here writes a line to this file: its name and why. `make test` shows them.
 export HYPERMESH_SKIPS := $(abspath $(TARGET))/skipped-tests
 
-.PHONY: help tools tools-% rocksdb env build up down test lint audit bench fuzz sim crash clean
+.PHONY: help tools tools-% rocksdb env build up down test lint audit bench fuzz properties sim crash clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 tools: tools-build tools-test tools-lint ## install what build, test and lint need and the machine lacks
 tools-%:
@@ -80,8 +81,12 @@ crash: rocksdb ## kill the server under load and cut its power [N=200]
 	$(TARGET)/release/hypermesh-crash --runs $(N)
 	$(TARGET)/release/hypermesh-crash --runs $(N) --power-loss
 
-fuzz: rocksdb tools-test ## repeat the property tests with new seeds [FUZZ_TIME=10m PROPTEST_CASES=256]
-	cargo nextest run --workspace --exclude hypermesh-e2e --profile fuzz --stress-duration $(FUZZ_TIME)
+fuzz: rocksdb ## fuzz every decoder, each for a while [FUZZ_TIME=1m FUZZ="yaml cel"]
+	@FUZZ_TIME='$(FUZZ_TIME)' TARGET='$(TARGET)' .make/fuzz $(FUZZ)
+
+properties: rocksdb tools-test ## repeat the property tests with new seeds [PROPERTIES_TIME=10m PROPTEST_CASES=256]
+	cargo nextest run --workspace --exclude hypermesh-e2e --exclude hypermesh-fuzz --profile fuzz \
+		--stress-duration $(PROPERTIES_TIME)
 
 # Succeeding without having simulated anything would be a lie.
 sim: ## (comes with replication) run replicas under a simulated network

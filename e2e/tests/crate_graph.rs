@@ -18,6 +18,7 @@ hypermesh-client: stoq
 hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-client hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-schemas
+hypermesh-fuzz: hypermesh-api hypermesh-cel hypermesh-chain hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-structural hypermesh-wire nexusctl
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural
@@ -66,16 +67,17 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Who may import a crate, where that is a rule and not a coincidence. Dev-dependencies count here.
-const IMPORTERS: [(&str, &[&str]); 6] = [
+const IMPORTERS: [(&str, &[&str]); 7] = [
     // Only the server puts a state machine behind a wire.
     ("hypermesh-machine", &["hypermesh-apiserver", "hypermesh-e2e"]),
-    ("hypermesh-store", &["hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e"]),
+    ("hypermesh-store", &["hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e", "hypermesh-fuzz"]),
     // The seam of replication: the machine implements it, engines drive it, nobody else speaks it.
     ("hypermesh-consensus", &["hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e"]),
     // A process that runs everything holds the server; every other client reaches it through its API.
     ("hypermesh-apiserver", &["nexusctl", "hypermesh-e2e"]),
-    ("nexusctl", &["hypermesh-e2e"]),
+    ("nexusctl", &["hypermesh-e2e", "hypermesh-fuzz"]),
     ("hypermesh-e2e", &[]),
+    ("hypermesh-fuzz", &[]),
 ];
 
 /// Crates with binaries, which wire others together.

@@ -1,6 +1,7 @@
 //! The one decoder of JSON that the pipeline uses: deterministic, bounded in depth, and aware of duplicate keys.
 //!
-//! A key that occurs twice keeps its last value, as Go's decoder does, and is reported by its path. Lone
+//! A key that occurs twice keeps its last value, as Go's decoder does, and is reported by its path. A number without
+//! fraction is an integer, however it is written: Go writes `1.0` as `1`, and typed clients read no other. Lone
 //! surrogates, trailing data and numbers beyond a double are errors. Memory is bounded by a small multiple of the
 //! input's length, which the caller bounds.
 
@@ -15,6 +16,9 @@ pub const MAX_DEPTH: usize = 120;
 
 /// As many duplicates are told; what lies beyond only repeats the refusal.
 const MAX_DUPLICATES: usize = 100;
+
+/// Up to here (2^53) a double stands for one integer alone.
+const LARGEST_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 /// JSON that cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,7 +125,8 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::from(value))
+        let integral = value.fract() == 0.0 && value.abs() <= LARGEST_INTEGER;
+        Ok(if integral { Value::from(value as i64) } else { Value::from(value) })
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -257,6 +262,23 @@ mod tests {
         assert_eq!(value, serde_json::json!({"spec": {"x": 3}}));
         assert_eq!(duplicates, ["spec.x", "spec.l[1].a", "spec"]);
         assert_eq!(duplicate_field("spec.x"), "duplicate field \"spec.x\"");
+    }
+
+    #[test]
+    fn a_number_is_read_back_as_it_is_written() {
+        let mut text =
+            "[1.300000000000000048623156e308,0.1,5e-324,33333333333333333333433333333334]".to_owned();
+        let (first, _) = decode_json(text.as_bytes()).unwrap();
+        for _ in 0..3 {
+            text = first.to_string();
+            assert_eq!(decode_json(text.as_bytes()).unwrap().0, first, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_without_fraction_is_an_integer() {
+        let (value, _) = decode_json(b"[-0,-0.0,1.0,1e3,-2.50e1,9007199254740992.0,1e16,0.5]").unwrap();
+        assert_eq!(value.to_string(), "[0,0,1,1000,-25,9007199254740992,1e+16,0.5]");
     }
 
     #[test]

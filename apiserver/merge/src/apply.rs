@@ -58,6 +58,8 @@ pub fn apply(cx: &Context<'_>, live: Option<&Value>, applied: &Value) -> Result<
     }
     let time = Time::parse(cx.time)
         .ok_or_else(|| ApplyError::BadRequest(format!("{:?} is no RFC 3339 time", cx.time)))?;
+    let settled = last_applied::is_heir(cx.manager).then(|| last_applied::settled(applied)).flatten();
+    let applied = settled.as_ref().unwrap_or(applied);
     let mut result = attempt(cx, &time, live, applied, cx.force);
     if let (Err(conflicts), Some(live)) = (&result, live)
         && last_applied::is_heir(cx.manager)

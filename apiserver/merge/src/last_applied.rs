@@ -31,6 +31,15 @@ pub(crate) fn inherited(cx: &Context<'_>, live: &Value) -> Option<FieldSet> {
     Some(set.difference(&changes.modified).difference(&changes.added).difference(&changes.removed))
 }
 
+/// What is applied with its own annotation settled, where it brings one: what is about to be stored, so that applying
+/// it again changes nothing.
+pub(crate) fn settled(applied: &Value) -> Option<Value> {
+    applied.get("metadata")?.get("annotations")?.get(ANNOTATION)?;
+    let mut settled = applied.clone();
+    refresh(&mut settled, applied);
+    Some(settled)
+}
+
 /// Rewrites the annotation to what was applied now, if the object has one; an annotation that would be too large is
 /// dropped.
 pub(crate) fn refresh(object: &mut Value, applied: &Value) {

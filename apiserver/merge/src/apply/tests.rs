@@ -405,6 +405,13 @@ fn kubectl_inherits_what_client_side_apply_set() {
     let before = w.live.clone();
     w.apply("kubectl", json!({"color": "<blue>"}));
     assert_eq!(w.live, before);
+    // One that brings the annotation, as `kubectl get -o yaml` shows it, changes nothing the second time either.
+    let applied = with_annotation(json!({"color": "<blue>"}), &last);
+    let time = w.tick();
+    let forced = Context { force: true, ..by(&schema, "kubectl", &time) };
+    let once = apply(&forced, w.live.as_ref(), &applied).unwrap();
+    let later = w.tick();
+    assert_eq!(apply(&Context { time: &later, ..forced }, Some(&once), &applied).unwrap(), once);
 }
 
 #[test]

@@ -1,0 +1,320 @@
+//! The seeds that no text editor writes: one good encoding of everything that travels or is kept in bytes.
+//!
+//! When a form changes, `UPDATE_SEEDS=1 cargo nextest run -p hypermesh-fuzz seeds` writes them anew.
+
+#![expect(clippy::unwrap_used, reason = "seeds are made of what is known to be good")]
+
+use bytes::Bytes;
+use hypermesh_chain::request::{Media, Method, User};
+use hypermesh_chain::{
+    Authority, BatchEndorsement, Block, Canonical, Certificate, Change, ClusterId, Effect, Endorsement,
+    Facts, Genesis, GroupId, Hash, HeadAttestation, Header, Height, ObjectKey, Receipt, Record, Request,
+    Revision, SigningKey, StateTree, Timestamp, Uid, Validator, ValidatorSet, list, signature,
+};
+use hypermesh_store::{Commit, Options, Scope, Store};
+use k8s_pb::api::{
+    authentication::v1 as authentication, authorization::v1 as authorization,
+    coordination::v1 as coordination, core::v1 as core, rbac::v1 as rbac,
+};
+use k8s_pb::apimachinery::pkg::apis::meta::v1 as meta;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+const CLUSTER: ClusterId = ClusterId(Hash([1; 32]));
+
+/// Compares a corpus' seeds with what they should be, or writes them.
+fn seeds(target: &str, seeds: &[(&str, Vec<u8>)]) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let update = std::env::var_os("UPDATE_SEEDS").is_some();
+    for (name, bytes) in seeds {
+        let path = dir.join(format!("seed-{name}"));
+        if update {
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(&path, bytes).unwrap();
+        }
+        let found = fs::read(&path).unwrap_or_default();
+        assert!(found == *bytes, "{} is out of date: see the head of {}", path.display(), file!());
+    }
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+fn request() -> Request {
+    let user = User {
+        name: "ada".into(),
+        uid: String::new(),
+        groups: vec!["dev".into()],
+        extra: vec![("k".into(), vec!["v".into()])],
+    };
+    let (replica, received) = (key(1).public(), Timestamp(1));
+    Request {
+        method: Method::Patch,
+        target: "/api/v1/namespaces/default/configmaps/a?fieldManager=m".into(),
+        media: Media::MergePatch,
+        body: Bytes::from_static(br#"{"data":{"k":null}}"#),
+        authority: Authority::Endorsed(Endorsement {
+            replica,
+            user,
+            received,
+            nonce: 1,
+            manager: "m".into(),
+        }),
+    }
+}
+
+fn signed() -> (Request, signature::SignedHeaders) {
+    let endorsed = request();
+    let message = signature::Message::of(&endorsed);
+    let mut signatures: Vec<_> =
+        [2, 3].map(|seed| signature::sign(&key(seed), &CLUSTER, &message, 1, Some(2), 3)).into();
+    signatures.sort_by_key(|signature| signature.key);
+    let headers = signature::headers(&CLUSTER, &message, &signatures);
+    (Request { authority: Authority::Signed { signatures }, ..endorsed.clone() }, headers)
+}
+
+fn facts() -> Facts {
+    Facts {
+        owners: vec![Uid([4; 16])],
+        unique: vec![("domains.hypermesh.online.spec.name".into(), "example.com".into())],
+        ..Facts::default()
+    }
+}
+
+fn record(revision: u64) -> Record {
+    let body = Bytes::from_static(br#"{"kind":"ConfigMap","metadata":{"name":"a"}}"#);
+    Record { revision: Revision(revision), salt: vec![5; 16], facts: facts(), body }
+}
+
+fn object_key(name: &str) -> ObjectKey {
+    ObjectKey::new("/configmaps", "default", name).unwrap()
+}
+
+#[test]
+fn seeds_of_the_chain_are_current() {
+    let (endorsed, (signed, _)) = (request(), signed());
+    let requests = vec![endorsed.clone(), signed.clone()];
+    let digest = endorsed.digest();
+    let endorsements = vec![BatchEndorsement::sign(&key(1), &CLUSTER, &[digest], vec![0])];
+    let header = Header {
+        version: 1,
+        group: GroupId(0),
+        height: Height(1),
+        parent: Hash([2; 32]),
+        time: Timestamp(3),
+        proposer: key(1).public(),
+        validators: Hash([4; 32]),
+        next_validators: Hash([5; 32]),
+        requests: Block::requests_root(&requests, &endorsements),
+        receipts: Hash([6; 32]),
+        events: Hash([7; 32]),
+        state: Hash([8; 32]),
+        first_revision: Revision(1),
+        last_revision: Revision(1),
+    };
+    let validators = ValidatorSet::new(vec![Validator { key: key(1).public(), power: 1 }]).unwrap();
+    let certificate = Certificate {
+        group: GroupId(0),
+        height: Height(1),
+        round: 0,
+        block: header.id(&CLUSTER),
+        signatures: vec![(key(1).public(), hypermesh_chain::Signature([2; 64]))],
+    };
+    let genesis = Genesis {
+        name: "lab".into(),
+        seed: [1; 32],
+        time: Timestamp(1),
+        version: 1,
+        validators,
+        administrators: vec![key(4).public()],
+    };
+    let receipt =
+        Receipt { request: digest, code: 200, revision: Revision(1), writes: 1, body: Hash([9; 32]) };
+    let tree = StateTree::from_sorted((0..12_u8).map(|i| ([i, i], Hash([i; 32])))).unwrap();
+    let attestation =
+        HeadAttestation::sign(&key(1), &CLUSTER, GroupId(0), Height(1), certificate.block, [7; 32]);
+    let block = Block { header: header.clone(), requests, endorsements };
+    assert!(block.verify_authorities(&CLUSTER).is_ok());
+    seeds(
+        "chain",
+        &[
+            ("block", block.encode()),
+            ("certificate", certificate.encode()),
+            ("genesis", genesis.encode()),
+            ("attestation", attestation.encode()),
+            ("header", header.encode()),
+            ("inclusion", list::prove(&[Hash([1; 32]), Hash([2; 32]), Hash([3; 32])], 1).unwrap().encode()),
+            ("presence", tree.prove(&[3, 3]).encode()),
+            ("absence", tree.prove(&[3, 4]).encode()),
+            ("range", tree.prove_range(&[3]).encode()),
+            ("receipt", receipt.encode()),
+            ("endorsed", endorsed.encode()),
+            ("signed", signed.encode()),
+        ],
+    );
+    seeds("call", &[("endorsed", endorsed.encode()), ("signed", signed.encode())]);
+}
+
+#[test]
+fn seeds_of_signed_headers_are_current() {
+    let (_, headers) = signed();
+    let digest = headers.content_digest.unwrap_or_default();
+    let text = [headers.signature_input, headers.signature, digest, String::new()].join("\0");
+    seeds("signature", &[("headers", text.into_bytes())]);
+}
+
+#[test]
+fn seeds_of_records_are_current() {
+    let (key, revision) = (object_key("a"), Revision(7));
+    let effect = |change| Effect { revision, key: key.clone(), change };
+    seeds(
+        "records",
+        &[
+            ("created", borsh::to_vec(&effect(Change::Created(record(7)))).unwrap()),
+            ("updated", borsh::to_vec(&effect(Change::Updated(record(7)))).unwrap()),
+            ("deleted", borsh::to_vec(&effect(Change::Deleted(record(7)))).unwrap()),
+            ("record", borsh::to_vec(&record(7)).unwrap()),
+            ("facts", borsh::to_vec(&facts()).unwrap()),
+            ("key", borsh::to_vec(&key).unwrap()),
+            ("key-bytes", key.encode()),
+        ],
+    );
+}
+
+#[test]
+fn seeds_of_snapshots_are_current() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { reserve_bytes: 0, min_free_bytes: 0, ..Options::default() };
+    let store = Store::open(dir.path(), options).unwrap();
+    let (first, second) = (Record { facts: Facts::default(), ..record(2) }, record(1));
+    let changes = [("a", second, 1), ("b", first, 2)];
+    let effects = changes.clone().map(|(name, record, revision)| Effect {
+        revision: Revision(revision),
+        key: object_key(name),
+        change: Change::Created(record),
+    });
+    let leaves = changes.map(|(name, record, _)| {
+        let key = object_key(name);
+        let leaf = record.leaf(&key.encode());
+        (key, Some(leaf))
+    });
+    let commit = Commit {
+        height: Height(1),
+        time: Timestamp(1),
+        id: Hash([1; 32]),
+        block: b"block",
+        certificate: b"certificate",
+        effects: &effects,
+        before: &[],
+        leaves: &leaves,
+        outcomes: &[(Hash([2; 32]), b"outcome".to_vec())],
+        revision: Revision(2),
+    };
+    store.commit(commit).unwrap();
+    let mut bytes = Vec::new();
+    let scope = Scope { state_root: Hash([3; 32]), blocks_from: Height(0) };
+    store.view().unwrap().export(scope, &mut bytes).unwrap();
+    seeds("snapshot", &[("whole", bytes.clone()), ("cut", bytes[..bytes.len() / 2].to_vec())]);
+}
+
+fn metadata() -> Option<meta::ObjectMeta> {
+    let owner = meta::OwnerReference {
+        api_version: Some("v1".into()),
+        kind: Some("ConfigMap".into()),
+        name: Some("o".into()),
+        uid: Some("u".into()),
+        controller: Some(true),
+        ..meta::OwnerReference::default()
+    };
+    let entry = meta::ManagedFieldsEntry {
+        manager: Some("kubectl".into()),
+        operation: Some("Update".into()),
+        api_version: Some("v1".into()),
+        time: Some(meta::Time { seconds: Some(1_767_225_600), nanos: Some(0) }),
+        fields_type: Some("FieldsV1".into()),
+        fields_v1: Some(meta::FieldsV1 { raw: Some(br#"{"f:data":{"f:a":{}}}"#.to_vec()) }),
+        ..meta::ManagedFieldsEntry::default()
+    };
+    Some(meta::ObjectMeta {
+        name: Some("a".into()),
+        namespace: Some("default".into()),
+        labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+        owner_references: vec![owner],
+        managed_fields: vec![entry],
+        finalizers: vec!["x/y".into()],
+        creation_timestamp: Some(meta::Time { seconds: Some(1_767_225_600), nanos: Some(0) }),
+        ..meta::ObjectMeta::default()
+    })
+}
+
+/// The first byte of each is the place of its kind in the target's table.
+#[test]
+fn seeds_of_protobuf_are_current() {
+    fn seed(kind: u8, message: &impl Message) -> Vec<u8> {
+        [&[kind], message.encode_to_vec().as_slice()].concat()
+    }
+    let secret = core::Secret {
+        metadata: metadata(),
+        data: BTreeMap::from([("k".to_owned(), vec![0, 255])]),
+        immutable: Some(false),
+        ..core::Secret::default()
+    };
+    let event = core::Event {
+        metadata: metadata(),
+        message: Some("pulled".into()),
+        count: Some(3),
+        event_time: Some(meta::MicroTime { seconds: Some(1), nanos: Some(5_000) }),
+        ..core::Event::default()
+    };
+    let lease = coordination::Lease {
+        metadata: metadata(),
+        spec: Some(coordination::LeaseSpec {
+            holder_identity: Some("h".into()),
+            lease_duration_seconds: Some(15),
+            renew_time: Some(meta::MicroTime { seconds: Some(1), nanos: Some(999_999_999) }),
+            ..coordination::LeaseSpec::default()
+        }),
+    };
+    let rule = rbac::PolicyRule {
+        verbs: vec!["get".into()],
+        api_groups: vec![String::new()],
+        resources: vec!["pods".into()],
+        ..rbac::PolicyRule::default()
+    };
+    let role = rbac::ClusterRole { metadata: metadata(), rules: vec![rule], ..rbac::ClusterRole::default() };
+    let review = authorization::SelfSubjectAccessReview {
+        spec: Some(authorization::SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(authorization::ResourceAttributes {
+                verb: Some("get".into()),
+                resource: Some("pods".into()),
+                ..authorization::ResourceAttributes::default()
+            }),
+            ..authorization::SelfSubjectAccessReviewSpec::default()
+        }),
+        ..authorization::SelfSubjectAccessReview::default()
+    };
+    let token = authentication::TokenRequest {
+        spec: Some(authentication::TokenRequestSpec {
+            audiences: vec!["a".into()],
+            expiration_seconds: Some(600),
+            ..authentication::TokenRequestSpec::default()
+        }),
+        ..authentication::TokenRequest::default()
+    };
+    let kubectl = b"k8s\x00\n\x0f\n\x02v1\x12\x09Namespace\x12\x1c\n\x14\n\x04team\x12\x00\x1a\x00\"\x00*\x002\x008\x00B\x00\x12\x00\x1a\x02\n\x00\x1a\x00\"\x00";
+    seeds(
+        "protobuf",
+        &[
+            ("namespace", kubectl.to_vec()),
+            ("secret", seed(2, &secret)),
+            ("event", seed(4, &event)),
+            ("lease", seed(9, &lease)),
+            ("cluster-role", seed(11, &role)),
+            ("access-review", seed(16, &review)),
+            ("token-request", seed(20, &token)),
+        ],
+    );
+}
