@@ -145,6 +145,14 @@ pub enum Command {
     Get(commands::get::Arguments),
     /// Show everything about objects, their events too
     Describe(commands::describe::Arguments),
+    /// Show what the fields of a type mean
+    Explain(commands::explain::Arguments),
+    /// Show what happened
+    Events(commands::events::Arguments),
+    /// Show the versions of an object: when, by whom, what changed
+    History(commands::history::Arguments),
+    /// Wait until objects are as asked
+    Wait(commands::wait::Arguments),
     /// Delete objects
     Delete(commands::delete::Arguments),
     /// Show what applying manifests would change; exits 1 if it would change something
@@ -161,6 +169,11 @@ pub enum Command {
     /// Make tokens with which machines and people come in
     #[command(subcommand)]
     Token(commands::token::Command),
+    /// Help a shell to complete command lines
+    Completion(commands::completion::Arguments),
+    /// What a shell asks
+    #[command(name = "__complete", hide = true)]
+    Complete(commands::completion::Asked),
     /// Show the versions of this program and of the server
     Version(commands::version::Arguments),
 }

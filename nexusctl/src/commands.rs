@@ -8,14 +8,18 @@ pub mod api_resources;
 pub mod apply;
 pub mod auth;
 pub mod certs;
+pub mod completion;
 pub mod create;
 pub mod delete;
 pub mod describe;
 pub mod diff;
 pub mod edit;
+pub mod events;
+pub mod explain;
 pub mod files;
 pub mod filter;
 pub mod get;
+pub mod history;
 pub mod label;
 pub mod marks;
 pub mod patch;
@@ -26,6 +30,7 @@ pub mod targets;
 pub mod token;
 pub mod up;
 pub mod version;
+pub mod wait;
 
 use crate::{
     cli::{Cli, Command},
@@ -47,6 +52,10 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Scale(arguments) => client(scale::run(arguments, session)),
         Command::Get(arguments) => client(get::run(arguments, session)),
         Command::Describe(arguments) => client(describe::run(arguments, session)),
+        Command::Explain(arguments) => client(explain::run(arguments, session)),
+        Command::Events(arguments) => client(events::run(arguments, session)),
+        Command::History(arguments) => client(history::run(arguments, session)),
+        Command::Wait(arguments) => client(wait::run(arguments, session)),
         Command::Delete(arguments) => client(delete::run(arguments, session)),
         Command::Diff(arguments) => client(diff::run(arguments, session)),
         Command::ApiResources(arguments) => client(api_resources::run(arguments, session)),
@@ -54,6 +63,8 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Up(arguments) => up::run(arguments, session),
         Command::Certs(command) => certs::run(command, session),
         Command::Token(command) => client(token::run(command, session)),
+        Command::Completion(arguments) => completion::run(&arguments, session),
+        Command::Complete(asked) => client(completion::complete(asked, session)),
         Command::Version(arguments) => client(version::run(arguments, session)),
     }
 }

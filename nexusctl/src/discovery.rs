@@ -1,5 +1,6 @@
 //! What a server serves, and by which names people call it.
 
+pub mod cache;
 mod fetch;
 mod find;
 mod resource;

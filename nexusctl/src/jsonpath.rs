@@ -145,8 +145,17 @@ impl Template {
 
     /// The text that an object makes of the template.
     pub fn render(&self, object: &Value) -> Result<String, Box<Diagnostic>> {
+        self.render_with(object, false)
+    }
+
+    /// The same for a terminal: the control characters of values, not those of the template, are escaped.
+    pub fn render_escaped(&self, object: &Value) -> Result<String, Box<Diagnostic>> {
+        self.render_with(object, true)
+    }
+
+    fn render_with(&self, object: &Value, escapes: bool) -> Result<String, Box<Diagnostic>> {
         let mut out = String::new();
-        let mut evaluation = evaluate::Evaluation::of(object);
+        let mut evaluation = evaluate::Evaluation::of(object, escapes);
         match evaluation.render(&self.parts, object, &mut out) {
             Ok(()) => Ok(out),
             Err(fault) => Err(fault.into_diagnostic(&self.source)),
@@ -156,7 +165,7 @@ impl Template {
     /// The values that the template's expressions lead to, in order. Loops count, text does not.
     pub fn values<'a>(&'a self, object: &'a Value) -> Result<Vec<&'a Value>, Box<Diagnostic>> {
         let mut found = Vec::new();
-        let mut evaluation = evaluate::Evaluation::of(object);
+        let mut evaluation = evaluate::Evaluation::of(object, false);
         match evaluation.collect(&self.parts, object, &mut found) {
             Ok(()) => Ok(found),
             Err(fault) => Err(fault.into_diagnostic(&self.source)),

@@ -21,6 +21,7 @@ pub mod selection;
 pub mod session;
 pub mod shell;
 mod suggest;
+pub mod waits;
 
 pub use environment::{Environment, Streams};
 pub use error::{Error, Exit};
@@ -45,7 +46,15 @@ pub fn run(
     let color = streams.err_color;
     let trouble = commands::trouble(&cli.command);
     let mut session = Session::new(cli.options, environment, streams);
-    let result = commands::run(cli.command, &mut session).and_then(|exit| session.flush().map(|()| exit));
+    let mut result = commands::run(cli.command, &mut session);
+    // A word that is no type may be one since a minute ago: once more, with what the server says now.
+    if matches!(result, Err(Error::Unknown(_)))
+        && session.doubt_discovery()
+        && let Ok(cli) = cli::Cli::try_parse_from(&arguments).and_then(|cli| commands::unmix(cli, &arguments))
+    {
+        result = commands::run(cli.command, &mut session);
+    }
+    let result = result.and_then(|exit| session.flush().map(|()| exit));
     match result {
         Ok(exit) => exit.code(),
         Err(error) if error.is_broken_pipe() => Exit::Success.code(),

@@ -1,5 +1,6 @@
 //! How objects and tables are shown. Pure: values in, text out.
 
+pub mod age;
 pub mod aligned;
 pub mod columns;
 pub mod form;

@@ -70,7 +70,45 @@ impl Schema {
         hypermesh_schemas::definitions().into_iter().find(is).map(|d| Self::structural(d.schema))
     }
 
-    fn resolve<'a>(&'a self, schema: &'a Value) -> Vec<&'a Value> {
+    /// The schema of the kind itself.
+    pub fn root(&self) -> &Value {
+        &self.root
+    }
+
+    /// The schemas that describe the members of what `merged` describes: items and values looked into.
+    pub fn members<'a>(&'a self, merged: &[&'a Value]) -> Vec<&'a Value> {
+        let mut merged = merged.to_vec();
+        for _ in 0..MOST_HOPS {
+            if merged.iter().any(|schema| schema.get("properties").is_some()) {
+                break;
+            }
+            let inner = merged.iter().find_map(|schema| {
+                schema.get("items").or_else(|| schema.get("additionalProperties").filter(|a| a.is_object()))
+            });
+            match inner {
+                Some(inner) => merged = self.resolve(inner),
+                None => break,
+            }
+        }
+        merged
+    }
+
+    /// The schema of a member.
+    pub fn member<'a>(&'a self, merged: &[&'a Value], name: &str) -> Option<&'a Value> {
+        merged.iter().find_map(|schema| schema.get("properties")?.get(name))
+    }
+
+    /// The names of members, in order.
+    pub fn names(&self, merged: &[&Value]) -> Vec<String> {
+        let properties = merged.iter().filter_map(|schema| schema.get("properties")?.as_object());
+        let mut names: Vec<String> = properties.flat_map(|p| p.keys().cloned()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// A schema and all that it refers to or combines.
+    pub fn resolve<'a>(&'a self, schema: &'a Value) -> Vec<&'a Value> {
         let mut found = Vec::new();
         let mut open = vec![schema];
         while let Some(schema) = open.pop() {

@@ -4,7 +4,7 @@
 use crate::{
     cli::GlobalOptions,
     client::{Call, Client, Reply},
-    discovery::{self, Discovery},
+    discovery::{self, Discovery, cache},
     environment::{Environment, Streams},
     error::Error,
     kubeconfig::{self, Target},
@@ -24,6 +24,12 @@ pub struct Session {
     discovery: Option<Rc<Discovery>>,
     warned: BTreeSet<String>,
     progress: Progress,
+    /// Whether discovery is what was kept, and not what the server says now.
+    from_disk: bool,
+    /// Whether what was kept has been found wanting.
+    doubted: bool,
+    /// Whether something may have been changed.
+    wrote: bool,
 }
 
 impl Session {
@@ -37,6 +43,9 @@ impl Session {
             discovery: None,
             warned: BTreeSet::new(),
             progress: Progress::default(),
+            from_disk: false,
+            doubted: false,
+            wrote: false,
         }
     }
 
@@ -65,15 +74,38 @@ impl Session {
         Ok(self.connection()?.1.clone())
     }
 
-    /// What the server serves.
+    /// What the server serves. It may be what it served a few minutes ago: see [`Session::doubt_discovery`].
     pub async fn discovery(&mut self) -> Result<Rc<Discovery>, Error> {
         if let Some(discovery) = &self.discovery {
             return Ok(Rc::clone(discovery));
         }
         let client = self.client()?;
-        let discovery = Rc::new(discovery::fetch(&client).await?);
+        let place = cache::place(&self.environment, &self.target()?);
+        let kept = place.as_deref().and_then(cache::read);
+        if let Some(kept) = kept.filter(|kept| !self.doubted && kept.is_fresh()) {
+            self.from_disk = true;
+            let discovery = Rc::new(kept.discovery);
+            self.discovery = Some(Rc::clone(&discovery));
+            return Ok(discovery);
+        }
+        let discovery = self.wait_for("asking what the server serves", discovery::fetch(&client)).await?;
+        let kept = cache::Kept::now(discovery, Default::default());
+        if let Some(place) = &place {
+            cache::write(place, &kept);
+        }
+        let discovery = Rc::new(kept.discovery);
         self.discovery = Some(Rc::clone(&discovery));
         Ok(discovery)
+    }
+
+    /// Forgets what was read from disk, so that the server is asked: somebody named what is not there. False if there
+    /// is no doubt, or if it is too late to begin again because something was written.
+    pub fn doubt_discovery(&mut self) -> bool {
+        if !self.from_disk || self.wrote {
+            return false;
+        }
+        (self.from_disk, self.doubted, self.discovery) = (false, true, None);
+        true
     }
 
     /// Sends a call; warnings go to standard error, each once.
@@ -87,6 +119,7 @@ impl Session {
                 }
             })?,
         };
+        self.wrote |= call.method != http::Method::GET;
         let reply = self.attended(&client, call).await?;
         self.warn(&reply.warnings);
         Ok(reply)

@@ -12,6 +12,11 @@ use clap::Args;
 
 /// Arguments of `api-resources`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl api-resources
+  nexusctl api-resources --api-group=hypermesh.online -o wide
+  nexusctl api-resources --namespaced=false --verbs=list,watch -o name")]
 pub struct Arguments {
     /// Of this group only; empty for the core group
     #[arg(long, value_name = "GROUP")]

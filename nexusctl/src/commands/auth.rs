@@ -25,6 +25,10 @@ pub enum Command {
 
 /// Arguments of `auth can-i`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl auth can-i create workloads
+  nexusctl auth can-i get secrets/web-tls -n default --quiet")]
 pub struct CanI {
     /// Verb: get, list, create, delete, …
     pub verb: String,
@@ -45,6 +49,9 @@ pub struct CanI {
 
 /// Arguments of `auth whoami`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl auth whoami")]
 pub struct Whoami {
     /// json or yaml
     #[arg(short, long, value_name = "FORMAT")]

@@ -20,6 +20,9 @@ pub enum Command {
 
 /// Arguments of both.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl certs status --data-dir ./data")]
 pub struct Arguments {
     /// The cluster's data folder [default: /var/lib/hypermesh for root, else $XDG_DATA_HOME/hypermesh]
     #[arg(long, value_name = "DIR")]

@@ -22,6 +22,11 @@ use std::time::Duration;
 
 /// Arguments of `delete`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl delete network office --dry-run
+  nexusctl delete domains -l app=shop
+  nexusctl delete -f examples/quickstart --ignore-not-found")]
 pub struct Arguments {
     /// TYPE NAME…, TYPE/NAME…, or TYPE with -l or --all
     pub words: Vec<String>,

@@ -1,5 +1,7 @@
-//! `describe`: everything about objects, whatever their kind: metadata, spec, status, conditions as a table, events.
+//! `describe`: everything about objects, whatever their kind: metadata, spec, status, conditions as a table, what they
+//! own, what they wait for, events.
 
+mod relations;
 mod render;
 
 use crate::{
@@ -13,11 +15,16 @@ use crate::{
     session::Session,
 };
 use clap::Args;
-pub use render::describe;
+pub use render::{About, describe};
 use serde_json::Value;
 
 /// Arguments of `describe`.
 #[derive(Args, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  nexusctl describe workload web
+  nexusctl describe wl/web network/office
+  nexusctl describe workloads -l app=web --show-events=false")]
 pub struct Arguments {
     /// TYPE, TYPE NAME…, or TYPE/NAME…
     pub words: Vec<String>,
@@ -30,6 +37,12 @@ pub struct Arguments {
     /// Whether to show events
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub show_events: bool,
+    /// Whether to look for what the objects own, and whether what they name is there
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub show_relations: bool,
+    /// Fetch lists in parts of so many objects; 0 for whole lists
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub chunk_size: u64,
 }
 
 /// Runs the verb.
@@ -46,7 +59,8 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         let resource = &placed.selection.resource;
         if placed.selection.names.is_empty() {
             let path = arguments.filter.collection(resource, session)?;
-            objects.extend(list_all(&path, &arguments.filter.parameters(), 500, resource, session).await?);
+            let parameters = arguments.filter.parameters();
+            objects.extend(list_all(&path, &parameters, arguments.chunk_size, resource, session).await?);
         }
         for name in &placed.selection.names {
             match session.send(&Call::get(resource.object_path(&placed.namespace, name))).await {
@@ -57,12 +71,13 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         }
     }
     for (index, object) in objects.iter().enumerate() {
-        let events = if arguments.show_events { Some(events(object, session).await?) } else { None };
+        let about = about(&arguments, object, session).await?;
         if index > 0 {
             session.print("\n\n")?;
         }
-        let text = describe(object, events.as_deref());
+        let text = describe(object, &about, &session.paint());
         session.print(&text)?;
+        session.flush()?;
     }
     if objects.is_empty() && faults.is_empty() {
         let namespace = session.namespace()?;
@@ -72,6 +87,18 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         session.note(&fault.to_string());
     }
     Ok(if faults.is_empty() { Exit::Success } else { Exit::Failure })
+}
+
+async fn about(arguments: &Arguments, object: &Value, session: &mut Session) -> Result<About, Error> {
+    let mut about = About { waits: crate::waits::reasons(object), ..About::default() };
+    if arguments.show_relations {
+        about.owned = relations::owned(object, session).await?;
+        about.waits.extend(relations::missing(object, session).await?);
+    }
+    if arguments.show_events {
+        about.events = Some(events(object, session).await?);
+    }
+    Ok(about)
 }
 
 /// The events about an object, oldest first. Whoever may not see events sees none.
@@ -95,12 +122,7 @@ async fn events(object: &Value, session: &mut Session) -> Result<Vec<Value>, cli
                 Some(Value::Array(items)) => items,
                 _ => Vec::new(),
             };
-            let last = |event: &Value| {
-                let time =
-                    event.get("lastTimestamp").or_else(|| event.get("eventTime")).and_then(Value::as_str);
-                time.unwrap_or_default().to_owned()
-            };
-            events.sort_by_key(last);
+            events.sort_by_key(|event| crate::commands::events::last_seen(event).to_owned());
             Ok(events)
         }
         Err(error) if error.status().is_some() => Ok(Vec::new()),

@@ -67,6 +67,13 @@ impl Files {
         let namespace = session.namespace()?;
         let required = session.options.namespace.clone();
         let discovery = session.discovery().await?;
-        manifest::place(documents, &discovery, &namespace, required.as_deref()).map_err(Error::Manifests)
+        let placed = manifest::place(documents.clone(), &discovery, &namespace, required.as_deref());
+        // The kind may be younger than what is known of the server.
+        if placed.is_err() && session.doubt_discovery() {
+            let discovery = session.discovery().await?;
+            return manifest::place(documents, &discovery, &namespace, required.as_deref())
+                .map_err(Error::Manifests);
+        }
+        placed.map_err(Error::Manifests)
     }
 }

@@ -197,7 +197,11 @@ async fn raw(path: &str, session: &mut Session) -> Result<Exit, Error> {
         return Ok(Exit::Success);
     }
     let reply = session.send(&Call::get(path)).await?;
-    session.write(&reply.body)?;
+    if session.streams.out_width.is_some() {
+        session.print(&crate::output::escape(&String::from_utf8_lossy(&reply.body)))?;
+    } else {
+        session.write(&reply.body)?;
+    }
     Ok(Exit::Success)
 }
 

@@ -22,6 +22,9 @@ pub enum Command {
 
 /// Arguments of `token create`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl token create --ttl=1h --description='the rack in the hall'")]
 pub struct Create {
     /// For how long the token can be used: 30m, 24h
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::cli::parse_duration)]

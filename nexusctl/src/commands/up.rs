@@ -23,6 +23,11 @@ pub enum Engine {
 
 /// Arguments of `up`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl up
+  # Store and serve, run nothing on this machine
+  nexusctl up --no-agent --data-dir ./data --api 127.0.0.1:7443")]
 pub struct Arguments {
     /// Where the cluster's data is kept [default: /var/lib/hypermesh for root, else $XDG_DATA_HOME/hypermesh]
     #[arg(long, value_name = "DIR")]

@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 
 /// Arguments of `version`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl version
+  nexusctl version --client -o json")]
 pub struct Arguments {
     /// Of this program only
     #[arg(long)]

@@ -12,11 +12,13 @@ const LONGEST_TEXT: usize = 1 << 30;
 pub(super) struct Evaluation<'a> {
     root: &'a Value,
     budget: u64,
+    /// Whether values are for a terminal, which their control characters must not reach.
+    escapes: bool,
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) fn of(root: &'a Value) -> Self {
-        Self { root, budget: MOST_STEPS }
+    pub(super) fn of(root: &'a Value, escapes: bool) -> Self {
+        Self { root, budget: MOST_STEPS, escapes }
     }
 
     /// Appends the text of `parts`.
@@ -35,7 +37,10 @@ impl<'a> Evaluation<'a> {
                         if index > 0 {
                             out.push(' ');
                         }
-                        out.push_str(&shown(value));
+                        let text = shown(value);
+                        let literal = matches!(path.as_slice(), [Step { node: Node::Literal(_), .. }]);
+                        let raw = literal || !self.escapes;
+                        out.push_str(&if raw { text } else { crate::output::escape(&text) });
                     }
                 }
                 Part::Range(path, body) => {

@@ -283,6 +283,8 @@ fn descriptions_hold_everything() {
       Type   Status   Reason        Since                 Message
       ----   ------   ------        -----                 -------
       Ready  Unknown  NoController  2026-11-21T09:18:03Z  <none>
+    Waits For:
+      a controller: none acts on this kind yet (Ready=Unknown)
     Events:
       Type     Reason      Last Seen                  From   Message
       ----     ------      ---------                  ----   -------

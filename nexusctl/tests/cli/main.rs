@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod edit;
 mod get;
+mod look;
 mod server;
 mod tls;
 mod verbs;

@@ -1,31 +1,52 @@
 //! An object as text for people. Pure.
 
 use crate::output::{
-    aligned::{DESCRIPTION, Elastic, push_row},
+    Paint,
+    aligned::{DESCRIPTION, Elastic, push_painted},
     escape,
 };
 use serde_json::{Map, Value};
 
 /// Metadata that stands at the top, or that says nothing to people.
-const HIDDEN: [&str; 7] =
-    ["name", "namespace", "labels", "annotations", "managedFields", "selfLink", "generateName"];
+const HIDDEN: [&str; 8] = [
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "managedFields",
+    "selfLink",
+    "generateName",
+    "ownerReferences",
+];
 /// Words that are written in capitals.
 const ACRONYMS: [&str; 11] = ["api", "cidr", "cpu", "dns", "id", "ip", "tcp", "tls", "ttl", "uid", "url"];
 
-/// The description of an object; `events` is `None` where none were asked for.
-pub fn describe(object: &Value, events: Option<&[Value]>) -> String {
+/// What is known of an object beyond itself.
+#[derive(Debug, Default)]
+pub struct About {
+    /// What it waits for, a line each.
+    pub waits: Vec<String>,
+    /// What it owns, as `type/name`.
+    pub owned: Vec<String>,
+    /// The events about it; `None` where none were asked for.
+    pub events: Option<Vec<Value>>,
+}
+
+/// The description of an object.
+pub fn describe(object: &Value, about: &About, paint: &Paint) -> String {
     let empty = Map::new();
     let metadata = object.get("metadata").and_then(Value::as_object).unwrap_or(&empty);
     let mut head = Elastic::default();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     head.line(["Name:".into(), escape(&text(metadata.get("name")))]);
     if metadata.contains_key("namespace") {
-        head.line(["Namespace:".into(), text(metadata.get("namespace"))]);
+        head.line(["Namespace:".into(), escape(&text(metadata.get("namespace")))]);
     }
     pairs(&mut head, "Labels:", metadata.get("labels"), "=");
     pairs(&mut head, "Annotations:", metadata.get("annotations"), ": ");
-    head.line(["API Version:".into(), text(object.get("apiVersion"))]);
-    head.line(["Kind:".into(), text(object.get("kind"))]);
+    head.line(["API Version:".into(), escape(&text(object.get("apiVersion")))]);
+    head.line(["Kind:".into(), escape(&text(object.get("kind")))]);
+    owners(&mut head, metadata.get("ownerReferences"));
 
     let shown: Map<String, Value> = metadata
         .iter()
@@ -36,29 +57,14 @@ pub fn describe(object: &Value, events: Option<&[Value]>) -> String {
         head.line(["Metadata:".into()]);
         map(&mut head, &shown, 1);
     }
-    let mut conditions = None;
-    if let Some(object) = object.as_object() {
-        for (key, value) in
-            object.iter().filter(|(k, _)| !matches!(k.as_str(), "metadata" | "apiVersion" | "kind"))
-        {
-            let mut value = value.clone();
-            if key == "status"
-                && let Some(status) = value.as_object_mut()
-            {
-                conditions = status.remove("conditions");
-                if status.is_empty() {
-                    continue;
-                }
-            }
-            field(&mut head, key, &value, 0);
-        }
-    }
+    let conditions = body(&mut head, object);
     let mut out = head.render();
     if let Some(Value::Array(conditions)) = conditions {
         out.push_str(&table(
             "Conditions:",
             &["Type", "Status", "Reason", "Since", "Message"],
             &conditions,
+            paint,
             |c| {
                 let text = |key: &str| text(c.get(key));
                 vec![
@@ -71,28 +77,80 @@ pub fn describe(object: &Value, events: Option<&[Value]>) -> String {
             },
         ));
     }
-    match events {
+    lines(&mut out, "Owns:", &about.owned, |line| line.to_owned());
+    lines(&mut out, "Waits For:", &about.waits, |line| paint.unsure(line));
+    match about.events.as_deref() {
         None => {}
         Some([]) => out.push_str("Events:  <none>\n"),
         Some(events) => {
-            out.push_str(&table(
-                "Events:",
-                &["Type", "Reason", "Last Seen", "From", "Message"],
-                events,
-                |event| {
-                    let text = |key: &str| text(event.get(key));
-                    let source = event.get("source").and_then(|s| s.get("component"));
-                    let from = source.or_else(|| event.get("reportingComponent"));
-                    let seen = [text("lastTimestamp"), text("eventTime")].into_iter().find(|t| !t.is_empty());
-                    let count = event.get("count").and_then(Value::as_u64).unwrap_or(1);
-                    let seen = seen.unwrap_or_else(|| "<unknown>".into());
-                    let seen = if count > 1 { format!("{seen} (x{count})") } else { seen };
-                    vec![text("type"), text("reason"), seen, self::text(from), text("message")]
-                },
-            ));
+            let headings = ["Type", "Reason", "Last Seen", "From", "Message"];
+            out.push_str(&table("Events:", &headings, events, paint, |event| {
+                let text = |key: &str| text(event.get(key));
+                let source = event.get("source").and_then(|s| s.get("component"));
+                let from = source.or_else(|| event.get("reportingComponent"));
+                let seen = crate::commands::events::last_seen(event);
+                let seen = if seen.is_empty() { "<unknown>" } else { seen };
+                let count = crate::commands::events::count(event);
+                let seen = if count > 1 { format!("{seen} (x{count})") } else { seen.to_owned() };
+                vec![text("type"), text("reason"), seen, self::text(from), text("message")]
+            }));
         }
     }
     out
+}
+
+/// Everything but metadata, conditions apart.
+fn body(head: &mut Elastic, object: &Value) -> Option<Value> {
+    let mut conditions = None;
+    let sensitive = object.get("apiVersion").and_then(Value::as_str) == Some("v1")
+        && object.get("kind").and_then(Value::as_str) == Some("Secret");
+    let said = |key: &str| matches!(key, "metadata" | "apiVersion" | "kind");
+    for (key, value) in object.as_object().into_iter().flatten().filter(|(key, _)| !said(key)) {
+        let mut value = value.clone();
+        if sensitive && matches!(key.as_str(), "data" | "stringData") {
+            measure(&mut value);
+        }
+        if key == "status"
+            && let Some(status) = value.as_object_mut()
+        {
+            conditions = status.remove("conditions");
+            if status.is_empty() {
+                continue;
+            }
+        }
+        field(head, key, &value, 0);
+    }
+    conditions
+}
+
+/// What a Secret holds is not shown, only how much.
+fn measure(values: &mut Value) {
+    for value in values.as_object_mut().into_iter().flat_map(|members| members.values_mut()) {
+        let text = value.as_str().unwrap_or_default();
+        let padding = text.bytes().rev().take_while(|b| *b == b'=').count();
+        *value = format!("{} bytes", (text.len() / 4 * 3).saturating_sub(padding)).into();
+    }
+}
+
+fn owners(head: &mut Elastic, references: Option<&Value>) {
+    let mut label = "Owned By:";
+    for owner in references.and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| escape(owner.get(key).and_then(Value::as_str).unwrap_or_default());
+        let role = if owner.get("controller") == Some(&Value::Bool(true)) { " (controller)" } else { "" };
+        head.line([label.to_owned(), format!("{}/{}{role}", text("kind"), text("name"))]);
+        label = "";
+    }
+}
+
+fn lines(out: &mut String, title: &str, lines: &[String], paint: impl Fn(&str) -> String) {
+    if lines.is_empty() {
+        return;
+    }
+    out.push_str(title);
+    out.push('\n');
+    for line in lines {
+        out.push_str(&format!("  {}\n", paint(&escape(line).replace('\n', " "))));
+    }
 }
 
 fn text(value: Option<&Value>) -> String {
@@ -200,7 +258,13 @@ fn label(key: &str) -> String {
     words.iter().map(capital).collect::<Vec<String>>().join(" ")
 }
 
-fn table(title: &str, heading: &[&str], rows: &[Value], cells: impl Fn(&Value) -> Vec<String>) -> String {
+fn table(
+    title: &str,
+    heading: &[&str],
+    rows: &[Value],
+    paint: &Paint,
+    cells: impl Fn(&Value) -> Vec<String>,
+) -> String {
     let mut lines: Vec<Vec<String>> = vec![heading.iter().map(|h| format!("  {h}")).collect()];
     lines.push(heading.iter().map(|h| format!("  {}", "-".repeat(h.len()))).collect());
     for row in rows {
@@ -222,7 +286,10 @@ fn table(title: &str, heading: &[&str], rows: &[Value], cells: impl Fn(&Value) -
     }
     let mut out = format!("{title}\n");
     for line in &lines {
-        push_row(&mut out, &widths, line);
+        push_painted(&mut out, &widths, line, |_, text| {
+            let word = text.trim_start();
+            format!("{}{}", &text[..text.len() - word.len()], paint.state(word))
+        });
     }
     out
 }

@@ -148,9 +148,13 @@ pub(super) async fn objects(
     if !request.arguments.show_managed_fields && matches!(request.form, Form::Json | Form::Yaml) {
         output::hide_managed_fields(&mut value);
     }
-    let mut text = request.form.show(&value, "")?;
+    let terminal = session.streams.out_width.is_some();
+    let mut text = match &request.form {
+        Form::Template(template) if terminal => template.render_escaped(&value)?,
+        form => form.show(&value, "")?,
+    };
     // A prompt must not stand behind the last word.
-    if session.streams.out_width.is_some() && !text.is_empty() && !text.ends_with('\n') {
+    if terminal && !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     session.print(&text)?;

@@ -1,0 +1,269 @@
+//! What an unfinished command line asks for. Pure.
+
+use clap::{Arg, Command};
+
+/// Something that may stand next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// The whole word.
+    pub(super) value: String,
+    /// A few words about it.
+    pub(super) help: String,
+}
+
+impl Candidate {
+    pub(super) fn new(value: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { value: value.into(), help: help.into() }
+    }
+}
+
+/// What may stand next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// One of these.
+    Words(Vec<Candidate>),
+    /// The shell knows files.
+    Files,
+    /// Namespaces, behind what stands already.
+    Namespaces(String),
+    /// Contexts of the kubeconfig.
+    Contexts(String),
+    /// Types, and objects as `type/name`.
+    Kinds,
+    /// Names of objects of a type.
+    Names(String),
+    /// Containers of an object, given as type and name.
+    Containers(String, String),
+    /// `type.field.field`
+    Fields,
+    /// Nothing is known.
+    Nothing,
+}
+
+/// Understands a line; the last word is the one to complete.
+pub(super) fn understand(root: &Command, words: &[String]) -> Wanted {
+    let (last, before) = match words.split_last() {
+        Some((last, before)) => (last.as_str(), before),
+        None => ("", words),
+    };
+    let mut line = Line { command: root, pending: None, positional: Vec::new(), only_positional: false };
+    for word in before {
+        line.take(word);
+    }
+    line.wanted(last)
+}
+
+struct Line<'c> {
+    command: &'c Command,
+    /// A flag whose value comes next.
+    pending: Option<&'c Arg>,
+    positional: Vec<String>,
+    only_positional: bool,
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    arg.get_action().takes_values() && !arg.is_require_equals_set()
+}
+
+impl<'c> Line<'c> {
+    fn long(&self, name: &str) -> Option<&'c Arg> {
+        self.command.get_arguments().find(|arg| {
+            arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name))
+        })
+    }
+
+    fn short(&self, name: char) -> Option<&'c Arg> {
+        self.command.get_arguments().find(|arg| arg.get_short() == Some(name))
+    }
+
+    fn take(&mut self, word: &str) {
+        if self.pending.take().is_some() {
+            return;
+        }
+        if self.only_positional {
+            self.positional.push(word.to_owned());
+        } else if word == "--" {
+            self.only_positional = true;
+        } else if let Some(name) = word.strip_prefix("--") {
+            if !name.contains('=') {
+                self.pending = self.long(name).filter(|arg| takes_value(arg));
+            }
+        } else if let Some(shorts) = word.strip_prefix('-').filter(|shorts| !shorts.is_empty()) {
+            // `-n` waits for a value, `-nshop` has it.
+            let mut chars = shorts.chars();
+            while let Some(arg) = chars.next().map(|c| self.short(c)) {
+                if let Some(arg) = arg.filter(|arg| takes_value(arg)) {
+                    self.pending = Some(arg).filter(|_| chars.as_str().is_empty());
+                    break;
+                }
+            }
+        } else if let Some(verb) = self.command.find_subcommand(word).filter(|_| self.positional.is_empty()) {
+            self.command = verb;
+        } else {
+            self.positional.push(word.to_owned());
+        }
+    }
+
+    fn wanted(&self, last: &str) -> Wanted {
+        if let Some(arg) = self.pending {
+            return self.value(arg, "");
+        }
+        if !self.only_positional && last.starts_with('-') {
+            if let Some((name, _)) = last.strip_prefix("--").and_then(|rest| rest.split_once('=')) {
+                return self.long(name).map_or(Wanted::Nothing, |arg| self.value(arg, &format!("--{name}=")));
+            }
+            return Wanted::Words(self.flags());
+        }
+        let verbs: Vec<Candidate> = self
+            .command
+            .get_subcommands()
+            .filter(|verb| !verb.is_hide_set() && self.positional.is_empty())
+            .map(|verb| Candidate::new(verb.get_name(), about(verb.get_about())))
+            .collect();
+        if !verbs.is_empty() {
+            return Wanted::Words(verbs);
+        }
+        self.word(last)
+    }
+
+    fn flags(&self) -> Vec<Candidate> {
+        let shown = self.command.get_arguments().filter(|arg| !arg.is_hide_set());
+        let mut flags: Vec<Candidate> = shown
+            .filter_map(|arg| {
+                let equals =
+                    if arg.is_require_equals_set() && arg.get_default_values().is_empty() { "=" } else { "" };
+                Some(Candidate::new(format!("--{}{equals}", arg.get_long()?), about(arg.get_help())))
+            })
+            .collect();
+        flags.sort_by(|a, b| a.value.cmp(&b.value));
+        flags
+    }
+
+    /// A word that is no flag.
+    fn word(&self, last: &str) -> Wanted {
+        let positionals: Vec<&Arg> = self.command.get_positionals().collect();
+        let many = |arg: &Arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1);
+        let place = self.positional.len();
+        let at = positionals.get(place).or_else(|| positionals.last().filter(|arg| many(arg)));
+        let Some(arg) = at else { return Wanted::Nothing };
+        let choices = choices(arg, "");
+        if !choices.is_empty() {
+            return Wanted::Words(choices);
+        }
+        let meaning = arg.get_value_names().and_then(|names| names.first()).map(|name| name.to_string());
+        let meaning = meaning.unwrap_or_default();
+        if meaning.contains(".FIELD") {
+            return Wanted::Fields;
+        }
+        if arg.get_id() != "words" && !meaning.contains("TYPE") {
+            return Wanted::Nothing;
+        }
+        // `label wl web a=b`: what is no name of an object is not known here.
+        match self.positional.iter().find(|word| !word.contains('=')) {
+            Some(kind) if !kind.contains('/') && !last.contains('/') => Wanted::Names(kind.clone()),
+            _ => Wanted::Kinds,
+        }
+    }
+
+    /// The value of a flag, behind `prefix`.
+    fn value(&self, arg: &Arg, prefix: &str) -> Wanted {
+        let choices = choices(arg, prefix);
+        if !choices.is_empty() {
+            return Wanted::Words(choices);
+        }
+        let words = |values: &[&str]| {
+            Wanted::Words(values.iter().map(|value| Candidate::new(format!("{prefix}{value}"), "")).collect())
+        };
+        let meaning = arg.get_value_names().and_then(|names| names.first()).map(|name| name.to_string());
+        match arg.get_id().as_str() {
+            "namespace" => Wanted::Namespaces(prefix.to_owned()),
+            "context" => Wanted::Contexts(prefix.to_owned()),
+            "output" if meaning.as_deref() == Some("FORM") => words(&[
+                "json",
+                "yaml",
+                "wide",
+                "name",
+                "jsonpath=",
+                "jsonpath-file=",
+                "custom-columns=",
+                "custom-columns-file=",
+            ]),
+            "output" => words(&["json", "yaml", "wide", "name"]),
+            "subresource" => words(&["status", "scale"]),
+            "types" => words(&["Normal", "Warning"]),
+            "goal" => words(&["condition=", "create", "delete", "jsonpath="]),
+            "container" => match self.positional.as_slice() {
+                [kind, name, ..] => Wanted::Containers(kind.clone(), name.clone()),
+                [one] => one
+                    .split_once('/')
+                    .map_or(Wanted::Nothing, |(k, n)| Wanted::Containers(k.into(), n.into())),
+                [] => Wanted::Nothing,
+            },
+            "about" => Wanted::Kinds,
+            _ => match meaning.as_deref() {
+                Some("FILE" | "DIR" | "FOLDER" | "PATH_OF_FILE") => Wanted::Files,
+                _ => Wanted::Nothing,
+            },
+        }
+    }
+}
+
+fn choices(arg: &Arg, prefix: &str) -> Vec<Candidate> {
+    if !arg.get_action().takes_values() {
+        return Vec::new();
+    }
+    let visible = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set());
+    visible
+        .map(|value| Candidate::new(format!("{prefix}{}", value.get_name()), about(value.get_help())))
+        .collect()
+}
+
+fn about(text: Option<&clap::builder::StyledStr>) -> String {
+    text.map(ToString::to_string).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::CommandFactory as _;
+
+    fn wanted(line: &str) -> Wanted {
+        let mut command = Cli::command();
+        command.build();
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        understand(&command, &words)
+    }
+
+    fn values(line: &str) -> Vec<String> {
+        match wanted(line) {
+            Wanted::Words(candidates) => candidates.into_iter().map(|c| c.value).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_are_understood() {
+        assert!(values("").contains(&"get".to_owned()) && !values("").iter().any(|v| v.starts_with('_')));
+        assert!(values("get --").contains(&"--sort-by".to_owned()));
+        assert!(values("get --").contains(&"--namespace".to_owned()));
+        assert_eq!(wanted("get "), Wanted::Kinds);
+        assert_eq!(wanted("get wl"), Wanted::Kinds);
+        assert_eq!(wanted("get wl "), Wanted::Names("wl".into()));
+        assert_eq!(wanted("-n shop get -o yaml wl web"), Wanted::Names("wl".into()));
+        assert_eq!(wanted("get wl/"), Wanted::Kinds);
+        assert_eq!(wanted("get wl/web "), Wanted::Kinds);
+        assert_eq!(wanted("get -n "), Wanted::Namespaces(String::new()));
+        assert_eq!(wanted("get -nshop "), Wanted::Kinds);
+        assert_eq!(wanted("get --namespace=x"), Wanted::Namespaces("--namespace=".into()));
+        assert_eq!(wanted("--context "), Wanted::Contexts(String::new()));
+        assert_eq!(wanted("apply -f "), Wanted::Files);
+        assert_eq!(wanted("explain work"), Wanted::Fields);
+        assert_eq!(wanted("events --for wl/"), Wanted::Kinds);
+        assert_eq!(values("completion "), ["bash", "zsh", "fish"]);
+        assert!(values("get wl -o ").contains(&"jsonpath=".to_owned()));
+        assert!(values("get --color ").contains(&"never".to_owned()));
+        assert!(values("auth ").contains(&"can-i".to_owned()));
+        assert_eq!(wanted("version x y z"), Wanted::Nothing);
+    }
+}

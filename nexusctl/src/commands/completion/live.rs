@@ -1,0 +1,121 @@
+//! Candidates that only the cluster or the kubeconfig knows.
+
+use super::line::{Candidate, Wanted};
+use crate::{
+    client::Call,
+    discovery::{Resource, Verb},
+    error::Error,
+    kubeconfig,
+    schema::Schema,
+    session::Session,
+};
+use serde_json::Value;
+
+/// Names that are offered at most.
+const MOST: &str = "500";
+const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json";
+
+/// What may stand in the place of `last`.
+pub(super) async fn candidates(
+    wanted: &Wanted,
+    last: &str,
+    session: &mut Session,
+) -> Result<Vec<Candidate>, Error> {
+    match wanted {
+        Wanted::Words(candidates) => Ok(candidates.clone()),
+        Wanted::Files | Wanted::Nothing => Ok(Vec::new()),
+        Wanted::Contexts(prefix) => contexts(prefix, session),
+        Wanted::Namespaces(prefix) => {
+            let names = list("/api/v1/namespaces", session).await?;
+            Ok(names.into_iter().map(|name| Candidate::new(format!("{prefix}{name}"), "")).collect())
+        }
+        Wanted::Names(kind) => {
+            let names = names(kind.split(',').next().unwrap_or(kind), session).await?;
+            Ok(names.into_iter().map(|name| Candidate::new(name, "")).collect())
+        }
+        Wanted::Kinds => match last.split_once('/') {
+            Some((kind, _)) => {
+                let names = names(kind, session).await?;
+                Ok(names.into_iter().map(|name| Candidate::new(format!("{kind}/{name}"), "")).collect())
+            }
+            None => kinds(last, session).await,
+        },
+        Wanted::Containers(kind, name) => containers(kind, name, session).await,
+        Wanted::Fields => fields(last, session).await,
+    }
+}
+
+fn contexts(prefix: &str, session: &Session) -> Result<Vec<Candidate>, Error> {
+    let located = kubeconfig::locate(&session.environment, session.options.kubeconfig.as_deref())?;
+    let files: Result<Vec<kubeconfig::File>, _> =
+        located.files.iter().map(|path| kubeconfig::File::read(path)).collect();
+    let names = kubeconfig::Merged::new(files?).contexts()?;
+    Ok(names.into_iter().map(|name| Candidate::new(format!("{prefix}{name}"), "")).collect())
+}
+
+/// The names of a collection's objects.
+async fn list(path: &str, session: &mut Session) -> Result<Vec<String>, Error> {
+    let call = Call::get(path).accept(PARTIAL).query(&[("limit", MOST)]);
+    let list: Value = session.send(&call).await?.json()?;
+    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+    Ok(items.filter_map(|item| item.pointer("/metadata/name")?.as_str()).map(str::to_owned).collect())
+}
+
+async fn names(kind: &str, session: &mut Session) -> Result<Vec<String>, Error> {
+    let discovery = session.discovery().await?;
+    let resource = discovery.find(kind)?;
+    let path = resource.collection_path(Some(&session.namespace()?));
+    list(&path, session).await
+}
+
+/// Types, also behind a comma.
+async fn kinds(last: &str, session: &mut Session) -> Result<Vec<Candidate>, Error> {
+    let discovery = session.discovery().await?;
+    let before = last.rsplit_once(',').map(|(before, _)| format!("{before},")).unwrap_or_default();
+    let mut found: Vec<Candidate> = Vec::new();
+    let mut add = |value: String, resource: &Resource| {
+        if !found.iter().any(|c| c.value == value) {
+            found.push(Candidate::new(value, format!("{} ({})", resource.kind, resource.api_version())));
+        }
+    };
+    for resource in discovery.resources.iter().filter(|r| r.allows(Verb::List)) {
+        add(format!("{before}{}", resource.plural), resource);
+    }
+    // Who writes a short or a singular name means it.
+    let word = last.rsplit(',').next().unwrap_or_default();
+    for resource in discovery.resources.iter().filter(|r| r.allows(Verb::List) && !word.is_empty()) {
+        for name in resource.short_names.iter().chain([&resource.singular]) {
+            if name.starts_with(word) && !resource.plural.starts_with(word) {
+                add(format!("{before}{name}"), resource);
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn containers(kind: &str, name: &str, session: &mut Session) -> Result<Vec<Candidate>, Error> {
+    let discovery = session.discovery().await?;
+    let resource = discovery.find(kind)?;
+    let path = resource.object_path(&session.namespace()?, name);
+    let object: Value = session.send(&Call::get(path)).await?.json()?;
+    let lists = ["/spec/template/spec/containers", "/spec/containers"];
+    let containers = lists.iter().filter_map(|pointer| object.pointer(pointer)?.as_array()).flatten();
+    let names = containers.filter_map(|container| container.get("name")?.as_str());
+    Ok(names.map(|name| Candidate::new(name, "")).collect())
+}
+
+/// Types, and behind a dot the fields of what stands before it.
+async fn fields(last: &str, session: &mut Session) -> Result<Vec<Candidate>, Error> {
+    let Some((path, _)) = last.rsplit_once('.') else { return kinds(last, session).await };
+    let mut words = path.split('.').map(str::to_owned);
+    let kind = words.next().unwrap_or_default();
+    let steps: Vec<String> = words.collect();
+    let discovery = session.discovery().await?;
+    let resource = discovery.find(&kind)?.clone();
+    let client = session.client()?;
+    let Some(schema) = Schema::find(&client, &resource).await else { return Ok(Vec::new()) };
+    let found = crate::commands::explain::find(&schema, &resource, &steps)?;
+    let members = schema.members(&found.merged);
+    let names = schema.names(&members);
+    Ok(names.into_iter().map(|name| Candidate::new(format!("{path}.{name}"), "")).collect())
+}

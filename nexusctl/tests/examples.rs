@@ -1,0 +1,189 @@
+//! Every example of every verb's help, run by a shell against a real server, and completion as bash does it.
+//!
+//! A verb is a cluster: one verb's examples run after one another, in the order in which they are read, on what
+//! `examples/quickstart` applies. A verb without an example fails.
+
+#![expect(clippy::unwrap_used, reason = "a harness that fails is a test that fails")]
+
+use clap::CommandFactory as _;
+use hypermesh_apiserver::{Config, Server};
+use std::{
+    io::Read as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Verbs that end with a signal only: their own tests run them.
+const ENDLESS: [&str; 2] = ["up", "proxy"];
+/// An example that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A cluster, a folder to work in, and a home.
+struct Place {
+    runtime: tokio::runtime::Runtime,
+    server: Option<Server>,
+    folder: TempDir,
+    kubeconfig: PathBuf,
+}
+
+impl Place {
+    /// With what `examples/quickstart` applies, or empty.
+    fn new(filled: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let config = Config::new(folder.path().join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
+        let server = runtime.block_on(Server::start(config)).unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        std::fs::copy(server.kubeconfig(), &kubeconfig).unwrap();
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        copy(&examples, &folder.path().join("examples"));
+        std::fs::write(folder.path().join("README.md"), "a text\n").unwrap();
+        let place = Self { runtime, server: Some(server), folder, kubeconfig };
+        if filled {
+            let (ok, text) = place.shell("nexusctl apply -f examples/quickstart");
+            assert!(ok, "{text}");
+            // A past that can be looked at and gone back to.
+            let (ok, text) = place.shell("nexusctl label network/office workload/web seen=yes");
+            assert!(ok, "{text}");
+        }
+        // Where a controller has not made it.
+        let _ = place.shell("nexusctl create serviceaccount default");
+        place
+    }
+
+    /// Runs a line in a shell; whether it succeeded, and what it wrote.
+    fn shell(&self, line: &str) -> (bool, String) {
+        let binary = Path::new(env!("CARGO_BIN_EXE_nexusctl"));
+        let path = std::env::var("PATH").unwrap_or_default();
+        let output = self.folder.path().join("output");
+        let file = std::fs::File::create(&output).unwrap();
+        let mut child = Command::new("bash")
+            .args(["-c", &format!("set -o pipefail\n{line}")])
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", format!("{}:{path}", binary.parent().unwrap().display()))
+            .env("HOME", self.folder.path())
+            .env("KUBECONFIG", &self.kubeconfig)
+            // Saves what it is given.
+            .env("EDITOR", "true")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if begun.elapsed() > LONGEST => {
+                    child.kill().unwrap();
+                    return (false, format!("{line} did not end within {LONGEST:?}"));
+                }
+                None => std::thread::park_timeout(Duration::from_millis(5)),
+            }
+        };
+        let mut text = String::new();
+        std::fs::File::open(&output).unwrap().read_to_string(&mut text).unwrap();
+        // Differences are no failure.
+        let ok = status.success() || (line.contains("nexusctl diff") && status.code() == Some(1));
+        (ok, text)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The examples in a verb's help and in that of its own verbs.
+fn examples(command: &clap::Command) -> Vec<String> {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let below = help.lines().skip_while(|line| line.trim() != "Examples:").skip(1);
+    let own = below.take_while(|line| line.starts_with("  ")).map(str::trim);
+    let own = own.filter(|line| !line.starts_with('#')).map(str::to_owned);
+    own.chain(command.get_subcommands().filter(|verb| !verb.is_hide_set()).flat_map(examples)).collect()
+}
+
+#[test]
+fn every_verb_has_an_example_that_runs() {
+    let mut command = nexusctl::cli::Cli::command();
+    command.build();
+    let mut faults = Vec::new();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let examples = examples(verb);
+        if examples.is_empty() {
+            faults.push(format!("nexusctl {}: its help has no example", verb.get_name()));
+            continue;
+        }
+        if ENDLESS.contains(&verb.get_name()) {
+            continue;
+        }
+        // What is created must not be there.
+        let place = Place::new(verb.get_name() != "create");
+        for line in examples {
+            if line.contains("https://") {
+                println!("not run, for there is no network here: {line}");
+                continue;
+            }
+            // The cluster is younger than the moments that people ask about.
+            let line = line.replace("--at 10m", "--at 1ms").replace("--at=10s", "--at=1ms");
+            let (ok, text) = place.shell(&line);
+            if !ok {
+                faults.push(format!("{line}\n{text}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n---\n"));
+}
+
+#[test]
+fn bash_completes_with_live_names() {
+    let place = Place::new(true);
+    let complete = |line: &str| {
+        let script = format!(
+            "source <(nexusctl completion bash); COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _nexusctl; \
+             printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let (ok, text) = place.shell(&script);
+        assert!(ok, "{text}");
+        text.lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    assert_eq!(complete("nexusctl descr"), ["describe"]);
+    assert_eq!(complete("nexusctl get worklo"), ["workloads"]);
+    assert_eq!(complete("nexusctl get workload w"), ["web"]);
+    assert_eq!(complete("nexusctl get wl/"), ["wl/web"]);
+    assert!(complete("nexusctl get wl -n ").contains(&"default".to_owned()));
+    assert_eq!(complete("nexusctl get wl --namespace=def"), ["default"]);
+    assert_eq!(complete("nexusctl explain wl.spec.repl"), ["wl.spec.replicas"]);
+    assert!(complete("nexusctl get wl -o js").contains(&"jsonpath=".to_owned()));
+    assert_eq!(complete("nexusctl apply -f exa"), ["examples"]);
+    assert_eq!(complete("nexusctl --kubeconfig /nowhere get workload w"), [""]);
+    for (shell, check) in [("zsh", "zsh -n"), ("fish", "fish --no-execute")] {
+        if Command::new(shell).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
+        {
+            println!("{shell} is not here: its script is not checked");
+            continue;
+        }
+        let (ok, text) = place.shell(&format!("nexusctl completion {shell} > script && {check} script"));
+        assert!(ok, "{shell}: {text}");
+    }
+}
