@@ -3,12 +3,13 @@
 use crate::context::Context;
 use crate::fieldset::{FieldSet, Path};
 use crate::last_applied;
-use crate::managed::{self, Conflict, Managed, ManagerId, Operation, Owner, STRIPPED, Time, is_stripped};
+use crate::managed::{self, Conflict, Managed, ManagerId, Operation, Owner, Time, is_stripped};
 use crate::shape::Type;
 use crate::value::equal;
 use crate::walk::{check, compare_typed, every_field, merge, name_members, owned_fields, reconcile, remove};
 use hypermesh_api::FieldError;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use std::borrow::Cow;
 
 /// Owner of what was there before the first apply, in an object whose fields nobody had been recorded to own.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -51,6 +52,25 @@ fn conflict_message(conflicts: &[(String, String)]) -> String {
 /// Fields under `cx.reset` stay as they are in `live`. An apply that changes neither the object nor the manager's set
 /// returns the live object, times included.
 pub fn apply(cx: &Context<'_>, live: Option<&Value>, applied: &Value) -> Result<Value, ApplyError> {
+    let mut apart = live.cloned();
+    let stored = apart.as_mut().and_then(managed::take).map(|list| list.to_string());
+    let (mut object, text) = apply_stored(cx, apart.as_ref().map(|live| (live, stored.as_deref())), applied)?;
+    if let Some(text) = text {
+        let list = serde_json::from_str(&text);
+        managed::put(&mut object, list.map_err(|why| ApplyError::BadRequest(why.to_string()))?);
+    }
+    Ok(object)
+}
+
+/// [`apply`] with the entries apart from their objects: those of the live object as the text of
+/// `metadata.managedFields`, which it does not hold, and those of the result likewise. `None` is no entries.
+pub fn apply_stored(
+    cx: &Context<'_>,
+    live: Option<(&Value, Option<&str>)>,
+    applied: &Value,
+) -> Result<(Value, Option<String>), ApplyError> {
+    let stored = live.and_then(|(_, stored)| stored);
+    let live = live.map(|(live, _)| live);
     check_request(cx, live, applied)?;
     let errors = check(Type::root(cx.schema), applied);
     if !errors.is_empty() {
@@ -60,7 +80,7 @@ pub fn apply(cx: &Context<'_>, live: Option<&Value>, applied: &Value) -> Result<
         .ok_or_else(|| ApplyError::BadRequest(format!("{:?} is no RFC 3339 time", cx.time)))?;
     let settled = last_applied::is_heir(cx.manager).then(|| last_applied::settled(applied)).flatten();
     let applied = settled.as_ref().unwrap_or(applied);
-    let mut result = attempt(cx, &time, live, applied, cx.force);
+    let mut result = attempt(cx, &time, (live, stored), applied, cx.force);
     if let (Err(conflicts), Some(live)) = (&result, live)
         && last_applied::is_heir(cx.manager)
         && let Some(allowed) = last_applied::inherited(cx, live)
@@ -71,13 +91,14 @@ pub fn apply(cx: &Context<'_>, live: Option<&Value>, applied: &Value) -> Result<
             .map(|c| Conflict { manager: c.manager.clone(), fields: c.fields.clone().difference(&allowed) })
             .filter(|c| !c.fields.is_empty())
             .collect();
-        result = if left.is_empty() { attempt(cx, &time, Some(live), applied, true) } else { Err(left) };
+        result =
+            if left.is_empty() { attempt(cx, &time, (Some(live), stored), applied, true) } else { Err(left) };
     }
-    let mut object = result.map_err(|conflicts| ApplyError::Conflicts(named(&conflicts)))?;
+    let (mut object, managed) = result.map_err(|conflicts| ApplyError::Conflicts(named(&conflicts)))?;
     if last_applied::is_heir(cx.manager) {
         last_applied::refresh(&mut object, applied);
     }
-    Ok(object)
+    Ok((object, managed))
 }
 
 fn check_request(cx: &Context<'_>, live: Option<&Value>, applied: &Value) -> Result<(), ApplyError> {
@@ -118,22 +139,22 @@ fn named(conflicts: &[Conflict]) -> Vec<(String, String)> {
 fn attempt(
     cx: &Context<'_>,
     now: &Time,
-    live: Option<&Value>,
+    (live, stored): (Option<&Value>, Option<&str>),
     applied: &Value,
     force: bool,
-) -> Result<Value, Vec<Conflict>> {
+) -> Result<(Value, Option<String>), Vec<Conflict>> {
     let ty = Type::root(cx.schema);
     let reset = cx.reset_set();
-    let mut managed = owners(cx, now, live, &reset);
+    let mut managed = owners(cx, now, (live, stored), &reset);
     let id = ManagerId::of(cx, Operation::Apply);
     let last = managed.0.remove(&id);
     let set = owned_fields(ty, applied).recursive_difference(&reset);
 
-    let base = base_of(live, applied);
-    let mut merged = base.clone();
+    let base = live.map_or_else(|| Cow::Owned(empty_of(applied)), Cow::Borrowed);
+    let mut merged = Value::clone(&base);
     merge(ty, &mut merged, applied);
     if let Some(last) = &last
-        && !last.set.clone().difference(&set).is_empty()
+        && !last.set.is_subset(&set)
     {
         prune(ty, &mut merged, &managed, applied, &last.set);
     }
@@ -144,32 +165,37 @@ fn attempt(
 
     let ignored = reset.union(FieldSet::of_fields(&[&["metadata", "managedFields"]]));
     let changes = compare_typed(ty, &base, &merged).without(&ignored);
-    managed.settle(None, &changes, force)?;
-    let set = set.difference(&FieldSet::of_fields(STRIPPED));
+    let is_same = changes.is_same();
+    managed.settle(&changes.modified.union(changes.added), &changes.removed, force)?;
+    let set = set.difference(managed::stripped());
     if !set.is_empty() {
-        let unchanged = live.is_some() && changes.is_same() && equal(&base, &merged);
+        let unchanged = live.is_some() && is_same && equal(&base, &merged);
         let time = match last {
             Some(last) if unchanged && last.set == set && last.api_version == cx.api_version => last.time,
             _ => Some(now.clone()),
         };
         managed.0.insert(id, Owner { api_version: cx.api_version.to_owned(), set, time });
     }
-    managed.write(&mut merged);
-    Ok(merged)
+    Ok((merged, managed.into_text()))
 }
 
 /// The live entries, adjusted to the schema. An object that has none is owned by whoever was there before.
-fn owners(cx: &Context<'_>, now: &Time, live: Option<&Value>, reset: &FieldSet) -> Managed {
+fn owners(
+    cx: &Context<'_>,
+    now: &Time,
+    (live, stored): (Option<&Value>, Option<&str>),
+    reset: &FieldSet,
+) -> Managed {
     let ty = Type::root(cx.schema);
     let Some(live) = live else { return Managed::default() };
-    if let Some(mut managed) = Managed::read(live) {
+    if let Some(mut managed) = stored.and_then(Managed::parse) {
         for owner in managed.0.values_mut() {
             reconcile(ty, &mut owner.set);
         }
         return managed;
     }
     let mut managed = Managed::default();
-    let all = every_field(ty, live).recursive_difference(reset).difference(&FieldSet::of_fields(STRIPPED));
+    let all = every_field(ty, live).recursive_difference(reset).difference(managed::stripped());
     if !all.is_empty() {
         let id = ManagerId::named(BEFORE_FIRST_APPLY, cx, Operation::Update);
         let owner = Owner { api_version: cx.api_version.to_owned(), set: all, time: Some(now.clone()) };
@@ -178,31 +204,12 @@ fn owners(cx: &Context<'_>, now: &Time, live: Option<&Value>, reset: &FieldSet) 
     managed
 }
 
-/// What is merged into: the live object without its entries, or an empty one of the applied kind.
-fn base_of(live: Option<&Value>, applied: &Value) -> Value {
-    let mut base = Map::new();
-    match live {
-        None => {
-            for name in ["apiVersion", "kind"] {
-                if let Some(value) = applied.get(name) {
-                    base.insert(name.to_owned(), value.clone());
-                }
-            }
-        }
-        Some(live) => {
-            for (name, value) in live.as_object().into_iter().flatten() {
-                let value = match value {
-                    Value::Object(metadata) if name == "metadata" => {
-                        let kept = metadata.iter().filter(|(name, _)| *name != "managedFields");
-                        Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
-                    }
-                    other => other.clone(),
-                };
-                base.insert(name.clone(), value);
-            }
-        }
-    }
-    Value::Object(base)
+/// What is merged into where nothing is: an empty object of the applied kind.
+fn empty_of(applied: &Value) -> Value {
+    let named = ["apiVersion", "kind"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), applied.get(name)?.clone())));
+    Value::Object(named.collect())
 }
 
 /// Removes what the manager applied last time and nobody, itself included, applies or owns now.

@@ -166,13 +166,13 @@ impl<'o> Fields<'o> {
     }
 }
 
-fn push_string(text: &str, out: &mut String) {
+pub(crate) fn push_string(text: &str, out: &mut String) {
     out.push('"');
     push_escaped(text, out);
     out.push('"');
 }
 
-fn push_escaped(text: &str, out: &mut String) {
+pub(crate) fn push_escaped(text: &str, out: &mut String) {
     if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
         out.push_str(text);
         return;

@@ -126,6 +126,17 @@ impl FieldSet {
         }
     }
 
+    /// Whether every member is one of `other` too.
+    pub(crate) fn is_subset(&self, other: &Self) -> bool {
+        let mut theirs = other.nodes.iter().peekable();
+        self.nodes.iter().all(|node| {
+            while theirs.next_if(|t| t.element < node.element).is_some() {}
+            theirs.next_if(|t| t.element == node.element).is_some_and(|their| {
+                (their.member || !node.member) && node.children.is_subset(&their.children)
+            })
+        })
+    }
+
     /// Members of either.
     #[must_use]
     pub fn union(self, other: Self) -> Self {

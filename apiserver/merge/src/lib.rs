@@ -19,11 +19,11 @@ mod track;
 mod value;
 mod walk;
 
-pub use apply::{ApplyError, apply};
+pub use apply::{ApplyError, apply, apply_stored};
 pub use context::Context;
 pub use created::write_created;
 pub use fieldset::{Element, FieldSet, FieldsError, Path};
-pub use track::{TrackError, track_update};
+pub use track::{TrackError, track_stored, track_update};
 pub use walk::{Comparison, compare, to_field_set};
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 
 mod cap;
 mod entry;
+mod text;
 
 pub(crate) use cap::MAX_UPDATERS;
 pub(crate) use entry::{ManagerId, Operation, Owner, Time};
 
 use crate::fieldset::FieldSet;
-use crate::walk::Comparison;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Paths that no entry ever holds (`stripMeta`).
 pub(crate) const STRIPPED: &[&[&str]] = &[
@@ -44,13 +45,8 @@ pub(crate) struct Conflict {
 }
 
 impl Managed {
-    /// Reads `metadata.managedFields`. `None` if there are none or if any entry is malformed: a list is taken as a
-    /// whole or not at all.
-    pub(crate) fn read(object: &Value) -> Option<Self> {
-        Self::decode(field_of(object)?)
-    }
-
-    /// Reads the list itself.
+    /// Reads the list. `None` if it has no entries or if any entry is malformed: a list is taken as a whole or not at
+    /// all.
     pub(crate) fn decode(list: &Value) -> Option<Self> {
         let mut entries = BTreeMap::new();
         for entry in list.as_array()? {
@@ -58,37 +54,6 @@ impl Managed {
             entries.insert(id, owner);
         }
         (!entries.is_empty()).then_some(Self(entries))
-    }
-
-    /// Writes `metadata.managedFields`, or removes it if there are no entries.
-    pub(crate) fn write(self, object: &mut Value) {
-        if self.0.is_empty() {
-            drop(take(object));
-        } else {
-            put(object, self.encode());
-        }
-    }
-
-    /// Entries ordered by operation, time, manager, version and subresource.
-    fn encode(self) -> Value {
-        let mut entries: Vec<(ManagerId, Owner)> = self.0.into_iter().collect();
-        entries.sort_by(|(l, lo), (r, ro)| {
-            l.operation
-                .cmp(&r.operation)
-                .then_with(|| Time::seconds(lo.time.as_ref()).cmp(&Time::seconds(ro.time.as_ref())))
-                .then_with(|| l.manager.cmp(&r.manager))
-                .then_with(|| lo.api_version.cmp(&ro.api_version))
-                .then_with(|| l.subresource.cmp(&r.subresource))
-        });
-        let encode = |(id, owner): (ManagerId, Owner)| {
-            entry::encode(
-                &id,
-                &owner.api_version,
-                owner.set.to_fields_v1(),
-                owner.time.as_ref().map(Time::text),
-            )
-        };
-        Value::Array(entries.into_iter().map(encode).collect())
     }
 
     /// Entries that are those of `stored` but for their time keep the stored time: a client that sends back what it
@@ -103,22 +68,21 @@ impl Managed {
         }
     }
 
-    /// Takes what changed from everybody but `writer`. Without `force`, changes to what others own are conflicts and
-    /// nothing is taken.
+    /// Takes what changed (what is now there or other than it was, and what is gone) from everybody. Without `force`,
+    /// changes to what somebody owns are conflicts and nothing is taken.
     pub(crate) fn settle(
         &mut self,
-        writer: Option<&ManagerId>,
-        changes: &Comparison,
+        written: &FieldSet,
+        removed: &FieldSet,
         force: bool,
     ) -> Result<(), Vec<Conflict>> {
-        if changes.is_same() {
+        if written.is_empty() && removed.is_empty() {
             return Ok(());
         }
-        let written = changes.modified.clone().union(changes.added.clone());
         if !force {
-            let others = self.0.iter().filter(|(id, _)| Some(*id) != writer);
-            let mut conflicts: Vec<Conflict> = others
-                .map(|(id, owner)| Conflict { manager: id.clone(), fields: owner.set.intersection(&written) })
+            let all = self.0.iter();
+            let mut conflicts: Vec<Conflict> = all
+                .map(|(id, owner)| Conflict { manager: id.clone(), fields: owner.set.intersection(written) })
                 .filter(|conflict| !conflict.fields.is_empty())
                 .collect();
             if !conflicts.is_empty() {
@@ -126,15 +90,33 @@ impl Managed {
                 return Err(conflicts);
             }
         }
-        self.0.retain(|id, owner| {
-            if Some(id) != writer {
-                let set = std::mem::take(&mut owner.set);
-                owner.set = set.difference(&written).difference(&changes.removed);
-            }
+        self.0.retain(|_, owner| {
+            let set = std::mem::take(&mut owner.set);
+            owner.set = set.difference(written).difference(removed);
             !owner.set.is_empty()
         });
         Ok(())
     }
+}
+
+/// Entries ordered by operation, time, manager, version and subresource.
+fn sorted(managed: Managed) -> Vec<(ManagerId, Owner)> {
+    let mut entries: Vec<(ManagerId, Owner)> = managed.0.into_iter().collect();
+    entries.sort_by(|(l, lo), (r, ro)| {
+        l.operation
+            .cmp(&r.operation)
+            .then_with(|| Time::seconds(lo.time.as_ref()).cmp(&Time::seconds(ro.time.as_ref())))
+            .then_with(|| l.manager.cmp(&r.manager))
+            .then_with(|| lo.api_version.cmp(&ro.api_version))
+            .then_with(|| l.subresource.cmp(&r.subresource))
+    });
+    entries
+}
+
+/// [`STRIPPED`] as a set.
+pub(crate) fn stripped() -> &'static FieldSet {
+    static SET: LazyLock<FieldSet> = LazyLock::new(|| FieldSet::of_fields(STRIPPED));
+    &SET
 }
 
 /// `metadata.managedFields`, if it is there at all.

@@ -23,6 +23,7 @@ pub mod overlay;
 pub mod record;
 pub mod registry;
 pub mod state;
+mod stored;
 pub mod system;
 mod verb;
 pub mod window;

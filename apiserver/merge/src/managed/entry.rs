@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::fieldset::FieldSet;
 use hypermesh_api::printed::{push_json_string, quoted};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// How a manager came to own fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +103,9 @@ pub(crate) struct Time {
 impl Time {
     /// Reads RFC 3339 of any offset and precision.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        if let Some(seconds) = plain_seconds(text) {
+            return Some(Self { text: text.to_owned(), seconds });
+        }
         let seconds = text.parse::<jiff::Timestamp>().ok()?.as_second();
         // Kept in the one form in which times are written.
         let text = jiff::Timestamp::from_second(seconds).ok()?.to_string();
@@ -117,6 +120,32 @@ impl Time {
     pub(crate) fn seconds(time: Option<&Self>) -> i64 {
         time.map_or(0, |t| t.seconds)
     }
+}
+
+/// Seconds since the epoch of `2026-11-21T09:18:03Z`, the form in which times are written, on a day that every month has;
+/// nothing else is read here. Days of the civil calendar are counted as in Howard Hinnant's `days_from_civil`.
+fn plain_seconds(text: &str) -> Option<i64> {
+    let bytes: &[u8; 20] = text.as_bytes().try_into().ok()?;
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
+    if marks.iter().any(|(at, mark)| bytes.get(*at) != Some(mark)) {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        let digits = bytes.get(from..to)?;
+        let all = digits.iter().all(u8::is_ascii_digit);
+        all.then(|| digits.iter().fold(0_i64, |n, digit| n * 10 + i64::from(digit - b'0')))
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let usual = year >= 1970 && (1..=12).contains(&month) && (1..=28).contains(&day);
+    if !usual || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let (year, shifted) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, of_era) = (year / 400, year % 400);
+    let of_year = (153 * shifted + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 /// Reads one entry; `None` if it is malformed.
@@ -156,20 +185,33 @@ pub(super) fn decode(entry: &Value) -> Option<(ManagerId, Owner)> {
     Some((id, Owner { api_version: api_version.to_owned(), set, time }))
 }
 
-/// Writes one entry.
-pub(super) fn encode(id: &ManagerId, api_version: &str, fields: Value, time: Option<&str>) -> Value {
-    let mut map = Map::new();
-    let mut put = |name: &str, value: &str| {
-        if !value.is_empty() {
-            map.insert(name.to_owned(), Value::String(value.to_owned()));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn times_are_read_alike_both_ways(seconds in 0_i64..253_402_300_800) {
+            let text = jiff::Timestamp::from_second(seconds).unwrap().to_string();
+            prop_assert_eq!(Time::parse(&text), Some(Time { text: text.clone(), seconds }));
+            if let Some(plain) = plain_seconds(&text) {
+                prop_assert_eq!(plain, seconds);
+            }
         }
-    };
-    put("apiVersion", api_version);
-    put("fieldsType", "FieldsV1");
-    put("manager", &id.manager);
-    put("operation", id.operation.text());
-    put("subresource", &id.subresource);
-    put("time", time.unwrap_or_default());
-    map.insert("fieldsV1".to_owned(), fields);
-    Value::Object(map)
+    }
+
+    #[test]
+    fn what_is_no_plain_time_is_left_to_the_library() {
+        for text in [
+            "2026-02-30T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-0xT00:00:00Z",
+            "",
+        ] {
+            assert_eq!(plain_seconds(text), None, "{text}");
+        }
+        assert_eq!(plain_seconds("2024-02-28T23:59:59Z"), Some(1_709_164_799));
+    }
 }

@@ -39,9 +39,10 @@ pub(super) fn object<R: StateReader + ?Sized>(
     match Live::load(execution, request)? {
         Some(live) => {
             check_uid(request, &live, &applied)?;
-            let mut merged = merge(execution, request, Some(&live.value), &applied)?;
+            let stored = (&live.value, live.managed.as_deref());
+            let (mut merged, managed) = merge(execution, request, Some(stored), &applied)?;
             request.kind.schema.apply_defaults(&mut merged);
-            replace::run(execution, request, live, merged, Tracked::Yes)
+            replace::run(execution, request, live, merged, Tracked::Yes(managed))
         }
         None => {
             if !request.call.info.subresource.is_empty() {
@@ -61,9 +62,9 @@ pub(super) fn object<R: StateReader + ?Sized>(
                 )
                 .into());
             }
-            let mut merged = merge(execution, request, None, &applied)?;
+            let (mut merged, managed) = merge(execution, request, None, &applied)?;
             request.kind.schema.apply_defaults(&mut merged);
-            create::store(execution, request, merged, 201)
+            create::store_with(execution, request, merged, 201, managed.as_deref())
         }
     }
 }
@@ -71,16 +72,18 @@ pub(super) fn object<R: StateReader + ?Sized>(
 fn merge<R: StateReader + ?Sized>(
     execution: &Execution<'_, R>,
     request: &Request<'_>,
-    live: Option<&Value>,
+    live: Option<(&Value, Option<&str>)>,
     applied: &Value,
-) -> Result<Value, Fault> {
-    hypermesh_merge::apply(&request.fields(&execution.time), live, applied).map_err(|error| match error {
-        ApplyError::Conflicts(conflicts) => Status::apply_conflict(&conflicts).into(),
-        ApplyError::BadRequest(why) => Status::bad_request(why).into(),
-        ApplyError::Invalid(errors) => {
-            Status::invalid(request.kind.kind_subject(&request.call.info.name), &errors).into()
-        }
-    })
+) -> Result<(Value, Option<String>), Fault> {
+    hypermesh_merge::apply_stored(&request.fields(&execution.time), live, applied).map_err(
+        |error| match error {
+            ApplyError::Conflicts(conflicts) => Status::apply_conflict(&conflicts).into(),
+            ApplyError::BadRequest(why) => Status::bad_request(why).into(),
+            ApplyError::Invalid(errors) => {
+                Status::invalid(request.kind.kind_subject(&request.call.info.name), &errors).into()
+            }
+        },
+    )
 }
 
 /// An applied object says what its manager wants, not who manages what.

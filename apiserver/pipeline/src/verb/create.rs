@@ -88,7 +88,8 @@ pub(super) fn store<R: StateReader + ?Sized>(
     store_with(execution, request, object, code, None)
 }
 
-fn store_with<R: StateReader + ?Sized>(
+/// [`store`] with managed fields as text, which the object does not hold.
+pub(super) fn store_with<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     request: &mut Request<'_>,
     mut object: Value,

@@ -26,12 +26,33 @@ pub(super) fn run<R: StateReader + ?Sized>(
     let Some(live) = Live::load(execution, request)? else {
         return Err(Status::not_found(request.kind.subject(&name)).into());
     };
-    let mut object = live.value.clone();
     let body = std::mem::take(&mut request.call.body);
+    let mut object = if sees_managed(request.call.media, &body) { live.whole()? } else { live.value.clone() };
     apply(request, &mut object, &body)?;
     request.decode(&mut object)?;
     request.place(&mut object, Some(&name))?;
     replace::run(execution, request, live, object, Tracked::No)
+}
+
+/// Whether a patch may look at managed fields, or change them, so that it has to be given them.
+fn sees_managed(media: Media, body: &Value) -> bool {
+    if media == Media::JsonPatch {
+        let sees = |place: Option<&Value>| match place.and_then(Value::as_str) {
+            Some(place) => matches!(place, "" | "/metadata") || place.starts_with("/metadata/managedFields"),
+            None => true,
+        };
+        let each = |operation: &Value| {
+            sees(operation.get("path")) || operation.get("from").is_some_and(|from| sees(Some(from)))
+        };
+        return body.as_array().is_none_or(|operations| operations.iter().any(each));
+    }
+    let directive = |name: &String| name.starts_with('$');
+    let Some(map) = body.as_object() else { return true };
+    map.keys().any(directive)
+        || map.get("metadata").is_some_and(|meta| {
+            meta.as_object()
+                .is_none_or(|meta| meta.keys().any(|name| directive(name) || name == "managedFields"))
+        })
 }
 
 /// Patches a document by the request's media type.

@@ -11,13 +11,17 @@ use hypermesh_api::{FieldError, Status};
 use hypermesh_chain::{ObjectKey, Record};
 use hypermesh_schemas::definition::Hook;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// An object as it is stored.
 pub(super) struct Live {
     pub key: ObjectKey,
     pub record: Arc<Record>,
+    /// Without its managed fields.
     pub value: Value,
+    /// `metadata.managedFields`, as it is stored.
+    pub managed: Option<String>,
 }
 
 impl Live {
@@ -28,23 +32,36 @@ impl Live {
     ) -> Result<Option<Self>, Fault> {
         let key = request.key(&request.call.info.name)?;
         let Some(record) = execution.overlay.get(&key)? else { return Ok(None) };
-        let value = decode(&record)?;
-        Ok(Some(Self { key, record, value }))
+        let (value, managed) = crate::stored::split(&record.body).map_err(undecodable)?;
+        let managed = managed.map(str::to_owned);
+        Ok(Some(Self { key, record, value, managed }))
+    }
+
+    /// The object with its managed fields.
+    pub fn whole(&self) -> Result<Value, Status> {
+        let mut value = self.value.clone();
+        if let (Some(managed), Some(meta)) = (&self.managed, metadata::of(&mut value)) {
+            let list = serde_json::from_str(managed).map_err(undecodable)?;
+            meta.insert("managedFields".into(), list);
+        }
+        Ok(value)
     }
 }
 
 /// What is stored was encoded by this crate, on every replica the same. If it does not decode, it does not on any of
 /// them: what concerns the object is refused, and the replicas go on. (Damage on one disk shows below, as a failed read.)
 pub(crate) fn decode(record: &Record) -> Result<Value, Status> {
-    serde_json::from_slice(&record.body)
-        .map_err(|error| Status::internal(format!("the stored object does not decode: {error}")))
+    serde_json::from_slice(&record.body).map_err(undecodable)
 }
 
-/// Whose managed fields are already settled.
-#[derive(Clone, Copy, PartialEq, Eq)]
+fn undecodable(error: serde_json::Error) -> Status {
+    Status::internal(format!("the stored object does not decode: {error}"))
+}
+
+/// Whether managed fields are already settled.
 pub(super) enum Tracked {
-    /// By server-side apply.
-    Yes,
+    /// By server-side apply: their text. The object does not hold them.
+    Yes(Option<String>),
     /// Not yet: they are tracked as an update.
     No,
 }
@@ -63,12 +80,16 @@ pub(super) fn run<R: StateReader + ?Sized>(
     let mut errors = metadata::carry_over(&live.value, &mut new);
     keep_other_half(request, &live.value, &mut new);
     crate::hook::prepare(&kind, &mut new, Some(&live.value));
-    if tracked == Tracked::No {
-        hypermesh_merge::track_update(&request.fields(&execution.time), Some(&live.value), &mut new)
-            .map_err(|error| Status::bad_request(error.to_string()))?;
-    }
+    let managed = match tracked {
+        Tracked::Yes(managed) => managed.map(Cow::Owned),
+        Tracked::No => {
+            let context = request.fields(&execution.time);
+            hypermesh_merge::track_stored(&context, &live.value, live.managed.as_deref(), &mut new)
+                .map_err(|error| Status::bad_request(error.to_string()))?
+        }
+    };
     set_resource_version(&mut new, &live.value);
-    if new == live.value {
+    if managed.as_deref() == live.managed.as_deref() && new == live.value {
         return Ok(Reply::object(200, live.record));
     }
     if kind.definition.strategy.generation && differs(&kind, &live.value, &new) {
@@ -80,7 +101,8 @@ pub(super) fn run<R: StateReader + ?Sized>(
     crate::hook::authorize(execution, request, &new, Some(&live.value))?;
     super::create::check_unique(execution, request, &live.key, &new)?;
     let salt = if kind.has(Hook::Secret) { request.entropy.salt() } else { Vec::new() };
-    let record = record::encode(&kind, &mut new, execution.overlay.next_revision(), salt)?;
+    let revision = execution.overlay.next_revision();
+    let record = record::encode_with(&kind, &mut new, revision, salt, managed.as_deref())?;
     if live.record.facts.deleting && is_free(&kind, &new) {
         let gone = Arc::new(record.clone());
         super::remove(execution, &live.key, record, live.record)?;
