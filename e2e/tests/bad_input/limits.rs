@@ -28,7 +28,7 @@ fn metric(client: &Client, name: &str) -> Result<u64> {
 }
 
 /// Writes a head on a fresh connection and reads what comes back at once, without ever sending a body.
-fn head_alone(client: &Client, head: &str) -> Result<String> {
+pub fn head_alone(client: &Client, head: &str) -> Result<String> {
     client.runtime().block_on(async {
         let mut stream = client.connect().await?;
         stream.write_all(head.as_bytes()).await?;
@@ -59,6 +59,7 @@ pub fn check(server: &Server) -> Result<()> {
         ("nobody", ""),
         ("a bad token", "authorization: Bearer x\r\n"),
         ("a good and a bad token", "authorization: Bearer x\r\nauthorization: Bearer y\r\n"),
+        ("nobody, who asks first", "expect: 100-continue\r\n"),
         ("a forged signature", forged.as_str()),
         ("a signature of nothing", "signature-input: x\r\n"),
     ] {
