@@ -14,8 +14,7 @@ pub(crate) use admission::{Admission, Limits, Refused};
 pub(crate) use handshakes::Handshakes;
 pub(crate) use pace::Pace;
 
-use crate::access;
-use crate::http::{Api, Client};
+use crate::http::{Api, Client, Incoming as Body};
 use crate::metrics::Metrics;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -81,7 +80,7 @@ pub(crate) async fn serve(
             progress.finish();
         }
         async move {
-            let reply = api.answer(client, request).await;
+            let reply = api.answer(client, request.map(Body::Tcp)).await;
             Ok::<_, Infallible>(reply.map(|body| body.sent_by(progress, Pace::current())))
         }
     });
@@ -225,11 +224,5 @@ async fn handshake(
 
 /// Whom the connection's certificate names, decided once a connection.
 fn client(connection: &rustls::ServerConnection) -> Client {
-    let Some(certificate) = connection.peer_certificates().and_then(|chain| chain.first()) else {
-        return Client::default();
-    };
-    let expires = x509_parser::parse_x509_certificate(certificate)
-        .ok()
-        .map(|(_, c)| c.validity().not_after.timestamp());
-    Client { user: access::certificate_user(certificate).map(Arc::new), expires }
+    Client::of(connection.peer_certificates().and_then(|chain| chain.first()))
 }

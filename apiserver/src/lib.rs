@@ -17,6 +17,7 @@ mod http;
 mod listener;
 pub mod memory;
 mod metrics;
+mod quic;
 mod server;
 mod tokens;
 mod verify;

@@ -3,6 +3,7 @@
 use hypermesh_api::request::Verb;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const VERBS: [&str; 9] =
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub stalled_connections: AtomicU64,
     /// Connections that were cut because their client gave up requests as fast as it made them.
     pub flooded_connections: AtomicU64,
+    /// What the UDP side counts, once it is served.
+    pub quic: OnceLock<Arc<stoq::Metrics>>,
 }
 
 /// What the text shows beside the counters.
@@ -137,6 +140,9 @@ impl Metrics {
         let _ = writeln!(out, "# TYPE {name} counter");
         for (limit, counter) in [("all", &self.refused_of_all), ("address", &self.refused_of_address)] {
             let _ = writeln!(out, "{name}{{limit=\"{limit}\"}} {}", get(counter));
+        }
+        if let Some(quic) = self.quic.get() {
+            out.push_str(&quic.prometheus());
         }
         out
     }

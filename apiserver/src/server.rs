@@ -5,6 +5,7 @@ use crate::folder::Folder;
 use crate::http::Api;
 use crate::listener;
 use crate::metrics::Metrics;
+use crate::quic;
 use arc_swap::ArcSwap;
 use hypermesh_chain::validator::Validator;
 use hypermesh_chain::{Genesis, Timestamp, ValidatorSet};
@@ -128,11 +129,13 @@ impl Server {
             limits,
         ));
         let kubeconfig = pki.kubeconfig_path().to_owned();
-        let tasks = vec![
+        let quic = quic::start(address, &tls, &api, admission, &pki.server_key.der());
+        let mut tasks = vec![
             tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, admission, closed.clone())),
             tokio::spawn(look_after_certificates(pki, tls, closed.clone())),
-            tokio::spawn(compact(Arc::clone(&replica), keep, closed)),
+            tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
         ];
+        tasks.extend(quic.map(|router| tokio::spawn(quic::serve(router, closed))));
         Ok(Self { address, kubeconfig, replica, closing, tasks, folder })
     }
 
@@ -272,7 +275,7 @@ fn names(address: SocketAddr, further: &[String]) -> Vec<String> {
 }
 
 /// TLS 1.2 and 1.3; clients may show a certificate, and one that is shown must be good.
-fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
+pub(crate) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
     let failed = |error: &dyn std::fmt::Display| ServerError::Tls(error.to_string());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(pki.client_ca.der.clone()).map_err(|e| failed(&e))?;

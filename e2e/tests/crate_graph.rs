@@ -11,7 +11,7 @@ use std::process::Command;
 /// Every crate of the workspace and those of its crates it imports, tests aside.
 const GRAPH: &str = "
 hypermesh-api:
-hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-wire
+hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-wire stoq
 hypermesh-cel:
 hypermesh-chain:
 hypermesh-client: stoq
@@ -27,7 +27,7 @@ hypermesh-schemas:
 hypermesh-store: hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wire: hypermesh-api hypermesh-schemas
-nexusctl: hypermesh-api hypermesh-apiserver hypermesh-pipeline hypermesh-schemas
+nexusctl: hypermesh-api hypermesh-apiserver hypermesh-schemas
 stoq:
 ";
 

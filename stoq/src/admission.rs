@@ -48,7 +48,7 @@ impl Admission {
             return Verdict::Refuse;
         }
         let held = counts.by_network.get(&network).copied().unwrap_or(0);
-        if held >= self.limits.per_address {
+        if held >= self.limits.per_address && !address.to_canonical().is_loopback() {
             return if validated { Verdict::Refuse } else { Verdict::Retry };
         }
         counts.connections += 1;

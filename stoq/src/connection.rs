@@ -5,6 +5,7 @@ use crate::identity::PublicKey;
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use rustls_pki_types::CertificateDer;
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -17,12 +18,37 @@ pub use quinn::RecvStream;
 pub use quinn::SendStream;
 
 /// Who is at the other end, as its certificates say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Peer {
     /// The certificates it showed, its own first; none if it showed none.
     pub certificates: Vec<CertificateDer<'static>>,
     /// Its key, where it is an Ed25519 key.
     pub key: Option<PublicKey>,
+    memo: Memo,
+}
+
+#[derive(Clone, Default)]
+struct Memo(OnceLock<Arc<dyn Any + Send + Sync>>);
+
+impl fmt::Debug for Memo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.get().is_some() { "known" } else { "unknown" })
+    }
+}
+
+impl Peer {
+    /// A peer with these certificates.
+    #[must_use]
+    pub fn new(certificates: Vec<CertificateDer<'static>>) -> Self {
+        let key = certificates.first().and_then(PublicKey::of_certificate);
+        Self { certificates, key, memo: Memo::default() }
+    }
+
+    /// What an application makes of the certificates, made once a connection: the first type asked for is kept.
+    pub fn known_as<T: Any + Send + Sync>(&self, make: impl Fn(&Self) -> T) -> Arc<T> {
+        let held = self.memo.0.get_or_init(|| Arc::new(make(self)));
+        Arc::clone(held).downcast().unwrap_or_else(|_| Arc::new(make(self)))
+    }
 }
 
 /// How far a handshake is.
@@ -90,8 +116,7 @@ impl Connection {
             .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok())
             .map(|certificates| *certificates)
             .unwrap_or_default();
-        let key = certificates.first().and_then(PublicKey::of_certificate);
-        let peer = Arc::new(Peer { certificates, key });
+        let peer = Arc::new(Peer::new(certificates));
         if matches!(self.handshake(), Handshake::Done { .. }) {
             return Arc::clone(self.0.peer.get_or_init(|| peer));
         }
@@ -175,9 +200,12 @@ impl Connection {
         self.0.quinn.rtt()
     }
 
-    /// Closes it at once: what is not delivered is lost. `code` and `reason` are the application's.
+    /// Closes it at once: what is not delivered is lost. `code` and `reason` are the application's. Of one that ended
+    /// before, the reason stays.
     pub fn close(&self, code: u32, reason: &str) {
-        self.0.quinn.close(code.into(), reason.as_bytes());
+        if self.0.quinn.close_reason().is_none() {
+            self.0.quinn.close(code.into(), reason.as_bytes());
+        }
     }
 
     /// Waits for its end.

@@ -6,10 +6,11 @@
 use crate::connection::{Connection, Handshake};
 use crate::error::{
     BindError, CONNECTION_REFUSED, CertificateProblem, Closed, ConnectError, NO_APPLICATION_PROTOCOL,
-    TlsError, alert,
+    TlsError, alert, of_certificates,
 };
 use crate::identity::{Identity, PublicKey, Shown};
 use crate::metrics::Metrics;
+#[cfg(feature = "qlog")]
 use crate::qlog::Qlog;
 use crate::settings::Settings;
 use crate::tls::{ClientTls, ServerTls};
@@ -21,6 +22,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+#[cfg(feature = "qlog")]
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +71,7 @@ struct Inner {
     quinn: quinn::Endpoint,
     settings: Settings,
     metrics: Arc<Metrics>,
+    #[cfg(feature = "qlog")]
     qlog: Option<Qlog>,
     identity: Option<Arc<Shown>>,
     verdicts: Arc<Verdicts>,
@@ -80,7 +83,18 @@ struct Server {
     tls: Option<ServerTls>,
     /// The protocols of the router, once there is one.
     alpns: Vec<Vec<u8>>,
+    #[cfg(feature = "qlog")]
     config: Option<Arc<quinn::ServerConfig>>,
+}
+
+impl Server {
+    fn install(&mut self, quinn: &quinn::Endpoint, config: quinn::ServerConfig) {
+        #[cfg(feature = "qlog")]
+        {
+            self.config = Some(Arc::new(config.clone()));
+        }
+        quinn.set_server_config(Some(config));
+    }
 }
 
 struct Client {
@@ -159,8 +173,7 @@ impl Endpoint {
         let mut server = self.0.server.lock();
         server.tls = Some(tls);
         if let Some(config) = config {
-            self.0.quinn.set_server_config(Some(config.clone()));
-            server.config = Some(Arc::new(config));
+            server.install(&self.0.quinn, config);
         }
         Ok(())
     }
@@ -183,8 +196,13 @@ impl Endpoint {
         self.dial(target, alpn, false).await
     }
 
-    /// As [`Endpoint::connect`]; with `early` and a session to resume, the connection is returned before the server
-    /// answered, and what is written on it meanwhile is early data.
+    /// As [`Endpoint::connect`], but if there is a session to resume, the connection is returned before the server
+    /// answered, and what is written on it until [`Connection::proven`] returns is early data: someone on the way may
+    /// send it to the server again, and if the server does not take it, streams opened until then fail.
+    pub async fn connect_early(&self, target: &Target, alpn: &[u8]) -> Result<Connection, ConnectError> {
+        self.dial(target, alpn, true).await
+    }
+
     pub(crate) async fn dial(
         &self,
         target: &Target,
@@ -297,7 +315,7 @@ impl Endpoint {
         match &error {
             E::TimedOut => ConnectError::NoAnswer { address, after },
             E::VersionMismatch => ConnectError::Version { address },
-            E::TransportError(refused) if alert(refused.code).is_some_and(|a| (42..=48).contains(&a)) => {
+            E::TransportError(refused) if alert(refused.code).is_some_and(of_certificates) => {
                 let problem = self.0.verdicts.of(name);
                 let problem = problem.unwrap_or_else(|| CertificateProblem::Other(refused.reason.clone()));
                 ConnectError::Certificate { name: name.to_owned(), address, problem }
@@ -323,8 +341,7 @@ impl Endpoint {
         let tls = self.0.server.lock().tls.clone().ok_or(TlsError::NoCertificate)?;
         let config = self.server_config(&tls, &alpns)?;
         let mut server = self.0.server.lock();
-        self.0.quinn.set_server_config(Some(config.clone()));
-        server.config = Some(Arc::new(config));
+        server.install(&self.0.quinn, config);
         server.alpns = alpns;
         Ok(())
     }
@@ -334,7 +351,6 @@ impl Endpoint {
         let mut server = self.0.server.lock();
         self.0.quinn.set_server_config(None);
         server.alpns.clear();
-        server.config = None;
     }
 
     pub(crate) async fn incoming(&self) -> Option<quinn::Incoming> {
@@ -345,20 +361,22 @@ impl Endpoint {
         &self,
         incoming: quinn::Incoming,
     ) -> Result<quinn::Connecting, quinn::ConnectionError> {
-        let Some(qlog) = &self.0.qlog else { return incoming.accept() };
-        let Some(config) = self.0.server.lock().config.clone() else { return incoming.accept() };
-        let mut config = quinn::ServerConfig::clone(&config);
-        let mut transport = self.0.settings.transport(false);
-        qlog.write(&mut transport, "server");
-        config.transport_config(Arc::new(transport));
-        incoming.accept_with(Arc::new(config))
+        #[cfg(feature = "qlog")]
+        if let (Some(qlog), Some(config)) = (&self.0.qlog, self.0.server.lock().config.clone()) {
+            let mut config = quinn::ServerConfig::clone(&config);
+            let mut transport = self.0.settings.transport();
+            qlog.write(&mut transport, "server");
+            config.transport_config(Arc::new(transport));
+            return incoming.accept_with(Arc::new(config));
+        }
+        incoming.accept()
     }
 
     fn server_config(&self, tls: &ServerTls, alpns: &[Vec<u8>]) -> Result<quinn::ServerConfig, TlsError> {
         let crypto = tls.quic(alpns, self.0.settings.early_data)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         config
-            .transport_config(Arc::new(self.0.settings.transport(false)))
+            .transport_config(Arc::new(self.0.settings.transport()))
             .migration(self.0.settings.migration)
             .max_incoming(MOST_INCOMING)
             .incoming_buffer_size(INCOMING_BYTES_EACH)
@@ -380,7 +398,9 @@ impl Endpoint {
         };
         drop(client);
         let mut config = quinn::ClientConfig::new(crypto);
-        let mut transport = self.0.settings.transport(true);
+        #[cfg_attr(not(feature = "qlog"), expect(unused_mut, reason = "only qlog adds to it"))]
+        let mut transport = self.0.settings.transport();
+        #[cfg(feature = "qlog")]
         if let Some(qlog) = &self.0.qlog {
             qlog.write(&mut transport, "client");
         }
@@ -408,6 +428,7 @@ pub struct EndpointBuilder {
     client_tls: Option<ClientTls>,
     settings: Settings,
     metrics: Arc<Metrics>,
+    #[cfg(feature = "qlog")]
     qlog: Option<PathBuf>,
     reset_key: Option<[u8; 32]>,
 }
@@ -424,6 +445,7 @@ impl EndpointBuilder {
             client_tls: None,
             settings: Settings::default(),
             metrics: Arc::default(),
+            #[cfg(feature = "qlog")]
             qlog: None,
             reset_key: None,
         }
@@ -466,15 +488,16 @@ impl EndpointBuilder {
     }
 
     /// Writes a qlog file for each connection into this folder, which is made if need be.
+    #[cfg(feature = "qlog")]
     pub fn qlog(mut self, folder: impl Into<PathBuf>) -> Self {
         self.qlog = Some(folder.into());
         self
     }
 
-    /// A secret that stays the same over restarts, by which peers are told that their connection is forgotten
-    /// (RFC 9000 §10.3). Made from the identity's key where there is one; otherwise new each time.
-    pub fn reset_key(mut self, key: [u8; 32]) -> Self {
-        self.reset_key = Some(key);
+    /// A secret that stays the same over restarts: from it is made what tells peers that their connection is
+    /// forgotten (RFC 9000 §10.3). The identity's key, unless told otherwise; with TLS of the caller's, new each time.
+    pub fn reset_secret(mut self, secret: &[u8]) -> Self {
+        self.reset_key = Some(crate::identity::reset_key(secret));
         self
     }
 
@@ -497,10 +520,12 @@ impl EndpointBuilder {
             .or_else(|| server_tls.as_ref().and_then(ServerTls::reset_key))
             .or_else(|| identity.as_ref().map(|shown| shown.identity().reset_key()));
         let config = match reset_key {
-            Some(key) => quinn::EndpointConfig::new(Arc::new(aws_lc_rs::hmac::Key::new(
-                aws_lc_rs::hmac::HMAC_SHA256,
-                &key,
-            ))),
+            Some(key) => {
+                let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key);
+                let mut config = quinn::EndpointConfig::new(Arc::new(key));
+                config.cid_generator(|| Box::new(RandomIds));
+                config
+            }
             None => quinn::EndpointConfig::default(),
         };
         let socket = socket(self.address)?;
@@ -511,12 +536,40 @@ impl EndpointBuilder {
             quinn,
             settings: self.settings,
             metrics: self.metrics,
+            #[cfg(feature = "qlog")]
             qlog: self.qlog.as_deref().map(Qlog::new).transpose()?,
             identity,
             verdicts,
-            server: Mutex::new(Server { tls: server_tls, alpns: Vec::new(), config: None }),
+            server: Mutex::new(Server {
+                tls: server_tls,
+                alpns: Vec::new(),
+                #[cfg(feature = "qlog")]
+                config: None,
+            }),
             client: Mutex::new(Client { tls: client_tls, configs: HashMap::new() }),
         })))
+    }
+}
+
+/// Connection ids that any process takes for its own: quinn's name the process that made them, and a packet with
+/// another's is dropped without the stateless reset that a restarted endpoint owes its peers.
+#[derive(Debug)]
+struct RandomIds;
+
+impl quinn::ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> quinn::ConnectionId {
+        let mut id = [0; 8];
+        // It fails only where the system has no randomness at all, and then no handshake succeeds either.
+        let _ = aws_lc_rs::rand::fill(&mut id);
+        quinn::ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        8
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
     }
 }
 

@@ -22,6 +22,7 @@ pub enum BindError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The folder for qlog files cannot be made or written to.
+    #[cfg(feature = "qlog")]
     #[error("the qlog folder {folder} cannot be used")]
     Qlog {
         /// The folder.
@@ -271,6 +272,11 @@ pub(crate) fn alert(code: quinn::TransportErrorCode) -> Option<u8> {
     u8::try_from(code.checked_sub(0x100)?).ok()
 }
 
+/// Whether an alert speaks of the certificate that was shown (RFC 8446 §6.2).
+pub(crate) fn of_certificates(alert: u8) -> bool {
+    matches!(alert, 42..=46 | 48 | 51)
+}
+
 /// Alerts by which a peer judges a certificate (RFC 8446 §6.2).
 fn meaning(alert: u8) -> Option<&'static str> {
     Some(match alert {
@@ -281,7 +287,8 @@ fn meaning(alert: u8) -> Option<&'static str> {
         46 => "it is not acceptable",
         48 => "its issuer is not trusted by the peer",
         49 => "access is denied",
-        51 => "its signature is wrong",
+        // Authorities of several clusters often have the same name: then it is the signature that does not fit.
+        51 => "its issuer is not trusted by the peer, or its signature is wrong",
         116 => "one is required and none was shown",
         _ => return None,
     })

@@ -181,7 +181,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-fn reset_key(secret: &[u8]) -> [u8; 32] {
+/// What a stateless reset is signed with: nothing of the secret can be told from it.
+pub(crate) fn reset_key(secret: &[u8]) -> [u8; 32] {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
     let tag = aws_lc_rs::hmac::sign(&key, b"stoq: stateless reset, version 1");
     tag.as_ref().try_into().unwrap_or_default()

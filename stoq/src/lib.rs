@@ -17,6 +17,7 @@ mod error;
 pub mod http3;
 mod identity;
 mod metrics;
+#[cfg(feature = "qlog")]
 mod qlog;
 mod router;
 mod settings;

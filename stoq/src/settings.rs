@@ -7,8 +7,9 @@ use std::time::Duration;
 pub struct Settings {
     /// A connection on which nothing is heard for this long is over. The smaller of both ends' values counts.
     pub idle_timeout: Duration,
-    /// How often a client that has nothing to say says so, to keep the connection and the NAT's mapping. Servers
-    /// send none: a client that does not keep its connection is let go.
+    /// How often an end that has nothing to say says so, to keep the connection and the NAT's mapping, and to notice
+    /// that the peer is gone. What ends connections that nobody uses is the protocol's
+    /// ([`HttpLimits::idle`](crate::http3::HttpLimits::idle)).
     pub keep_alive: Option<Duration>,
     /// How long a handshake may take, on either side; after it a dial fails.
     pub handshake_timeout: Duration,
@@ -50,13 +51,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(crate) fn transport(&self, keep_alive: bool) -> quinn::TransportConfig {
+    pub(crate) fn transport(&self) -> quinn::TransportConfig {
         let mut transport = quinn::TransportConfig::default();
         transport
             .max_concurrent_bidi_streams(self.streams.into())
             .max_concurrent_uni_streams(self.one_way_streams.into())
             .max_idle_timeout(quinn::IdleTimeout::try_from(self.idle_timeout).ok())
-            .keep_alive_interval(self.keep_alive.filter(|_| keep_alive))
+            .keep_alive_interval(self.keep_alive)
             .stream_receive_window(self.stream_window.into())
             .receive_window(self.connection_window.into())
             .send_window(self.send_window)
@@ -70,7 +71,8 @@ impl Settings {
 pub struct Limits {
     /// Connections at a time; more are refused.
     pub connections: usize,
-    /// Connections of one address at a time (of one /64 with IPv6); more are refused.
+    /// Connections of one address at a time (of one /64 with IPv6); more are refused. This machine's own are bound by
+    /// `connections` alone.
     pub per_address: usize,
     /// Handshakes at a time; more are refused.
     pub handshakes: usize,

@@ -4,13 +4,13 @@
 //! until the request is answered, and weighs what its decoded form does.
 
 use super::context::Api;
+use super::incoming::{BrokenOff, Incoming};
 use crate::budget::{Caller, Reservation};
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hypermesh_api::Status;
 use hypermesh_wire::MAX_BODY;
 use std::time::Duration;
@@ -127,7 +127,7 @@ pub(super) async fn linger(head: &Parts, body: &mut Incoming) {
 /// Why a body is not all there.
 enum Broken {
     Silent,
-    Off(hyper::Error),
+    Off(BrokenOff),
 }
 
 /// The whole body; `None` for one over the limit.

@@ -1,6 +1,7 @@
 //! What all answers share.
 
 use super::who::Who;
+use crate::access;
 use crate::budget::Budget;
 use crate::config::Limits;
 use crate::documents::Documents;
@@ -13,8 +14,8 @@ use hypermesh_chain::{PublicKey, SigningKey};
 use hypermesh_machine::Replica;
 use hypermesh_pipeline::Kind;
 use hypermesh_pipeline::authz::UserInfo;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, watch};
 
@@ -39,6 +40,8 @@ pub(crate) struct Api {
     pub address: String,
     /// Turns true when the server shuts down: watches end.
     pub closing: watch::Receiver<bool>,
+    /// What Alt-Svc (RFC 7838) says, once HTTP/3 is served.
+    pub alternative: OnceLock<http::HeaderValue>,
     /// What bodies of requests hold until they are executed.
     pub bodies: Arc<Budget>,
     /// What replies hold until they are sent.
@@ -59,6 +62,17 @@ pub(crate) struct Client {
     pub user: Option<Arc<UserInfo>>,
     /// Until when the certificate is valid, in seconds since the epoch.
     pub expires: Option<i64>,
+}
+
+impl Client {
+    /// The client that showed this certificate, or none.
+    pub fn of(certificate: Option<&rustls::pki_types::CertificateDer<'_>>) -> Self {
+        let Some(certificate) = certificate else { return Self::default() };
+        let expires = x509_parser::parse_x509_certificate(certificate)
+            .ok()
+            .map(|(_, c)| c.validity().not_after.timestamp());
+        Self { user: access::certificate_user(certificate).map(Arc::new), expires }
+    }
 }
 
 /// One request about a stored kind.
@@ -99,6 +113,7 @@ impl Api {
             token_signer,
             address,
             closing,
+            alternative: OnceLock::new(),
             ids: AtomicU64::new(0),
             seed: u64::from_le_bytes(seed),
         }

@@ -9,6 +9,7 @@ mod context;
 mod document;
 mod get;
 mod history;
+mod incoming;
 mod list;
 mod list_stream;
 mod outgoing;
@@ -23,13 +24,13 @@ mod who;
 mod write;
 
 pub(crate) use context::{Api, Client};
+pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
 
 use crate::budget::Caller;
 use context::Asked;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, header};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Response, Version, header};
 use hypermesh_api::query::Query;
 use hypermesh_api::request::{NonResource, RequestInfo, Target, Verb};
 use hypermesh_api::{Status, Subject};
@@ -56,10 +57,6 @@ impl Api {
         let agent = head.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let target = match &query {
-            // RFC 9112, section 3.2: two hosts are two requests to whoever routes by them.
-            _ if head.headers.get_all(header::HOST).iter().nth(1).is_some() => {
-                Err(Box::new(Status::bad_request("the request has several Host headers")))
-            }
             Ok(query) => Target::parse(head.method.as_str(), head.uri.path(), query),
             Err(status) => Err(status.clone()),
         };
@@ -85,6 +82,9 @@ impl Api {
         let headers = response.headers_mut();
         headers.insert("audit-id", self.audit_id(&head));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+        if let Some(alternative) = self.alternative.get().filter(|_| head.version < Version::HTTP_3) {
+            headers.insert(header::ALT_SVC, alternative.clone());
+        }
         if response.status().as_u16() >= 400 {
             body::linger(&head, &mut body).await;
         }

@@ -2,6 +2,7 @@
 
 use super::body::content_type;
 use super::context::{Api, Asked};
+use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::who::Who;
 use super::{Exchange, body, reply, signed};
@@ -9,7 +10,6 @@ use crate::budget::Reservation;
 use bytes::Bytes;
 use http::request::Parts as Head;
 use http::{HeaderMap, HeaderValue, Response, header};
-use hyper::body::Incoming;
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::Verb;

@@ -34,32 +34,17 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// What to do, one line each.
     pub help: Vec<String>,
-    /// Whether it is only a warning.
-    pub warning: bool,
 }
 
 impl Diagnostic {
     /// Something wrong that has no place in a text.
     pub fn plain(title: impl Into<String>) -> Self {
-        Self { title: title.into(), place: None, label: None, help: Vec::new(), warning: false }
+        Self { title: title.into(), place: None, label: None, help: Vec::new() }
     }
 
     /// Something wrong at a place.
     pub fn at(source: &Arc<Source>, span: Span, title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            place: Some((Arc::clone(source), span)),
-            label: None,
-            help: Vec::new(),
-            warning: false,
-        }
-    }
-
-    /// As a warning rather than an error.
-    #[must_use]
-    pub fn warning(mut self) -> Self {
-        self.warning = true;
-        self
+        Self { title: title.into(), place: Some((Arc::clone(source), span)), label: None, help: Vec::new() }
     }
 
     /// With words beside the caret.
@@ -78,8 +63,7 @@ impl Diagnostic {
 
     /// The text for a terminal; with `color`, in colours. Ends without a line break.
     pub fn render(&self, color: bool) -> String {
-        let level = if self.warning { Level::WARNING } else { Level::ERROR };
-        let title = level.primary_title(printable(&self.title));
+        let title = Level::ERROR.primary_title(printable(&self.title));
         let mut group = match &self.place {
             Some((source, span)) => located(title, source, *span, self.label.as_deref()),
             None => Group::with_title(title),

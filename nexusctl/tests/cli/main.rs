@@ -4,7 +4,6 @@
 
 mod apply;
 mod change;
-mod convert;
 mod create;
 mod delete;
 mod edit;

@@ -1,7 +1,8 @@
 //! Requests over HTTP/3: a tower service that finds a connection, sends, and says exactly what is known when it
 //! fails.
 //!
-//! A request is sent again only if it is certain that the server did not process it and none of its body is spent.
+//! A request is sent again only if it is certain that the server did not process it and none of its body is spent; and
+//! a safe one without a body (RFC 9110 §9.2.2) once more if the connection that was used before turns out to be dead.
 
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
@@ -189,6 +190,7 @@ impl Client {
             if !early {
                 live.ready().await?;
             }
+            let reused = live.is_used();
             metrics.sent.one();
             if early {
                 metrics.sent_early.one();
@@ -204,6 +206,11 @@ impl Client {
                     if tries >= TRIES || with_body != body.is_some() {
                         return Err(error);
                     }
+                }
+                Err(Failure::Told(RequestError::Closed(_)))
+                    if reused && tries == 1 && !with_body && parts.method.is_safe() =>
+                {
+                    live.retire();
                 }
                 Err(Failure::Told(error)) => return Err(error),
             }

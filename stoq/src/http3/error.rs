@@ -125,7 +125,11 @@ impl Fault {
             }
             StreamError::StreamError { reason, .. } => Self::Protocol(reason),
             StreamError::ConnectionError { 0: error, .. } => match connection.close_reason() {
-                Some(Closed::Locally) | None => Self::Protocol(error.to_string()),
+                // h3 tells what the peer did wrong, and closes.
+                Some(Closed::Locally) | None => match error {
+                    h3::error::ConnectionError::Timeout { .. } => Self::Closed(Closed::TimedOut),
+                    error => Self::Protocol(error.to_string()),
+                },
                 Some(closed) => Self::Closed(closed),
             },
             StreamError::Undefined { 0: error, .. } => {

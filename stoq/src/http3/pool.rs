@@ -42,8 +42,10 @@ enum Slot {
     Open(Arc<Live>),
 }
 
+type Slots = Mutex<HashMap<Key, Slot>>;
+
 #[derive(Default)]
-pub(crate) struct Pool(Mutex<HashMap<Key, Slot>>);
+pub(crate) struct Pool(Arc<Slots>);
 
 impl Pool {
     /// The connection for an authority, dialled if there is none. `early`: a connection may be given out before its
@@ -60,7 +62,8 @@ impl Pool {
                 Some(Slot::Open(live)) if live.is_usable() => return Ok(Arc::clone(live)),
                 Some(Slot::Dialling(dialling)) => dialling.clone(),
                 _ => {
-                    let dialling = dial(options, key.clone(), early).boxed().shared();
+                    let place = Place { slots: Arc::downgrade(&self.0), key: key.clone() };
+                    let dialling = dial(options, place, early).boxed().shared();
                     slots.insert(key.clone(), Slot::Dialling(dialling.clone()));
                     dialling
                 }
@@ -79,11 +82,30 @@ impl Pool {
     }
 }
 
+/// Where a connection stands in the pool.
+struct Place {
+    slots: Weak<Slots>,
+    key: Key,
+}
+
+impl Place {
+    /// Takes a connection out that has ended.
+    fn leave(&self, live: &Weak<Live>) {
+        let Some(slots) = self.slots.upgrade() else { return };
+        let mut slots = slots.lock();
+        if matches!(slots.get(&self.key), Some(Slot::Open(open)) if std::ptr::eq(Arc::as_ptr(open), live.as_ptr()))
+        {
+            slots.remove(&self.key);
+        }
+    }
+}
+
 fn dial(
     options: &Options,
-    key: Key,
+    place: Place,
     early: bool,
 ) -> impl Future<Output = Result<Arc<Live>, ConnectError>> + Send + 'static {
+    let key = place.key.clone();
     let endpoint = options.endpoint.clone();
     let resolving = (options.resolve)(key.host.clone(), key.port);
     let name = options.server_name.clone().unwrap_or_else(|| key.host.clone());
@@ -98,7 +120,7 @@ fn dial(
         };
         let target = Target::named(name, addresses);
         let connection = endpoint.dial(&target, ALPN, early).await?;
-        Live::start(endpoint, target, connection, field_bytes, idle).await
+        Live::start(endpoint, target, connection, place, field_bytes, idle).await
     }
 }
 
@@ -126,6 +148,8 @@ pub(crate) struct Live {
 }
 
 struct Uses {
+    /// Requests that were begun.
+    all: u64,
     now: usize,
     last: Instant,
 }
@@ -146,6 +170,7 @@ impl Live {
         endpoint: Endpoint,
         target: Target,
         connection: Connection,
+        place: Place,
         field_bytes: u64,
         idle: Duration,
     ) -> Result<Arc<Self>, ConnectError> {
@@ -162,36 +187,21 @@ impl Live {
             sender: Mutex::new(sender),
             stage: stages,
             retired: AtomicBool::new(false),
-            uses: Mutex::new(Uses { now: 0, last: Instant::now() }),
+            uses: Mutex::new(Uses { all: 0, now: 0, last: Instant::now() }),
         });
         let weak = Arc::downgrade(&live);
         tokio::spawn(async move {
-            let mut driver = driver;
-            if early {
-                match connection.handshake_done().await {
-                    Some(true) => {}
-                    Some(false) => {
-                        // What was opened early does not exist for the server: all begins anew on this connection.
-                        detach.store(true, Ordering::Release);
-                        drop(driver);
-                        let (Ok((fresh, sender, _)), Some(live)) =
-                            (layer(&connection, field_bytes).await, weak.upgrade())
-                        else {
-                            let _ = stage.send(Stage::Gone);
-                            return;
-                        };
-                        *live.sender.lock() = sender;
-                        driver = fresh;
-                    }
-                    None => {
-                        let _ = stage.send(Stage::Gone);
-                        return;
-                    }
-                }
+            let proven = if early {
+                proven(driver, &detach, &connection, &weak, field_bytes).await
+            } else {
+                Some(driver)
+            };
+            if let Some(driver) = proven {
                 let _ = stage.send(Stage::Ready);
+                drive(driver, &weak, idle).await;
             }
-            drive(driver, &weak, idle).await;
             let _ = stage.send(Stage::Gone);
+            place.leave(&weak);
             connection.close(u32::try_from(Code::H3_NO_ERROR.value()).unwrap_or_default(), "");
         });
         Ok(live)
@@ -232,8 +242,16 @@ impl Live {
         Ok(())
     }
 
+    /// Whether requests were sent here before.
+    pub(crate) fn is_used(&self) -> bool {
+        self.uses.lock().all > 0
+    }
+
     pub(crate) fn begin(self: &Arc<Self>) -> Use {
-        self.uses.lock().now += 1;
+        let mut uses = self.uses.lock();
+        uses.all += 1;
+        uses.now += 1;
+        drop(uses);
         Use(Arc::clone(self))
     }
 }
@@ -256,6 +274,25 @@ async fn layer(connection: &Connection, field_bytes: u64) -> Result<(Driver, Sen
         .await
         .map_err(drop)?;
     Ok((driver, sender, detach))
+}
+
+/// Waits for the end of the handshake. If the server did not take early data, what was opened until then does not exist
+/// for it: all begins anew on the same connection. Nothing of the server is read before, lest the old layer take it.
+async fn proven(
+    driver: Driver,
+    detach: &AtomicBool,
+    connection: &Connection,
+    live: &Weak<Live>,
+    field_bytes: u64,
+) -> Option<Driver> {
+    if connection.handshake_done().await? {
+        return Some(driver);
+    }
+    detach.store(true, Ordering::Release);
+    drop(driver);
+    let (fresh, sender, _) = layer(connection, field_bytes).await.ok()?;
+    *live.upgrade()?.sender.lock() = sender;
+    Some(fresh)
 }
 
 /// Reads what is not of one request, until the connection ends or has been idle for too long.

@@ -10,10 +10,11 @@ use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
 use h3::error::Code;
 use http::{Request, Response};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::Service;
 
 /// How long a client is given to take the last answers before the connection is closed, at least.
@@ -32,6 +33,9 @@ pub struct HttpLimits {
     pub body_patience: Duration,
     /// How long the client may take nothing of an answer that is ready.
     pub answer_patience: Duration,
+    /// After how long a connection without requests is closed: longer than clients keep theirs, so that they close
+    /// first.
+    pub idle: Duration,
     /// How many more requests a client may abandon on a connection than it ends well, before the connection is
     /// closed with H3_EXCESSIVE_LOAD.
     pub abandoned: u32,
@@ -45,6 +49,7 @@ impl Default for HttpLimits {
             body_bytes: None,
             body_patience: Duration::from_secs(30),
             answer_patience: Duration::from_secs(60),
+            idle: Duration::from_secs(180),
             abandoned: 500,
         }
     }
@@ -135,9 +140,12 @@ where
         .build::<_, Bytes>(transport)
         .await?;
     let exchange = Arc::new(exchange);
-    let abandoned = AtomicU32::new(0);
+    let mut abandoned = 0u32;
     let mut requests = JoinSet::new();
     let mut going = false;
+    let mut idle = pin!(tokio::time::sleep(limits.idle));
+    // What was written last is on its way; a client that has all closes by itself.
+    let farewell = || FAREWELL.max(connection.rtt() * 3);
     loop {
         tokio::select! {
             accepted = h3.accept() => match accepted {
@@ -159,31 +167,34 @@ where
             },
             Some(ended) = requests.join_next(), if !requests.is_empty() => {
                 let outcome = ended.unwrap_or(Outcome::Abandoned);
-                if outcome == Outcome::Answered {
-                    let fewer = |n: u32| Some(n.saturating_sub(1));
-                    let _ = abandoned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
-                } else if abandoned.fetch_add(1, Ordering::Relaxed) >= limits.abandoned {
+                abandoned = match outcome {
+                    Outcome::Answered => abandoned.saturating_sub(1),
+                    Outcome::Abandoned => abandoned + 1,
+                };
+                if abandoned > limits.abandoned {
                     connection.metrics().abusive.one();
                     let code = u32::try_from(Code::H3_EXCESSIVE_LOAD.value()).unwrap_or_default();
                     connection.close(code, "too many requests were abandoned");
                     return Err("the client abandoned too many requests".into());
                 }
-                if going && requests.is_empty() {
-                    break;
+                if requests.is_empty() {
+                    idle.as_mut().reset(Instant::now() + if going { farewell() } else { limits.idle });
                 }
+            }
+            () = &mut idle, if requests.is_empty() => {
+                if std::mem::replace(&mut going, true) {
+                    return Ok(());
+                }
+                h3.shutdown(1).await?;
+                idle.as_mut().reset(Instant::now() + farewell());
             }
             () = closing.wait(), if !going => {
                 going = true;
                 // One more than was taken: the first that is not.
                 h3.shutdown(1).await?;
-                if requests.is_empty() {
-                    break;
-                }
+                idle.as_mut().reset(Instant::now() + farewell());
             }
         }
     }
-    // What was written last is on its way; a client that has all closes by itself.
-    let patience = FAREWELL.max(connection.rtt() * 3);
-    let _ = tokio::time::timeout(patience, connection.closed()).await;
     Ok(())
 }

@@ -178,7 +178,7 @@ impl quic::OpenStreams<Bytes> for Opener {
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
-        if !self.detached.load(Ordering::Acquire) {
+        if !self.detached.load(Ordering::Acquire) && self.conn.close_reason().is_none() {
             self.conn.close(varint(code.value()), reason);
         }
     }

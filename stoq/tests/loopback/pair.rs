@@ -52,6 +52,7 @@ where
 
 pub struct Server {
     pub router: Router,
+    pub identity: Identity,
     pub key: PublicKey,
     pub address: SocketAddr,
 }
@@ -72,14 +73,14 @@ where
 {
     let identity = Identity::generate().unwrap();
     let key = identity.public_key().unwrap();
-    let endpoint = Endpoint::server(identity).settings(settings).address(LOOPBACK).bind().unwrap();
+    let endpoint = Endpoint::server(identity.clone()).settings(settings).address(LOOPBACK).bind().unwrap();
     let address = endpoint.local_addr().unwrap();
     let router = Router::builder(endpoint)
         .accept(stoq::http3::ALPN, Http3::new(service(answer)).limits(http))
         .limits(limits)
         .spawn()
         .unwrap();
-    Server { router, key, address }
+    Server { router, identity, key, address }
 }
 
 impl Server {
