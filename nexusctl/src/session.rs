@@ -10,7 +10,7 @@ use crate::{
     kubeconfig::{self, Target},
     output::{Paint, progress::Progress},
 };
-use std::{collections::BTreeSet, io::Write as _, rc::Rc, time::Instant};
+use std::{collections::BTreeSet, io::Write as _, path::PathBuf, rc::Rc, time::Instant};
 
 /// One invocation.
 pub struct Session {
@@ -24,6 +24,8 @@ pub struct Session {
     discovery: Option<Rc<Discovery>>,
     warned: BTreeSet<String>,
     progress: Progress,
+    /// Where discovery is kept.
+    kept: Option<PathBuf>,
     /// Whether discovery is what was kept, and not what the server says now.
     from_disk: bool,
     /// Whether what was kept has been found wanting.
@@ -43,6 +45,7 @@ impl Session {
             discovery: None,
             warned: BTreeSet::new(),
             progress: Progress::default(),
+            kept: None,
             from_disk: false,
             doubted: false,
             wrote: false,
@@ -58,6 +61,8 @@ impl Session {
         if self.connection.is_none() {
             let target = self.target()?;
             let client = Client::new(&target, &self.environment, self.options.timeout())?;
+            let authorities = target.authorities.as_ref().map(|authorities| &*authorities.pem);
+            self.kept = cache::place(&self.environment, client.server(), authorities);
             self.connection = Some((Rc::new(client), target.namespace));
         }
         // Just filled.
@@ -80,8 +85,7 @@ impl Session {
             return Ok(Rc::clone(discovery));
         }
         let client = self.client()?;
-        let place = cache::place(&self.environment, &self.target()?);
-        let kept = place.as_deref().and_then(cache::read);
+        let kept = self.kept.as_deref().and_then(cache::read);
         if let Some(kept) = kept.filter(|kept| !self.doubted && kept.is_fresh()) {
             self.from_disk = true;
             let discovery = Rc::new(kept.discovery);
@@ -90,7 +94,7 @@ impl Session {
         }
         let discovery = self.wait_for("asking what the server serves", discovery::fetch(&client)).await?;
         let kept = cache::Kept::now(discovery, Default::default());
-        if let Some(place) = &place {
+        if let Some(place) = &self.kept {
             cache::write(place, &kept);
         }
         let discovery = Rc::new(kept.discovery);

@@ -4,7 +4,7 @@
 //! that meets a word it does not know asks in any case. A file that is damaged, too large or of another version counts
 //! as none, and one that cannot be written is not missed.
 
-use crate::{discovery::Discovery, environment::Environment, kubeconfig::Target};
+use crate::{discovery::Discovery, environment::Environment};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -51,16 +51,15 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Where the file of a target's server lies. A server is its address and whom it has to be vouched for by: clusters
-/// come and go behind one address.
-pub fn place(environment: &Environment, target: &Target) -> Option<PathBuf> {
+/// Where the file of a server lies. A server is its URL and whom it has to be vouched for by (PEM): clusters come and go
+/// behind one address.
+pub fn place(environment: &Environment, server: &str, authorities: Option<&[u8]>) -> Option<PathBuf> {
     let mut hasher = DefaultHasher::new();
-    target.server.hash(&mut hasher);
-    target.tls_server_name.hash(&mut hasher);
-    target.authorities.as_ref().map(|authorities| &authorities.pem).hash(&mut hasher);
+    (server, authorities).hash(&mut hasher);
     let spelt = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
-    let host: String = target.host.chars().take(64).map(spelt).collect();
-    let name = format!("{host}_{}-{:016x}.json", target.port, hasher.finish());
+    let host = server.split_once("://").map_or(server, |(_, host)| host);
+    let host: String = host.chars().take(64).map(spelt).collect();
+    let name = format!("{host}-{:016x}.json", hasher.finish());
     Some(environment.cache_dir()?.join("discovery").join(name))
 }
 
@@ -91,6 +90,18 @@ pub fn write(path: &Path, kept: &Kept) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_server_has_a_file_of_its_own() {
+        let environment = Environment { home: Some("/h".into()), ..Environment::default() };
+        let of = |server: &str, authorities: Option<&[u8]>| place(&environment, server, authorities).unwrap();
+        let one = of("https://[::1]:6443", Some(b"a"));
+        assert!(one.starts_with("/h/.cache/hypermesh/discovery"));
+        assert!(one.file_name().unwrap().to_str().unwrap().starts_with("___1__6443-"));
+        assert_ne!(one, of("https://[::1]:6443", Some(b"b")));
+        assert_ne!(one, of("https://[::1]:6444", Some(b"a")));
+        assert_eq!(place(&Environment::default(), "https://x", None), None);
+    }
 
     #[test]
     fn only_what_is_whole_and_of_use_is_read() {

@@ -429,3 +429,36 @@ fn waits_watch() {
     let lists = server.seen().iter().filter(|s| s.path == WORKLOADS && !s.query.contains("watch")).count();
     assert_eq!(lists, 1);
 }
+
+#[test]
+fn what_is_served_is_asked_once() {
+    let server = Server::start();
+    let home = tempfile::tempdir().unwrap();
+    let environment =
+        nexusctl::Environment { home: Some(home.path().to_owned()), ..nexusctl::Environment::default() };
+    let run =
+        |words: &str| super::run_in(environment.clone(), &format!("--server {} {words}", server.url()), "");
+    let asked = || server.seen().iter().filter(|s| s.path == "/apis").count();
+    assert_eq!(run("get networks").code, 0);
+    assert_eq!(run("get networks").code, 0);
+    assert_eq!(asked(), 1);
+    // A type that is not known may be new, so the server is asked again; and what it says is kept.
+    assert_eq!(run("get gadgets").code, 1);
+    assert_eq!(asked(), 2);
+    server.script(
+        Method::GET,
+        "/apis",
+        200,
+        json!({"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": "x.io"}, "versions": [{"version": "v1", "resources": [
+            {"resource": "gadgets", "singularResource": "gadget", "scope": "Cluster", "verbs": ["list"], "responseKind": {"kind": "Gadget"}}]}]}]}),
+    );
+    server.script(
+        Method::GET,
+        "/apis/x.io/v1/gadgets",
+        200,
+        json!({"kind": "GadgetList", "metadata": {}, "items": [{"metadata": {"name": "g"}}]}),
+    );
+    assert_eq!(run("get gadgets -o name").out, "gadget.x.io/g\n");
+    assert_eq!(run("get gadget -o name").out, "gadget.x.io/g\n");
+    assert_eq!(asked(), 3);
+}
