@@ -156,6 +156,12 @@ pub(crate) fn impersonated(
         .map(|key| (key.to_owned(), all(&format!("impersonate-extra-{key}"))))
         .collect();
     extra.sort();
+    // Two names are two requests: what stands in front of this server may have judged the other.
+    for header in ["impersonate-user", "impersonate-uid"] {
+        if headers.get_all(header).iter().nth(1).is_some() {
+            return Err(Status::bad_request(format!("the request has several {header} headers")));
+        }
+    }
     // Whoever wanted to be someone else must not act as themselves instead.
     if name.is_empty() || name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Status::bad_request("requested impersonation without impersonating a user"));

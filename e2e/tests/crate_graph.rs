@@ -27,7 +27,7 @@ hypermesh-schemas:
 hypermesh-store: hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wire: hypermesh-api hypermesh-schemas
-nexusctl: hypermesh-api hypermesh-apiserver hypermesh-schemas
+nexusctl: hypermesh-api hypermesh-apiserver hypermesh-pipeline hypermesh-schemas
 stoq:
 ";
 

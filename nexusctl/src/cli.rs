@@ -129,6 +129,10 @@ pub enum Command {
     Apply(commands::apply::Arguments),
     /// Create objects that do not exist yet, from manifests or from words
     Create(commands::create::Arguments),
+    /// Judge manifests without a server
+    Validate(commands::validate::Arguments),
+    /// Make Kubernetes' workloads and networks into ours
+    Convert(commands::convert::Arguments),
     /// Change objects in an editor
     Edit(commands::edit::Arguments),
     /// Make an object what it was, a deleted one too

@@ -9,6 +9,7 @@ pub mod apply;
 pub mod auth;
 pub mod certs;
 pub mod completion;
+pub mod convert;
 pub mod create;
 pub mod delete;
 pub mod describe;
@@ -29,6 +30,7 @@ pub mod scale;
 pub mod targets;
 pub mod token;
 pub mod up;
+pub mod validate;
 pub mod version;
 pub mod wait;
 
@@ -44,6 +46,8 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     match command {
         Command::Apply(arguments) => client(apply::run(arguments, session)),
         Command::Create(arguments) => client(create::run(arguments, session)),
+        Command::Validate(arguments) => client(validate::run(arguments, session)),
+        Command::Convert(arguments) => client(convert::run(arguments, session)),
         Command::Edit(arguments) => client(edit::run(arguments, session)),
         Command::Rollback(arguments) => client(rollback::run(arguments, session)),
         Command::Patch(arguments) => client(patch::run(arguments, session)),

@@ -46,6 +46,9 @@ pub enum Error {
     /// A template or path on the command line is wrong.
     #[error("{}", .0.title)]
     Template(Box<Diagnostic>),
+    /// Manifests are wrong, and nothing was to be sent anyway.
+    #[error("the manifests are wrong")]
+    Faults(Vec<Diagnostic>),
     /// The command line makes no sense.
     #[error("{0}")]
     Message(String),
@@ -69,6 +72,7 @@ impl Error {
     /// The text for standard error, without a line break at its end.
     pub fn render(&self, color: bool) -> String {
         match self {
+            Self::Faults(faults) => faults.iter().map(|f| f.render(color)).collect::<Vec<_>>().join("\n\n"),
             Self::Manifests(faults) => {
                 let mut parts: Vec<String> = faults.iter().map(|f| f.render(color)).collect();
                 parts.push("nothing was sent".to_owned());

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod client;
 pub mod commands;
+pub mod convert;
 pub mod difference;
 pub mod discovery;
 pub mod environment;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod jsonpath;
 pub mod kubeconfig;
 pub mod manifest;
+pub mod offline;
 pub mod output;
 pub mod remote;
 pub mod schema;

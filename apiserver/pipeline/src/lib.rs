@@ -17,6 +17,7 @@ pub mod execution;
 pub mod fault;
 pub mod genesis;
 mod hook;
+pub mod judge;
 pub mod metadata;
 pub mod outcome;
 pub mod overlay;

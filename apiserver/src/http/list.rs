@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// Bytes of a list that are held in memory to be indented, or written as YAML.
 const MOST_IN_MEMORY: usize = 8 << 20;
+/// Objects looked at before a list moves to a thread of its own.
+const LOOKED_AT: usize = 2_000;
 
 /// One list, decided: what is left is to read and to write.
 pub(super) struct Plan {
@@ -37,11 +39,11 @@ pub(super) struct Plan {
 
 /// How a walk over the objects ended.
 pub(super) struct Walked {
-    /// The last object that was looked at, when the limit or the size cut the walk.
+    /// After which object the list goes on, when the walk was cut.
     pub last: Option<ObjectKey>,
     /// Objects written.
     pub written: usize,
-    /// Whether the size cut the walk.
+    /// Whether the walk was cut by what it wrote or looked at, and not by the client's limit.
     pub more: bool,
 }
 
@@ -63,7 +65,22 @@ pub(super) async fn answer(
     let mut room = api.replies.reserve(asked.who.caller.clone(), wanted).await?;
     let plan = plan(api, asked, &options, selection, shown)?;
     let mut first = plan.prefix();
-    let walked = plan.walk(plan.after.clone(), 0, budget, &mut first).map_err(|e| Box::new(refusal(&e)))?;
+    let failed = |error: StoreError| Box::new(refusal(&error));
+    let mut walked = plan.walk(plan.after.clone(), 0, budget, LOOKED_AT, &mut first).map_err(failed)?;
+    let mut plan = plan;
+    if walked.more && first.len() < budget {
+        // Selectors that select little look at a lot: not on a thread that serves others.
+        let turn = Arc::clone(&api.lists).acquire_owned().await.map_err(|e| Box::new(Status::internal(e)))?;
+        let search = move || {
+            let _turn = turn;
+            let begun = walked.last.take();
+            let result = plan.walk(begun, walked.written, budget, usize::MAX, &mut first);
+            (plan, first, result)
+        };
+        let (back, bytes, result) =
+            tokio::task::spawn_blocking(search).await.map_err(|e| Box::new(Status::internal(e)))?;
+        (plan, first, walked) = (back, bytes, result.map_err(failed)?);
+    }
     if !walked.more {
         first.extend_from_slice(&plan.suffix(&walked).map_err(|e| Box::new(refusal(&e)))?);
         let response = reply::document(first.into(), reply::code(200), &accepted, pretty, headers)?;
@@ -195,15 +212,17 @@ impl Plan {
         })
     }
 
-    /// Writes objects after `after`, until there are `limit` of them (counting `written`) or `out` holds `budget`.
+    /// Writes objects after `after`, until there are `limit` of them (counting `written`), `out` holds `budget`, or
+    /// `look` of them were looked at.
     pub(super) fn walk(
         &self,
         after: Option<ObjectKey>,
         written: usize,
         budget: usize,
+        look: usize,
         out: &mut Vec<u8>,
     ) -> Result<Walked, StoreError> {
-        let mut state = Walk { plan: self, written, budget, out, last: after.clone(), cut: None };
+        let mut state = Walk { plan: self, written, budget, look, out, last: after.clone(), cut: None };
         match self.at {
             None => {
                 let mut bad = None;
@@ -216,8 +235,10 @@ impl Plan {
                         }
                     }
                 })?;
+                // A list that ended here would look whole.
                 if let Some(key) = bad {
-                    tracing::error!(?key, "a stored key does not decode");
+                    let (key, detail) = (key.escape_ascii().to_string(), "it does not decode");
+                    return Err(StoreError::BadRecord { family: "objects", key, detail });
                 }
             }
             Some(revision) => {
@@ -245,7 +266,7 @@ impl Plan {
         }
         let Walk { written, last, cut, .. } = state;
         Ok(match cut {
-            Some(cut) => Walked { last, written, more: cut == Cut::Size },
+            Some(cut) => Walked { last, written, more: cut != Cut::Limit },
             None => Walked { last: None, written, more: false },
         })
     }
@@ -256,6 +277,8 @@ struct Walk<'p, 'o> {
     plan: &'p Plan,
     written: usize,
     budget: usize,
+    /// How many more objects may be looked at.
+    look: usize,
     out: &'o mut Vec<u8>,
     /// The last object that was written, by this walk or the one it goes on from.
     last: Option<ObjectKey>,
@@ -270,11 +293,19 @@ enum Cut {
     Limit,
     /// Enough to be sent is there.
     Size,
+    /// Enough was looked at.
+    Look,
 }
 
 impl Walk<'_, '_> {
     fn object(&mut self, key: ObjectKey, record: &Record) -> ControlFlow<()> {
+        self.look = self.look.saturating_sub(1);
         if !self.plan.selection.takes(&key, record) {
+            if self.look == 0 {
+                self.last = Some(key);
+                self.cut = Some(Cut::Look);
+                return ControlFlow::Break(());
+            }
             return ControlFlow::Continue(());
         }
         // One object beyond the limit shows that there is more.
@@ -288,8 +319,8 @@ impl Walk<'_, '_> {
         self.plan.shown.write(&record.body, self.plan.now, self.out);
         self.written += 1;
         self.last = Some(key);
-        if self.out.len() >= self.budget {
-            self.cut = Some(Cut::Size);
+        if self.out.len() >= self.budget || self.look == 0 {
+            self.cut = Some(if self.look == 0 { Cut::Look } else { Cut::Size });
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

@@ -20,6 +20,8 @@ use tokio::time::Instant;
 
 /// Bytes that are gathered before a part is sent.
 const CHUNK: usize = 64 * 1024;
+/// Objects that are looked at before it is looked whether anyone still waits.
+const LOOKED_AT: usize = 10_000;
 /// Parts that may wait for a slow client; production goes on when half of them are gone.
 const WAITING: usize = 8;
 /// What a list holds while it is sent, in bytes.
@@ -137,9 +139,18 @@ impl Making {
                 });
             }
             let mut part = Vec::with_capacity(CHUNK + 4096);
+            // A search that finds nothing sends nothing: it would not notice that nobody waits.
+            if sender.is_closed() {
+                return Ok(Turn::Gone);
+            }
             if self.walked.more {
-                self.walked =
-                    self.plan.walk(self.walked.last.take(), self.walked.written, CHUNK, &mut part)?;
+                self.walked = self.plan.walk(
+                    self.walked.last.take(),
+                    self.walked.written,
+                    CHUNK,
+                    LOOKED_AT,
+                    &mut part,
+                )?;
             } else {
                 part = self.plan.suffix(&self.walked)?;
                 self.ended = true;

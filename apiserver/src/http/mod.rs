@@ -57,6 +57,10 @@ impl Api {
         let agent = head.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let target = match &query {
+            // RFC 9112, section 3.2: two hosts are two requests to whoever routes by them.
+            _ if head.headers.get_all(header::HOST).iter().nth(1).is_some() => {
+                Err(Box::new(Status::bad_request("the request has several Host headers")))
+            }
             Ok(query) => Target::parse(head.method.as_str(), head.uri.path(), query),
             Err(status) => Err(status.clone()),
         };

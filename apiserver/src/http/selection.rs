@@ -9,6 +9,9 @@ use hypermesh_chain::{KeyRange, ObjectKey, Record};
 use hypermesh_wire::{Accepted, IncludeObject, Offer, TableFormat, View};
 use std::sync::Arc;
 
+/// Conditions and values of one selector: every object is held against each.
+const MOST_CONDITIONS: usize = 1_000;
+
 /// What is agreed on before a list or a watch begins.
 pub(super) struct Terms {
     /// The query.
@@ -24,6 +27,15 @@ pub(super) struct Terms {
 impl Terms {
     /// Reads query and headers. 400, 406 or 422 for what cannot be had.
     pub fn agree(api: &Api, asked: &Asked, headers: &HeaderMap, offer: Offer) -> Result<Self, Box<Status>> {
+        for parameter in ["labelSelector", "fieldSelector"] {
+            let conditions = asked.query.first(parameter).map_or(0, |text| text.matches(',').count() + 1);
+            if conditions > MOST_CONDITIONS {
+                let words = format!(
+                    "{parameter} has {conditions} conditions or values, the limit is {MOST_CONDITIONS}"
+                );
+                return Err(Box::new(Status::bad_request(words)));
+            }
+        }
         let options = ListOptions::parse(&asked.query)?;
         let accepted = reply::accepted(headers, offer)?;
         let selection = Selection::of(asked, &options)?;

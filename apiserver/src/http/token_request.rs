@@ -63,6 +63,12 @@ pub(super) async fn answer(
         },
     };
     let token = token::sign(&api.token_signer, &claims).map_err(|e| Box::new(Status::internal(e)))?;
+    if token.len() > token::LONGEST {
+        let detail = format!("the token would have {} bytes, the limit is {}", token.len(), token::LONGEST);
+        let subject = Subject { group: "authentication.k8s.io", resource: "TokenRequest", name: "" };
+        let error = FieldError::invalid("spec.audiences", Value::Null, detail);
+        return Err(Box::new(Status::invalid(subject, &[error])));
+    }
     let ends = clock::rfc3339(Timestamp(u64::try_from(now + seconds).unwrap_or(0).saturating_mul(1_000_000)));
     if let Some(map) = asked.as_object_mut() {
         map.insert("apiVersion".into(), "authentication.k8s.io/v1".into());

@@ -7,6 +7,7 @@ mod bodies;
 mod connections;
 mod fields;
 mod limits;
+mod requests;
 
 use anyhow::{Context as _, Result, ensure};
 use hypermesh_e2e::{Client, Cluster, Reply};
@@ -108,6 +109,7 @@ fn bad_input_is_refused_and_leaves_no_trace() -> Result<()> {
         ("bodies", bodies::check),
         ("connections", connections::check),
         ("limits", limits::check),
+        ("requests", requests::check),
     ])?;
     let grown = resident()?.saturating_sub(before);
     ensure!(grown < GROWTH, "the process grew by {} KiB", grown / 1024);

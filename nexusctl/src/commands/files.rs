@@ -2,11 +2,12 @@
 
 use crate::{
     error::Error,
-    manifest::{self, Document, Placed, document::Naming},
+    manifest::{self, Placed, Source, document::Naming},
     remote,
     session::Session,
 };
 use clap::Args;
+use std::sync::Arc;
 
 /// Manifests named on the command line.
 #[derive(Args, Clone, Debug, Default)]
@@ -23,8 +24,11 @@ pub struct Files {
 }
 
 impl Files {
-    /// Reads all objects, wherever they lie; one fault and there are none.
-    pub async fn documents(&self, naming: Naming, session: &mut Session) -> Result<Vec<Document>, Error> {
+    /// Reads all texts, wherever they lie; one that cannot be read and there are none.
+    pub async fn sources(&self, session: &mut Session) -> Result<Vec<Arc<Source>>, Error> {
+        if self.filenames.iter().filter(|f| *f == "-").count() > 1 {
+            return Err(Error::Message("standard input can be read once only: -f - is given twice".into()));
+        }
         let (mut sources, mut faults) = (Vec::new(), Vec::new());
         for name in &self.filenames {
             let read = if remote::is_url(name) {
@@ -39,10 +43,7 @@ impl Files {
                 Err(found) => faults.extend(found),
             }
         }
-        if faults.is_empty() {
-            return manifest::document::named(&sources, naming).map_err(Error::Manifests);
-        }
-        Err(Error::Manifests(faults))
+        if faults.is_empty() { Ok(sources) } else { Err(Error::Manifests(faults)) }
     }
 
     /// Reads and places all objects; one fault and there are none.
@@ -56,10 +57,8 @@ impl Files {
     }
 
     async fn read_named(&self, naming: Naming, session: &mut Session) -> Result<Vec<Placed>, Error> {
-        if self.filenames.iter().filter(|f| *f == "-").count() > 1 {
-            return Err(Error::Message("standard input can be read once only: -f - is given twice".into()));
-        }
-        let documents = self.documents(naming, session).await?;
+        let sources = self.sources(session).await?;
+        let documents = manifest::document::named(&sources, naming).map_err(Error::Manifests)?;
         if documents.is_empty() {
             let names = self.filenames.join(", ");
             return Err(Error::Message(format!("no objects in {names}")));

@@ -34,17 +34,32 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// What to do, one line each.
     pub help: Vec<String>,
+    /// Whether it is only a warning.
+    pub warning: bool,
 }
 
 impl Diagnostic {
     /// Something wrong that has no place in a text.
     pub fn plain(title: impl Into<String>) -> Self {
-        Self { title: title.into(), place: None, label: None, help: Vec::new() }
+        Self { title: title.into(), place: None, label: None, help: Vec::new(), warning: false }
     }
 
     /// Something wrong at a place.
     pub fn at(source: &Arc<Source>, span: Span, title: impl Into<String>) -> Self {
-        Self { title: title.into(), place: Some((Arc::clone(source), span)), label: None, help: Vec::new() }
+        Self {
+            title: title.into(),
+            place: Some((Arc::clone(source), span)),
+            label: None,
+            help: Vec::new(),
+            warning: false,
+        }
+    }
+
+    /// As a warning rather than an error.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
+        self.warning = true;
+        self
     }
 
     /// With words beside the caret.
@@ -63,7 +78,8 @@ impl Diagnostic {
 
     /// The text for a terminal; with `color`, in colours. Ends without a line break.
     pub fn render(&self, color: bool) -> String {
-        let title = Level::ERROR.primary_title(printable(&self.title));
+        let level = if self.warning { Level::WARNING } else { Level::ERROR };
+        let title = level.primary_title(printable(&self.title));
         let mut group = match &self.place {
             Some((source, span)) => located(title, source, *span, self.label.as_deref()),
             None => Group::with_title(title),

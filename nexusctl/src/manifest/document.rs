@@ -214,6 +214,11 @@ impl Document {
         format!("{} {:?}", self.kind, self.name)
     }
 
+    /// Whether a line of a source is part of it.
+    pub fn holds(&self, source: &Arc<Source>, line: usize) -> bool {
+        Arc::ptr_eq(source, &self.source) && (self.node.span.line..=self.node.last_line()).contains(&line)
+    }
+
     /// `web.yaml:3:1`, for people.
     pub fn place(&self) -> String {
         format!("{}:{}:{}", self.source.name, self.node.span.line, self.node.span.column)

@@ -91,6 +91,16 @@ impl Node {
         }
     }
 
+    /// The last line on which something of it begins.
+    pub fn last_line(&self) -> usize {
+        let below = match &self.content {
+            Content::List(items) => items.iter().map(Self::last_line).max(),
+            Content::Map(entries) => entries.iter().map(|e| e.key_span.line.max(e.value.last_line())).max(),
+            _ => None,
+        };
+        below.unwrap_or_default().max(self.span.line)
+    }
+
     /// The words for this type: `a mapping`, `a string`.
     pub fn type_name(&self) -> &'static str {
         match &self.content {

@@ -1,8 +1,10 @@
 //! Manifests matched with what a server serves: where each object goes. Pure; all faults are told together.
 
 use crate::{
+    convert,
     discovery::{Discovery, Resource, UnknownKind},
     manifest::{Diagnostic, Document, FieldPath},
+    shell,
 };
 
 /// An object, its kind and its namespace.
@@ -28,7 +30,16 @@ pub fn place(
         let resource = match discovery.kind(&document.api_version, &document.kind) {
             Ok(resource) => resource.clone(),
             Err(unknown) => {
-                faults.push(unknown_kind(&document, unknown));
+                let mut fault = unknown_kind(&document, unknown);
+                if convert::converts(&document.api_version, &document.kind) {
+                    let file = shell::quote(&document.source.name);
+                    let from = if document.source.name == "<stdin>" { "-".to_owned() } else { file };
+                    fault.label = None;
+                    fault.help = vec![format!(
+                        "`nexusctl convert -f {from}` makes it one of our kinds, and tells what it cannot carry"
+                    )];
+                }
+                faults.push(fault);
                 continue;
             }
         };

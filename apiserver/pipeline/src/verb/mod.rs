@@ -179,7 +179,7 @@ impl<'w> Request<'w> {
 }
 
 /// `apiVersion` and `kind` must be those of the path; a built-in kind may leave them out.
-fn check_type(kind: &Kind, object: &mut Value) -> Result<(), Status> {
+pub(crate) fn check_type(kind: &Kind, object: &mut Value) -> Result<(), Status> {
     let names = &kind.definition.names;
     let Some(map) = object.as_object_mut() else {
         return Err(Status::bad_request("the object provided is not a JSON object"));

@@ -1,0 +1,113 @@
+//! Conversion of manifests as people have them: what comes out is valid, and what is lost is told.
+
+use super::*;
+use crate::{manifest, offline::Finding};
+use std::sync::Arc;
+
+fn read(name: &str, text: &str) -> Vec<Document> {
+    manifest::documents(&[Arc::new(manifest::Source::new(name, text))]).unwrap()
+}
+
+/// Everything that a conversion says and makes.
+fn told(name: &str, text: &str) -> String {
+    let mut kinds = Kinds::default();
+    let documents = read(name, text);
+    let conversion = convert(&documents, "default", &mut kinds);
+    let mut out = String::new();
+    for converted in &conversion.objects {
+        for source in &converted.made_of {
+            out += &format!("# from {source}\n");
+        }
+        let yaml = crate::output::yaml::to_string(&converted.object);
+        out += &format!("{yaml}---\n");
+        // What comes out is what a server takes.
+        for document in read("out.yaml", &yaml) {
+            if let Finding::Invalid(faults) = kinds.judge(&document) {
+                let shown: Vec<String> = faults.iter().map(|fault| fault.render(false)).collect();
+                panic!("{name}: not valid: {}\n{yaml}", shown.join("\n"));
+            }
+        }
+    }
+    for fault in &conversion.failed {
+        out += &format!("FAILED {}\n", fault.title);
+    }
+    for note in &conversion.notes {
+        let line = note.diagnostic.place.as_ref().map_or(0, |(_, span)| span.line);
+        out += &format!("{}{line}: {}\n", if note.lost { "lost " } else { "" }, note.diagnostic.title);
+    }
+    out
+}
+
+macro_rules! manifests {
+    ($($test:ident: $file:literal,)*) => {$(
+        #[test]
+        fn $test() {
+            let text = include_str!(concat!("../../tests/kubernetes/", $file));
+            insta::assert_snapshot!(stringify!($test), told($file, text));
+        }
+    )*};
+}
+
+manifests! {
+    guestbook: "guestbook.yaml",
+    postgres: "postgres.yaml",
+    node_exporter: "node-exporter.yaml",
+    jobs: "jobs.yaml",
+    site: "site.yaml",
+    policies: "policies.yaml",
+}
+
+#[test]
+fn the_examples_lose_nothing_silently() {
+    let web = include_str!("../../../examples/kubernetes/web.yaml");
+    insta::assert_snapshot!("example_web", told("web.yaml", web));
+    let nightly = include_str!("../../../examples/kubernetes/nightly.yaml");
+    insta::assert_snapshot!("example_nightly", told("nightly.yaml", nightly));
+}
+
+#[test]
+fn what_cannot_be_made_valid_is_not_made() {
+    let dotted = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web.example}\nspec: {template: {spec: {containers: [{name: a, image: b}]}}}\n";
+    insta::assert_snapshot!(told("x.yaml", dotted), @r#"FAILED Deployment "web.example" cannot be converted: metadata.name: Invalid value: "web.example": must not contain dots"#);
+    let empty = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n";
+    insta::assert_snapshot!(told("x.yaml", empty), @r#"FAILED Deployment "web" cannot be converted: spec.template.spec: Required value; <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"#);
+}
+
+#[test]
+fn every_field_is_carried_or_told() {
+    // Fields of the future, at every level.
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, novel: 1}\nspec:\n  novel: {a: 1}\n  strategy: {novel: 1}\n  template:\n    metadata: {novel: 1}\n    spec:\n      novel: 1\n      containers:\n      - {name: a, image: b, novel: 1, resources: {novel: [1]}}\n";
+    let told = told("x.yaml", text);
+    for path in [
+        "metadata.novel",
+        "spec.novel",
+        "spec.strategy.novel",
+        "spec.template.metadata.novel",
+        "spec.template.spec.novel",
+        "spec.template.spec.containers[0].novel",
+        "spec.template.spec.containers[0].resources.novel",
+    ] {
+        assert!(told.contains(&format!(": {path}: has no counterpart")), "{path} is lost silently:\n{told}");
+    }
+}
+
+proptest::proptest! {
+    // Each case compiles the kinds anew.
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn no_manifest_breaks_it(seed in proptest::collection::vec((0..8_usize, 0..12_usize), 0..6)) {
+        // Real manifests with values put where they do not belong.
+        let mut text = include_str!("../../tests/kubernetes/site.yaml").to_owned();
+        let values = ["null", "[]", "{}", "1", "x", "[1]", "{a: 1}", "[{name: 1}]"];
+        let places = ["{app: site}", "8080", "[{name: http, containerPort: 8080}]", "LoadBalancer", "{name: http}",
+            "[www.example.com, api.example.com]", "site-tls", "www.example.com", "{number: 9000}", "Prefix", "nginx", "[{port: 9000, targetPort: 9000}]"];
+        for (value, place) in seed {
+            text = text.replacen(places[place], values[value], 1);
+        }
+        let source = Arc::new(manifest::Source::new("x.yaml", text));
+        if let Ok(documents) = manifest::documents(&[source]) {
+            let _ = convert(&documents, "default", &mut Kinds::default());
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Judging manifests without a server, by the kinds that this program was built with and the code that servers judge
+//! by. What depends on a cluster's state is left to it.
+
+use crate::{
+    discovery::Resource,
+    manifest::{Diagnostic, Document, refusal},
+    schema::Schema,
+};
+use hypermesh_api::Status;
+use hypermesh_pipeline::{Kind, judge::judge};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The kinds, compiled when they are first needed.
+#[derive(Default)]
+pub struct Kinds {
+    compiled: BTreeMap<(String, String), Option<Kind>>,
+}
+
+/// What is known of an object without a server.
+#[derive(Debug)]
+pub enum Finding {
+    /// Nothing is wrong with it.
+    Valid,
+    /// Something is.
+    Invalid(Vec<Diagnostic>),
+    /// Its kind is not known here.
+    Unknown,
+}
+
+impl Kinds {
+    /// The kind of this name, if this program knows it.
+    pub fn get(&mut self, api_version: &str, kind: &str) -> Option<&Kind> {
+        let key = (api_version.to_owned(), kind.to_owned());
+        let compiled = self.compiled.entry(key).or_insert_with(|| {
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            let is = |d: &hypermesh_schemas::KindDefinition| {
+                d.group == group && d.version == version && d.names.kind == kind
+            };
+            // The definitions are ours: one that does not compile is a defect that tests find.
+            hypermesh_schemas::definitions().into_iter().find(is).and_then(|d| Kind::compile(d).ok())
+        });
+        compiled.as_ref()
+    }
+
+    /// Judges a manifest.
+    pub fn judge(&mut self, document: &Document) -> Finding {
+        let Some(kind) = self.get(&document.api_version, &document.kind) else { return Finding::Unknown };
+        let statuses = statuses(kind, document.object());
+        if statuses.is_empty() {
+            return Finding::Valid;
+        }
+        let (group, version) = document.group_version();
+        let resource = Resource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: document.kind.clone(),
+            ..Resource::default()
+        };
+        let schema = Schema::built_in(&resource);
+        let explain = |status: &Status| match &schema {
+            Some(schema) => refusal::explain(document, status, schema),
+            None => refusal::explain(document, status, &()),
+        };
+        Finding::Invalid(statuses.iter().flat_map(explain).collect())
+    }
+}
+
+/// What a server would refuse an object for, one Status a reason.
+fn statuses(kind: &Kind, object: Value) -> Vec<Status> {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    match judge(kind, object) {
+        Err(status) => vec![status],
+        Ok(judged) => {
+            let mut statuses = Vec::new();
+            if !judged.unknown.is_empty() {
+                let fields: Vec<String> =
+                    judged.unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+                statuses.push(Status::bad_request(format!("strict decoding error: {}", fields.join(", "))));
+            }
+            if !judged.errors.is_empty() {
+                statuses.push(Status::invalid(kind.kind_subject(&name), &judged.errors));
+            }
+            statuses
+        }
+    }
+}
