@@ -151,17 +151,17 @@ impl Cluster {
 
 type Ask = (Method, String, Media, Value);
 
-/// CPU time of this thread. Linux tells it in nanoseconds.
+/// CPU time of this thread.
 fn cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanos = text.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number");
-    Duration::from_nanos(nanos)
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A kind, and how it is written.
 struct Load {
     name: &'static str,
     path: &'static str,
+    collection: &'static str,
     object: fn(usize, usize) -> Value,
     patch: fn(usize) -> Value,
 }
@@ -170,6 +170,7 @@ const LOADS: [Load; 2] = [
     Load {
         name: "ConfigMap",
         path: "/api/v1/namespaces/default/configmaps",
+        collection: "/configmaps",
         object: |i, round| {
             let lines: serde_json::Map<_, _> = (0..8)
                 .map(|n| (format!("key-{n}"), Value::from(format!("{round:04}{}", "x".repeat(100)))))
@@ -184,6 +185,7 @@ const LOADS: [Load; 2] = [
     Load {
         name: "Workload",
         path: "/apis/hypermesh.online/v1/namespaces/default/workloads",
+        collection: "hypermesh.online/workloads",
         object: |i, round| {
             let env: Vec<_> =
                 (0..6).map(|n| json!({"name": format!("E{n}"), "value": format!("{round}")})).collect();
@@ -199,7 +201,7 @@ const LOADS: [Load; 2] = [
                 }},
             })
         },
-        patch: |round| json!({"spec": {"replicas": 1 + round % 5}}),
+        patch: |round| json!({"spec": {"replicas": 10 + round % 5}}),
     },
 ];
 
@@ -216,8 +218,17 @@ fn main() {
             let objects = 0..OBJECTS;
             let create = |i| (Method::Post, load.path.to_owned(), Media::Json, (load.object)(i, 0));
             note("create", cluster.run(objects.clone().map(create)));
-            let put = |i| (Method::Put, one(i), Media::Json, (load.object)(i, round * 4 + 1));
-            note("put", cluster.run(objects.clone().map(put)));
+            let puts: Vec<Ask> = objects
+                .clone()
+                .map(|i| {
+                    let mut object = (load.object)(i, round * 4 + 1);
+                    let key = ObjectKey::new(load.collection, "default", format!("o{i:05}"));
+                    let record = key.and_then(|key| cluster.state.0.get(&key)).expect("an object");
+                    object["metadata"]["resourceVersion"] = record.revision.0.to_string().into();
+                    (Method::Put, one(i), Media::Json, object)
+                })
+                .collect();
+            note("put", cluster.run(puts.into_iter()));
             let patch = |i| (Method::Patch, one(i), Media::MergePatch, (load.patch)(round * 4 + 2));
             note("merge patch", cluster.run(objects.clone().map(patch)));
             let apply = |round: usize| {
