@@ -154,9 +154,7 @@ where
 {
     let mut asked = false;
     loop {
-        let (since, requests) = activity.idle();
-        let bound = if requests == 0 { UNUSED } else { IDLE };
-        let until = since.unwrap_or_else(Instant::now) + bound;
+        let until = idle_until(activity);
         tokio::select! {
             ended = connection.as_mut() => return Ended::Itself(ended),
             () = activity.flooded() => return Ended::Flooded,
@@ -165,7 +163,8 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             () = tokio::time::sleep_until(until) => {
-                let idle = activity.idle().0.is_some_and(|since| since.elapsed() >= bound);
+                // There may have been requests meanwhile.
+                let idle = idle_until(activity) <= Instant::now();
                 // Who was asked to go and says nothing more is not waited for.
                 if idle && asked {
                     return Ended::Itself(Ok(()));
@@ -180,6 +179,12 @@ where
             }
         }
     }
+}
+
+/// Until when a connection is waited for, unless a request begins.
+fn idle_until(activity: &Activity) -> Instant {
+    let (since, requests) = activity.idle();
+    since.unwrap_or_else(Instant::now) + if requests == 0 { UNUSED } else { IDLE }
 }
 
 /// Ends when the server closes, or is gone.
@@ -226,3 +231,6 @@ async fn handshake(
 fn client(connection: &rustls::ServerConnection) -> Client {
     Client::of(connection.peer_certificates().and_then(|chain| chain.first()))
 }
+
+#[cfg(test)]
+mod tests;
