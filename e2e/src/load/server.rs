@@ -35,8 +35,7 @@ impl ServerSpec {
         Self { binary, dir, genesis_kinds: vec![widget], log }
     }
 
-    /// Starts the server and waits until `/readyz` answers.
-    pub async fn start(&self) -> Result<ServerProcess> {
+    fn command(&self) -> Result<Command> {
         let log = std::fs::File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.binary);
         command.args(["up", "--no-agent", "--api", "127.0.0.1:0", "--data-dir"]).arg(&self.dir);
@@ -44,8 +43,25 @@ impl ServerSpec {
             command.arg("--genesis-kind").arg(kind);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Starts the server, and calls `end` and kills it after a while, ready or not.
+    pub async fn start_and_kill(&self, after: Duration, end: impl FnOnce()) -> Result<()> {
+        let child = self.command()?.spawn();
+        let mut child = child.with_context(|| format!("starting {}", self.binary.display()))?;
+        tokio::time::sleep(after).await;
+        end();
+        // It may have ended by itself, over a disk that is gone.
+        let _ = child.kill().await;
+        Ok(())
+    }
+
+    /// Starts the server and waits until `/readyz` answers.
+    pub async fn start(&self) -> Result<ServerProcess> {
         let begin = Instant::now();
-        let mut child = command.spawn().with_context(|| format!("starting {}", self.binary.display()))?;
+        let child = self.command()?.spawn();
+        let mut child = child.with_context(|| format!("starting {}", self.binary.display()))?;
         let pid = child.id().context("the server has no process id")?;
         let address = match tokio::time::timeout(PATIENCE, said_ready(&mut child)).await {
             Ok(Ok(address)) => address,
