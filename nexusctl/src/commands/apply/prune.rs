@@ -67,26 +67,30 @@ pub(super) async fn run(
     let (mut pruned, mut well) = (Vec::new(), true);
     let (mut kinds, mut namespaces) = (BTreeSet::new(), BTreeSet::new());
     for member in members {
-        let gone = if uids.contains(member.text("uid")) {
-            false
+        let end = if uids.contains(member.text("uid")) {
+            End::Member
         } else {
             match one(arguments, set, &member, session).await {
-                Ok(gone) => gone,
+                Ok(end) => end,
                 Err(error) if error.status().is_some() => {
                     session.note(&format!("error: {} was not pruned: {error}", member.shown()));
                     well = false;
-                    false
+                    End::Member
                 }
                 Err(error) => return Err(error.into()),
             }
         };
-        if gone {
-            let (namespace, name) = (member.text("namespace").to_owned(), member.text("name").to_owned());
-            let uid = member.text("uid").to_owned();
-            pruned.push(Pruned { resource: member.resource, namespace, name, uid });
-        } else {
-            kinds.insert(super::set::group_kind(&member.resource));
-            namespaces.extend(Some(member.text("namespace").to_owned()).filter(|n| !n.is_empty()));
+        match end {
+            End::Gone => {
+                let (namespace, name) = (member.text("namespace").to_owned(), member.text("name").to_owned());
+                let uid = member.text("uid").to_owned();
+                pruned.push(Pruned { resource: member.resource, namespace, name, uid });
+            }
+            End::Member => {
+                kinds.insert(super::set::group_kind(&member.resource));
+                namespaces.extend(Some(member.text("namespace").to_owned()).filter(|n| !n.is_empty()));
+            }
+            End::Released => {}
         }
     }
     if arguments.dry_run == DryRun::None {
@@ -96,13 +100,23 @@ pub(super) async fn run(
     Ok((pruned, well))
 }
 
-/// Judges a member and does what follows; whether it is gone.
+/// What a member has become.
+enum End {
+    /// It was deleted, or is about to go.
+    Gone,
+    /// It stays, with who else applies it.
+    Released,
+    /// It is a member still.
+    Member,
+}
+
+/// Judges a member and does what follows.
 async fn one(
     arguments: &Arguments,
     set: &ApplySet,
     member: &Member,
     session: &mut Session,
-) -> Result<bool, client::Error> {
+) -> Result<End, client::Error> {
     let mut now = member.object.clone();
     for _ in 0..MOST_TRIES {
         let mut verdict = judge(&now, &set.id, &arguments.field_manager);
@@ -115,9 +129,9 @@ async fn one(
         let call = match verdict {
             Verdict::Leave(why) => {
                 session.note(&format!("Warning: {} is not pruned: {why}", member.shown()));
-                return Ok(false);
+                return Ok(End::Member);
             }
-            Verdict::Going => return Ok(true),
+            Verdict::Going => return Ok(End::Gone),
             Verdict::Release(_) => release(arguments, member),
             Verdict::Delete => delete(arguments, member, &now),
         };
@@ -132,14 +146,15 @@ async fn one(
                     let line = format!("{} {what}{}", member.shown(), arguments.dry_run.suffix());
                     let _ = session.say(&line);
                 }
-                return Ok(true);
+                let released = matches!(verdict, Verdict::Release(_));
+                return Ok(if released { End::Released } else { End::Gone });
             }
-            Some(Err(error)) if error.is_not_found() => return Ok(true),
+            Some(Err(error)) if error.is_not_found() => return Ok(End::Gone),
             // It changed since it was judged.
             Some(Err(error)) if error.status().is_some_and(|s| s.code == 409) => {
                 match session.send(&Call::get(member.path()).accept(METADATA)).await {
                     Ok(reply) => now = reply.json()?,
-                    Err(error) if error.is_not_found() => return Ok(true),
+                    Err(error) if error.is_not_found() => return Ok(End::Gone),
                     Err(error) => return Err(error),
                 }
             }
@@ -147,7 +162,7 @@ async fn one(
         }
     }
     session.note(&format!("Warning: {} is not pruned: it changes all the time", member.shown()));
-    Ok(false)
+    Ok(End::Member)
 }
 
 fn delete(arguments: &Arguments, member: &Member, now: &Value) -> Call {

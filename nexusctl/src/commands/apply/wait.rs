@@ -111,7 +111,7 @@ pub(super) async fn run(
     let head = if finished {
         "error: everything is applied, but this cannot become ready:".to_owned()
     } else {
-        format!("error: everything is applied, but after {} s this is still waited for:", timeout.as_secs())
+        format!("error: everything is applied, but after {timeout:?} this is still waited for:")
     };
     session.note(&(head + &late.concat()));
     Ok(false)
