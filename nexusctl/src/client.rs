@@ -97,13 +97,16 @@ impl Client {
             Err(_) => return Err(Error::Timeout { server: self.server.clone(), after: self.body_timeout() }),
         };
         tracing::trace!(body = %String::from_utf8_lossy(&body[..body.len().min(8192)]), "reply body");
-        if !(200..300).contains(&code) {
+        let unchanged = code == 304 && !call.unless.is_empty();
+        if !(200..300).contains(&code) && !unchanged {
             return Err(error::refusal(code, &parts.headers, &body));
         }
         let warnings = parts.headers.get_all(header::WARNING).iter().filter_map(error::warning).collect();
         let content_type =
             parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        Ok(Reply { code, content_type: content_type.to_owned(), body, warnings })
+        let tag =
+            parts.headers.get(header::ETAG).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Reply { code, tag, content_type: content_type.to_owned(), body, warnings })
     }
 
     /// Sends a call whose reply is a stream of lines, as watches are.
@@ -157,6 +160,9 @@ impl Client {
             .uri(format!("{}{}", self.server, call.path))
             .header(header::USER_AGENT, concat!("nexusctl/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, call.accept);
+        if !call.unless.is_empty() {
+            builder = builder.header(header::IF_NONE_MATCH, call.unless.as_str());
+        }
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }

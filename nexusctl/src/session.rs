@@ -85,15 +85,17 @@ impl Session {
             return Ok(Rc::clone(discovery));
         }
         let client = self.client()?;
-        let kept = self.kept.as_deref().and_then(cache::read);
-        if let Some(kept) = kept.filter(|kept| !self.doubted && kept.is_fresh()) {
-            self.from_disk = true;
-            let discovery = Rc::new(kept.discovery);
-            self.discovery = Some(Rc::clone(&discovery));
-            return Ok(discovery);
-        }
-        let discovery = self.wait_for("asking what the server serves", discovery::fetch(&client)).await?;
-        let kept = cache::Kept::now(discovery, Default::default());
+        let kept = match self.kept.as_deref().and_then(cache::read) {
+            Some(kept) if !self.doubted && kept.is_fresh() => {
+                self.from_disk = true;
+                let discovery = Rc::new(kept.discovery);
+                self.discovery = Some(Rc::clone(&discovery));
+                return Ok(discovery);
+            }
+            kept => kept,
+        };
+        let what = "asking what the server serves";
+        let kept = self.wait_for(what, discovery::fetch(&client, kept)).await?;
         if let Some(place) = &self.kept {
             cache::write(place, &kept);
         }

@@ -21,12 +21,21 @@ pub struct Call {
     pub content_type: &'static str,
     /// Body; empty for none.
     pub body: Bytes,
+    /// The tag of what the caller has: a reply of 304 says that it still holds. Empty for none.
+    pub unless: String,
 }
 
 impl Call {
     /// Reads a path.
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), accept: JSON, content_type: JSON, body: Bytes::new() }
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            accept: JSON,
+            content_type: JSON,
+            body: Bytes::new(),
+            unless: String::new(),
+        }
     }
 
     /// Sends a body to a path.
@@ -38,6 +47,13 @@ impl Call {
     #[must_use]
     pub fn accept(mut self, accept: &'static str) -> Self {
         self.accept = accept;
+        self
+    }
+
+    /// Asks for the body only if it is not what has this tag.
+    #[must_use]
+    pub fn unless(mut self, tag: &str) -> Self {
+        tag.clone_into(&mut self.unless);
         self
     }
 
@@ -66,8 +82,10 @@ impl Call {
 /// A whole reply.
 #[derive(Debug)]
 pub struct Reply {
-    /// HTTP status, 200 to 299.
+    /// HTTP status, 200 to 299, or 304 for a call that allows it.
     pub code: u16,
+    /// `ETag`; empty for none.
+    pub tag: String,
     /// `Content-Type`.
     pub content_type: String,
     /// Body.

@@ -3,17 +3,32 @@
 //! Source: `k8s.io/api/apidiscovery/v2`, `k8s.io/apimachinery/pkg/apis/meta/v1` (APIGroupList, APIResourceList).
 
 use crate::{
-    client::{Call, Client, Error},
-    discovery::{Discovery, Resource},
+    client::{Call, Client, Error, Reply},
+    discovery::{Discovery, Resource, cache::Kept},
 };
 use serde::Deserialize;
 
 const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
 
-/// Asks `client`'s server for everything that it serves.
-pub async fn fetch(client: &Client) -> Result<Discovery, Error> {
-    let (core, groups) = (Call::get("/api").accept(ACCEPT), Call::get("/apis").accept(ACCEPT));
-    let (core, groups) = tokio::try_join!(client.send(&core), client.send(&groups))?;
+/// Asks `client`'s server for everything that it serves, unless it is what is `kept`.
+pub async fn fetch(client: &Client, kept: Option<Kept>) -> Result<Kept, Error> {
+    // Documents without a tag cannot be asked about, and half an answer is of no use.
+    let kept = kept.filter(|kept| kept.tags.iter().all(|tag| !tag.is_empty()));
+    let tags = kept.as_ref().map(|kept| kept.tags.clone()).unwrap_or_default();
+    let [core, groups] = ["/api", "/apis"].map(|path| Call::get(path).accept(ACCEPT));
+    let asked = (core.clone().unless(&tags[0]), groups.clone().unless(&tags[1]));
+    let (mut first, mut second) = tokio::try_join!(client.send(&asked.0), client.send(&asked.1))?;
+    match (kept, first.code, second.code) {
+        (Some(kept), 304, 304) => return Ok(Kept::now(kept.discovery, kept.tags)),
+        (_, 304, _) => first = client.send(&core).await?,
+        (_, _, 304) => second = client.send(&groups).await?,
+        _ => {}
+    }
+    let tags = [first.tag.clone(), second.tag.clone()];
+    Ok(Kept::now(read(client, first, second).await?, tags))
+}
+
+async fn read(client: &Client, core: Reply, groups: Reply) -> Result<Discovery, Error> {
     let mut resources = Vec::new();
     for reply in [core, groups] {
         match reply.json::<Document>()? {

@@ -462,3 +462,33 @@ fn what_is_served_is_asked_once() {
     assert_eq!(run("get gadget -o name").out, "gadget.x.io/g\n");
     assert_eq!(asked(), 3);
 }
+
+#[test]
+fn what_still_holds_is_not_sent_again() {
+    let server = Server::start();
+    let home = tempfile::tempdir().unwrap();
+    let environment =
+        nexusctl::Environment { home: Some(home.path().to_owned()), ..nexusctl::Environment::default() };
+    let run =
+        |words: &str| super::run_in(environment.clone(), &format!("--server {} {words}", server.url()), "");
+    let reply = |code, body: &str| {
+        for path in ["/api", "/apis"] {
+            server.script_full(Scripted {
+                method: Method::GET,
+                path: path.into(),
+                code,
+                headers: vec![("etag", "\"t\"".into())],
+                body: body.into(),
+                times: 1,
+            });
+        }
+    };
+    let nothing = json!({"kind": "APIGroupDiscoveryList", "items": []}).to_string();
+    reply(200, &nothing);
+    assert_eq!(run("get gadgets").code, 1);
+    // What is kept is doubted, and the server says that it holds.
+    reply(304, "");
+    let ran = run("get gadgets");
+    assert_eq!(ran.err, "error: the server doesn't have a resource type \"gadgets\"\n");
+    assert_eq!(server.seen().iter().filter(|s| s.path.starts_with("/api")).count(), 4);
+}
