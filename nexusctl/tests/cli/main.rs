@@ -9,6 +9,7 @@ mod create;
 mod delete;
 mod edit;
 mod get;
+mod interrupt;
 mod look;
 mod server;
 mod tls;

@@ -20,6 +20,9 @@ use tokio::sync::broadcast;
 /// A scripted code with which the server drops the connection instead of answering.
 pub const HANG_UP: u16 = 599;
 
+/// A scripted code with which the server never answers.
+pub const STALL: u16 = 598;
+
 type Body = BoxBody<Bytes, Infallible>;
 
 /// A reply that a test has put in place of the server's own.
@@ -202,6 +205,9 @@ async fn connection(
         let (state, events) = (Arc::clone(&state), events.clone());
         async move {
             let response = answer(request, &state, &events).await;
+            if response.status().as_u16() == STALL {
+                std::future::pending::<()>().await;
+            }
             if response.status().as_u16() == HANG_UP {
                 return Err(std::io::Error::other("the test says so"));
             }

@@ -1,7 +1,8 @@
 //! Sends the objects, many at a time, and tells of each in the order of the manifests.
 //!
 //! What was asked of the server is never forgotten: each object ends as applied, refused, not sent, or sent without an
-//! answer. After an interruption nothing more is sent, and what is under way is waited for, but not for long.
+//! answer. After an interruption nothing more is sent, and what is under way is waited for, but not for long; after a
+//! second one not at all.
 
 use super::{Arguments, Before, DryRun, Outcome, order, patch, tell};
 use crate::{
@@ -13,7 +14,10 @@ use crate::{
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::Value;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 /// Requests that are under way at once: enough to keep one server busy, few enough for it to serve others.
 pub(super) const WIDTH: usize = 32;
@@ -68,7 +72,8 @@ pub(super) async fn all(
     let client = session.client()?;
     let mut told = Told::new(arguments, placed);
     let mut interrupted: Option<Instant> = None;
-    let mut interruption = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupts = signal(SignalKind::interrupt())
+        .map_err(|error| Error::Message(format!("cannot listen for interruptions: {error}")))?;
     for wave in order::waves(placed) {
         let mut queue = wave.into_iter();
         let mut running = FuturesUnordered::new();
@@ -85,7 +90,10 @@ pub(super) async fn all(
                     Some((index, answer)) => told.take(index, answer, session).await?,
                     None => break,
                 },
-                _ = &mut interruption, if interrupted.is_none() => {
+                _ = interrupts.recv() => {
+                    if interrupted.is_some() {
+                        break;
+                    }
                     interrupted = Some(Instant::now() + GRACE);
                     session.note("interrupted: nothing more is sent; waiting for what is under way");
                 }

@@ -1,0 +1,66 @@
+//! Interruptions: what was asked of the server is told, and so is the way on.
+
+use super::server::{STALL, Server};
+use http::Method;
+use insta::assert_snapshot;
+use std::{
+    io::{BufRead as _, Read as _, Write as _},
+    process::{Child, Command, Output, Stdio},
+};
+
+/// The binary, as a process of its own.
+fn spawn(server: &Server, words: &str, input: &str) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nexusctl"))
+        .args(["--server", &server.url()])
+        .args(words.split_whitespace())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+}
+
+fn interrupt(child: &Child) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+}
+
+#[test]
+fn an_interrupted_apply_says_what_is_in_place_and_how_to_go_on() {
+    let server = Server::start();
+    let manifest: String = (0..40)
+        .map(|index| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{index}}}\n"))
+        .collect();
+    // All that are sent at first stay without an answer, but one.
+    for index in 1..40 {
+        server.script(Method::PATCH, &format!("/api/v1/namespaces/default/configmaps/m{index}"), STALL, "");
+    }
+    let mut child = spawn(&server, "apply --keep-going -f -", &manifest);
+    while server.writes().len() < 33 {
+        std::thread::yield_now();
+    }
+    // The first asks it to end in order, the second at once.
+    interrupt(&child);
+    let mut heard = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut err = String::new();
+    heard.read_line(&mut err).unwrap();
+    interrupt(&child);
+    heard.read_to_string(&mut err).unwrap();
+    let Output { status, stdout, .. } = child.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(String::from_utf8(stdout).unwrap(), "configmap/m0 created\n");
+    let err = err.replace(&server.url(), "URL");
+    let of = |why: &str| err.lines().filter(|line| line.ends_with(why)).count();
+    assert_eq!((of("(sent, its outcome unknown)"), of("(not sent)")), (32, 7), "{err}");
+    let told: Vec<&str> = err.lines().filter(|line| !line.starts_with("  <stdin>")).collect();
+    assert_snapshot!(told.join("\n"), @"
+    interrupted: nothing more is sent; waiting for what is under way
+
+    error: 39 of 40 objects were not applied:
+    applying again is safe: what is in place stays as it is
+    to go on: nexusctl --server URL apply -f - --keep-going (with the same input)
+    ");
+}
