@@ -138,7 +138,10 @@ async fn first_request() -> Result<(), Failure> {
     let resumed = quic_first_requests(&uri, false).await?;
     let early = quic_first_requests(&uri, true).await?;
     let sooner = |time: Duration| 100.0 * (1.0 - time.as_secs_f64() / tcp.as_secs_f64());
-    println!("first request at {:?} of round trip, median of {TRIES}:", HALF_ROUND_TRIP * 2);
+    println!(
+        "first request, with the server in the same process, at {:?} of round trip, median of {TRIES}:",
+        HALF_ROUND_TRIP * 2
+    );
     println!("  TCP and resumed TLS 1.3, HTTP/1.1: {tcp:.1?}");
     println!("  resumed QUIC, HTTP/3:              {resumed:.1?}, {:.1} % sooner", sooner(resumed));
     println!("  the same in early data:            {early:.1?}, {:.1} % sooner", sooner(early));
@@ -160,9 +163,10 @@ async fn quic_first_requests(uri: &str, early: bool) -> Result<Duration, Failure
         ask(&client, uri, early).await?;
         times.push(begun.elapsed());
     }
-    let sent_early = client.endpoint().metrics().sent_early.get();
-    if early && sent_early != TRIES as u64 {
-        return Err(format!("only {sent_early} requests went early").into());
+    let metrics = client.endpoint().metrics();
+    let (sent_early, again) = (metrics.sent_early.get(), metrics.sent_again.get());
+    if early && (sent_early, again) != (TRIES as u64, 0) {
+        return Err(format!("{sent_early} requests went early, of which {again} were sent again").into());
     }
     Ok(median(times))
 }
@@ -276,37 +280,40 @@ async fn udp_relay(to: SocketAddr) -> Result<SocketAddr, Failure> {
     let near = Arc::new(UdpSocket::bind(LOOPBACK).await?);
     let address = near.local_addr()?;
     tokio::spawn(async move {
-        let mut ways: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+        let mut ways: HashMap<SocketAddr, Held> = HashMap::new();
         let mut datagram = vec![0; 65_536];
         loop {
             let Ok((length, from)) = near.recv_from(&mut datagram).await else { continue };
-            let way = match ways.get(&from) {
-                Some(way) => Arc::clone(way),
-                None => {
-                    let Ok(way) = UdpSocket::bind(LOOPBACK).await else { continue };
-                    let way = Arc::new(way);
-                    ways.insert(from, Arc::clone(&way));
-                    let (back, near) = (Arc::clone(&way), Arc::clone(&near));
-                    tokio::spawn(async move {
-                        let mut datagram = vec![0; 65_536];
-                        while let Ok((length, _)) = back.recv_from(&mut datagram).await {
-                            send_later(&near, &datagram[..length], from);
-                        }
-                    });
-                    way
-                }
-            };
-            send_later(&way, &datagram[..length], to);
+            if !ways.contains_key(&from) {
+                let Ok(way) = UdpSocket::bind(LOOPBACK).await else { continue };
+                let way = Arc::new(way);
+                ways.insert(from, held(Arc::clone(&way), to));
+                let back = held(Arc::clone(&near), from);
+                tokio::spawn(async move {
+                    let mut datagram = vec![0; 65_536];
+                    while let Ok((length, _)) = way.recv_from(&mut datagram).await {
+                        let _ = back.send((Instant::now() + HALF_ROUND_TRIP, datagram[..length].to_vec()));
+                    }
+                });
+            }
+            if let Some(way) = ways.get(&from) {
+                let _ = way.send((Instant::now() + HALF_ROUND_TRIP, datagram[..length].to_vec()));
+            }
         }
     });
     Ok(address)
 }
 
-fn send_later(socket: &Arc<UdpSocket>, datagram: &[u8], to: SocketAddr) {
-    let (socket, datagram) = (Arc::clone(socket), datagram.to_vec());
-    let due = Instant::now() + HALF_ROUND_TRIP;
+type Held = tokio::sync::mpsc::UnboundedSender<(Instant, Vec<u8>)>;
+
+/// Sends each datagram when it is due, in the order in which they came: a network that reorders is another measurement.
+fn held(socket: Arc<UdpSocket>, to: SocketAddr) -> Held {
+    let (sender, mut held) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     tokio::spawn(async move {
-        tokio::time::sleep_until(due.into()).await;
-        let _ = socket.send_to(&datagram, to).await;
+        while let Some((due, datagram)) = held.recv().await {
+            tokio::time::sleep_until(due.into()).await;
+            let _ = socket.send_to(&datagram, to).await;
+        }
     });
+    sender
 }
