@@ -9,6 +9,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -284,21 +285,24 @@ async fn udp_relay(to: SocketAddr) -> Result<SocketAddr, Failure> {
         let mut datagram = vec![0; 65_536];
         loop {
             let Ok((length, from)) = near.recv_from(&mut datagram).await else { continue };
-            if !ways.contains_key(&from) {
-                let Ok(way) = UdpSocket::bind(LOOPBACK).await else { continue };
-                let way = Arc::new(way);
-                ways.insert(from, held(Arc::clone(&way), to));
-                let back = held(Arc::clone(&near), from);
-                tokio::spawn(async move {
-                    let mut datagram = vec![0; 65_536];
-                    while let Ok((length, _)) = way.recv_from(&mut datagram).await {
-                        let _ = back.send((Instant::now() + HALF_ROUND_TRIP, datagram[..length].to_vec()));
-                    }
-                });
-            }
-            if let Some(way) = ways.get(&from) {
-                let _ = way.send((Instant::now() + HALF_ROUND_TRIP, datagram[..length].to_vec()));
-            }
+            let way = match ways.entry(from) {
+                Entry::Occupied(way) => way.into_mut(),
+                Entry::Vacant(place) => {
+                    let Ok(way) = UdpSocket::bind(LOOPBACK).await else { continue };
+                    let way = Arc::new(way);
+                    let back = held(Arc::clone(&near), from);
+                    let place = place.insert(held(Arc::clone(&way), to));
+                    tokio::spawn(async move {
+                        let mut datagram = vec![0; 65_536];
+                        while let Ok((length, _)) = way.recv_from(&mut datagram).await {
+                            let _ =
+                                back.send((Instant::now() + HALF_ROUND_TRIP, datagram[..length].to_vec()));
+                        }
+                    });
+                    place
+                }
+            };
+            let _ = way.send((Instant::now() + HALF_ROUND_TRIP, datagram[..length].to_vec()));
         }
     });
     Ok(address)

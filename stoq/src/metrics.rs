@@ -1,6 +1,7 @@
 //! Counters of an endpoint: read by field, or rendered in Prometheus' text format.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that only grows.
@@ -118,6 +119,22 @@ metrics! {
     sent_early: Counter = "stoq_http3_sent_early_total",
     /// HTTP/3 requests sent again because the first try was not processed.
     sent_again: Counter = "stoq_http3_sent_again_total",
+}
+
+/// A handshake in progress, until dropped.
+pub(crate) struct Shaking(Arc<Metrics>);
+
+impl Shaking {
+    pub(crate) fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.handshakes.up();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Shaking {
+    fn drop(&mut self) {
+        self.0.handshakes.down();
+    }
 }
 
 #[cfg(test)]

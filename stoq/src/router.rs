@@ -6,6 +6,7 @@ use crate::admission::{Admission, Place, Verdict};
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::error::TlsError;
+use crate::metrics::Shaking;
 use crate::settings::Limits;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -217,10 +218,7 @@ impl Accepting {
     async fn serve(self, incoming: quinn::Incoming, place: Place) {
         let remote = incoming.remote_address();
         let metrics = Arc::clone(self.endpoint.metrics());
-        let shaken = {
-            let _shaking = metrics.handshakes.hold();
-            self.handshake(incoming, place).await
-        };
+        let shaken = self.handshake(incoming, place).await;
         let (connection, protocol, _place) = match shaken {
             Ok(shaken) => shaken,
             Err(error) => {
@@ -243,6 +241,7 @@ impl Accepting {
     ) -> Result<(Connection, Arc<dyn Protocol>, Arc<Mutex<Place>>), String> {
         let patience = self.endpoint.settings().handshake_timeout;
         let place = Arc::new(Mutex::new(place));
+        let shaking = Shaking::new(self.endpoint.metrics());
         let mut connecting = self.endpoint.accept(incoming).map_err(|error| error.to_string())?;
         // The client's first flight tells the protocol.
         let data = tokio::time::timeout(patience, connecting.handshake_data())
@@ -262,6 +261,7 @@ impl Accepting {
                 let failed = protocol.takes_early().then(|| Arc::clone(self.endpoint.metrics()));
                 let done = move |good: bool| {
                     held.lock().established();
+                    drop(shaking);
                     if let (false, Some(metrics)) = (good, failed) {
                         metrics.handshakes_failed.one();
                     }
