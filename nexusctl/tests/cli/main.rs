@@ -7,6 +7,7 @@ mod change;
 mod convert;
 mod create;
 mod delete;
+mod diff;
 mod edit;
 mod get;
 mod interrupt;
