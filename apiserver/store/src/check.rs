@@ -26,6 +26,8 @@ pub struct Finding {
     pub file: PathBuf,
     /// What does not agree.
     pub what: String,
+    /// Whether nothing is lost and the store's own writes will mend it.
+    pub mends: bool,
 }
 
 /// What the check found.
@@ -51,10 +53,14 @@ impl Report {
     }
 
     fn find(&mut self, file: &Path, what: impl Into<String>) {
+        self.push(Finding { file: file.to_owned(), what: what.into(), mends: false });
+    }
+
+    fn push(&mut self, finding: Finding) {
         if self.findings.len() == FINDINGS {
             self.more += 1;
         } else {
-            self.findings.push(Finding { file: file.to_owned(), what: what.into() });
+            self.findings.push(finding);
         }
     }
 
@@ -143,10 +149,8 @@ fn check_mark(files: &Files, report: &mut Report) -> Result<Option<Head>, StoreE
         }
         Marked::Known { head, torn } => {
             if torn {
-                report.find(
-                    &files.head(),
-                    "one of its two marks cannot be read; the next commits write it anew",
-                );
+                let what = "one of its two marks cannot be read; the next commits write it anew".to_owned();
+                report.push(Finding { file: files.head(), what, mends: true });
             }
             head
         }
