@@ -5,7 +5,7 @@
 //! stopping a stream while a read waits must not panic.
 
 use crate::connection::Connection as Conn;
-use crate::http3::frames::{FrameError, FrameGuard};
+use crate::http3::frames::{Allowance, FrameError, FrameGuard};
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
@@ -13,7 +13,6 @@ use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use parking_lot::Mutex;
 use quinn::{ReadError, VarInt, WriteError};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -63,11 +62,12 @@ impl Transport {
     pub(crate) fn new(connection: &Conn, rules: StreamRules) -> Self {
         let conn = connection.quinn().clone();
         let (bi, uni) = (conn.clone(), conn.clone());
+        let allowance = Allowance::new(rules.most_headers);
         Self {
             requests: Box::pin(stream::unfold(bi, |c| async { Some((c.accept_bi().await, c)) })),
             one_way: Box::pin(stream::unfold(uni, |c| async { Some((c.accept_uni().await, c)) })),
             arrival: Arc::default(),
-            opener: Opener { conn, rules, detached: Arc::default(), bi: None, uni: None },
+            opener: Opener { conn, rules, allowance, detached: Arc::default(), bi: None, uni: None },
         }
     }
 
@@ -88,11 +88,7 @@ impl quic::Connection<Bytes> for Transport {
 
     fn poll_accept_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<RecvHalf, ConnectionErrorIncoming>> {
         let recv = ended(ready!(self.one_way.as_mut().poll_next(cx)))?;
-        Poll::Ready(Ok(RecvHalf::new(
-            recv,
-            FrameGuard::one_way(self.opener.rules.most_headers),
-            &self.opener.rules,
-        )))
+        Poll::Ready(Ok(RecvHalf::new(recv, FrameGuard::one_way(&self.opener.allowance), &self.opener.rules)))
     }
 
     fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bidi, ConnectionErrorIncoming>> {
@@ -104,7 +100,7 @@ impl quic::Connection<Bytes> for Transport {
                 let _ = stopped.await;
             }),
         });
-        Poll::Ready(Ok(Bidi::new(send, recv, &self.opener.rules)))
+        Poll::Ready(Ok(Bidi::new(send, recv, &self.opener)))
     }
 
     fn opener(&self) -> Opener {
@@ -133,6 +129,7 @@ impl quic::OpenStreams<Bytes> for Transport {
 pub(crate) struct Opener {
     conn: quinn::Connection,
     rules: StreamRules,
+    allowance: Allowance,
     detached: Arc<AtomicBool>,
     bi: Opening<Pair>,
     uni: Opening<quinn::SendStream>,
@@ -143,6 +140,7 @@ impl Clone for Opener {
         Self {
             conn: self.conn.clone(),
             rules: self.rules.clone(),
+            allowance: self.allowance.clone(),
             detached: Arc::clone(&self.detached),
             bi: None,
             uni: None,
@@ -163,7 +161,7 @@ impl quic::OpenStreams<Bytes> for Opener {
         let opened = ready!(opening.as_mut().poll(cx));
         self.bi = None;
         let (send, recv) = opened.map_err(lost)?;
-        Poll::Ready(Ok(Bidi::new(send, recv, &self.rules)))
+        Poll::Ready(Ok(Bidi::new(send, recv, self)))
     }
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendHalf, StreamErrorIncoming>> {
@@ -191,10 +189,10 @@ pub(crate) struct Bidi {
 }
 
 impl Bidi {
-    fn new(send: quinn::SendStream, recv: quinn::RecvStream, rules: &StreamRules) -> Self {
-        let mut send = SendHalf::new(send, rules);
-        send.finishes = rules.answers_itself;
-        Self { send, recv: RecvHalf::new(recv, FrameGuard::request(rules.most_headers), rules) }
+    fn new(send: quinn::SendStream, recv: quinn::RecvStream, opener: &Opener) -> Self {
+        let mut send = SendHalf::new(send, &opener.rules);
+        send.finishes = opener.rules.answers_itself;
+        Self { send, recv: RecvHalf::new(recv, FrameGuard::request(&opener.allowance), &opener.rules) }
     }
 }
 
@@ -256,14 +254,15 @@ impl quic::RecvStream for Bidi {
 pub(crate) struct RecvHalf {
     stream: quinn::RecvStream,
     guard: FrameGuard,
-    ready: VecDeque<Bytes>,
+    /// What was read and not yet handed on.
+    rest: Bytes,
     over: bool,
     unread: u64,
 }
 
 impl RecvHalf {
     fn new(stream: quinn::RecvStream, guard: FrameGuard, rules: &StreamRules) -> Self {
-        Self { stream, guard, ready: VecDeque::new(), over: false, unread: rules.unread.value() }
+        Self { stream, guard, rest: Bytes::new(), over: false, unread: rules.unread.value() }
     }
 }
 
@@ -272,8 +271,8 @@ impl quic::RecvStream for RecvHalf {
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
         loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Poll::Ready(Ok(Some(bytes)));
+            if let Some(piece) = self.guard.next(&mut self.rest).map_err(broken)? {
+                return Poll::Ready(Ok(Some(piece)));
             }
             if self.over {
                 return Poll::Ready(Ok(None));
@@ -281,7 +280,7 @@ impl quic::RecvStream for RecvHalf {
             // The future keeps nothing of its own between polls.
             let read = ready!(pin!(self.stream.read_chunk(READ, true)).poll(cx));
             match read {
-                Ok(Some(chunk)) => self.guard.feed(chunk.bytes, &mut self.ready).map_err(broken)?,
+                Ok(Some(chunk)) => self.rest = chunk.bytes,
                 Ok(None) => {
                     self.over = true;
                     self.guard.finish().map_err(broken)?;
@@ -302,7 +301,7 @@ impl quic::RecvStream for RecvHalf {
 
     fn stop_sending(&mut self, code: u64) {
         self.over = true;
-        self.ready.clear();
+        self.rest.clear();
         // Already stopped or read: nothing is left to stop.
         let _ = self.stream.stop(varint(code));
     }

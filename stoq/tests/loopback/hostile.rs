@@ -114,6 +114,37 @@ async fn fields_without_end_are_cut_at_their_announcement() {
 }
 
 #[tokio::test]
+async fn fields_that_are_begun_and_not_ended_are_counted_together() {
+    let server = server(patient(5_000));
+    let connection = raw(&server).await;
+    // 10 KB of 100 KB, on twenty streams.
+    let begun = [&[0x01, 0x80, 0x01, 0x86, 0xa0][..], &[0; 10_000]].concat();
+    let mut held = Vec::new();
+    let mut refused = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (mut send, mut recv) = connection.open_bi().await.unwrap();
+        send.write_all(&begun).await.unwrap();
+        held.push(send);
+        refused.spawn(async move { recv.read_to_end(1).await });
+    }
+    let first = tokio::time::timeout(Duration::from_secs(4), refused.join_next()).await.unwrap();
+    let error = first.unwrap().unwrap().unwrap_err();
+    assert!(format!("{error:?}").contains("263"), "{error:?}");
+    // Others are served meanwhile, and on this connection, too, once they are given up.
+    serves_others(&server).await;
+    refused.shutdown().await;
+    for mut send in held {
+        let _ = send.reset(0x10cu32.into());
+    }
+    let (mut send, mut recv) = connection.open_bi().await.unwrap();
+    for byte in POST {
+        send.write_all(&[byte]).await.unwrap();
+    }
+    send.finish().unwrap();
+    assert!(answer(&mut recv).await.contains("whole: 0"));
+}
+
+#[tokio::test]
 async fn a_body_that_stalls_breaks_off_or_lies_about_its_length_is_no_whole_body() {
     let server = server(patient(200));
     let connection = raw(&server).await;
