@@ -1,10 +1,18 @@
 //! Who may begin a handshake. Counts only; the router acts on the verdict.
+//!
+//! A handshake takes a few round trips, so what has been waiting longest is most likely nobody: at the limit it gives
+//! way. Were newcomers refused instead, strangers who begin handshakes and never end them would keep everyone out. One
+//! network alone gets only a share, so that it cannot drive others out.
 
 use crate::settings::Limits;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// One network begins at most this part of the handshakes at a time.
+const SHARES: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -15,8 +23,55 @@ pub(crate) struct Admission {
 #[derive(Debug, Default)]
 struct Counts {
     connections: usize,
+    next: u64,
+    /// Handshakes in progress, in the order of their beginning.
+    begun: BTreeMap<u64, Begun>,
+    by_network: HashMap<IpAddr, Held>,
+}
+
+#[derive(Debug)]
+struct Begun {
+    network: IpAddr,
+    validated: bool,
+    displaced: Arc<Notify>,
+}
+
+/// What a network holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    connections: usize,
+    /// Handshakes in progress of proven addresses: who forges addresses must not use up another's share.
     handshakes: usize,
-    by_network: HashMap<IpAddr, usize>,
+}
+
+impl Counts {
+    fn begin(&mut self, network: IpAddr, validated: bool) -> (u64, Arc<Notify>) {
+        let number = self.next;
+        self.next += 1;
+        self.connections += 1;
+        let held = self.by_network.entry(network).or_default();
+        held.connections += 1;
+        held.handshakes += usize::from(validated);
+        let displaced = Arc::new(Notify::new());
+        self.begun.insert(number, Begun { network, validated, displaced: Arc::clone(&displaced) });
+        (number, displaced)
+    }
+
+    /// The handshake is over, or another takes its place.
+    fn end(&mut self, number: u64) -> Option<Begun> {
+        let begun = self.begun.remove(&number)?;
+        if let Some(held) = self.by_network.get_mut(&begun.network) {
+            held.handshakes -= usize::from(begun.validated);
+        }
+        Some(begun)
+    }
+
+    fn displace_oldest(&mut self) {
+        let oldest = self.begun.keys().next().copied();
+        if let Some(begun) = oldest.and_then(|number| self.end(number)) {
+            begun.displaced.notify_one();
+        }
+    }
 }
 
 /// What to do with a client's first packet.
@@ -33,29 +88,30 @@ impl Admission {
         Arc::new(Self { limits, counts: Mutex::default() })
     }
 
-    /// `validated`: whether the address is proven. Nothing is counted for an address that is not: who forges
-    /// addresses must not use up another's share.
+    /// `validated`: whether the address is proven. One that is not displaces nobody and is not refused, for it may be
+    /// forged.
     pub(crate) fn judge(self: &Arc<Self>, address: IpAddr, validated: bool) -> Verdict {
         let network = network(address);
         let mut counts = self.counts.lock();
         if counts.connections >= self.limits.connections {
             return Verdict::Refuse;
         }
-        if !validated && counts.handshakes >= self.limits.retry_from {
+        let crowded = counts.begun.len() >= self.limits.handshakes;
+        if !validated && (crowded || counts.begun.len() >= self.limits.retry_from) {
             return Verdict::Retry;
         }
-        if counts.handshakes >= self.limits.handshakes {
-            return Verdict::Refuse;
-        }
-        let held = counts.by_network.get(&network).copied().unwrap_or(0);
-        if held >= self.limits.per_address && !address.to_canonical().is_loopback() {
+        let held = counts.by_network.get(&network).copied().unwrap_or_default();
+        let share = (self.limits.handshakes / SHARES).max(1);
+        let too_much = held.connections >= self.limits.per_address || held.handshakes >= share;
+        if too_much && !address.to_canonical().is_loopback() {
             return if validated { Verdict::Refuse } else { Verdict::Retry };
         }
-        counts.connections += 1;
-        counts.handshakes += 1;
-        counts.by_network.insert(network, held + 1);
+        if crowded {
+            counts.displace_oldest();
+        }
+        let (number, displaced) = counts.begin(network, validated);
         drop(counts);
-        Verdict::Accept(Place { admission: Arc::clone(self), network, shaking: true })
+        Verdict::Accept(Place { admission: Arc::clone(self), network, number, displaced })
     }
 }
 
@@ -64,26 +120,30 @@ impl Admission {
 pub(crate) struct Place {
     admission: Arc<Admission>,
     network: IpAddr,
-    shaking: bool,
+    number: u64,
+    displaced: Arc<Notify>,
 }
 
 impl Place {
     /// The handshake is over.
-    pub(crate) fn established(&mut self) {
-        if std::mem::take(&mut self.shaking) {
-            self.admission.counts.lock().handshakes -= 1;
-        }
+    pub(crate) fn established(&self) {
+        self.admission.counts.lock().end(self.number);
+    }
+
+    /// Notified once when another handshake takes the place of this one.
+    pub(crate) fn displaced(&self) -> Arc<Notify> {
+        Arc::clone(&self.displaced)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.established();
         let mut counts = self.admission.counts.lock();
+        counts.end(self.number);
         counts.connections -= 1;
         if let Some(held) = counts.by_network.get_mut(&self.network) {
-            *held -= 1;
-            if *held == 0 {
+            held.connections -= 1;
+            if held.connections == 0 {
                 counts.by_network.remove(&self.network);
             }
         }
@@ -101,6 +161,7 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const LIMITS: Limits = Limits { connections: 6, per_address: 3, handshakes: 4, retry_from: 2 };
 
@@ -111,14 +172,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn strangers_prove_their_address_once_handshakes_pile_up() {
+    async fn is_displaced(place: &Place) -> bool {
+        tokio::time::timeout(Duration::ZERO, place.displaced().notified()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn strangers_prove_their_address_once_handshakes_pile_up_and_then_the_oldest_gives_way() {
         let admission = Admission::new(LIMITS);
-        let _held = [accept(&admission, "10.0.0.1", false), accept(&admission, "10.0.0.2", false)];
+        let first = accept(&admission, "10.0.0.1", false).unwrap();
+        let second = accept(&admission, "10.0.0.2", false).unwrap();
         assert!(matches!(admission.judge("10.0.0.3".parse().unwrap(), false), Verdict::Retry));
         let _third = accept(&admission, "10.0.0.3", true).unwrap();
         let _fourth = accept(&admission, "10.0.0.4", true).unwrap();
-        assert!(matches!(admission.judge("10.0.0.5".parse().unwrap(), true), Verdict::Refuse));
+        assert!(matches!(admission.judge("10.0.0.5".parse().unwrap(), false), Verdict::Retry));
+        assert!(!is_displaced(&first).await);
+        let fifth = accept(&admission, "10.0.0.5", true).unwrap();
+        assert!(is_displaced(&first).await && !is_displaced(&second).await);
+        // Who is through is not displaced.
+        second.established();
+        let _sixth = accept(&admission, "10.0.0.6", true).unwrap();
+        assert!(!is_displaced(&second).await && !is_displaced(&fifth).await);
+    }
+
+    #[test]
+    fn unfinished_handshakes_of_one_network_leave_room_for_others() {
+        let admission = Admission::new(Limits { handshakes: 16, connections: 100, ..LIMITS });
+        let held = [accept(&admission, "10.0.0.1", true), accept(&admission, "10.0.0.1", true)];
+        let [Some(first), Some(_)] = &held else { panic!("two are its share") };
+        assert!(matches!(admission.judge("10.0.0.1".parse().unwrap(), true), Verdict::Refuse));
+        assert!(matches!(admission.judge("10.0.0.1".parse().unwrap(), false), Verdict::Retry));
+        assert!(accept(&admission, "10.0.0.2", true).is_some());
+        let local: Vec<_> = (0..16).filter_map(|_| accept(&admission, "127.0.0.1", true)).collect();
+        assert_eq!(local.len(), 16, "this machine's own have no share");
+        drop(local);
+        first.established();
+        assert!(accept(&admission, "10.0.0.1", true).is_some());
+        // Forged addresses take nothing of the share.
+        let admission = Admission::new(Limits { handshakes: 16, connections: 100, ..LIMITS });
+        let _forged = [accept(&admission, "10.0.0.1", false), accept(&admission, "10.0.0.1", false)];
+        assert!(accept(&admission, "10.0.0.1", true).is_some());
     }
 
     #[test]
@@ -126,7 +218,7 @@ mod tests {
         let admission = Admission::new(LIMITS);
         let mut held: Vec<_> = (1..=3)
             .map(|n| {
-                let mut place = accept(&admission, &format!("2001:db8::{n}"), true).unwrap();
+                let place = accept(&admission, &format!("2001:db8::{n}"), true).unwrap();
                 place.established();
                 place
             })
@@ -141,6 +233,6 @@ mod tests {
         assert!(accept(&admission, "2001:db8::4", true).is_some());
         drop(held);
         let counts = admission.counts.lock();
-        assert_eq!((counts.connections, counts.handshakes, counts.by_network.len()), (0, 0, 0));
+        assert_eq!((counts.connections, counts.begun.len(), counts.by_network.len()), (0, 0, 0));
     }
 }

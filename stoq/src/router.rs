@@ -9,7 +9,6 @@ use crate::error::TlsError;
 use crate::metrics::Shaking;
 use crate::settings::Limits;
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -20,6 +19,9 @@ use tokio::task::JoinSet;
 
 /// The code with which connections are closed that did not end by themselves; HTTP/3's for "no error".
 const CODE_CLOSING: u32 = 0x100;
+
+/// Why a handshake was ended that took long.
+const DISPLACED: &str = "too many handshakes began after it";
 
 /// Why a protocol gave up a connection; told in the log.
 pub type ProtocolError = Box<dyn std::error::Error + Send + Sync>;
@@ -218,6 +220,7 @@ impl Accepting {
     async fn serve(self, incoming: quinn::Incoming, place: Place) {
         let remote = incoming.remote_address();
         let metrics = Arc::clone(self.endpoint.metrics());
+        let displaced = place.displaced();
         let shaken = self.handshake(incoming, place).await;
         let (connection, protocol, _place) = match shaken {
             Ok(shaken) => shaken,
@@ -228,7 +231,12 @@ impl Accepting {
             }
         };
         metrics.accepted.one();
-        if let Err(error) = protocol.accept(connection.clone(), self.closing.clone()).await {
+        // Of a protocol that takes early data, the handshake may go on.
+        let spoken = tokio::select! {
+            spoken = protocol.accept(connection.clone(), self.closing.clone()) => spoken,
+            () = displaced.notified() => Err(DISPLACED.into()),
+        };
+        if let Err(error) = spoken {
             tracing::debug!(%remote, %error, "a connection ended early");
         }
         connection.close(CODE_CLOSING, "");
@@ -238,16 +246,18 @@ impl Accepting {
         &self,
         incoming: quinn::Incoming,
         place: Place,
-    ) -> Result<(Connection, Arc<dyn Protocol>, Arc<Mutex<Place>>), String> {
+    ) -> Result<(Connection, Arc<dyn Protocol>, Arc<Place>), String> {
         let patience = self.endpoint.settings().handshake_timeout;
-        let place = Arc::new(Mutex::new(place));
+        let displaced = place.displaced();
+        let place = Arc::new(place);
         let shaking = Shaking::new(self.endpoint.metrics());
         let mut connecting = self.endpoint.accept(incoming).map_err(|error| error.to_string())?;
         // The client's first flight tells the protocol.
-        let data = tokio::time::timeout(patience, connecting.handshake_data())
-            .await
-            .map_err(|_| "the client fell silent")?
-            .map_err(|error| error.to_string())?;
+        let data = tokio::select! {
+            data = connecting.handshake_data() => data.map_err(|error| error.to_string())?,
+            () = tokio::time::sleep(patience) => return Err("the client fell silent".to_owned()),
+            () = displaced.notified() => return Err(DISPLACED.to_owned()),
+        };
         let alpn = data
             .downcast::<quinn::crypto::rustls::HandshakeData>()
             .ok()
@@ -260,7 +270,7 @@ impl Accepting {
                 // Of a protocol that waits for the handshake, the caller counts the failure.
                 let failed = protocol.takes_early().then(|| Arc::clone(self.endpoint.metrics()));
                 let done = move |good: bool| {
-                    held.lock().established();
+                    held.established();
                     drop(shaking);
                     if let (false, Some(metrics)) = (good, failed) {
                         metrics.handshakes_failed.one();
@@ -271,7 +281,13 @@ impl Accepting {
             Err(_) => return Err("the connection ended".to_owned()),
         };
         if !protocol.takes_early() {
-            connection.proven().await.map_err(|closed| closed.to_string())?;
+            tokio::select! {
+                proven = connection.proven() => proven.map_err(|closed| closed.to_string())?,
+                () = displaced.notified() => {
+                    connection.close(CODE_CLOSING, "");
+                    return Err(DISPLACED.to_owned());
+                }
+            }
         }
         Ok((connection, Arc::clone(protocol), place))
     }

@@ -74,7 +74,8 @@ pub struct Limits {
     /// Connections of one address at a time (of one /64 with IPv6); more are refused. This machine's own are bound by
     /// `connections` alone.
     pub per_address: usize,
-    /// Handshakes at a time; more are refused.
+    /// Handshakes at a time: beyond them, the oldest gives way. One address (one /64 with IPv6) has an eighth of them
+    /// at most, and is refused more; this machine's own are not counted so.
     pub handshakes: usize,
     /// From so many handshakes at a time on, a client must first prove its address (Retry, RFC 9000 §8.1.2),
     /// which costs it a round trip and the server nothing.
