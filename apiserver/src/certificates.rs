@@ -1,6 +1,6 @@
 //! The certificates of a data folder, for who looks after it without a running server.
 
-use hypermesh_chain::Timestamp;
+use hypermesh_chain::{Genesis, Timestamp};
 use hypermesh_pipeline::clock;
 use hypermesh_pki::{Held, Pki, PkiError, Renewal, Settings};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,9 @@ pub enum CertificatesError {
     /// Keys and certificates.
     #[error("the keys and certificates cannot be used")]
     Pki(#[from] PkiError),
+    /// The genesis, whose id the kubeconfig names.
+    #[error("the cluster's genesis cannot be read")]
+    Genesis(#[from] hypermesh_machine::OpenError),
     /// There is no cluster in the folder.
     #[error("{0} holds no cluster; `nexusctl up` makes one")]
     Empty(PathBuf),
@@ -55,7 +58,9 @@ pub fn rotate(dir: &Path) -> Result<(), CertificatesError> {
         .ok_or(CertificatesError::Kubeconfig(kubeconfig))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
-    let mut pki = Pki::open(dir, Settings::new(url, server.names.clone()), now)?;
+    let mut settings = Settings::new(url, server.names.clone());
+    settings.cluster = hypermesh_machine::read_genesis(dir)?.as_ref().map(Genesis::cluster_id);
+    let mut pki = Pki::open(dir, settings, now)?;
     pki.reissue(Renewal { server: true, admin: true }, now)?;
     Ok(())
 }

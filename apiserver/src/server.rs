@@ -194,8 +194,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 /// Opens keys, genesis and store of the data folder; a new folder becomes a new cluster.
 fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica>), ServerError> {
     let folder = Folder::take(&config.dir)?;
-    let settings = Settings::new(url(address), names(address, &config.names));
     let genesis = read_genesis(&config.dir)?;
+    let mut settings = Settings::new(url(address), names(address, &config.names));
+    settings.cluster = genesis.as_ref().map(Genesis::cluster_id);
     if let Some(genesis) = &genesis {
         // What is missing would be made anew below, and make another cluster of this one.
         let findings = hypermesh_pki::check(&config.dir, &pinned(genesis))?;
@@ -203,13 +204,14 @@ fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica
             return Err(ServerError::Keys(findings));
         }
     }
-    let pki = Pki::open(&config.dir, settings, unix_now())?;
+    let mut pki = Pki::open(&config.dir, settings, unix_now())?;
     let key = pki.replica_key.signing_key()?;
     let genesis = match genesis {
         Some(genesis) => genesis,
         None => {
             let genesis = new_genesis(key.public(), pki.admin_key.signing_key()?.public())?;
             write_genesis(&config.dir, &genesis)?;
+            pki.pin(genesis.cluster_id())?;
             genesis
         }
     };

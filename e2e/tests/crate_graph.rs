@@ -14,7 +14,7 @@ hypermesh-api:
 hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-wire stoq
 hypermesh-cel:
 hypermesh-chain:
-hypermesh-client: stoq
+hypermesh-client: hypermesh-api hypermesh-chain hypermesh-wire stoq
 hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-client hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-schemas
@@ -27,7 +27,7 @@ hypermesh-schemas:
 hypermesh-store: hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wire: hypermesh-api hypermesh-schemas
-nexusctl: hypermesh-api hypermesh-apiserver hypermesh-pipeline hypermesh-schemas
+nexusctl: hypermesh-api hypermesh-apiserver hypermesh-client hypermesh-pipeline hypermesh-schemas
 stoq:
 ";
 

@@ -1,7 +1,8 @@
 //! The command line: flags and verbs, and nothing of what they do.
 
-use crate::{commands, kubeconfig::Overrides};
+use crate::{commands, environment::Environment, error::Error, kubeconfig::Overrides};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hypermesh_client::Transport;
 use std::{path::PathBuf, time::Duration};
 
 /// The longest that a request waits for the beginning of its reply, unless told otherwise.
@@ -72,6 +73,10 @@ pub struct GlobalOptions {
     /// Colours: auto (on terminals, unless NO_COLOR is set), always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
     pub color: Color,
+    /// What carries requests: auto (HTTP/3 where UDP gets through), http3 or tcp [default: $NEXUSCTL_TRANSPORT, tcp; auto
+    /// for proxy]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub transport: Option<Transport>,
     /// How much to tell of what is done: 6 tells each request, 8 their bodies too
     #[arg(short, long = "v", global = true, value_name = "LEVEL")]
     pub verbosity: Option<u8>,
@@ -108,6 +113,16 @@ impl GlobalOptions {
             impersonate: self.impersonate.clone(),
             impersonate_groups: self.impersonate_groups.clone(),
         }
+    }
+
+    /// What carries requests, where the flag or the environment says.
+    pub fn transport(&self, environment: &Environment) -> Result<Option<Transport>, Error> {
+        if self.transport.is_some() {
+            return Ok(self.transport);
+        }
+        let Some(text) = &environment.transport else { return Ok(None) };
+        let parsed = text.to_string_lossy().parse().map(Some);
+        parsed.map_err(|why| Error::Message(format!("NEXUSCTL_TRANSPORT: {why}")))
     }
 
     /// The longest wait for the beginning of a reply.
@@ -178,6 +193,11 @@ pub enum Command {
     /// What a shell asks
     #[command(name = "__complete", hide = true)]
     Complete(commands::completion::Asked),
+    /// Show and change contexts, clusters and users of kubeconfigs
+    #[command(subcommand)]
+    Config(commands::config::Command),
+    /// Serve the API on this machine over plain HTTP, signing for clients that cannot
+    Proxy(commands::proxy::Arguments),
     /// Show the versions of this program and of the server
     Version(commands::version::Arguments),
 }

@@ -1,100 +1,98 @@
-//! A client of the Kubernetes REST conventions: one server, one identity, HTTP/1.1 or HTTP/2 over TLS.
+//! A client of the Kubernetes REST conventions: one server, one identity.
 //!
-//! Knows paths and bytes, statuses and streams; knows no kind.
+//! Knows paths and bytes, statuses and streams; knows no kind. How a request gets there, who signs it and what is sent
+//! again is `hypermesh-client`'s.
 
 mod call;
-mod connect;
 mod error;
 mod lines;
-mod tls;
 
 pub use call::{Call, Reply, encode, path_segment};
-pub use connect::ConnectError;
 pub use error::Error;
+pub use hypermesh_client::ConnectError;
+pub(crate) use hypermesh_client::any_certificate;
 pub use lines::Lines;
-pub(crate) use tls::{any_certificate, system_roots};
 
 use crate::{
-    client::connect::{Connector, Witnessed},
+    cli::GlobalOptions,
     environment::Environment,
-    kubeconfig::Target,
+    error::chain,
+    kubeconfig::{self, Target},
+    session::Session,
 };
 use http::{HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper_util::rt::TokioExecutor;
-use std::time::{Duration, Instant};
+use hypermesh_client::{Body, CollectError, Config, Source, Transport, Trust};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The largest reply that is kept in memory, in bytes.
 const LARGEST_REPLY: usize = 1 << 30;
 /// The largest refusal that is read, in bytes.
 const LARGEST_REFUSAL: usize = 8 << 20;
-/// How often a server may ask for another try.
-const MOST_RETRIES: u32 = 4;
-/// The longest wait that a server may ask for.
-const LONGEST_RETRY_WAIT: Duration = Duration::from_secs(10);
 
 /// A connection to one server as one identity. Cheap to share; connections are opened when first needed and kept.
 pub struct Client {
-    http: hyper_util::client::legacy::Client<Connector, Full<Bytes>>,
-    server: String,
-    headers: Vec<(header::HeaderName, HeaderValue)>,
+    http: hypermesh_client::Client,
     timeout: Duration,
-    witness: Witnessed,
-    certified: bool,
 }
 
 impl Client {
-    /// A client for `target`. `timeout` bounds each request until its reply begins; a stream may go on for ever.
-    pub fn new(target: &Target, environment: &Environment, timeout: Duration) -> Result<Self, Error> {
-        let connector = Connector::new(target, environment)?;
-        let witness = connector.witness();
-        let certified = target.tls && target.authentication.certificate.is_some();
-        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(4)
-            .build(connector);
-        Ok(Self {
-            http,
-            server: target.server.clone(),
-            headers: identity(target)?,
-            timeout,
-            witness,
-            certified,
-        })
+    /// A client for `target`, as the flags and the environment ask for it.
+    pub fn new(
+        target: &Target,
+        environment: &Environment,
+        options: &GlobalOptions,
+    ) -> Result<Self, crate::Error> {
+        // One request or a few: a second handshake, should UDP be shut, costs more than HTTP/3 gains.
+        let transport = options.transport(environment)?.unwrap_or(Transport::Tcp);
+        let timeout = options.timeout();
+        let config = configuration(target, environment, timeout, transport);
+        let http = hypermesh_client::Client::new(&config).map_err(Error::from)?;
+        Ok(Self { http, timeout })
+    }
+
+    /// A client for a program that stays: it takes up credentials that are renewed in the session's kubeconfigs.
+    pub fn renewed(target: &Target, session: &Session) -> Result<Self, crate::Error> {
+        let timeout = session.options.timeout();
+        let transport = session.options.transport(&session.environment)?.unwrap_or_default();
+        let mut config = configuration(target, &session.environment, timeout, transport);
+        let (environment, overrides) = (session.environment.clone(), session.options.overrides());
+        let read = move || {
+            let target = kubeconfig::load(&environment, &overrides).map_err(|error| {
+                hypermesh_client::Error::Setup { origin: "kubeconfig".into(), message: chain(&error) }
+            })?;
+            Ok(configuration(&target, &environment, timeout, transport))
+        };
+        config.source = Some(Source { files: target.files.clone(), read: Arc::new(read) });
+        let http = hypermesh_client::Client::new(&config).map_err(Error::from)?;
+        Ok(Self { http, timeout })
+    }
+
+    /// Sends a request as it is, and hands out the reply as it comes, a refusal too.
+    pub async fn pass(&self, request: Request<Body>) -> Result<Response<Body>, hypermesh_client::Error> {
+        self.http.send(request).await
     }
 
     /// The server's URL.
     pub fn server(&self) -> &str {
-        &self.server
+        self.http.server()
     }
 
     /// Sends a call and reads the whole reply. A refusal is an error.
     pub async fn send(&self, call: &Call) -> Result<Reply, Error> {
-        let mut tries = 0;
-        loop {
-            let result = self.send_once(call).await;
-            tries += 1;
-            match result {
-                Err(Error::Refused { status, retry_after: Some(wait) }) if tries <= MOST_RETRIES => {
-                    let wait = wait.min(LONGEST_RETRY_WAIT);
-                    tracing::debug!(code = status.code, ?wait, "the server asks for another try");
-                    tokio::time::sleep(wait).await;
-                }
-                other => return other,
-            }
-        }
-    }
-
-    async fn send_once(&self, call: &Call) -> Result<Reply, Error> {
         let response = self.begin(call).await?;
         let code = response.status().as_u16();
         let (parts, body) = response.into_parts();
         let limit = if (200..300).contains(&code) { LARGEST_REPLY } else { LARGEST_REFUSAL };
-        let collected = tokio::time::timeout(self.body_timeout(), Limited::new(body, limit).collect()).await;
-        let body = match collected {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) => return Err(self.transport(&*error)),
-            Err(_) => return Err(Error::Timeout { server: self.server.clone(), after: self.body_timeout() }),
+        let after = self.timeout.saturating_mul(5);
+        let body = match tokio::time::timeout(after, body.collect(limit)).await {
+            Ok(body) => body.map_err(|error| self.broken(error))?,
+            Err(_) => {
+                let server = self.server().to_owned();
+                return Err(hypermesh_client::Error::Timeout { server, after }.into());
+            }
         };
         tracing::trace!(body = %String::from_utf8_lossy(&body[..body.len().min(8192)]), "reply body");
         let unchanged = code == 304 && !call.unless.is_empty();
@@ -115,86 +113,76 @@ impl Client {
         let code = response.status().as_u16();
         let (parts, body) = response.into_parts();
         if (200..300).contains(&code) {
-            return Ok(Lines::new(self.server.clone(), body));
+            return Ok(Lines::new(self.server().to_owned(), body));
         }
-        let body = Limited::new(body, LARGEST_REFUSAL).collect().await;
-        let body = body.map_err(|e| self.transport(&*e))?.to_bytes();
+        let body = body.collect(LARGEST_REFUSAL).await.map_err(|error| self.broken(error))?;
         Err(error::refusal(code, &parts.headers, &body))
     }
 
-    fn transport(&self, error: &(dyn std::error::Error + 'static)) -> Error {
-        let (fault, spoke) =
-            self.witness.lock().map(|mut w| (w.fault.take(), w.spoke)).unwrap_or((None, true));
-        let dropped = (self.certified && !spoke).then_some(ConnectError::Dropped);
-        match (Error::transport(&self.server, error), fault.map(ConnectError::Tls).or(dropped)) {
-            (Error::Broken { server, .. }, Some(cause)) => Error::Connect { server, cause },
-            (other, _) => other,
+    fn broken(&self, error: CollectError) -> Error {
+        match error {
+            CollectError::Broken(error) => Error::of_body(self.server(), error),
+            CollectError::TooLong { .. } => {
+                let message = error.to_string();
+                hypermesh_client::Error::Broken { server: self.server().to_owned(), message }.into()
+            }
         }
     }
 
-    fn body_timeout(&self) -> Duration {
-        self.timeout.saturating_mul(5)
-    }
-
-    async fn begin(&self, call: &Call) -> Result<Response<Incoming>, Error> {
+    async fn begin(&self, call: &Call) -> Result<Response<Body>, Error> {
         let started = Instant::now();
-        let request = self.request(call)?;
-        let response = match tokio::time::timeout(self.timeout, self.http.request(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(self.transport(&error)),
-            Err(_) => return Err(Error::Timeout { server: self.server.clone(), after: self.timeout }),
-        };
+        let response = self.http.send(request(call)?).await?;
         tracing::debug!(
             method = %call.method,
-            url = %format_args!("{}{}", self.server, call.path),
+            url = %format_args!("{}{}", self.server(), call.path),
             status = response.status().as_u16(),
             took = ?started.elapsed(),
             "request"
         );
         Ok(response)
     }
-
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Error> {
-        let mut builder = Request::builder()
-            .method(call.method.clone())
-            .uri(format!("{}{}", self.server, call.path))
-            .header(header::USER_AGENT, concat!("nexusctl/", env!("CARGO_PKG_VERSION")))
-            .header(header::ACCEPT, call.accept);
-        if !call.unless.is_empty() {
-            builder = builder.header(header::IF_NONE_MATCH, call.unless.as_str());
-        }
-        for (name, value) in &self.headers {
-            builder = builder.header(name, value);
-        }
-        if call.method != Method::GET && !call.body.is_empty() {
-            builder = builder.header(header::CONTENT_TYPE, call.content_type);
-        }
-        builder
-            .body(Full::new(call.body.clone()))
-            .map_err(|source| Error::Request { path: call.path.clone(), source })
-    }
 }
 
-/// The headers that say who calls.
-fn identity(target: &Target) -> Result<Vec<(header::HeaderName, HeaderValue)>, Error> {
-    let mut headers = Vec::new();
-    let value = |what: &'static str, text: &str| {
-        HeaderValue::from_str(text).map_err(|_| Error::Setup {
-            origin: what.to_owned(),
-            message: "holds characters that no header takes".to_owned(),
-        })
+/// The certificates that this machine trusts; none where it has no bundle.
+pub(crate) fn system_roots(environment: &Environment) -> rustls::RootCertStore {
+    hypermesh_client::system_roots(environment.ssl_cert_file.as_deref())
+}
+
+/// What a target and the process say, as the client takes it.
+fn configuration(
+    target: &Target,
+    environment: &Environment,
+    timeout: Duration,
+    transport: Transport,
+) -> Config {
+    let mut config = Config::new(target.server.clone());
+    config.server_name.clone_from(&target.tls_server_name);
+    config.trust = match &target.authorities {
+        _ if target.insecure => Trust::Anyone,
+        Some(authorities) => Trust::Authorities(authorities.clone()),
+        None => Trust::System { bundle: environment.ssl_cert_file.clone() },
     };
-    let authentication = &target.authentication;
-    if let Some(token) = &authentication.token {
-        let mut value = value("the token", &format!("Bearer {token}"))?;
-        value.set_sensitive(true);
-        headers.push((header::AUTHORIZATION, value));
+    config.identity = target.identity.clone();
+    config.cluster = target.cluster;
+    config.namespace.clone_from(&target.namespace);
+    config.agent = concat!("nexusctl/", env!("CARGO_PKG_VERSION")).to_owned();
+    config.transport = transport;
+    config.timeout = timeout;
+    // Who asks for a short wait means all of it.
+    config.patience = config.patience.min(timeout);
+    config
+}
+
+fn request(call: &Call) -> Result<Request<Body>, Error> {
+    let mut builder =
+        Request::builder().method(call.method.clone()).uri(&call.path).header(header::ACCEPT, call.accept);
+    if !call.unless.is_empty() {
+        builder = builder.header(header::IF_NONE_MATCH, call.unless.as_str());
     }
-    if let Some(user) = &authentication.impersonate {
-        headers.push((header::HeaderName::from_static("impersonate-user"), value("--as", user)?));
+    if call.method != Method::GET && !call.body.is_empty() {
+        builder = builder.header(header::CONTENT_TYPE, HeaderValue::from_static(call.content_type));
     }
-    for group in &authentication.impersonate_groups {
-        headers.push((header::HeaderName::from_static("impersonate-group"), value("--as-group", group)?));
-    }
-    Ok(headers)
+    builder
+        .body(call.body.clone().into())
+        .map_err(|source| hypermesh_client::Error::Request { path: call.path.clone(), source }.into())
 }

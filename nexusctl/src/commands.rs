@@ -9,6 +9,7 @@ pub mod apply;
 pub mod auth;
 pub mod certs;
 pub mod completion;
+pub mod config;
 pub mod convert;
 pub mod create;
 pub mod delete;
@@ -24,6 +25,7 @@ pub mod history;
 pub mod label;
 pub mod marks;
 pub mod patch;
+pub mod proxy;
 pub mod results;
 pub mod rollback;
 pub mod scale;
@@ -64,8 +66,10 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Diff(arguments) => client(diff::run(arguments, session)),
         Command::ApiResources(arguments) => client(api_resources::run(arguments, session)),
         Command::Auth(command) => client(auth::run(command, session)),
+        Command::Proxy(arguments) => client(proxy::run(arguments, session)),
         Command::Up(arguments) => up::run(arguments, session),
         Command::Certs(command) => certs::run(command, session),
+        Command::Config(command) => config::run(command, session),
         Command::Token(command) => client(token::run(command, session)),
         Command::Completion(arguments) => completion::run(&arguments, session),
         Command::Complete(asked) => client(completion::complete(asked, session)),

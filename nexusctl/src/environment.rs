@@ -19,6 +19,8 @@ pub struct Environment {
     pub xdg_data_home: Option<PathBuf>,
     /// `XDG_CACHE_HOME`
     pub xdg_cache_home: Option<PathBuf>,
+    /// `NEXUSCTL_TRANSPORT`
+    pub transport: Option<OsString>,
     /// `SSL_CERT_FILE`
     pub ssl_cert_file: Option<PathBuf>,
     /// `KUBE_EDITOR`, else `VISUAL`, else `EDITOR`
@@ -43,6 +45,7 @@ impl Environment {
             home: path("HOME"),
             xdg_data_home: path("XDG_DATA_HOME"),
             xdg_cache_home: path("XDG_CACHE_HOME"),
+            transport: std::env::var_os("NEXUSCTL_TRANSPORT").filter(|v| !v.is_empty()),
             ssl_cert_file: path("SSL_CERT_FILE"),
             editor: text("KUBE_EDITOR").or_else(|| text("VISUAL")).or_else(|| text("EDITOR")),
             external_diff: text("KUBECTL_EXTERNAL_DIFF"),

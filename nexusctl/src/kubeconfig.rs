@@ -3,6 +3,7 @@
 //! Source: `k8s.io/client-go/tools/clientcmd`. Every fault is told with file, line, column and field. No line of a
 //! kubeconfig is ever shown: it may hold a key.
 
+pub mod edit;
 mod error;
 mod file;
 mod locate;
@@ -12,8 +13,8 @@ mod tests;
 
 pub use error::{Error, Place};
 pub use file::{File, Merged};
-pub use locate::{Located, locate};
-pub use resolve::{Authentication, Material, Overrides, Target, resolve};
+pub use locate::{Located, changeable, locate};
+pub use resolve::{Overrides, Target, resolve};
 
 use crate::environment::Environment;
 

@@ -94,8 +94,8 @@ fn observe_daemon() {
 fn observe(verbosity: u8) {
     let filter = match verbosity {
         0..=5 => return,
-        6 | 7 => "nexusctl=debug",
-        8 | 9 => "nexusctl=trace",
+        6 | 7 => "nexusctl=debug,hypermesh_client=debug",
+        8 | 9 => "nexusctl=trace,hypermesh_client=debug",
         _ => "trace",
     };
     // A second call in one process keeps the first one's subscriber.

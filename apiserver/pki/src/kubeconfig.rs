@@ -2,6 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hypermesh_chain::ClusterId;
+
+/// The extension of a cluster's entry that names the cluster's id; other clients keep it and do not look at it.
+const CLUSTER_EXTENSION: &str = "hypermesh.online/cluster";
 
 /// What a kubeconfig holds; PEM throughout.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +20,18 @@ pub struct Access<'a> {
     pub key: &'a str,
     /// The client's name.
     pub user: &'a str,
+    /// The cluster's id: requests are signed for it, so a client that is told here need not believe a server.
+    pub cluster: Option<ClusterId>,
 }
 
 /// A kubeconfig with everything embedded, so that the file alone is enough.
 pub fn kubeconfig(access: &Access<'_>) -> String {
+    let extensions = access.cluster.map_or_else(String::new, |id| {
+        format!("    extensions:\n    - name: {CLUSTER_EXTENSION}\n      extension:\n        id: \"{id}\"\n")
+    });
     format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: hypermesh\n  cluster:\n    server: {}\n    \
-         certificate-authority-data: {}\nusers:\n- name: {user}\n  user:\n    client-certificate-data: {}\n    \
+         certificate-authority-data: {}\n{extensions}users:\n- name: {user}\n  user:\n    client-certificate-data: {}\n    \
          client-key-data: {}\ncontexts:\n- name: hypermesh\n  context:\n    cluster: hypermesh\n    user: {user}\n    \
          namespace: default\ncurrent-context: hypermesh\n",
         access.server,

@@ -5,6 +5,7 @@ use crate::error::PkiError;
 use crate::files;
 use crate::keys::KeyFile;
 use crate::kubeconfig::{Access, kubeconfig};
+use hypermesh_chain::ClusterId;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub authority_life: Duration,
     /// Life of everything else.
     pub life: Duration,
+    /// The cluster's id, which the kubeconfig pins; `None` while there is no cluster yet.
+    pub cluster: Option<ClusterId>,
 }
 
 impl Settings {
@@ -36,6 +39,7 @@ impl Settings {
             administrator: ("admin".to_owned(), "system:masters".to_owned()),
             authority_life: DAY * 3650,
             life: DAY * 90,
+            cluster: None,
         }
     }
 }
@@ -194,6 +198,12 @@ impl Pki {
         Ok(changed)
     }
 
+    /// Pins the cluster's id in the kubeconfig: it is known only once the keys are there.
+    pub fn pin(&mut self, cluster: ClusterId) -> Result<(), PkiError> {
+        self.settings.cluster = Some(cluster);
+        self.write_kubeconfig()
+    }
+
     fn write_kubeconfig(&self) -> Result<(), PkiError> {
         let text = kubeconfig(&Access {
             server: &self.settings.url,
@@ -201,6 +211,7 @@ impl Pki {
             certificate: &self.admin.pem,
             key: self.admin_key.pem(),
             user: &self.settings.administrator.0,
+            cluster: self.settings.cluster,
         });
         if files::read(&self.kubeconfig)?.as_deref() == Some(text.as_str()) {
             return Ok(());
@@ -264,6 +275,18 @@ mod tests {
             .reissue(Renewal { server: true, admin: false }, 1_800_000_001)
             .unwrap();
         assert!(running.reload().unwrap());
+    }
+
+    #[test]
+    fn the_kubeconfig_pins_the_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pki = open(dir.path(), 1_800_000_000);
+        let text = |pki: &Pki| std::fs::read_to_string(pki.kubeconfig_path()).unwrap();
+        assert!(!text(&pki).contains("extensions"));
+        pki.pin(ClusterId::default()).unwrap();
+        assert!(text(&pki).contains(&format!("id: \"{}\"\nusers:", ClusterId::default())));
+        pki.reissue(Renewal { server: false, admin: true }, 1_800_000_001).unwrap();
+        assert!(text(&pki).contains("name: hypermesh.online/cluster"));
     }
 
     #[test]

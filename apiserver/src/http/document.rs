@@ -17,7 +17,7 @@ pub(super) fn answer(api: &Api, head: &Parts, path: &str) -> Result<Response<Out
     }
     match path {
         "/api" | "/apis" => discovery(api, head, path),
-        "/version" => version(head),
+        "/version" => version(api, head),
         "/healthz" | "/livez" | "/readyz" => Ok(health(api, path, head.uri.query().unwrap_or_default())),
         "/metrics" => Ok(metrics(api)),
         "/openapi/v3" => openapi(api, head, None),
@@ -123,8 +123,8 @@ fn json_document(head: &Parts, document: &serde_json::Value) -> Result<Response<
     reply::document(bytes.into(), StatusCode::OK, &accepted, false, &head.headers)
 }
 
-/// The version of the API that is spoken, and of the program that speaks it.
-fn version(head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
+/// The version of the API that is spoken, of the program that speaks it, and the cluster that requests are signed for.
+fn version(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
     let version = env!("CARGO_PKG_VERSION");
     json_document(
         head,
@@ -137,6 +137,7 @@ fn version(head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
             "buildDate": "1970-01-01T00:00:00Z",
             "goVersion": "none (Rust)",
             "compiler": "rustc",
+            "clusterId": api.replica.cluster().to_string(),
             "platform": format!("{}/{}", std::env::consts::OS, architecture()),
         }),
     )

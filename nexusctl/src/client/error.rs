@@ -1,9 +1,9 @@
 //! Why a call did not succeed, in words that say what to do.
 
-use crate::client::connect::ConnectError;
 use http::{HeaderMap, HeaderValue, header};
 use hypermesh_api::Status;
-use std::{error::Error as StdError, time::Duration};
+use hypermesh_client::ConnectError;
+use std::time::Duration;
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -24,22 +24,9 @@ pub enum Error {
         /// Why.
         cause: ConnectError,
     },
-    /// The connection broke.
-    #[error("the connection to {server} broke: {message}")]
-    Broken {
-        /// The server.
-        server: String,
-        /// Why.
-        message: String,
-    },
-    /// No answer in time.
-    #[error("{server} did not answer within {}", seconds(*after))]
-    Timeout {
-        /// The server.
-        server: String,
-        /// How long was waited.
-        after: Duration,
-    },
+    /// The server gave no answer: the connection broke, or time ran out.
+    #[error(transparent)]
+    Unanswered(hypermesh_client::Error),
     /// The reply is not what was asked for.
     #[error("the server's reply ({content_type}) is not the JSON that was asked for")]
     NotJson {
@@ -56,15 +43,6 @@ pub enum Error {
         origin: String,
         /// What is wrong.
         message: String,
-    },
-    /// The request cannot be formed.
-    #[error("cannot form a request for {path:?}")]
-    Request {
-        /// Path and query.
-        path: String,
-        /// Why.
-        #[source]
-        source: http::Error,
     },
 }
 
@@ -84,27 +62,36 @@ impl Error {
 
     /// Whether the server cannot be reached at all, so that further calls are pointless.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Broken { .. } | Self::Timeout { .. })
+        match self {
+            Self::Connect { .. } => true,
+            Self::Unanswered(error) => error.is_unreachable(),
+            _ => false,
+        }
     }
 
-    /// What an HTTP library's error says, once its wrappers are off.
-    pub(crate) fn transport(server: &str, error: &(dyn StdError + 'static)) -> Self {
-        let mut deepest = error.to_string();
-        let mut next = Some(error);
-        while let Some(current) = next {
-            if let Some(cause) = current.downcast_ref::<ConnectError>() {
-                return Self::Connect { server: server.to_owned(), cause: cause.clone() };
+    /// Why a reply broke off.
+    pub(crate) fn of_body(server: &str, error: hypermesh_client::BoxError) -> Self {
+        match error.downcast::<hypermesh_client::Error>() {
+            Ok(error) => (*error).into(),
+            Err(error) => {
+                hypermesh_client::Error::Broken { server: server.to_owned(), message: error.to_string() }
+                    .into()
             }
-            if let Some(cause) = current.downcast_ref::<std::io::Error>()
-                && let Some(tls) = cause.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>())
-            {
-                let cause = ConnectError::Tls(tls.clone());
-                return Self::Connect { server: server.to_owned(), cause };
-            }
-            deepest = current.to_string();
-            next = current.source();
         }
-        Self::Broken { server: server.to_owned(), message: deepest }
+    }
+}
+
+impl From<hypermesh_client::Error> for Error {
+    fn from(error: hypermesh_client::Error) -> Self {
+        match error {
+            hypermesh_client::Error::Connect { server, cause } => Self::Connect { server, cause },
+            hypermesh_client::Error::Setup { origin, message } => Self::Setup { origin, message },
+            // A patch may be sent again: the verbs that patch say so, and what became of the first is less to the point.
+            hypermesh_client::Error::Unknown { method: http::Method::PATCH, tries: ..=1, last, .. } => {
+                (*last).into()
+            }
+            other => Self::Unanswered(other),
+        }
     }
 }
 
@@ -119,10 +106,6 @@ fn refused(status: &Status) -> String {
         return format!("Error from server (HTTP {}): {}", status.code, status.message);
     }
     format!("Error from server ({}): {}", status.reason, status.message)
-}
-
-fn seconds(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 { format!("{} s", duration.as_secs()) } else { format!("{duration:?}") }
 }
 
 /// Reads a refusal. Proxies and muxes answer in other forms than a Status; then their first line is the message.

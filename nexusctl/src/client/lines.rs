@@ -2,7 +2,8 @@
 
 use crate::client::Error;
 use http_body_util::BodyExt as _;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
+use hypermesh_client::Body;
 use serde::de::DeserializeOwned;
 
 /// The longest line that is read: an object has at most 3 MiB, an event a little more.
@@ -11,7 +12,7 @@ const LONGEST: usize = 64 << 20;
 /// Lines of a reply that may never end.
 pub struct Lines {
     server: String,
-    body: Incoming,
+    body: Body,
     buffer: Vec<u8>,
     /// Bytes of `buffer` that have been handed out.
     read: usize,
@@ -19,7 +20,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn new(server: String, body: Incoming) -> Self {
+    pub(crate) fn new(server: String, body: Body) -> Self {
         Self { server, body, buffer: Vec::new(), read: 0, ended: false }
     }
 
@@ -54,7 +55,8 @@ impl Lines {
             }
             if self.buffer.len() > LONGEST {
                 let message = format!("a line of more than {LONGEST} bytes");
-                return Err(Error::Broken { server: self.server.clone(), message });
+                let server = self.server.clone();
+                return Err(hypermesh_client::Error::Broken { server, message }.into());
             }
             match self.body.frame().await {
                 Some(Ok(frame)) => {
@@ -62,7 +64,7 @@ impl Lines {
                         self.buffer.extend_from_slice(data);
                     }
                 }
-                Some(Err(error)) => return Err(Error::transport(&self.server, &error)),
+                Some(Err(error)) => return Err(Error::of_body(&self.server, error)),
                 None => self.ended = true,
             }
         }

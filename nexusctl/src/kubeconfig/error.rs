@@ -42,6 +42,45 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write the kubeconfig {}; it is as it was", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another program changes the file, or died while it did.
+    #[error(
+        "{} is being changed by another program: try again, or remove {} if none runs",
+        path.display(),
+        lock.display()
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// Its lock.
+        lock: PathBuf,
+    },
+    /// A name that is taken.
+    #[error("there is a {what} {name:?} already: choose another name, or delete that one first")]
+    Exists {
+        /// `context`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A file that a server writes anew.
+    #[error(
+        "{} belongs to `nexusctl up`, which writes it anew: the change would be lost. Copy it (nexusctl config view --raw > \
+         my.kubeconfig), name the copy in KUBECONFIG, and change that",
+        path.display()
+    )]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file is not YAML.
     #[error("{}:{line}:{column}: {message}", file.display())]
     Syntax {

@@ -126,6 +126,11 @@ impl File {
         self.text(&self.root, "current-context", "current-context".into())
     }
 
+    /// Whether a list of entries can be read at all.
+    pub fn check(&self, list: &'static str, inner: &'static str) -> Result<(), Error> {
+        self.entries(list, inner).map(drop)
+    }
+
     fn entries(&self, list: &'static str, inner: &'static str) -> Result<Vec<(&str, Named<'_>)>, Error> {
         let Some(node) = self.root.get(list) else { return Ok(Vec::new()) };
         let items = match &node.content {
@@ -196,6 +201,12 @@ impl<'a> Named<'a> {
         }
     }
 
+    /// What the entry's extension of this name holds.
+    pub fn extension(&self, name: &str) -> Option<&'a Node> {
+        let Content::List(extensions) = &self.node.get("extensions")?.content else { return None };
+        extensions.iter().find(|e| e.get("name").and_then(Node::as_str) == Some(name))?.get("extension")
+    }
+
     /// Whether a field is there at all.
     pub fn has(&self, key: &str) -> bool {
         self.node.get(key).is_some_and(|n| n.content != Content::Null)
@@ -223,6 +234,11 @@ impl Merged {
     /// Merges files, the first winning.
     pub fn new(files: Vec<File>) -> Self {
         Self { files }
+    }
+
+    /// The files.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.path.clone()).collect()
     }
 
     /// Whether there is no file.

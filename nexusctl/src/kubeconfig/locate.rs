@@ -43,6 +43,28 @@ pub fn locate(environment: &Environment, flag: Option<&Path>) -> Result<Located,
     Ok(located)
 }
 
+/// The files that a change may go to, whether they exist or not: the flag's; those of `KUBECONFIG`; else the one that is
+/// used now. A file that a server writes anew is none.
+pub fn changeable(environment: &Environment, flag: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+    let by_up = environment.data_dir().map(|dir| dir.join("admin.kubeconfig"));
+    let paths = match (flag, &environment.kubeconfig) {
+        (Some(path), _) => vec![path.to_owned()],
+        (None, Some(list)) => {
+            std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect()
+        }
+        (None, None) => {
+            let found = locate(environment, None)?.files;
+            let usual = environment.home.as_ref().map(|home| home.join(".kube/config"));
+            if found.is_empty() { usual.into_iter().collect() } else { found }
+        }
+    };
+    match by_up.filter(|by_up| paths.contains(by_up)) {
+        Some(path) => Err(Error::NotOurs { path }),
+        None if paths.is_empty() => Err(Error::NoConfiguration { looked_at: Vec::new() }),
+        None => Ok(paths),
+    }
+}
+
 fn look(path: PathBuf, located: &mut Located) -> Result<bool, Error> {
     match path.try_exists() {
         Ok(true) => located.files.push(path),

@@ -1,12 +1,16 @@
 //! From merged files and flags to one server and one identity.
 
-use crate::kubeconfig::{
-    Error, Merged,
-    file::{Named, Text},
+use crate::{
+    kubeconfig::{
+        Error, Merged,
+        file::{Named, Text},
+    },
+    manifest::node::Node,
 };
 use base64::Engine as _;
+use hypermesh_client::{CLUSTER_EXTENSION, ClusterId, Identity, Material, Server};
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -43,57 +47,25 @@ pub struct Overrides {
     pub impersonate_groups: Vec<String>,
 }
 
-/// Bytes of PEM and who named them: a field of a file, or a flag.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Material {
-    /// PEM.
-    pub pem: Vec<u8>,
-    /// For error messages.
-    pub origin: String,
-}
-
-impl fmt::Debug for Material {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Material({} bytes from {})", self.pem.len(), self.origin)
-    }
-}
-
-/// How the caller is identified.
-#[derive(Clone, Default)]
-pub struct Authentication {
-    /// Certificate chain and key.
-    pub certificate: Option<(Material, Material)>,
-    /// Bearer token.
-    pub token: Option<String>,
-    /// `Impersonate-User`
-    pub impersonate: Option<String>,
-    /// `Impersonate-Group`
-    pub impersonate_groups: Vec<String>,
-}
-
 /// One server, and who calls it.
 #[derive(Clone)]
 pub struct Target {
-    /// `https://host:port/prefix`, without a slash at the end.
-    pub server: String,
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Whether TLS is spoken; plain HTTP is for loopback alone.
-    pub tls: bool,
-    /// Path before `/api`.
-    pub prefix: String,
+    /// The server.
+    pub server: Server,
     /// The name that the server's certificate must carry, if it is not the host.
     pub tls_server_name: Option<String>,
     /// Whether any certificate will do.
     pub insecure: bool,
     /// Certificates that the server's must lead to; the machine's own where none is named.
     pub authorities: Option<Material>,
+    /// The cluster that the file pins.
+    pub cluster: Option<ClusterId>,
     /// Who calls.
-    pub authentication: Authentication,
+    pub identity: Identity,
     /// The namespace meant where none is named.
     pub namespace: String,
+    /// The files that this was read from.
+    pub files: Vec<PathBuf>,
 }
 
 /// Picks context, cluster and user, and reads what they name.
@@ -104,11 +76,11 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
 
     let server = match (&overrides.server, &cluster) {
         (Some(server), _) => {
-            parse_server(server).map_err(|message| Error::Flag { flag: "--server", message })?
+            Server::parse(server).map_err(|message| Error::Flag { flag: "--server", message })?
         }
         (None, Some(cluster)) => {
             let text = cluster.required("server")?;
-            parse_server(text.value).map_err(|message| Error::Field { place: text.place, message })?
+            Server::parse(text.value).map_err(|message| Error::Field { place: text.place, message })?
         }
         (None, None) => return Err(Error::NoContext { known: merged.contexts()? }),
     };
@@ -145,20 +117,24 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
         }
         (None, None) => "default".into(),
     };
-    let authentication = authentication(user.as_ref(), overrides)?;
-    let ServerAddress { url, host, port, tls, prefix } = server;
-    Ok(Target {
-        server: url,
-        host,
-        port,
-        tls,
-        prefix,
-        tls_server_name,
-        insecure,
-        authorities,
-        authentication,
-        namespace,
-    })
+    // A server that the command line names may be of any cluster.
+    let pinned = cluster.as_ref().filter(|_| overrides.server.is_none());
+    let id = pinned.map_or(Ok(None), cluster_id)?;
+    let identity = identity(user.as_ref(), overrides)?;
+    let named = [
+        (cluster.as_ref(), "certificate-authority"),
+        (user.as_ref(), "client-certificate"),
+        (user.as_ref(), "client-key"),
+        (user.as_ref(), "tokenFile"),
+    ];
+    let mut files = merged.paths();
+    for (entry, field) in named {
+        let Some(entry) = entry else { continue };
+        files.extend(entry.text(field)?.map(|path| entry.resolve_path(path.value)));
+    }
+    let flags = [&overrides.certificate_authority, &overrides.client_certificate, &overrides.client_key];
+    files.extend(flags.into_iter().flatten().cloned());
+    Ok(Target { server, tls_server_name, insecure, authorities, cluster: id, identity, namespace, files })
 }
 
 fn context<'a>(merged: &'a Merged, overrides: &Overrides) -> Result<Option<Named<'a>>, Error> {
@@ -190,11 +166,11 @@ fn entry<'a>(
     }
 }
 
-fn authentication(user: Option<&Named<'_>>, overrides: &Overrides) -> Result<Authentication, Error> {
-    let mut found = Authentication {
+fn identity(user: Option<&Named<'_>>, overrides: &Overrides) -> Result<Identity, Error> {
+    let mut found = Identity {
         impersonate: overrides.impersonate.clone(),
         impersonate_groups: overrides.impersonate_groups.clone(),
-        ..Authentication::default()
+        ..Identity::default()
     };
     match (&overrides.client_certificate, &overrides.client_key) {
         (Some(certificate), Some(key)) => {
@@ -289,46 +265,10 @@ fn material(entry: &Named<'_>, data: &str, file: &str) -> Result<Option<Material
     Ok(Some(Material { pem, origin: text.place.to_string() }))
 }
 
-struct ServerAddress {
-    url: String,
-    host: String,
-    port: u16,
-    tls: bool,
-    prefix: String,
-}
-
-fn parse_server(text: &str) -> Result<ServerAddress, String> {
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let uri: http::Uri = with_scheme.parse().map_err(|e| format!("{text:?} is not a URL: {e}"))?;
-    let tls = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => false,
-        other => return Err(format!("{text:?}: the scheme {:?} is not https", other.unwrap_or_default())),
-    };
-    let authority = uri.authority().ok_or_else(|| format!("{text:?} names no host"))?;
-    if authority.as_str().contains('@') {
-        return Err("credentials do not belong in a URL".into());
-    }
-    if uri.query().is_some() {
-        return Err(format!("{text:?}: a server's URL has no query"));
-    }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-    if host.is_empty() {
-        return Err(format!("{text:?} names no host"));
-    }
-    let port = match authority.as_str().rsplit_once(':') {
-        Some((_, port)) if !port.contains(']') => {
-            port.parse().map_err(|_| format!("{text:?}: {port:?} is not a port"))?
-        }
-        _ if tls => 443,
-        _ => 80,
-    };
-    let loopback = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-    if !tls && !loopback {
-        return Err(format!("{text:?}: plain http would show credentials to whoever listens: use https"));
-    }
-    let prefix = uri.path().trim_end_matches('/').to_owned();
-    let scheme = if tls { "https" } else { "http" };
-    let url = format!("{scheme}://{authority}{prefix}");
-    Ok(ServerAddress { url, host, port, tls, prefix })
+/// The id that the cluster's entry pins.
+fn cluster_id(cluster: &Named<'_>) -> Result<Option<ClusterId>, Error> {
+    let Some(extension) = cluster.extension(CLUSTER_EXTENSION) else { return Ok(None) };
+    let id = extension.get("id").and_then(Node::as_str).unwrap_or_default();
+    let fault = |e| cluster.fault("extensions", format!("{CLUSTER_EXTENSION}: {e}"));
+    id.parse().map(Some).map_err(fault)
 }

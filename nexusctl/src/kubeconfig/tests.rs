@@ -44,27 +44,25 @@ fn fault(text: &str) -> String {
 #[test]
 fn a_context_names_server_identity_and_namespace() {
     let target = resolved(&[GOOD], &Overrides::default()).unwrap();
-    assert_eq!(target.server, "https://api.example.com:6443/prefix");
-    assert_eq!(
-        (target.host.as_str(), target.port, target.prefix.as_str()),
-        ("api.example.com", 6443, "/prefix")
-    );
+    assert_eq!(target.server.url(), "https://api.example.com:6443/prefix");
+    let server = &target.server;
+    assert_eq!((server.host(), server.port(), server.prefix()), ("api.example.com", 6443, "/prefix"));
     assert_eq!((target.namespace.as_str(), target.tls_server_name.as_deref()), ("prod", Some("internal")));
-    assert_eq!(target.authentication.token.as_deref(), Some("secret-token"));
+    assert_eq!(target.identity.token.as_deref(), Some("secret-token"));
     let there =
         Overrides { context: Some("there".into()), namespace: Some("x".into()), ..Overrides::default() };
     let target = resolved(&[GOOD], &there).unwrap();
-    assert_eq!((target.host.as_str(), target.port, target.namespace.as_str()), ("::1", 7443, "x"));
+    assert_eq!((target.server.host(), target.server.port(), target.namespace.as_str()), ("::1", 7443, "x"));
 }
 
 #[test]
 fn the_first_file_that_sets_a_name_wins() {
     let first = "clusters:\n- {name: c, cluster: {server: 'https://first'}}\ncurrent-context: ''\n";
     let target = resolved(&[first, GOOD], &Overrides::default()).unwrap();
-    assert_eq!((target.server.as_str(), target.port), ("https://first", 443));
+    assert_eq!((target.server.url(), target.server.port()), ("https://first", 443));
     assert_eq!(target.namespace, "prod");
     let target = resolved(&[GOOD, first], &Overrides::default()).unwrap();
-    assert_eq!(target.host, "api.example.com");
+    assert_eq!(target.server.host(), "api.example.com");
 }
 
 #[test]
@@ -72,8 +70,8 @@ fn flags_replace_the_identity_of_files() {
     let overrides =
         Overrides { token: Some("other".into()), server: Some("127.0.0.1:1".into()), ..Overrides::default() };
     let target = resolved(&[GOOD], &overrides).unwrap();
-    assert_eq!(target.server, "https://127.0.0.1:1");
-    assert_eq!(target.authentication.token.as_deref(), Some("other"));
+    assert_eq!(target.server.url(), "https://127.0.0.1:1");
+    assert_eq!(target.identity.token.as_deref(), Some("other"));
     assert_eq!(target.namespace, "prod");
 }
 
@@ -113,7 +111,7 @@ fn no_fault_shows_a_secret() {
         assert!(shown != "no fault" && !shown.contains("secret-token"), "{shown}");
     }
     let target = resolved(&[GOOD], &Overrides::default()).unwrap();
-    assert!(target.authentication.certificate.is_none());
+    assert!(target.identity.certificate.is_none());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod apply;
 mod change;
+mod config;
 mod convert;
 mod create;
 mod delete;

@@ -1,0 +1,266 @@
+//! Signing: writes are signed end to end by the client's key (RFC 9421), so that no replica can change or invent one.
+//!
+//! What is signed is what will be ordered: the body is transcoded to JSON first, the field manager is put into the
+//! query, the cluster's id separates this cluster from every other. A request that cannot be signed goes out as it is
+//! and is endorsed by the replica that takes it, if that may: reads, reviews, upgrades, whoever impersonates or shows a
+//! token, and a key that the cluster has not registered.
+//!
+//! The author's clock is in the signature. When the server refuses it for its time, the request is signed again by the
+//! server's clock only while the two are less than [`MOST_CORRECTED`] apart; beyond it both clocks are told.
+
+mod clock;
+mod cluster;
+mod form;
+mod key;
+
+pub(crate) use key::signing_key;
+
+use crate::body::Body;
+use crate::config::{Config, Trust};
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::retry::Repeatable;
+use crate::wire::ReplyFuture;
+use bytes::Bytes;
+use cluster::Cluster;
+use form::Form;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hypermesh_chain::signature::{SignedHeaders, headers, sign};
+use hypermesh_chain::{ClusterId, SigningKey};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Clocks this far apart are corrected for, in seconds: a server that lies about its time could keep a signature back
+/// for so long, and no longer.
+const MOST_CORRECTED: i64 = 120;
+/// Clocks this far apart are worth telling, in seconds.
+const WORTH_TELLING: i64 = 30;
+/// The longest refusal that is read, in bytes.
+const LONGEST_REFUSAL: usize = 64 << 10;
+/// What the server says of a key it does not know.
+const UNREGISTERED: &str = "not registered in this cluster";
+
+/// The layer.
+#[derive(Clone)]
+pub(crate) struct Sign<S> {
+    inner: S,
+    author: Option<Arc<Author>>,
+}
+
+/// Who signs.
+struct Author {
+    key: SigningKey,
+    cluster: Cluster,
+    /// `User-Agent` of requests that name none.
+    agent: String,
+    server: String,
+    patience: Duration,
+    /// Seconds that are added to this machine's clock.
+    correction: AtomicI64,
+    /// Whether the cluster is taken to know the key.
+    registered: AtomicBool,
+    metrics: Arc<Metrics>,
+}
+
+impl<S> Sign<S> {
+    pub fn new(inner: S, config: &Config) -> Result<Self, Error> {
+        let author = author(config)?.map(Arc::new);
+        Ok(Self { inner, author })
+    }
+}
+
+fn author(config: &Config) -> Result<Option<Author>, Error> {
+    let Some((_, key)) = &config.identity.certificate else { return Ok(None) };
+    // A token's user is another than the key's; and who impersonates is neither.
+    if config.identity.token.is_some() || config.identity.impersonate.is_some() {
+        return Ok(None);
+    }
+    // Whom nobody vouches for must not say for which cluster to sign.
+    if config.cluster.is_none() && (config.trust == Trust::Anyone || !config.server.tls()) {
+        return Ok(None);
+    }
+    let Some(key) = signing_key(key)? else { return Ok(None) };
+    Ok(Some(Author {
+        key,
+        cluster: Cluster::new(config.cluster),
+        agent: config.agent.clone(),
+        server: config.server.url().to_owned(),
+        patience: config.patience,
+        correction: AtomicI64::new(0),
+        registered: AtomicBool::new(true),
+        metrics: Arc::clone(&config.metrics),
+    }))
+}
+
+impl<S> tower::Service<Request<Body>> for Sign<S>
+where
+    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ReplyFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ReplyFuture {
+        let author = self.author.as_ref().filter(|author| author.signs(&request));
+        match author.map(Arc::clone) {
+            None => Box::pin(self.inner.call(request)),
+            Some(author) => {
+                let inner = self.inner.clone();
+                Box::pin(async move { author.send(inner, request).await })
+            }
+        }
+    }
+}
+
+impl Author {
+    /// Whether a request is one that is ordered, and from this author alone.
+    fn signs(&self, request: &Request<Body>) -> bool {
+        let write = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+        let impersonates = request.headers().keys().any(|name| name.as_str().starts_with("impersonate-"));
+        let signed = request.headers().contains_key("signature-input");
+        write
+            && !impersonates
+            && !signed
+            && !request.headers().contains_key(header::UPGRADE)
+            && !request.headers().contains_key(header::AUTHORIZATION)
+            && form::is_ordered(request.method().as_str(), request.uri().path())
+            && self.registered.load(Ordering::Relaxed)
+    }
+
+    async fn send<S>(&self, inner: S, request: Request<Body>) -> Result<Response<Body>, Error>
+    where
+        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error> + Clone + Send + Sync,
+        S::Future: Send,
+    {
+        let Some(cluster) = self.cluster.id(inner.clone()).await? else {
+            return tower::ServiceExt::oneshot(inner, request).await;
+        };
+        let (mut parts, body) = request.into_parts();
+        let method = parts.method.clone();
+        let path = parts.uri.path().to_owned();
+        let body = body.collect(hypermesh_wire::MAX_BODY).await;
+        let body = body.map_err(|source| Error::Body { method, path, source })?;
+        let Some(form) = Form::of(&mut parts, &body, &self.agent)? else {
+            // Not a form that is ordered: the server says so in its own words.
+            return tower::ServiceExt::oneshot(inner, Request::from_parts(parts, body.into())).await;
+        };
+        let mut corrected = false;
+        loop {
+            let signed = self.signed(&cluster, &parts, &form)?;
+            let reply = tower::ServiceExt::oneshot(inner.clone(), signed).await?;
+            if let Some(skew) = clock::skew(reply.headers()) {
+                self.metrics.skewed(skew);
+            }
+            if reply.status() != StatusCode::UNAUTHORIZED {
+                return Ok(reply);
+            }
+            let refusal = Refusal::read(reply).await;
+            if refusal.says(UNREGISTERED) {
+                tracing::debug!("the cluster does not know the key that signs: requests go out unsigned");
+                self.registered.store(false, Ordering::Relaxed);
+                let body = Body::from(form.body.clone());
+                return tower::ServiceExt::oneshot(inner, Request::from_parts(parts, body)).await;
+            }
+            self.cluster.check(inner.clone(), &self.server).await?;
+            let skew = clock::skew(&refusal.head.headers).filter(|skew| skew.abs() >= WORTH_TELLING);
+            match skew {
+                Some(skew) if skew.abs() <= MOST_CORRECTED && !corrected => {
+                    tracing::warn!(
+                        seconds = skew,
+                        "the server's clock is ahead by this much: signing by its clock; set the one that is wrong"
+                    );
+                    self.correction.store(skew, Ordering::Relaxed);
+                    corrected = true;
+                }
+                Some(skew) => return Ok(refusal.explained(&clock::words(&self.server, skew))),
+                None => return Ok(refusal.reply()),
+            }
+        }
+    }
+
+    /// The request with its signature, which makes it safe to repeat.
+    fn signed(&self, cluster: &ClusterId, parts: &Parts, form: &Form) -> Result<Request<Body>, Error> {
+        let message = form.message();
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).map_err(|e| Error::setup("randomness", e.to_string()))?;
+        let created = clock::now().saturating_add_signed(self.correction.load(Ordering::Relaxed));
+        let signature = sign(&self.key, cluster, &message, created, None, u64::from_le_bytes(nonce));
+        let signed = headers(cluster, &message, &[signature]);
+        let mut request = Request::new(Body::from(form.body.clone()));
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = parts.uri.clone();
+        *request.headers_mut() = parts.headers.clone();
+        *request.extensions_mut() = parts.extensions.clone();
+        insert(request.headers_mut(), signed)?;
+        request.extensions_mut().insert(Repeatable { within: self.patience });
+        self.metrics.signed();
+        Ok(request)
+    }
+}
+
+fn insert(into: &mut HeaderMap, signed: SignedHeaders) -> Result<(), Error> {
+    let value =
+        |text: &str| HeaderValue::from_str(text).map_err(|e| Error::setup("the signature", e.to_string()));
+    let content_digest = HeaderName::from_static("content-digest");
+    into.remove(header::CONTENT_TYPE);
+    into.remove(&content_digest);
+    into.insert(HeaderName::from_static("signature-input"), value(&signed.signature_input)?);
+    into.insert(HeaderName::from_static("signature"), value(&signed.signature)?);
+    if let Some(digest) = &signed.content_digest {
+        into.insert(content_digest, value(digest)?);
+    }
+    if let Some(content_type) = signed.content_type {
+        into.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    Ok(())
+}
+
+/// A refusal, read.
+struct Refusal {
+    head: http::response::Parts,
+    body: Bytes,
+}
+
+impl Refusal {
+    async fn read(reply: Response<Body>) -> Self {
+        let (head, body) = reply.into_parts();
+        // Without its words a refusal is still a refusal.
+        Self { head, body: body.collect(LONGEST_REFUSAL).await.unwrap_or_default() }
+    }
+
+    fn says(&self, words: &str) -> bool {
+        String::from_utf8_lossy(&self.body).contains(words)
+    }
+
+    fn reply(self) -> Response<Body> {
+        Response::from_parts(self.head, self.body.into())
+    }
+
+    /// The refusal with further words at the end of its message.
+    fn explained(mut self, words: &str) -> Response<Body> {
+        if let Ok(mut status) = serde_json::from_slice::<serde_json::Value>(&self.body)
+            && let Some(message) = status.get("message").and_then(|m| m.as_str())
+        {
+            status["message"] = format!("{message}; {words}").into();
+            self.body = status.to_string().into();
+            self.head.headers.remove(header::CONTENT_LENGTH);
+            self.head.headers.remove(header::CONTENT_ENCODING);
+        }
+        self.reply()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Why no connection came about, in words that say what to do.
+
+use rustls::CertificateError;
+use std::io;
+use std::time::Duration;
+
+/// How long each step of opening a connection (name, TCP, TLS) may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why no connection came about.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The host's name leads nowhere.
+    #[error("no address for the name")]
+    Unresolved(String),
+    /// TCP failed.
+    #[error("TCP failed")]
+    Tcp(io::ErrorKind, String),
+    /// No answer in time; the text names the step.
+    #[error("no answer")]
+    TimedOut(&'static str),
+    /// TLS failed.
+    #[error("TLS failed")]
+    Tls(rustls::Error),
+    /// TLS stood, and the server closed the connection without a word.
+    #[error("closed without a word")]
+    Dropped,
+    /// What answers does not speak TLS.
+    #[error("no TLS")]
+    NotTls,
+    /// QUIC failed.
+    #[error("QUIC failed")]
+    Quic(String),
+    /// Neither protocol got through.
+    #[error("neither TCP nor UDP got through")]
+    Both {
+        /// Why TCP did not.
+        tcp: Box<ConnectError>,
+        /// Why HTTP/3 did not.
+        http3: Box<ConnectError>,
+    },
+    /// The host cannot be a server's name.
+    #[error("no name of a host")]
+    Misnamed(String),
+}
+
+impl ConnectError {
+    /// What happened and what to do.
+    pub fn explain(&self, server: &str) -> String {
+        match self {
+            Self::Unresolved(message) => format!("its name has no address ({message})"),
+            Self::Tcp(io::ErrorKind::ConnectionRefused, _) => {
+                "connection refused: is `nexusctl up` running, and is this its address?".into()
+            }
+            Self::Tcp(_, message) => message.clone(),
+            Self::TimedOut(step) => format!("no answer within {} s ({step})", PATIENCE.as_secs()),
+            Self::Dropped => {
+                "it closed the connection as soon as TLS stood: does it know the client certificate's \
+                              authority, and is that certificate still valid?"
+                    .into()
+            }
+            Self::NotTls => {
+                format!("what answers there does not speak TLS: is it an API server, is {server} its URL?")
+            }
+            Self::Quic(message) => format!("HTTP/3 failed: {message}"),
+            // The same fault twice is told once.
+            Self::Both { tcp, http3 } => match (tcp.explain(server), http3.explain(server)) {
+                (tcp, http3) if tcp == http3 => tcp,
+                (tcp, http3) => format!("{tcp} (over TCP; over HTTP/3: {http3})"),
+            },
+            Self::Misnamed(name) => format!("{name:?} is no name of a host"),
+            Self::Tls(error) => explain_tls(error),
+        }
+    }
+}
+
+fn explain_tls(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(reason) => explain_certificate(reason),
+        rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(rustls::PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig) => {
+            "it does not speak TLS 1.3, and nothing older is spoken to".into()
+        }
+        rustls::Error::AlertReceived(alert) => {
+            format!(
+                "it broke off TLS ({alert:?}): does it know the client certificate's authority, and is that certificate \
+                 still valid?"
+            )
+        }
+        rustls::Error::InvalidMessage(_) => "what answers there does not speak TLS".into(),
+        other => format!("TLS failed: {other}"),
+    }
+}
+
+fn explain_certificate(reason: &CertificateError) -> String {
+    match reason {
+        // Two clusters' authorities may have the same name: then only the signature tells them apart.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate was not issued by an authority that the kubeconfig trusts (certificate-authority-data): is \
+             this the cluster you mean?"
+                .into()
+        }
+        CertificateError::NotValidForName => "its certificate is for another name".into(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let presented = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
+            format!(
+                "its certificate is for other names ({presented}), not for {}: use one of them as the server, or \
+                 --tls-server-name; `nexusctl up --tls-san` adds a name",
+                expected.to_str()
+            )
+        }
+        CertificateError::Expired => "its certificate has expired".into(),
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "its certificate expired {} ago: does its clock, or this machine's, go wrong?",
+            span(time.as_secs().saturating_sub(not_after.as_secs()))
+        ),
+        CertificateError::NotValidYet => "its certificate is not valid yet".into(),
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "its certificate becomes valid in {}: does its clock, or this machine's, go wrong?",
+            span(not_before.as_secs().saturating_sub(time.as_secs()))
+        ),
+        CertificateError::Revoked => "its certificate was revoked".into(),
+        other => format!("its certificate cannot be trusted ({other:?})"),
+    }
+}
+
+/// `DnsName("api.example.com")` is `api.example.com`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
+}
+
+/// A span of time, as people say it.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        s if s >= 172_800 => format!("{} days", s / 86_400),
+        s if s >= 7_200 => format!("{} hours", s / 3_600),
+        s if s >= 120 => format!("{} minutes", s / 60),
+        s => format!("{s} seconds"),
+    }
+}

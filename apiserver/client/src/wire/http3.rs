@@ -1,0 +1,155 @@
+//! HTTP/3: requests over QUIC, on an endpoint that is bound when first needed.
+
+use crate::body::{Body, CollectError};
+use crate::config::Config;
+use crate::error::Error;
+use crate::metrics::{Metrics, Protocol};
+use crate::wire::fault::ConnectError;
+use crate::wire::tls;
+use http::{Method, Request, Response, Uri};
+use http_body_util::BodyExt as _;
+use rustls::CertificateError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use stoq::http3::{BodyError, Client, RequestError};
+use stoq::{CertificateProblem, Closed, Endpoint, Identity, Settings, Trust};
+
+/// How long a QUIC handshake may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// HTTP/3 to the members of one cluster.
+#[derive(Clone)]
+pub(crate) struct Http3(Arc<Inner>);
+
+struct Inner {
+    trust: Trust,
+    identity: Option<Identity>,
+    server_name: Option<String>,
+    silence: Duration,
+    metrics: Arc<Metrics>,
+    /// Dials that were counted.
+    dialled: AtomicU64,
+    /// Bound by the first request: a client that never sends one needs no socket, and no runtime.
+    client: OnceLock<Result<Client, String>>,
+}
+
+impl Http3 {
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Inner {
+            trust: tls::quic_trust(config)?,
+            identity: identity(config)?,
+            server_name: config.server_name.clone(),
+            silence: config.silence,
+            metrics: Arc::clone(&config.metrics),
+            dialled: AtomicU64::new(0),
+            client: OnceLock::new(),
+        })))
+    }
+
+    fn client(&self) -> Result<&Client, ConnectError> {
+        let client = self.0.client.get_or_init(|| self.0.bind());
+        client.as_ref().map_err(|why| ConnectError::Quic(why.clone()))
+    }
+
+    /// Has a connection to the authority of `uri`, dialled if there is none.
+    pub async fn ready(&self, uri: &Uri) -> Result<(), ConnectError> {
+        let client = self.client()?;
+        let connected = client.connect(uri).await;
+        // Only what was dialled for it counts: mostly a connection is there.
+        let dialled = client.endpoint().metrics().dialled.get();
+        if self.0.dialled.swap(dialled, Ordering::Relaxed) < dialled {
+            self.0.metrics.connected(Protocol::Http3, connected.is_ok());
+        }
+        connected.map(drop).map_err(|error| explain(&error))
+    }
+
+    /// Sends a request whose target is a whole URL.
+    pub async fn send(&self, request: Request<Body>, server: &str) -> Result<Response<Body>, Error> {
+        let unreachable = |cause| Error::Connect { server: server.to_owned(), cause };
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let client = self.client().map_err(unreachable)?;
+        let reply = client.send(request).await.map_err(|error| self.told(server, method, path, error))?;
+        let (server, silence) = (server.to_owned(), self.0.silence);
+        Ok(reply.map(|body| Body::stream(body.map_err(move |error| broken_off(&server, &error, silence)))))
+    }
+
+    fn told(&self, server: &str, method: Method, path: String, error: RequestError) -> Error {
+        let server = server.to_owned();
+        match error {
+            RequestError::Timeout { after } => Error::Timeout { server, after },
+            RequestError::Closed(Closed::TimedOut) => Error::Silent { server, after: self.0.silence },
+            RequestError::Body(error) => Error::Body { method, path, source: CollectError::Broken(error) },
+            error if error.is_unprocessed() => Error::Connect { server, cause: explain(&error) },
+            error => Error::Broken { server, message: chain(&error) },
+        }
+    }
+}
+
+impl Inner {
+    fn bind(&self) -> Result<Client, String> {
+        let settings = Settings {
+            idle_timeout: self.silence,
+            // Two may be lost before the peer is taken to be gone.
+            keep_alive: Some(self.silence / 3),
+            handshake_timeout: PATIENCE,
+            datagrams: None,
+            ..Settings::default()
+        };
+        let mut endpoint = Endpoint::client(self.trust.clone()).settings(settings);
+        if let Some(identity) = &self.identity {
+            endpoint = endpoint.identity(identity.clone());
+        }
+        let endpoint = endpoint.bind().map_err(|error| chain(&error))?;
+        // The wait for a reply is bounded above.
+        let mut client = Client::builder(endpoint).answer_patience(None);
+        if let Some(name) = &self.server_name {
+            client = client.server_name(name);
+        }
+        Ok(client.build())
+    }
+}
+
+fn identity(config: &Config) -> Result<Option<Identity>, Error> {
+    let Some((certificate, key)) = &config.identity.certificate else { return Ok(None) };
+    let identity = Identity::from_pem(&certificate.pem, &key.pem);
+    identity.map(Some).map_err(|error| Error::setup(&key.origin, chain(&error)))
+}
+
+/// Why no connection came about, in the same words as over TCP where it is the same fault.
+fn explain(error: &RequestError) -> ConnectError {
+    use stoq::ConnectError as Dial;
+    match error {
+        RequestError::Connect(Dial::Resolve { source, .. }) => ConnectError::Unresolved(source.to_string()),
+        RequestError::Connect(Dial::NoAnswer { .. }) => ConnectError::TimedOut("QUIC handshake, over UDP"),
+        RequestError::Connect(Dial::Certificate { problem: CertificateProblem::UnknownIssuer, .. }) => {
+            ConnectError::Tls(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
+        }
+        RequestError::Connect(Dial::Certificate { problem, .. }) => {
+            ConnectError::Quic(format!("its certificate is refused: {problem}"))
+        }
+        RequestError::Connect(Dial::Handshake { closed: Closed::CertificateRefused { .. }, .. }) => {
+            ConnectError::Dropped
+        }
+        RequestError::Connect(error) => ConnectError::Quic(chain(error)),
+        other => ConnectError::Quic(chain(other)),
+    }
+}
+
+fn broken_off(server: &str, error: &BodyError, silence: Duration) -> Error {
+    let server = server.to_owned();
+    match error {
+        BodyError::Closed(Closed::TimedOut) => Error::Silent { server, after: silence },
+        other => Error::Broken { server, message: chain(other) },
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,150 @@
+//! TLS as a configuration asks for it: whom to trust, and which certificate to show. TLS 1.3 and nothing older.
+
+use crate::config::{Config, Material, Trust};
+use crate::error::Error;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where systems keep the certificates that they trust.
+const SYSTEM_BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+];
+
+/// The TLS configuration of a client, without protocols (ALPN), which are the transport's.
+pub(crate) fn configuration(config: &Config) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|e| Error::setup("TLS", e.to_string()))?;
+    let builder = match &config.trust {
+        Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(any_certificate(provider)),
+        Trust::Authorities(material) => builder.with_root_certificates(authorities(material)?),
+        Trust::System { bundle } => builder.with_root_certificates(system_roots(bundle.as_deref())),
+    };
+    let Some((certificate, key)) = &config.identity.certificate else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_slice(&key.pem)
+        .map_err(|e| Error::setup(&key.origin, format!("holds no usable private key ({e})")))?;
+    builder.with_client_auth_cert(chain, private).map_err(|e| match e {
+        rustls::Error::InconsistentKeys(_) => {
+            Error::setup(&key.origin, format!("is not the key of the certificate in {}", certificate.origin))
+        }
+        other => Error::setup(&key.origin, format!("cannot be used as the client's key ({other})")),
+    })
+}
+
+/// The same trust for QUIC.
+pub(crate) fn quic_trust(config: &Config) -> Result<stoq::Trust, Error> {
+    match &config.trust {
+        Trust::Anyone => Ok(stoq::Trust::server_verifier(any_certificate(stoq::provider()))),
+        Trust::Authorities(material) => stoq::Trust::authorities(certificates(material)?).map_err(|e| {
+            Error::setup(&material.origin, format!("holds a certificate that cannot be read ({e})"))
+        }),
+        Trust::System { bundle } => {
+            let roots = Arc::new(system_roots(bundle.as_deref()));
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, stoq::provider()).build();
+            // A machine without certificates trusts nobody.
+            verifier
+                .map(|verifier| stoq::Trust::server_verifier(verifier))
+                .map_err(|e| Error::setup("the certificates of this machine", e.to_string()))
+        }
+    }
+}
+
+/// The name that the server's certificate must carry.
+pub(crate) fn server_name(config: &Config, host: &str) -> Result<ServerName<'static>, Error> {
+    let name = config.server_name.as_deref().unwrap_or(host);
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| Error::setup(config.server.url(), format!("{name:?} is no name of a host")))
+}
+
+fn certificates(material: &Material) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&material.pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => {
+            let words = "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
+            Err(Error::setup(&material.origin, words.to_owned()))
+        }
+        Ok(found) => Ok(found),
+        Err(error) => Err(Error::setup(&material.origin, format!("is damaged PEM ({error})"))),
+    }
+}
+
+fn authorities(material: &Material) -> Result<RootCertStore, Error> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(material)? {
+        store.add(certificate).map_err(|e| {
+            Error::setup(&material.origin, format!("holds a certificate that cannot be read ({e})"))
+        })?;
+    }
+    Ok(store)
+}
+
+/// The certificates that this machine trusts, or those of a bundle (PEM); none where there is neither.
+pub fn system_roots(bundle: Option<&Path>) -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    let usual = SYSTEM_BUNDLES.iter().map(PathBuf::from);
+    let found = bundle.map(Path::to_owned).into_iter().chain(usual).find_map(|path| std::fs::read(path).ok());
+    if let Some(pem) = found {
+        // A system's bundle may hold what this library does not read; the rest of it is still good.
+        store.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+    }
+    store
+}
+
+/// Takes every certificate of a server: whoever is in between can read and change everything.
+pub fn any_certificate(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(AnyCertificate { provider })
+}
+
+/// Takes every certificate, as `insecure-skip-tls-verify` asks; signatures are still checked.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,149 @@
+//! HTTP/3 and TCP beside each other: which is used, what shut UDP costs, and what happens when one of them goes.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod server;
+
+use http::{Method, Request};
+use hypermesh_client::{Body, Client, Config, Error, Metrics, Protocol, Transport};
+use server::Server;
+use std::time::{Duration, Instant};
+
+async fn get(client: &Client) -> Result<String, Error> {
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = http::Uri::from_static("/version");
+    let reply = client.send(request).await?;
+    let body = reply.into_body().collect(1 << 20).await.unwrap();
+    Ok(String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn replies(metrics: &Metrics) -> (u64, u64) {
+    (metrics.replies(Protocol::Http3), metrics.replies(Protocol::Tcp))
+}
+
+#[tokio::test]
+async fn http3_is_used_where_udp_gets_through() {
+    let server = Server::start(true, true).await;
+    let client = Client::new(&server.config(Transport::Auto)).unwrap();
+    for _ in 0..5 {
+        assert_eq!(get(&client).await.unwrap(), "HTTP/3.0 GET /version");
+    }
+    assert_eq!(replies(client.metrics()), (5, 0));
+    assert_eq!(client.metrics().connections(Protocol::Http3), 1);
+}
+
+#[tokio::test]
+async fn shut_udp_costs_a_moment_once() {
+    let server = Server::start(false, true).await;
+    let client = Client::new(&server.config(Transport::Auto)).unwrap();
+    let begun = Instant::now();
+    assert_eq!(get(&client).await.unwrap(), "HTTP/2.0 GET /version");
+    let first = begun.elapsed();
+    assert!(first < Duration::from_millis(1500), "{first:?}");
+    let begun = Instant::now();
+    for _ in 0..10 {
+        get(&client).await.unwrap();
+    }
+    let ten = begun.elapsed();
+    assert!(ten < Duration::from_millis(200) + first, "{ten:?}");
+    assert_eq!(replies(client.metrics()), (0, 11));
+    assert_eq!(client.metrics().connections(Protocol::Tcp), 1);
+}
+
+#[tokio::test]
+async fn when_udp_goes_tcp_goes_on() {
+    let mut server = Server::start(true, true).await;
+    let client = Client::new(&server.config(Transport::Auto)).unwrap();
+    assert_eq!(get(&client).await.unwrap(), "HTTP/3.0 GET /version");
+    server.shut_udp().await;
+    assert_eq!(get(&client).await.unwrap(), "HTTP/2.0 GET /version");
+}
+
+#[tokio::test]
+async fn bodies_go_both_ways_over_each() {
+    let server = Server::start(true, true).await;
+    for transport in [Transport::Http3, Transport::Tcp] {
+        let client = Client::new(&server.config(transport)).unwrap();
+        let text = "x".repeat(300_000);
+        let mut request = Request::new(Body::from(text.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = http::Uri::from_static("/echo");
+        let reply = client.send(request).await.unwrap();
+        assert_eq!(reply.into_body().collect(1 << 20).await.unwrap(), text);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_breaks_off_says_so_over_each() {
+    let server = Server::start(true, true).await;
+    for transport in [Transport::Http3, Transport::Tcp] {
+        let client = Client::new(&server.config(transport)).unwrap();
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = http::Uri::from_static("/breaks");
+        let reply = client.send(request).await.unwrap();
+        let error = reply.into_body().collect(1 << 20).await.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        let told = source.to_string();
+        assert!(told.starts_with(&format!("the connection to https://{} broke", server.address)), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn each_transport_alone_tells_what_is_wrong() {
+    let neither = Server::start(false, false).await;
+    let told = |error: Error| error.to_string().replace(&neither.address.to_string(), "SERVER");
+    let tcp = Client::new(&neither.config(Transport::Tcp)).unwrap();
+    insta::assert_snapshot!(told(get(&tcp).await.unwrap_err()), @"cannot reach https://SERVER: connection refused: is `nexusctl up` running, and is this its address?");
+    let auto = Client::new(&neither.config(Transport::Auto)).unwrap();
+    let begun = Instant::now();
+    let error = told(get(&auto).await.unwrap_err());
+    assert!(error.contains("connection refused: is `nexusctl up` running"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_stranger_is_told_in_the_same_words_over_each() {
+    let server = Server::start(true, true).await;
+    let stranger = Server::start(true, true).await;
+    for transport in [Transport::Http3, Transport::Tcp, Transport::Auto] {
+        let mut config = server.config(transport);
+        config.trust = stranger.config(transport).trust;
+        let error = get(&Client::new(&config).unwrap()).await.unwrap_err().to_string();
+        let wanted = "its certificate was not issued by an authority that the kubeconfig trusts";
+        assert!(error.contains(wanted), "{transport:?}: {error}");
+        assert!(!error.contains("over HTTP/3"), "told twice: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_renewed_on_disk_is_taken_up() {
+    let server = Server::start(true, true).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.crt"), server.authority()).unwrap();
+    let path = folder.path().join("config");
+    let write = |token: &str| {
+        let text = format!(
+            "current-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, user: u}}}}\nusers:\n\
+             - {{name: u, user: {{token: {token}}}}}\nclusters:\n\
+             - {{name: c, cluster: {{server: 'https://{}', certificate-authority: ca.crt}}}}\n",
+            server.address
+        );
+        // As the server writes it: beside, and then in its place.
+        std::fs::write(path.with_extension("new"), text).unwrap();
+        std::fs::rename(path.with_extension("new"), &path).unwrap();
+    };
+    write("old");
+    let client = Client::new(&Config::from_kubeconfig(&path).unwrap()).unwrap();
+    let code = async || {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = http::Uri::from_static("/known");
+        client.send(request).await.unwrap().status().as_u16()
+    };
+    assert_eq!(code().await, 401);
+    write("new");
+    // Who is refused looks at once.
+    assert_eq!(code().await, 200);
+    // What is written half or wrong does not take away what works.
+    std::fs::write(&path, "nonsense: [").unwrap();
+    assert_eq!(code().await, 200);
+}
