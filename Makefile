@@ -15,7 +15,7 @@ export ROCKSDB_STATIC := 1
 export PATH := $(PATH):$(or $(CARGO_INSTALL_ROOT),$(CARGO_HOME),$(HOME)/.cargo)/bin
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-BINARIES := -p nexusctl -p hypermesh-apiserver
+BINARIES := -p nexusctl -p hypermesh-apiserver -p hypermesh-controllers
 
 # `make up`
 export API ?= 127.0.0.1:6443
@@ -48,7 +48,7 @@ env: rocksdb ## print what plain cargo needs to share that RocksDB: eval "$(make
 # command line that answers in 15 does not have. The kernel's is what everything else here rests on.
 build bench crash: export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 
-build: rocksdb ## build target/release/{nexusctl,nexus-apiserver}
+build: rocksdb ## build target/release/{nexusctl,nexus-apiserver,nexus-controllers}
 	cargo build --release $(BINARIES) --bins
 
 up: build ## start a cluster in the background, apply examples/quickstart, show it [DATA_DIR= API=]

@@ -84,6 +84,7 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     kubeconfig: PathBuf,
+    controllers_kubeconfig: PathBuf,
     replica: Arc<Replica>,
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -129,6 +130,7 @@ impl Server {
             limits,
         ));
         let kubeconfig = pki.kubeconfig_path().to_owned();
+        let controllers_kubeconfig = pki.controllers_kubeconfig_path().to_owned();
         let quic = quic::start(address, &tls, &api, admission, &pki.server_key.der());
         let mut tasks = vec![
             tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, admission, closed.clone())),
@@ -136,7 +138,7 @@ impl Server {
             tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
         ];
         tasks.extend(quic.map(|router| tokio::spawn(quic::serve(router, closed))));
-        Ok(Self { address, kubeconfig, replica, closing, tasks, folder })
+        Ok(Self { address, kubeconfig, controllers_kubeconfig, replica, closing, tasks, folder })
     }
 
     /// Where it listens.
@@ -147,6 +149,11 @@ impl Server {
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// The controllers' kubeconfig.
+    pub fn controllers_kubeconfig(&self) -> &Path {
+        &self.controllers_kubeconfig
     }
 
     /// The cluster's id, in hexadecimal.

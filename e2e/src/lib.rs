@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod controllers;
 pub mod kubeconfig;
 pub mod kubectl;
 pub mod load;

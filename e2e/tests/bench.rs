@@ -12,6 +12,7 @@ fn the_benchmark_takes_every_figure() {
         "memory, idle",
         "start to ready, empty",
         "LIST of 300 objects",
+        "controller process, 300 objects, memory",
         "create, 128 connections",
         "GET, 128 connections",
         "PUT, 128 connections",

@@ -68,10 +68,14 @@ pub fn check(dir: &Path, pinned: &Pinned) -> Result<Vec<Finding>, PkiError> {
     check.issued_by("server", server.as_ref(), "ca", ca.as_ref());
     let admin = check.pair("admin", Loss::Reissued)?;
     check.issued_by("admin", admin.as_ref(), "client-ca", client_ca.as_ref());
+    let controllers = check.pair("controllers", Loss::Reissued)?;
+    check.issued_by("controllers", controllers.as_ref(), "client-ca", client_ca.as_ref());
     check.named_by_genesis("admin", "administrator", &pinned.administrators)?;
     check.named_by_genesis("replica", "replica", &pinned.replicas)?;
     check.service_accounts()?;
-    check.private(&dir.join("admin.kubeconfig"), 0o600)?;
+    for kubeconfig in ["admin.kubeconfig", "controllers.kubeconfig"] {
+        check.private(&dir.join(kubeconfig), 0o600)?;
+    }
     Ok(check.findings)
 }
 

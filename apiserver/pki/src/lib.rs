@@ -1,7 +1,7 @@
 //! The cluster's certificate authorities, certificates and tokens, as files of a data folder.
 //!
 //! Layout of `DIR/pki` (folder 0700, keys 0600): `ca` signs the server, `client-ca` signs clients, `server` and
-//! `admin` are what they signed, `replica` is the replica's own key, `service-accounts` signs tokens (what belongs to
+//! `admin` and `controllers` are what they signed, `replica` is the replica's own key, `service-accounts` signs tokens (what belongs to
 //! it is told by the public key beside it). Files are
 //! replaced whole, so a reader never sees half of one.
 //!
@@ -22,4 +22,4 @@ pub use check::{Finding, Pinned, check};
 pub use error::PkiError;
 pub use keys::KeyFile;
 pub use kubeconfig::{Access, kubeconfig};
-pub use pki::{Pki, Renewal, Settings};
+pub use pki::{CONTROLLERS, Pki, Renewal, Settings};

@@ -9,6 +9,9 @@ use hypermesh_chain::ClusterId;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Who the controllers are, as their certificate names them.
+pub const CONTROLLERS: &str = "system:nexus-controllers";
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What certificates are made with.
@@ -49,7 +52,8 @@ impl Settings {
 pub struct Renewal {
     /// The server has a new certificate.
     pub server: bool,
-    /// The administrator has a new certificate, and the kubeconfig was written anew.
+    /// The clients of this folder, the administrator and the controllers, have new certificates, and their kubeconfigs
+    /// were written anew.
     pub admin: bool,
 }
 
@@ -58,6 +62,7 @@ pub struct Renewal {
 pub struct Pki {
     folder: PathBuf,
     kubeconfig: PathBuf,
+    controllers_kubeconfig: PathBuf,
     settings: Settings,
     /// Signs the server.
     pub ca: Held,
@@ -71,6 +76,10 @@ pub struct Pki {
     pub admin: Held,
     /// The administrator's key; it signs requests too.
     pub admin_key: KeyFile,
+    /// The controllers' certificate.
+    pub controllers: Held,
+    /// The controllers' key.
+    pub controllers_key: KeyFile,
     /// The replica's key.
     pub replica_key: KeyFile,
     /// Signs service accounts' tokens.
@@ -88,6 +97,7 @@ impl Pki {
         let (ca_key, client_ca_key) = (KeyFile::p256(at("ca.key"))?, KeyFile::p256(at("client-ca.key"))?);
         let server_key = KeyFile::p256(at("server.key"))?;
         let admin_key = KeyFile::ed25519(at("admin.key"))?;
+        let controllers_key = KeyFile::ed25519(at("controllers.key"))?;
         let authority = |file: &str, title: &str, key: &KeyFile| match Held::read(&at(file))? {
             Some(held) => Ok(held),
             None => {
@@ -110,18 +120,19 @@ impl Pki {
             )?,
         };
         let signer = Signer::Authority(&client_ca, &client_ca_key);
-        let admin = match Held::read(&at("admin.crt"))? {
-            Some(held) => held,
-            None => {
-                issue(&at("admin.crt"), &admin_subject(&settings), &admin_key, &signer, now, settings.life)?
-            }
+        let client = |file: &str, subject: Subject, key: &KeyFile| match Held::read(&at(file))? {
+            Some(held) => Ok(held),
+            None => issue(&at(file), &subject, key, &signer, now, settings.life),
         };
+        let admin = client("admin.crt", admin_subject(&settings), &admin_key)?;
+        let controllers = client("controllers.crt", controllers_subject(), &controllers_key)?;
         let service_account_key = KeyFile::ed25519(at("service-accounts.key"))?;
         if files::mode(&at("service-accounts.pub"))?.is_none() {
             files::replace(&at("service-accounts.pub"), &service_account_key.public_pem(), 0o644)?;
         }
         let mut pki = Self {
             kubeconfig: dir.join("admin.kubeconfig"),
+            controllers_kubeconfig: dir.join("controllers.kubeconfig"),
             replica_key: KeyFile::ed25519(at("replica.key"))?,
             service_account_key,
             folder,
@@ -132,18 +143,20 @@ impl Pki {
             server_key,
             admin,
             admin_key,
+            controllers,
+            controllers_key,
             ca_key,
             client_ca_key,
         };
         pki.renew(now)?;
-        pki.write_kubeconfig()?;
+        pki.write_kubeconfigs()?;
         Ok(pki)
     }
 
     /// Reads what is there, without making or changing anything: name and certificate.
     pub fn list(dir: &Path) -> Result<Vec<(&'static str, Held)>, PkiError> {
         let mut found = Vec::new();
-        for name in ["ca", "client-ca", "server", "admin"] {
+        for name in ["ca", "client-ca", "server", "admin", "controllers"] {
             if let Some(held) = Held::read(&dir.join("pki").join(format!("{name}.crt")))? {
                 found.push((name, held));
             }
@@ -156,12 +169,17 @@ impl Pki {
         &self.kubeconfig
     }
 
+    /// The controllers' kubeconfig.
+    pub fn controllers_kubeconfig_path(&self) -> &Path {
+        &self.controllers_kubeconfig
+    }
+
     /// Renews what has reached two thirds of its life, and the server's certificate where its names have changed.
     pub fn renew(&mut self, now: i64) -> Result<Renewal, PkiError> {
         let mut wanted = self.settings.names.clone();
         wanted.sort();
         let server = now >= self.server.renew_at() || self.server.names != wanted;
-        let admin = now >= self.admin.renew_at();
+        let admin = now >= self.admin.renew_at() || now >= self.controllers.renew_at();
         self.reissue(Renewal { server, admin }, now)
     }
 
@@ -178,7 +196,10 @@ impl Pki {
             let signer = Signer::Authority(&self.client_ca, &self.client_ca_key);
             let path = self.folder.join("admin.crt");
             self.admin = issue(&path, &admin_subject(&self.settings), &self.admin_key, &signer, now, life)?;
-            self.write_kubeconfig()?;
+            let path = self.folder.join("controllers.crt");
+            self.controllers =
+                issue(&path, &controllers_subject(), &self.controllers_key, &signer, now, life)?;
+            self.write_kubeconfigs()?;
         }
         Ok(what)
     }
@@ -190,6 +211,7 @@ impl Pki {
             let mine = match name {
                 "server" => &mut self.server,
                 "admin" => &mut self.admin,
+                "controllers" => &mut self.controllers,
                 _ => continue,
             };
             changed |= mine.serial != held.serial;
@@ -201,22 +223,33 @@ impl Pki {
     /// Pins the cluster's id in the kubeconfig: it is known only once the keys are there.
     pub fn pin(&mut self, cluster: ClusterId) -> Result<(), PkiError> {
         self.settings.cluster = Some(cluster);
-        self.write_kubeconfig()
+        self.write_kubeconfigs()
     }
 
-    fn write_kubeconfig(&self) -> Result<(), PkiError> {
+    fn write_kubeconfigs(&self) -> Result<(), PkiError> {
+        let administrator = &self.settings.administrator.0;
+        self.write_kubeconfig(&self.kubeconfig, administrator, &self.admin, &self.admin_key)?;
+        self.write_kubeconfig(
+            &self.controllers_kubeconfig,
+            CONTROLLERS,
+            &self.controllers,
+            &self.controllers_key,
+        )
+    }
+
+    fn write_kubeconfig(&self, path: &Path, user: &str, held: &Held, key: &KeyFile) -> Result<(), PkiError> {
         let text = kubeconfig(&Access {
             server: &self.settings.url,
             authority: &self.ca.pem,
-            certificate: &self.admin.pem,
-            key: self.admin_key.pem(),
-            user: &self.settings.administrator.0,
+            certificate: &held.pem,
+            key: key.pem(),
+            user,
             cluster: self.settings.cluster,
         });
-        if files::read(&self.kubeconfig)?.as_deref() == Some(text.as_str()) {
+        if files::read(path)?.as_deref() == Some(text.as_str()) {
             return Ok(());
         }
-        files::replace(&self.kubeconfig, &text, 0o600)
+        files::replace(path, &text, 0o600)
     }
 }
 
@@ -227,6 +260,11 @@ fn server_subject(settings: &Settings) -> Subject {
 fn admin_subject(settings: &Settings) -> Subject {
     let (user, group) = settings.administrator.clone();
     Subject::Client { user, groups: vec![group] }
+}
+
+/// Their rights follow from their name: they are in no group that has any.
+fn controllers_subject() -> Subject {
+    Subject::Client { user: CONTROLLERS.to_owned(), groups: Vec::new() }
 }
 
 #[cfg(test)]
@@ -264,6 +302,21 @@ mod tests {
         let settings = Settings::new("https://x:1".to_owned(), vec!["x.example".to_owned()]);
         let moved = Pki::open(dir.path(), settings, due).unwrap();
         assert_eq!(moved.server.names, ["x.example"]);
+    }
+
+    #[test]
+    fn the_controllers_are_nobody_but_themselves() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = 1_800_000_000;
+        let mut pki = open(dir.path(), now);
+        assert_eq!(pki.controllers.subject, format!("CN={CONTROLLERS}"));
+        assert_ne!(pki.controllers_key.pem(), pki.admin_key.pem());
+        let serial = pki.controllers.serial.clone();
+        let before = std::fs::read_to_string(pki.controllers_kubeconfig_path()).unwrap();
+        assert!(before.contains(&format!("name: {CONTROLLERS}")));
+        pki.renew(pki.controllers.renew_at()).unwrap();
+        assert_ne!(pki.controllers.serial, serial);
+        assert_ne!(std::fs::read_to_string(pki.controllers_kubeconfig_path()).unwrap(), before);
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! `up`: a whole cluster in one process, without questions.
 
+mod controllers;
+
 use crate::{
     error::{Error, Exit, chain},
     session::Session,
 };
 use clap::{Args, ValueEnum};
+use controllers::Controllers;
 use hypermesh_apiserver::flags::Tuning;
 use hypermesh_apiserver::{Config, DEFAULT_API, Server};
 use hypermesh_schemas::KindDefinition;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How replicas agree.
@@ -41,6 +45,15 @@ pub struct Arguments {
     /// Run no agent: store and serve, but run nothing on this machine
     #[arg(long)]
     pub no_agent: bool,
+    /// Run no controllers: where they run as processes of their own (nexus-controllers)
+    #[arg(long)]
+    pub no_controllers: bool,
+    /// Where the controllers' metrics are served [default: 127.0.0.1:6445, unless something else uses it]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// For how long Events are kept after they were last written, where their namespace asks for nothing else
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::cli::parse_duration)]
+    pub event_retention: Duration,
     /// How replicas agree
     #[arg(long, value_enum, default_value_t = Engine::Bft)]
     pub engine: Engine,
@@ -116,6 +129,13 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let dir = config.dir.clone();
     let server = Server::start(config).await.map_err(|error| Error::Message(chain(&error)))?;
+    let controllers = match Controllers::start(&server, arguments).await {
+        Ok(controllers) => controllers,
+        Err(error) => {
+            server.stop().await;
+            return Err(error);
+        }
+    };
     let agent = if arguments.no_agent {
         "off (--no-agent)"
     } else {
@@ -128,6 +148,7 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     session.say(&format!(
         "kubeconfig  {kubeconfig}  (nexusctl finds it by itself; kubectl: KUBECONFIG={kubeconfig})"
     ))?;
+    session.say(&format!("controllers {}", controllers.words()))?;
     session.say(&format!("agent       {agent}"))?;
     session.say("dns         inactive: this version serves no DNS yet")?;
     session.say("ready")?;
@@ -138,6 +159,8 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     }
     session.say("stopping")?;
     session.flush()?;
+    // They end first: what they still write, the server still takes.
+    controllers.stop().await;
     server.stop().await;
     Ok(Exit::Success)
 }

@@ -20,13 +20,15 @@ fn names(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(|f| f.path.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "admin.crt",
     "admin.key",
     "ca.crt",
     "ca.key",
     "client-ca.crt",
     "client-ca.key",
+    "controllers.crt",
+    "controllers.key",
     "replica.key",
     "server.crt",
     "server.key",
@@ -90,7 +92,7 @@ fn truncated_empty_and_missing_files_are_told_by_name() {
         fs::remove_file(&path).unwrap();
         let found = names(&check(dir.path(), &pinned).unwrap());
         // These are made anew from what is there.
-        let remade = matches!(name, "server.crt" | "admin.crt" | "service-accounts.pub");
+        let remade = matches!(name, "server.crt" | "admin.crt" | "controllers.crt" | "service-accounts.pub");
         assert_eq!(found.contains(&name.to_owned()), !remade, "{name}: {found:?}");
         fs::write(&path, &sound).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();

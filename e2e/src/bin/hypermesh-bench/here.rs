@@ -1,5 +1,6 @@
 //! This server's figures, scenario by scenario, with the targets they are held to.
 
+use crate::controller;
 use crate::figures::{Figure, Table, Unit};
 use crate::peer::{self, EtcdFigures, Kube};
 use crate::{CONNECTIONS, Scale};
@@ -44,6 +45,7 @@ pub async fn measure(
 
     let server = start_filled(&spec, scale, table).await?;
     lists(&server, scale, table).await?;
+    controller::measure(&server, &spec.dir, scale.present, scale.settle, table).await?;
     let made = requests(&server, scale, etcd, table).await?;
     deletes(&server, made, scale, table).await?;
     watchers(&server, scale, table).await?;

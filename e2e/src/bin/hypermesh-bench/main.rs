@@ -6,6 +6,7 @@
 //! the same requests on two cores. Driver and server share the machine, so rates are lower bounds; processor time for a
 //! request is the figure to trust.
 
+mod controller;
 mod figures;
 mod here;
 mod peer;
@@ -31,6 +32,9 @@ struct Arguments {
     /// Leave etcd out
     #[arg(long)]
     no_etcd: bool,
+    /// Be the controller process that is measured: watch the load's objects of this cluster
+    #[arg(long, value_name = "KUBECONFIG", hide = true)]
+    watch: Option<PathBuf>,
     /// Where the data folders are made: a real disk, or durable writes cost nothing [default: beside this program]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -78,6 +82,10 @@ impl Scale {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(kubeconfig) = &arguments.watch {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(controller::watch(kubeconfig, arguments.objects as u64));
+    }
     let scale = Scale::of(&arguments);
     let nexusctl = binary()?;
     let own = std::env::current_exe().context("finding this executable")?;

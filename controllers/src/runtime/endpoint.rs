@@ -1,0 +1,168 @@
+//! `/metrics`, `/healthz`, `/readyz` and `/decisions` of a controller process.
+//!
+//! Metrics and health tell no name of any object and are served to whoever reaches the port. Decisions do, and are
+//! served to this machine alone: elsewhere, conditions and Events say the same to those who may read them. What a client
+//! may hold is bounded: connections, the head of a request, and time.
+
+use super::decision::{Asked, Decisions};
+use super::metrics::Metrics;
+use super::stop::Stop;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hypermesh_api::query::Query;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Decisions that are served at once.
+const AT_ONCE: usize = 1_000;
+/// Connections that are served at once; further ones wait to be accepted.
+const CONNECTIONS: usize = 32;
+/// The longest head of a request, in bytes.
+const LONGEST_HEAD: usize = 16 * 1024;
+/// Within this time a request has to come.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// No connection lasts longer: a scrape takes milliseconds.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Decisions.
+    pub decisions: Arc<Decisions>,
+}
+
+/// Serves until it is stopped; requests that are under way are cut.
+pub async fn serve(listener: TcpListener, served: Served, mut stop: Stop) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.stopped() => return,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok((stream, peer)) => {
+                    connections.spawn(connection(stream, peer, served.clone()));
+                }
+                Err(error) => {
+                    // Out of files, most of all: a loop would make it worse.
+                    tracing::warn!(%error, "a connection to the metrics was not taken");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, served: Served) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let reply = served.answer(&request, peer);
+        async move { Ok::<_, Infallible>(reply) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(LONGEST, connection).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection to the metrics ended early"),
+    }
+}
+
+impl Served {
+    fn answer<B>(&self, request: &Request<B>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
+        }
+        match request.uri().path() {
+            "/metrics" => {
+                let media = "text/plain; version=0.0.4; charset=utf-8";
+                reply(StatusCode::OK, media, self.metrics.render())
+            }
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.ready(),
+            "/decisions" => self.decisions(request.uri().query().unwrap_or_default(), peer),
+            _ => text(StatusCode::NOT_FOUND, "/metrics, /healthz, /readyz and /decisions are served here\n"),
+        }
+    }
+
+    /// A process that stands by is ready: it is what it is there for.
+    fn ready(&self) -> Response<Full<Bytes>> {
+        if !self.metrics.synced() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the watches have not shown all that exists yet\n");
+        }
+        let leading = self.metrics.leading.load(Relaxed);
+        text(StatusCode::OK, if leading { "ok: leading\n" } else { "ok: standing by\n" })
+    }
+
+    fn decisions(&self, query: &str, peer: SocketAddr) -> Response<Full<Bytes>> {
+        if !peer.ip().to_canonical().is_loopback() {
+            return text(StatusCode::FORBIDDEN, "decisions are told on this machine alone\n");
+        }
+        let query = match Query::parse(query) {
+            Ok(query) => query,
+            Err(status) => return text(StatusCode::BAD_REQUEST, &format!("{}\n", status.message)),
+        };
+        let asked = Asked {
+            kind: query.first("kind").unwrap_or_default().to_owned(),
+            namespace: query.first("namespace").map(str::to_owned),
+            name: query.first("name").unwrap_or_default().to_owned(),
+        };
+        match serde_json::to_string(&self.decisions.find(&asked, AT_ONCE)) {
+            Ok(json) => reply(StatusCode::OK, "application/json", json),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        }
+    }
+}
+
+fn text(code: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    reply(code, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn reply(code: StatusCode, media: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(path: &str, peer: &str) -> u16 {
+        let served = Served { metrics: Arc::default(), decisions: Arc::default() };
+        let request = Request::builder().uri(path).body(()).unwrap();
+        served.answer(&request, peer.parse().unwrap()).status().as_u16()
+    }
+
+    #[test]
+    fn decisions_are_for_this_machine_alone() {
+        assert_eq!(ask("/decisions?kind=namespace", "127.0.0.1:9"), 200);
+        assert_eq!(ask("/decisions", "[::1]:9"), 200);
+        assert_eq!(ask("/decisions", "[::ffff:127.0.0.1]:9"), 200);
+        assert_eq!(ask("/decisions", "192.0.2.7:9"), 403);
+        assert_eq!(ask("/decisions?name=%zz", "127.0.0.1:9"), 400);
+        assert_eq!(ask("/metrics", "192.0.2.7:9"), 200);
+        assert_eq!(ask("/other", "127.0.0.1:9"), 404);
+    }
+
+    #[test]
+    fn a_process_is_ready_once_it_stands_by_or_has_seen_everything() {
+        let served = Served { metrics: Arc::default(), decisions: Arc::default() };
+        assert_eq!(served.ready().status(), 200);
+        served.metrics.leading.store(true, Relaxed);
+        served.metrics.of("one");
+        assert_eq!(served.ready().status(), 503);
+    }
+}

@@ -1,0 +1,284 @@
+//! The controllers as an operator runs them: processes of their own, killed, stopped and left alone.
+
+use anyhow::{Context as _, Result, ensure};
+use hypermesh_e2e::controllers::{Controllers, PATIENCE, grant, until};
+use hypermesh_e2e::kubeconfig::Kubeconfig;
+use hypermesh_e2e::load::{Call, ServerSpec, binary};
+use hypermesh_e2e::{Client, Cluster};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccounts/default";
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/nexus-controllers";
+
+fn cluster() -> Result<Cluster> {
+    let cluster = Cluster::start(Vec::new())?;
+    grant(&cluster)?;
+    Ok(cluster)
+}
+
+/// The object at `path`, as soon as there is one.
+fn comes(client: &Client, path: &str) -> Result<Value> {
+    until(path, || {
+        let reply = client.get(path)?;
+        if reply.code == 404 { Ok(None) } else { reply.expect(200).map(Some) }
+    })
+}
+
+fn goes(client: &Client, path: &str) -> Result<()> {
+    until(&format!("the end of {path}"), || Ok((client.get(path)?.code == 404).then_some(())))
+}
+
+fn namespace(client: &Client, name: &str) -> Result<()> {
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    client.post("/api/v1/namespaces", &object)?.expect(201)?;
+    Ok(())
+}
+
+/// Waits until what there was to do is done: every namespace was looked at, and nothing failed.
+fn rests(cluster: &Cluster, controllers: &Controllers) -> Result<u64> {
+    let mut before = (0, 0.0);
+    until("rest", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let done = controllers.metric(
+            "hypermesh_controller_reconcile_duration_seconds_count{controller=\"namespace-contents\"}",
+        )?;
+        let now = (cluster.revision()?, done);
+        let rests = now == before && done >= 3.0 && controllers.get("/readyz")?.0 == 200;
+        before = now;
+        Ok(rests.then_some(now.0))
+    })
+}
+
+#[test]
+fn every_namespace_has_an_account_and_the_authorities() -> Result<()> {
+    let cluster = cluster()?;
+    let controllers = Controllers::start(&cluster, &["--alone"])?;
+    let admin = cluster.admin()?;
+    let authority = String::from_utf8(cluster.credentials().authority.clone())?;
+    for name in ["default", "kube-public", "kube-system"] {
+        comes(&admin, &format!("/api/v1/namespaces/{name}/serviceaccounts/default"))?;
+        let map = comes(&admin, &format!("/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt"))?;
+        ensure!(map["data"] == json!({"ca.crt": authority}), "{map}");
+    }
+    rests(&cluster, &controllers)?;
+
+    // Whatever is done to them.
+    let first = comes(&admin, ACCOUNT)?;
+    admin.delete(ACCOUNT)?.expect(200)?;
+    let second = comes(&admin, ACCOUNT)?;
+    ensure!(first["metadata"]["uid"] != second["metadata"]["uid"], "it was never gone");
+    let map = "/api/v1/namespaces/default/configmaps/kube-root-ca.crt";
+    let change = json!({"data": {"ca.crt": "mine", "other": "x"}, "metadata": {"labels": {"mine": "yes"}}});
+    admin.merge(map, &change)?.expect(200)?;
+    let mended = until("the data put right", || {
+        let map = admin.get(map)?.expect(200)?;
+        Ok((map["data"] == json!({"ca.crt": authority})).then_some(map))
+    })?;
+    ensure!(
+        mended["metadata"]["labels"]["mine"] == "yes",
+        "what is not its business is left alone: {mended}"
+    );
+    // What cannot be changed any more is made anew.
+    admin.merge(map, &json!({"data": {"ca.crt": "mine"}, "immutable": true}))?;
+    until("the immutable one replaced", || {
+        let reply = admin.get(map)?;
+        let map = reply.json()?;
+        Ok((reply.code == 200 && map["immutable"].is_null() && map["data"]["ca.crt"] == *authority)
+            .then_some(()))
+    })?;
+
+    // New namespaces too; and they end as before.
+    namespace(&admin, "team")?;
+    comes(&admin, "/api/v1/namespaces/team/serviceaccounts/default")?;
+    comes(&admin, "/api/v1/namespaces/team/configmaps/kube-root-ca.crt")?;
+    admin.delete("/api/v1/namespaces/team")?.expect(200)?;
+    goes(&admin, "/api/v1/namespaces/team")?;
+    let why = controllers.decisions("default")?;
+    ensure!(
+        why.iter().any(|d| d["why"].as_str().is_some_and(|why| why.contains("ServiceAccount"))),
+        "{why:?}"
+    );
+    controllers.stop()
+}
+
+#[test]
+fn one_leads_and_another_takes_over() -> Result<()> {
+    let cluster = cluster()?;
+    let admin = cluster.admin()?;
+    let flags = ["--lease-duration", "3s"];
+    let first = Controllers::start(&cluster, &flags)?;
+    until("a leader", || Ok(first.leads()?.then_some(())))?;
+    let second = Controllers::start(&cluster, &flags)?;
+    comes(&admin, ACCOUNT)?;
+    ensure!(!second.leads()? && second.get("/readyz")? == (200, "ok: standing by\n".into()), "two lead");
+    let holder = |lease: &Value| lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+    let before = holder(&comes(&admin, LEASE)?);
+    ensure!(!before.is_empty(), "nobody holds the lease");
+
+    // Killed: the other waits the lease out, then does what is to be done.
+    first.kill()?;
+    admin.delete(ACCOUNT)?.expect(200)?;
+    comes(&admin, ACCOUNT)?;
+    ensure!(second.leads()?, "somebody else did it");
+    ensure!(holder(&comes(&admin, LEASE)?) != before, "the lease did not change hands");
+
+    // Stopped: the lease is given back, so the next need not wait for it to run out.
+    let third = Controllers::start(&cluster, &["--lease-duration", "30s"])?;
+    until("a candidate", || Ok((third.get("/readyz")?.0 == 200).then_some(())))?;
+    let begin = Instant::now();
+    second.stop()?;
+    until("the hand-over", || Ok(third.leads()?.then_some(())))?;
+    let took = begin.elapsed();
+    ensure!(took < Duration::from_millis(2_500), "the hand-over took {took:?}: the lease was waited out");
+    admin.delete(ACCOUNT)?.expect(200)?;
+    comes(&admin, ACCOUNT)?;
+    third.stop()
+}
+
+#[test]
+fn events_expire_and_a_wish_that_cannot_be_met_is_told_once() -> Result<()> {
+    let cluster = cluster()?;
+    let admin = cluster.admin()?;
+    namespace(&admin, "short")?;
+    namespace(&admin, "odd")?;
+    let event = |namespace: &str| {
+        let object = json!({"apiVersion": "v1", "kind": "Event", "reason": "Test", "type": "Normal",
+            "metadata": {"name": "old"}, "involvedObject": {"kind": "Namespace", "name": namespace, "namespace": namespace}});
+        admin.post(&format!("/api/v1/namespaces/{namespace}/events"), &object)?.expect(201)
+    };
+    let wish = json!({"metadata": {"annotations": {"hypermesh.online/event-retention": "soon"}}});
+    admin.merge("/api/v1/namespaces/odd", &wish)?.expect(200)?;
+    event("short")?;
+    event("odd")?;
+    let controllers = Controllers::start(&cluster, &["--alone", "--event-retention", "1s"])?;
+    goes(&admin, "/api/v1/namespaces/short/events/old")?;
+
+    let condition = |object: &Value| {
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.into_iter().find(|condition| condition["type"] == "EventRetention")
+    };
+    let odd = "/api/v1/namespaces/odd";
+    let told = until("the condition", || Ok(condition(&admin.get(odd)?.expect(200)?)))?;
+    ensure!(told["status"] == "False" && told["reason"] == "InvalidEventRetention", "{told}");
+    ensure!(told["message"].as_str().is_some_and(|m| m.contains("\"soon\" is no duration")), "{told}");
+    let events =
+        admin.get("/api/v1/namespaces/default/events?fieldSelector=reason%3DInvalidEventRetention")?;
+    ensure!(
+        events.expect(200)?["items"].as_array().is_some_and(|items| items.len() == 1),
+        "one event tells it"
+    );
+    rests(&cluster, &controllers)?;
+    let before = admin.get(odd)?.expect(200)?["metadata"]["resourceVersion"].clone();
+    // Somebody touches it without mending it: nothing is written.
+    let labelled = admin.merge(odd, &json!({"metadata": {"labels": {"touched": "yes"}}}))?.expect(200)?;
+    ensure!(labelled["metadata"]["resourceVersion"] != before, "it was touched");
+    until("another look", || {
+        let decisions = controllers.decisions("odd")?;
+        Ok(decisions
+            .iter()
+            .any(|d| d["verdict"] == "Invalid" && d["count"].as_u64() >= Some(2))
+            .then_some(()))
+    })?;
+    let after = admin.get(odd)?.expect(200)?;
+    ensure!(after["metadata"]["resourceVersion"] == labelled["metadata"]["resourceVersion"], "{after}");
+    ensure!(admin.get("/api/v1/namespaces/odd/events/old")?.code == 200, "its events wait");
+    // Mended.
+    let wish = json!({"metadata": {"annotations": {"hypermesh.online/event-retention": null}}});
+    admin.merge(odd, &wish)?.expect(200)?;
+    goes(&admin, "/api/v1/namespaces/odd/events/old")?;
+    until("the end of the condition", || {
+        Ok(condition(&admin.get(odd)?.expect(200)?).is_none().then_some(()))
+    })?;
+    controllers.stop()
+}
+
+#[test]
+fn an_idle_cluster_orders_at_most_one_block_in_ten_seconds() -> Result<()> {
+    let cluster = cluster()?;
+    let leader = Controllers::start(&cluster, &[])?;
+    until("a leader", || Ok(leader.leads()?.then_some(())))?;
+    let standby = Controllers::start(&cluster, &[])?;
+    let begin = rests(&cluster, &leader)?;
+    let interval = Duration::from_secs(30);
+    std::thread::sleep(interval);
+    let orders = cluster.revision()? - begin;
+    ensure!(orders <= 3, "{orders} writes in {interval:?} of idleness");
+    ensure!(orders >= 1, "the lease is not renewed, so this measures nothing");
+    ensure!(!standby.leads()?, "two lead");
+    standby.stop()?;
+    leader.stop()
+}
+
+#[test]
+fn the_controllers_may_do_what_they_need_and_nothing_else() -> Result<()> {
+    let cluster = cluster()?;
+    let own = Kubeconfig::read(&cluster.dir().join("controllers.kubeconfig"))?;
+    let controllers = cluster.with_certificate(&own.certificate, &own.key)?;
+    let allowed = [
+        "/api/v1/namespaces",
+        "/api/v1/events",
+        "/api/v1/configmaps?fieldSelector=metadata.name%3Dkube-root-ca.crt",
+        "/api/v1/serviceaccounts?fieldSelector=metadata.name%3Ddefault",
+    ];
+    for path in allowed {
+        controllers.get(path)?.expect(200).with_context(|| path.to_owned())?;
+    }
+    let refused = [
+        "/api/v1/secrets",
+        "/api/v1/namespaces/kube-system/secrets",
+        "/api/v1/configmaps",
+        "/api/v1/serviceaccounts",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+        "/apis/hypermesh.online/v1/workloads",
+        "/metrics",
+    ];
+    for path in refused {
+        ensure!(controllers.get(path)?.code == 403, "{path} is not refused");
+    }
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "x"}, "rules": []});
+    ensure!(
+        controllers.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", &role)?.code == 403,
+        "a role"
+    );
+    Ok(())
+}
+
+#[test]
+fn controllers_without_rights_wait_for_them() -> Result<()> {
+    // Nobody grants them anything at first: they say so, keep trying, and go on by themselves.
+    let cluster = Cluster::start(Vec::new())?;
+    let controllers = Controllers::start(&cluster, &["--alone"])?;
+    until("the watches' errors", || {
+        let errors = controllers
+            .metric("hypermesh_controller_watch_errors_total{controller=\"namespace-contents\"}")?;
+        Ok((errors >= 1.0).then_some(()))
+    })?;
+    ensure!(controllers.get("/readyz")?.0 == 503, "it is not ready");
+    ensure!(controllers.get("/healthz")?.0 == 200, "and it lives");
+    grant(&cluster)?;
+    comes(&cluster.admin()?, ACCOUNT)?;
+    controllers.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_in_one_process_runs_them_itself() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let spec = ServerSpec::new(binary()?, scratch.path().join("data"));
+    // The second start finds everything as it should be.
+    for _ in 0..2 {
+        let server = spec.start().await?;
+        let begin = Instant::now();
+        let mut connection = server.target.connect().await?;
+        while connection.expect(Call::get(ACCOUNT)).await.is_err() {
+            ensure!(begin.elapsed() < PATIENCE, "there is no {ACCOUNT}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            connection = server.target.connect().await?;
+        }
+        drop(connection);
+        server.stop().await?;
+    }
+    let (said, sound) = spec.check().await?;
+    ensure!(sound, "{said}");
+    Ok(())
+}

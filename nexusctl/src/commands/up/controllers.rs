@@ -1,0 +1,102 @@
+//! The controllers in the process of the server. They share the process and nothing else: they reach the store through
+//! the API, by a certificate and rights of their own.
+
+use super::Arguments;
+use crate::error::Error;
+use hypermesh_apiserver::Server;
+use hypermesh_client::Config;
+use hypermesh_controllers::runtime::failure::chain;
+use hypermesh_controllers::runtime::{Stop, Stopper, stop};
+use hypermesh_controllers::{DEFAULT_METRICS, Process, ProcessError, Settings, rights};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How long to wait before rights that could not be given are tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The controllers of `up`, running or not.
+pub struct Controllers {
+    words: String,
+    running: Option<(Stopper, JoinHandle<()>)>,
+}
+
+impl Controllers {
+    /// Starts them beside a server that answers.
+    pub async fn start(server: &Server, arguments: &Arguments) -> Result<Self, Error> {
+        if arguments.no_controllers {
+            return Ok(Self { words: "off (--no-controllers)".to_owned(), running: None });
+        }
+        let (process, words) = prepare(server, arguments).await?;
+        let (stopper, stopped) = stop();
+        let task = tokio::spawn(run(server.kubeconfig().to_owned(), process, stopped));
+        Ok(Self { words, running: Some((stopper, task)) })
+    }
+
+    /// What they are doing, for people.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// Ends them.
+    pub async fn stop(self) {
+        if let Some((stopper, task)) = self.running {
+            stopper.stop();
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the controllers ended by a panic");
+            }
+        }
+    }
+}
+
+async fn prepare(server: &Server, arguments: &Arguments) -> Result<(Process, String), Error> {
+    if arguments.event_retention < Duration::from_secs(1) {
+        return Err(Error::Message("--event-retention: events are kept for a second at least".into()));
+    }
+    let failed = |error: ProcessError| Error::Message(chain(&error));
+    // One process: nobody else to agree with.
+    let mut settings = Settings::new(server.controllers_kubeconfig().to_owned()).alone();
+    settings.event_retention = arguments.event_retention;
+    settings.metrics = arguments.metrics.or_else(|| DEFAULT_METRICS.parse().ok());
+    let process = match Process::prepare(settings.clone()).await {
+        // A port that nobody asked for is no reason not to start.
+        Err(ProcessError::Listen { address, .. }) if arguments.metrics.is_none() => {
+            settings.metrics = None;
+            let process = Process::prepare(settings).await.map_err(failed)?;
+            let words = format!(
+                "running; {address} is in use, so their metrics are not served (--metrics names another)"
+            );
+            return Ok((process, words));
+        }
+        process => process.map_err(failed)?,
+    };
+    let metrics = process.metrics_address().map(|address| format!("; metrics http://{address}/metrics"));
+    Ok((process, format!("running{}", metrics.unwrap_or_default())))
+}
+
+async fn run(administrator: PathBuf, process: Process, mut stopped: Stop) {
+    tokio::select! {
+        () = stopped.stopped() => return,
+        () = grant(administrator) => {}
+    }
+    if let Err(error) = process.run(stopped).await {
+        tracing::error!(error = chain(&error), "the controllers do not run");
+    }
+}
+
+/// Gives the controllers their rights, as the administrator.
+async fn grant(kubeconfig: PathBuf) {
+    loop {
+        let granted = async {
+            let config =
+                Config::from_kubeconfig(&kubeconfig).map_err(|error| chain(&error))?.agent("nexusctl-up");
+            let client = hypermesh_client::connect(&config).map_err(|error| chain(&error))?;
+            rights::grant(&client).await.map_err(|failure| chain(&failure))
+        };
+        match granted.await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(error, "the controllers have no rights yet"),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
