@@ -26,6 +26,8 @@ const FAREWELL: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection on which nothing is heard for so long is over.
 const SILENCE: Duration = Duration::from_secs(30);
+/// A connection on which no request was answered is closed after this time.
+const UNUSED: Duration = Duration::from_secs(30);
 /// How long a client may take nothing of what it is sent.
 const STALL: Duration = Duration::from_secs(60);
 /// Streams of one connection.
@@ -33,8 +35,8 @@ const MOST_STREAMS: u32 = 250;
 /// What a client may send on a stream, and on all of them, before anyone reads it, in bytes.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
-/// What may be on its way to a client, in bytes: some 10 MB/s at 100 ms.
-const SEND_WINDOW: u64 = 1 << 20;
+/// What may be on its way to a client, in bytes, which the bound of all replies does not count: some 2.5 MB/s at 100 ms.
+const SEND_WINDOW: u64 = 256 * 1024;
 /// The fields of a request, in bytes.
 const LONGEST_FIELDS: u64 = 64 * 1024;
 /// For how long clients may remember that HTTP/3 is served, in seconds.
@@ -88,6 +90,7 @@ fn bind(
     let http = HttpLimits {
         field_bytes: LONGEST_FIELDS,
         field_patience: PATIENCE,
+        unused: UNUSED,
         answer_patience: STALL,
         ..HttpLimits::default()
     };

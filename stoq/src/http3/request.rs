@@ -16,6 +16,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tower::{Service, ServiceExt};
 
@@ -24,7 +25,9 @@ use tower::{Service, ServiceExt};
 pub(crate) enum Outcome {
     /// It was answered, or refused with an answer.
     Answered,
-    /// The client gave it up, sent nothing, or what is no request.
+    /// The client gave it up after its answer began.
+    CutShort,
+    /// The client gave it up before, sent nothing, or what is no request.
     Abandoned,
 }
 
@@ -34,6 +37,30 @@ pub(crate) struct Exchange<S> {
     pub(crate) limits: HttpLimits,
     pub(crate) connection: Connection,
     pub(crate) closing: Closing,
+    /// How many there are whose fields are there, and that are not over.
+    pub(crate) taken: Arc<AtomicUsize>,
+}
+
+/// One of [`Exchange::taken`].
+pub(crate) struct Taken(Arc<AtomicUsize>);
+
+impl Taken {
+    fn new(taken: &Arc<AtomicUsize>) -> Self {
+        taken.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(taken))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A request that is over. It counts as taken until this is dropped, so that whoever counts has its outcome first.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) _taken: Option<Taken>,
 }
 
 type Answer = RequestStream<SendHalf, Bytes>;
@@ -51,7 +78,25 @@ impl<S> Exchange<S> {
     pub(crate) async fn run<B>(
         self: Arc<Self>,
         resolver: RequestResolver<Transport, Bytes>,
+        arrival: Arrival,
+    ) -> Ended
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone,
+        S::Error: Into<BoxError>,
+        B: http_body::Body,
+        B::Data: Buf,
+        B::Error: Into<BoxError>,
+    {
+        let mut taken = None;
+        let outcome = self.outcome(resolver, arrival, &mut taken).await;
+        Ended { outcome, _taken: taken }
+    }
+
+    async fn outcome<B>(
+        &self,
+        resolver: RequestResolver<Transport, Bytes>,
         mut arrival: Arrival,
+        taken: &mut Option<Taken>,
     ) -> Outcome
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone,
@@ -76,6 +121,7 @@ impl<S> Exchange<S> {
                 return Outcome::Abandoned;
             }
         };
+        *taken = Some(Taken::new(&self.taken));
         match self.exchange(head, stream, &mut arrival).await {
             Ok(()) => {
                 if self.closing.is_closing() {
@@ -86,7 +132,7 @@ impl<S> Exchange<S> {
             }
             Err(Gone) => {
                 metrics.requests_cancelled.one();
-                Outcome::Abandoned
+                if arrival.answering { Outcome::CutShort } else { Outcome::Abandoned }
             }
         }
     }
@@ -148,7 +194,7 @@ impl<S> Exchange<S> {
                 if response.status() == StatusCode::TOO_EARLY && arrival.early {
                     metrics.too_early.one();
                 }
-                self.answer(send, &method, response, &mut arrival.stopped).await
+                self.answer(send, &method, response, arrival).await
             }
             Err(error) => {
                 let error: BoxError = error;
@@ -164,7 +210,7 @@ impl<S> Exchange<S> {
         mut send: Answer,
         method: &Method,
         response: Response<B>,
-        stopped: &mut BoxFuture<'static, ()>,
+        arrival: &mut Arrival,
     ) -> Result<(), Gone>
     where
         B: http_body::Body,
@@ -183,8 +229,9 @@ impl<S> Exchange<S> {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
         }
         self.in_time(send.send_response(Response::from_parts(parts, ()))).await?;
+        arrival.answering = true;
         if content && !body.is_end_stream() {
-            self.content(&mut send, body, stopped).await?;
+            self.content(&mut send, body, &mut arrival.stopped).await?;
         }
         self.in_time(send.finish()).await
     }

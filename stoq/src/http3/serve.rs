@@ -12,6 +12,7 @@ use h3::error::Code;
 use http::{Request, Response};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -33,8 +34,10 @@ pub struct HttpLimits {
     pub body_patience: Duration,
     /// How long the client may take nothing of an answer that is ready.
     pub answer_patience: Duration,
+    /// After how long a connection is closed on which no request was ever answered.
+    pub unused: Duration,
     /// After how long a connection without requests is closed: longer than clients keep theirs, so that they close
-    /// first.
+    /// first. A request begins once its fields are there; one that is given up before its answer does not count.
     pub idle: Duration,
     /// How many more requests a client may abandon on a connection than it ends well, before the connection is
     /// closed with H3_EXCESSIVE_LOAD.
@@ -49,6 +52,7 @@ impl Default for HttpLimits {
             body_bytes: None,
             body_patience: Duration::from_secs(30),
             answer_patience: Duration::from_secs(60),
+            unused: Duration::from_secs(30),
             idle: Duration::from_secs(180),
             abandoned: 500,
         }
@@ -101,6 +105,7 @@ where
                 limits: self.limits,
                 connection: connection.clone(),
                 closing: closing.clone(),
+                taken: Arc::default(),
             };
             serve(exchange, connection, closing).await
         })
@@ -143,10 +148,12 @@ where
     let mut abandoned = 0u32;
     let mut requests = JoinSet::new();
     let mut going = false;
-    let mut idle = pin!(tokio::time::sleep(limits.idle));
+    let mut idle = pin!(tokio::time::sleep(limits.unused));
     // What was written last is on its way; a client that has all closes by itself.
     let farewell = || FAREWELL.max(connection.rtt() * 3);
     loop {
+        // Streams on which no request comes do not keep a connection; once it goes, none is added to those there are.
+        let resting = if going { requests.is_empty() } else { exchange.taken.load(Ordering::Acquire) == 0 };
         tokio::select! {
             accepted = h3.accept() => match accepted {
                 Ok(Some(mut request)) => {
@@ -166,10 +173,10 @@ where
                 Err(error) => return Err(error.into()),
             },
             Some(ended) = requests.join_next(), if !requests.is_empty() => {
-                let outcome = ended.unwrap_or(Outcome::Abandoned);
+                let outcome = ended.as_ref().map_or(Outcome::Abandoned, |ended| ended.outcome);
                 abandoned = match outcome {
                     Outcome::Answered => abandoned.saturating_sub(1),
-                    Outcome::Abandoned => abandoned + 1,
+                    Outcome::CutShort | Outcome::Abandoned => abandoned + 1,
                 };
                 if abandoned > limits.abandoned {
                     connection.metrics().abusive.one();
@@ -177,11 +184,15 @@ where
                     connection.close(code, "too many requests were abandoned");
                     return Err("the client abandoned too many requests".into());
                 }
-                if requests.is_empty() {
+                if outcome != Outcome::Abandoned {
                     idle.as_mut().reset(Instant::now() + if going { farewell() } else { limits.idle });
                 }
             }
-            () = &mut idle, if requests.is_empty() => {
+            () = &mut idle, if resting => {
+                if !going && exchange.taken.load(Ordering::Acquire) > 0 {
+                    // It came after the last look.
+                    continue;
+                }
                 if std::mem::replace(&mut going, true) {
                     return Ok(());
                 }

@@ -48,6 +48,8 @@ pub(crate) struct Arrival {
     pub(crate) early: bool,
     /// Ends when the client wants no answer (more), or has all of it.
     pub(crate) stopped: BoxFuture<'static, ()>,
+    /// Whether the answer's fields were sent.
+    pub(crate) answering: bool,
 }
 
 /// A connection as h3 wants it.
@@ -99,6 +101,7 @@ impl quic::Connection<Bytes> for Transport {
             stopped: Box::pin(async {
                 let _ = stopped.await;
             }),
+            answering: false,
         });
         Poll::Ready(Ok(Bidi::new(send, recv, &self.opener)))
     }

@@ -227,6 +227,60 @@ async fn half_open_connections_hold_no_more_than_the_limits() {
     serves_others(&server).await;
 }
 
+#[tokio::test]
+async fn handshakes_of_proven_addresses_that_never_end_keep_nobody_out() {
+    let server = serve_within(
+        |_| async { Ok(text(StatusCode::OK, "whole: 4")) },
+        Settings { handshake_timeout: Duration::from_secs(60), ..Settings::default() },
+        Limits { handshakes: 4, retry_from: 0, ..Limits::default() },
+        HttpLimits::default(),
+    );
+    let proxy = Proxy::to(server.address).await;
+    proxy.lose_long_answers();
+    let endpoint = server.client_endpoint().bind().unwrap();
+    let target = Target::named("127.0.0.1", [proxy.address]);
+    let mut dials = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (endpoint, target) = (endpoint.clone(), target.clone());
+        dials.spawn(async move { endpoint.connect(&target, ALPN).await });
+    }
+    let metrics = std::sync::Arc::clone(server.router.endpoint().metrics());
+    let displaced = async {
+        while metrics.handshakes_failed.get() < 6 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), displaced).await.unwrap();
+    assert!(metrics.handshakes.get() <= 4 && metrics.refused.get() == 0);
+    serves_others(&server).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_used_ends_however_many_requests_are_given_up() {
+    let http = HttpLimits { unused: Duration::from_millis(600), abandoned: 1_000, ..patient(5_000) };
+    let server = server(http);
+    let began = std::time::Instant::now();
+    let (silent, busy, used) = (raw(&server).await, raw(&server).await, raw(&server).await);
+    let (mut send, mut recv) = used.open_bi().await.unwrap();
+    send.write_all(&POST).await.unwrap();
+    send.finish().unwrap();
+    assert!(answer(&mut recv).await.contains("whole: 0"));
+    let giving_up = async {
+        while let Ok((mut send, _recv)) = busy.open_bi().await {
+            let _ = send.write_all(&POST[..4]).await;
+            let _ = send.reset(0x10cu32.into());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), giving_up).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), silent.closed()).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(600));
+    for connection in [&silent, &busy] {
+        assert!(matches!(connection.close_reason(), Some(Closed::ByPeer { code: 0x100, .. })));
+    }
+    assert_eq!(used.close_reason(), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 

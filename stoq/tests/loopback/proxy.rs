@@ -20,6 +20,7 @@ struct Shared {
     server: Mutex<SocketAddr>,
     lose_to_server: AtomicBool,
     lose_to_client: AtomicBool,
+    lose_long_to_client: AtomicBool,
     /// What clients sent.
     recorded: Mutex<Vec<Vec<u8>>>,
     /// The way to the server, for each client: as the server sees it.
@@ -32,6 +33,7 @@ impl Proxy {
             server: Mutex::new(server),
             lose_to_server: AtomicBool::new(false),
             lose_to_client: AtomicBool::new(false),
+            lose_long_to_client: AtomicBool::new(false),
             recorded: Mutex::default(),
             ways: Mutex::default(),
         });
@@ -51,6 +53,11 @@ impl Proxy {
     /// What the server says is lost.
     pub fn lose_answers(&self) {
         self.shared.lose_to_client.store(true, Ordering::SeqCst);
+    }
+
+    /// What the server says is lost, but for what is as short as a Retry.
+    pub fn lose_long_answers(&self) {
+        self.shared.lose_long_to_client.store(true, Ordering::SeqCst);
     }
 
     /// As a NAT that forgot: the server sees all clients at new ports.
@@ -108,7 +115,8 @@ async fn forward(near: Arc<UdpSocket>, shared: Arc<Shared>) {
 async fn back(way: Arc<UdpSocket>, near: Arc<UdpSocket>, client: SocketAddr, shared: Arc<Shared>) {
     let mut buffer = vec![0; 65_536];
     while let Ok(length) = way.recv(&mut buffer).await {
-        if !shared.lose_to_client.load(Ordering::SeqCst) {
+        let long = length > 500 && shared.lose_long_to_client.load(Ordering::SeqCst);
+        if !long && !shared.lose_to_client.load(Ordering::SeqCst) {
             let _ = near.send_to(&buffer[..length], client).await;
         }
     }
