@@ -13,7 +13,7 @@ use kube::runtime::{WatchStreamExt as _, predicates};
 async fn next<T>(
     events: &mut (impl futures_util::Stream<Item = Result<T, watcher::Error>> + Unpin),
 ) -> Result<T> {
-    Ok(events.try_next().await?.context("the watch ended")?)
+    events.try_next().await?.context("the watch ended")
 }
 
 #[test]
