@@ -44,7 +44,7 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// Header sections of `most_headers` bytes, encoded, and that much of frames that are not whole.
+    /// Header sections of `most_headers` bytes, encoded.
     pub(crate) fn new(most_headers: u64) -> Self {
         Self { most_headers, unfinished: Arc::default() }
     }

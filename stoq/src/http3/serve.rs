@@ -24,7 +24,9 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// What a client may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
-    /// Bytes of a request's fields, counted as RFC 9114 §4.2.2 does; more are answered with 431.
+    /// Bytes of a request's fields, counted as RFC 9114 §4.2.2 does; more are answered with 431. Header
+    /// sections that are begun on a connection and not whole take twice as much together, encoded, and 16 KiB more;
+    /// beyond, the stream is reset with H3_EXCESSIVE_LOAD.
     pub field_bytes: u64,
     /// How long the fields of a request may take to come once its stream is open.
     pub field_patience: Duration,
