@@ -86,7 +86,7 @@ impl Error {
     }
 }
 
-/// An error and all its causes.
+/// An error and all its causes, fit for a terminal: some of the words are a server's or a file's.
 pub fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -98,5 +98,5 @@ pub fn chain(error: &dyn StdError) -> String {
         }
         next = cause.source();
     }
-    text
+    crate::output::escape(&text)
 }

@@ -1,5 +1,6 @@
 //! Why a call did not succeed, in words that say what to do.
 
+use crate::output::escape;
 use http::{HeaderMap, HeaderValue, header};
 use hypermesh_api::Status;
 use hypermesh_client::ConnectError;
@@ -28,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Unanswered(hypermesh_client::Error),
     /// The reply is not what was asked for.
-    #[error("the server's reply ({content_type}) is not the JSON that was asked for")]
+    #[error("the server's reply ({}) is not the JSON that was asked for", escape(content_type))]
     NotJson {
         /// What it says it is.
         content_type: String,
@@ -95,7 +96,7 @@ impl From<hypermesh_client::Error> for Error {
     }
 }
 
-/// `Error from server (NotFound): …`
+/// `Error from server (NotFound): …`; what the server says must not reach a terminal as it is.
 fn refused(status: &Status) -> String {
     if status.code == 401 {
         return "the server does not know who is asking (Unauthorized): the certificate or token is missing, expired \
@@ -103,9 +104,11 @@ fn refused(status: &Status) -> String {
             .to_owned();
     }
     if status.reason.is_empty() {
-        return format!("Error from server (HTTP {}): {}", status.code, status.message);
+        return format!("Error from server (HTTP {}): {}", status.code, escape(&status.message));
     }
-    format!("Error from server ({}): {}", status.reason, status.message)
+    // A reason is one word.
+    let reason = escape(&status.reason).replace('\n', "\\n");
+    format!("Error from server ({reason}): {}", escape(&status.message))
 }
 
 /// Reads a refusal. Proxies and muxes answer in other forms than a Status; then their first line is the message.
@@ -167,5 +170,27 @@ mod tests {
             panic!("not a refusal")
         };
         assert_eq!(retry_after, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_refusal_moves_no_terminal() {
+        // OSC 52 would put its text into the clipboard; CSI 2J clears the screen, and so does its C1 form.
+        let osc = "first\nsecond\x1b]52;c;cm0gLXJmIC8=\x07";
+        let said = serde_json::to_vec(&Status::failure(409, "Bad\x1b[2J\nly", osc)).unwrap();
+        let refused = refusal(409, &HeaderMap::new(), &said);
+        assert_eq!(
+            refused.to_string(),
+            "Error from server (Bad\\u{1b}[2J\\nly): first\nsecond\\u{1b}]52;c;cm0gLXJmIC8=\\u{7}"
+        );
+        let foreign = refusal(502, &HeaderMap::new(), "\x1b[2J\u{9b}2J gone".as_bytes());
+        assert_eq!(foreign.to_string(), "Error from server (HTTP 502): \\u{1b}[2J\\u{9b}2J gone");
+        let sentence = crate::manifest::refusal::sentence(refused.status().unwrap());
+        assert!(!sentence.contains(|c: char| c.is_control() && c != '\n'), "{sentence:?}");
+        let rendered = crate::error::Error::from(refused).render(true);
+        assert!(!rendered.contains(|c: char| c.is_control() && c != '\n'), "{rendered:?}");
+        let message = "\x1b]52;c;eA==\x07".to_owned();
+        let broken = hypermesh_client::Error::Broken { server: "s".to_owned(), message };
+        let told = crate::error::chain(&Error::Unanswered(broken));
+        assert_eq!(told, "the connection to s broke: \\u{1b}]52;c;eA==\\u{7}");
     }
 }

@@ -59,11 +59,11 @@ pub fn wants_names(status: &Status) -> bool {
     complaints(status).iter().any(|c| c.what == What::Unknown)
 }
 
-/// `Error from server (Forbidden): …` as kubectl's users know it.
+/// `the server refused it (Forbidden): …`, fit for a terminal.
 pub fn sentence(status: &Status) -> String {
     let reason =
         if status.reason.is_empty() { format!("HTTP {}", status.code) } else { status.reason.clone() };
-    format!("the server refused it ({reason}): {}", status.message)
+    crate::output::escape(&format!("the server refused it ({reason}): {}", status.message))
 }
 
 fn complaints(status: &Status) -> Vec<Complaint> {
