@@ -283,7 +283,7 @@ fn names(address: SocketAddr, further: &[String]) -> Vec<String> {
     names
 }
 
-/// TLS 1.2 and 1.3; clients may show a certificate, and one that is shown must be good.
+/// TLS 1.3 and nothing older; clients may show a certificate, and one that is shown must be good.
 pub(crate) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
     let failed = |error: &dyn std::fmt::Display| ServerError::Tls(error.to_string());
     let mut roots = rustls::RootCertStore::empty();
@@ -296,7 +296,7 @@ pub(crate) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
     let chain = vec![pki.server.der.clone()];
     let key = rustls::pki_types::PrivateKeyDer::try_from(pki.server_key.der()).map_err(|e| failed(&e))?;
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| failed(&e))?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)

@@ -3,13 +3,15 @@
 use crate::{NETWORKS, Server};
 use anyhow::{Context as _, Result, ensure};
 use hypermesh_e2e::Client;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 pub fn check(server: &Server) -> Result<()> {
     raw(server)?;
     slow_heads(server)?;
-    certificates(server)
+    certificates(server)?;
+    old_tls(server)
 }
 
 /// Writes bytes to a fresh connection and reads until the server closes it, or `patience` ends.
@@ -136,4 +138,30 @@ fn certificates(server: &Server) -> Result<()> {
         server.unharmed(what)?;
     }
     Ok(())
+}
+
+/// A client that knows TLS 1.2 at most is told so, and gets no connection.
+fn old_tls(server: &Server) -> Result<()> {
+    use rustls::pki_types::pem::PemObject as _;
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = &server.cluster.credentials().authority;
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(authority)?)?;
+    let handshake = |versions: &[&'static rustls::SupportedProtocolVersion]| -> Result<String> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let address = server.cluster.address()?;
+        server.admin.runtime().block_on(async {
+            let stream = tokio::net::TcpStream::connect(address).await?;
+            let name = rustls::pki_types::ServerName::IpAddress(address.ip().into());
+            let connected = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await;
+            Ok(connected.map_or_else(|error| error.to_string(), |_| "connected".to_owned()))
+        })
+    };
+    ensure!(handshake(&[&rustls::version::TLS13])? == "connected");
+    let refused = handshake(&[&rustls::version::TLS12])?;
+    ensure!(refused.contains("ProtocolVersion"), "TLS 1.2: {refused}");
+    server.unharmed("TLS 1.2")
 }
