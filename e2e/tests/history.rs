@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use hypermesh_e2e::{Client, Cluster};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const MAP: &str = "/api/v1/namespaces/default/configmaps/settings";
@@ -105,5 +106,156 @@ fn rights_cover_the_past_as_they_cover_the_present() -> Result<()> {
     {
         ensure!(nobody.get(&format!("{MAP}?{query}"))?.code == 401, "{query}");
     }
+    Ok(())
+}
+
+/// Writes to one object that share a block: each version is its own writer's, whatever the block holds besides.
+#[test]
+fn writers_of_one_block_are_told_apart() -> Result<()> {
+    const WRITERS: usize = 24;
+    let cluster = Cluster::start(Vec::new())?;
+    let client = cluster.admin()?;
+    let map = json!({"metadata": {"name": "settings"}, "data": {"by": "first"}});
+    client.post(&format!("{MAPS}?fieldManager=first"), &map)?.expect(201)?;
+    std::thread::scope(|scope| {
+        let write = |n: usize| {
+            let (client, name) = (client.clone(), format!("writer-{n}"));
+            move || -> Result<()> {
+                let other = json!({"metadata": {"name": format!("other-{n}")}});
+                client.post(MAPS, &other)?.expect(201)?;
+                client
+                    .merge(&format!("{MAP}?fieldManager={name}"), &json!({"data": {"by": name}}))?
+                    .expect(200)?;
+                Ok(())
+            }
+        };
+        let writers: Vec<_> = (0..WRITERS).map(|n| scope.spawn(write(n))).collect();
+        writers.into_iter().try_for_each(|writer| writer.join().unwrap_or_else(|_| anyhow::bail!("a panic")))
+    })?;
+    let history = client.get(&format!("{MAP}?history=true"))?.expect(200)?;
+    let items = history["items"].as_array().context("no items")?;
+    ensure!(items.len() == WRITERS + 1, "{} versions", items.len());
+    for item in items {
+        ensure!(item["by"]["manager"] == item["object"]["data"]["by"], "{item}");
+    }
+    // A transaction is one request with many writes.
+    let items: Vec<Value> = (0..4)
+        .map(|n| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("part-{n}"),
+            "namespace": "default"}, "data": {"n": "x"}})
+        })
+        .collect();
+    let transaction = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    let target = "/apis/hypermesh.online/v1/transactions?fieldManager=whole";
+    let reply = client.post(target, &transaction)?;
+    ensure!(reply.code < 300, "{} {}", reply.code, reply.text());
+    let history = client.get(&format!("{MAPS}/part-2?history=true"))?.expect(200)?;
+    ensure!(history["items"][0]["by"]["manager"] == "whole", "{history}");
+    Ok(())
+}
+
+const TENANT: &str = "/api/v1/namespaces/tenant";
+
+/// The namespace, and in it a Secret with this word; the revision at which both are there.
+fn move_in(client: &Client, word: &str) -> Result<u64> {
+    let namespace = json!({"metadata": {"name": "tenant", "annotations": {"tenant": word}}});
+    client.post("/api/v1/namespaces", &namespace)?.expect(201)?;
+    client.post(&format!("{TENANT}/secrets"), &json!({"metadata": {"name": "first"}}))?.expect(201)?;
+    let secret = json!({"metadata": {"name": "token"}, "stringData": {"word": word}});
+    let secret = client.post(&format!("{TENANT}/secrets"), &secret)?.expect(201)?;
+    let text = secret.pointer("/metadata/resourceVersion").and_then(Value::as_str).context("no revision")?;
+    Ok(text.parse()?)
+}
+
+fn move_out(client: &Client) -> Result<()> {
+    client.delete(TENANT)?;
+    let begun = Instant::now();
+    while client.get(TENANT)?.code != 404 {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "the namespace does not go");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Binds a user to reading Secrets and the namespace, in the namespace only.
+fn bind(client: &Client, user: &str) -> Result<()> {
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/tenant";
+    let resources = ["secrets", "namespaces"];
+    let rule = json!({"apiGroups": [""], "resources": resources, "verbs": ["get", "list", "watch"]});
+    client
+        .post(&format!("{rbac}/roles"), &json!({"metadata": {"name": "reader"}, "rules": [rule]}))?
+        .expect(201)?;
+    let binding = json!({"metadata": {"name": "reader"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]});
+    client.post(&format!("{rbac}/rolebindings"), &binding)?.expect(201)?;
+    Ok(())
+}
+
+#[test]
+fn a_namespace_that_is_created_again_does_not_show_who_was_there_before() -> Result<()> {
+    let cluster = Cluster::start(Vec::new())?;
+    let admin = cluster.admin()?;
+    let old = move_in(&admin, "former")?;
+    let time = admin.get(&format!("{TENANT}/secrets/token?history=true"))?.expect(200)?;
+    let time = time["items"][0]["time"].as_str().context("no time")?.to_owned();
+    move_out(&admin)?;
+    let new = move_in(&admin, "present")?;
+    bind(&admin, "reader")?;
+    let last = cluster.revision()?;
+    let reader = cluster.admin()?.impersonating("reader", &[]);
+
+    let (secrets, secret) = (format!("{TENANT}/secrets"), format!("{TENANT}/secrets/token"));
+    let exact = |revision: u64| format!("resourceVersion={revision}&resourceVersionMatch=Exact");
+    let (former, started) = (exact(old), reader.get(&secret)?.expect(200)?);
+    ensure!(
+        started.pointer("/metadata/resourceVersion").and_then(Value::as_str)
+            == Some(new.to_string().as_str())
+    );
+    let watch = format!("watch=true&timeoutSeconds=1&resourceVersion={}", old - 1);
+    let past = [
+        format!("{secret}?{former}"),
+        format!("{secret}?asOf={time}"),
+        format!("{secret}?history=true&before={}", old + 1),
+        format!("{secrets}?{former}"),
+        format!("{secrets}?asOf={time}"),
+        format!("{secrets}?{watch}"),
+        format!("{TENANT}?{former}"),
+        format!("{TENANT}?history=true&before={}", old + 1),
+    ];
+    for target in &past {
+        let reply = reader.get(target)?;
+        ensure!(
+            reply.code == 410 && reply.text().contains("in all namespaces"),
+            "{target}: {}",
+            reply.text()
+        );
+        ensure!(admin.get(target)?.code == 200, "{target}");
+    }
+    // The former tenant's word, in base64.
+    let word = "Zm9ybWVy";
+    ensure!(admin.get(&past[0])?.text().contains(word) && admin.get(&past[5])?.text().contains(word));
+
+    // A page that goes on in the past is the past, too.
+    let page = admin.get(&format!("{secrets}?{former}&limit=1"))?.expect(200)?;
+    let token = page["metadata"]["continue"].as_str().filter(|token| !token.is_empty()).context("no more")?;
+    let goes_on = format!("{secrets}?continue={token}");
+    ensure!(admin.get(&goes_on)?.text().contains(word));
+    let reply = reader.get(&goes_on)?;
+    ensure!(reply.code == 410, "{}", reply.text());
+
+    // What is theirs they read, as far back as it goes.
+    for (client, versions) in [(&reader, 1), (&admin, 3)] {
+        let history = client.get(&format!("{secret}?history=true"))?.expect(200)?;
+        ensure!(history["items"].as_array().is_some_and(|items| items.len() == versions), "{history}");
+        ensure!(history["metadata"]["before"] == "", "{history}");
+    }
+    for target in [&secret, &secrets] {
+        reader.get(&format!("{target}?{}", exact(new)))?.expect(200)?;
+    }
+    let reply = reader.get(&format!("{secrets}?watch=true&timeoutSeconds=1&resourceVersion={last}"))?;
+    ensure!(reply.code == 200, "{}", reply.text());
+    let own = reader.get(&format!("{TENANT}?history=true"))?.expect(200)?;
+    ensure!(!own.to_string().contains("former"), "{own}");
     Ok(())
 }

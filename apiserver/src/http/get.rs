@@ -26,7 +26,10 @@ pub(super) fn answer(
         return Err(Box::new(Status::revision_too_large(version, reading.revision.0)));
     }
     let record = match super::history::moment(api, &reading, &asked.query)? {
-        Some(at) => super::history::record(&reading, &key, at)?,
+        Some(at) => {
+            super::lives::reach(&reading, asked, at)?;
+            super::history::record(&reading, &key, at)?
+        }
         None => reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?,
     };
     let record = record.ok_or_else(missing)?;

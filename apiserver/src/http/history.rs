@@ -1,7 +1,7 @@
 //! The past: one object as it was, and all of its versions that are kept.
 //!
 //! Three parameters beyond those of the reference, all of them on reads that its own rights cover: who may get an
-//! object may get its past.
+//! object may get its past, as far back as [`super::lives`] lets them.
 //! - `asOf=TIME` (RFC 3339) on get and list: the state after the last block that is not later;
 //! - `resourceVersion=N&resourceVersionMatch=Exact` on get too, as it is on list;
 //! - `history=true` on get: every version, newest first, with its time and by whom, `limit` at most and, with
@@ -24,8 +24,9 @@ use hypermesh_pipeline::authn::hex_of;
 use hypermesh_pipeline::{clock, system};
 use hypermesh_store::StoreError;
 use hypermesh_wire::Offer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -174,18 +175,26 @@ fn collect(api: &Api, asked: &Asked, upto: Revision, limit: usize) -> Result<His
     let namespace = if kind.namespaced() { info.namespace.as_str() } else { "" };
     let key = ObjectKey::new(kind.collection.as_str(), namespace, info.name.as_str()).ok_or_else(missing)?;
     let reading = api.replica.reading();
-    let (effects, more) = versions(&reading, &key, upto, limit).map_err(internal)?;
+    let begun = super::lives::begun(&reading, asked, Revision(0))?;
+    if upto < begun {
+        return Err(super::lives::before(asked, begun));
+    }
+    let (mut effects, mut more) = versions(&reading, &key, upto, limit).map_err(internal)?;
+    if effects.last().is_some_and(|last| last.revision < begun) {
+        effects.retain(|effect| effect.revision >= begun);
+        more = false;
+    }
     if effects.is_empty() && upto == Revision(u64::MAX) {
         return Err(missing());
     }
     let before = effects.last().filter(|_| more).map(|last| last.revision.0.to_string());
-    let mut blocks = Blocks::new(api, &reading);
+    let mut blocks = Blocks::new(api, &reading, kind, &key);
     let mut items = Vec::with_capacity(effects.len());
     for effect in effects {
         let (time, by) = match blocks.of(effect.revision).map_err(internal)? {
-            Some(block) => {
-                let by = author(&reading, asked, &key, block, effect.revision).map_err(internal)?;
-                (Some(precise(block.header.time)), by)
+            Some(found) => {
+                let by = author(&reading, &key, found, effect.revision).map_err(internal)?;
+                (Some(precise(found.block.header.time)), by)
             }
             None => (None, None),
         };
@@ -202,7 +211,7 @@ fn collect(api: &Api, asked: &Asked, upto: Revision, limit: usize) -> Result<His
         api_version: "hypermesh.online/v1",
         metadata: Meta {
             resource_version: reading.revision.0.to_string(),
-            oldest_revision: reading.view.oldest_revision().0.to_string(),
+            oldest_revision: reading.view.oldest_revision().max(begun).0.to_string(),
             before: before.unwrap_or_default(),
         },
         items,
@@ -247,23 +256,20 @@ fn weight(effect: &Effect) -> usize {
 /// state machine did by itself.
 fn author(
     reading: &Reading,
-    asked: &Asked,
     key: &ObjectKey,
-    block: &Block,
+    found: &Found,
     revision: Revision,
 ) -> Result<Option<By>, StoreError> {
-    let about: Vec<&Request> =
-        block.requests.iter().filter(|request| concerns(request, &asked.kind, key)).collect();
-    let rank = match about.len() {
+    let header = &found.block.header;
+    let rank = match found.about.len() {
         0 => return Ok(None),
-        1 if block.header.first_revision == block.header.last_revision => 0,
-        _ => {
-            let versions = reading.view.versions(key, revision, block.requests.len() + 1)?;
-            let within = versions.iter().filter(|v| v.revision >= block.header.first_revision);
-            within.count().saturating_sub(1)
-        }
+        1 if header.first_revision == header.last_revision => 0,
+        // What compaction has removed of the block's writes does not count: whose the rest are is not known.
+        _ if header.first_revision <= reading.view.oldest_revision() => return Ok(None),
+        _ => reading.view.count_versions(key, header.first_revision, revision)?.saturating_sub(1),
     };
-    let Some(request) = about.get(rank) else { return Ok(None) };
+    let request = found.about.get(rank).and_then(|index| found.block.requests.get(*index));
+    let Some(request) = request else { return Ok(None) };
     let named = Query::parse(request.query().unwrap_or_default()).ok();
     let named = named.and_then(|query| query.first("fieldManager").map(str::to_owned)).unwrap_or_default();
     let (user, manager) = match &request.authority {
@@ -284,30 +290,58 @@ fn concerns(request: &Request, kind: &hypermesh_pipeline::Kind, key: &ObjectKey)
         return false;
     };
     let definition = &kind.definition;
-    let body = || serde_json::from_slice::<Value>(&request.body).unwrap_or_default();
-    let text = |object: &Value, pointer: &str| {
-        object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let names = |object: &Value| {
-        let generated = text(object, "/metadata/generateName");
-        let name = text(object, "/metadata/name");
-        name == key.name() || (name.is_empty() && !generated.is_empty() && key.name().starts_with(&generated))
-    };
     if info.resource == "transactions" && info.group == "hypermesh.online" {
-        let list = body();
-        let items = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-        return items.iter().any(|item| {
-            text(item, "/kind") == definition.names.kind
-                && names(item)
-                && (key.namespace().is_empty() || text(item, "/metadata/namespace") == key.namespace())
+        let Ok(list) = serde_json::from_slice::<NamedList<'_>>(&request.body) else { return false };
+        return list.items.iter().any(|item| {
+            item.kind == definition.names.kind
+                && item.metadata.names(key)
+                && (key.namespace().is_empty() || item.metadata.namespace == key.namespace())
         });
     }
     let same = info.group == definition.group && info.resource == definition.names.plural;
     let within = !kind.namespaced() || info.namespace == key.namespace();
     same && match info.verb {
-        Verb::Create if info.name.is_empty() => within && names(&body()),
+        Verb::Create if info.name.is_empty() => {
+            let named = |body| serde_json::from_slice::<Named<'_>>(body).is_ok_and(|n| n.metadata.names(key));
+            within && named(&request.body)
+        }
         Verb::DeleteCollection => within || info.namespace.is_empty(),
         _ => within && info.name == key.name(),
+    }
+}
+
+/// A transaction's body, as far as it says what it is about.
+#[derive(Deserialize)]
+struct NamedList<'a> {
+    #[serde(borrow, default)]
+    items: Vec<Named<'a>>,
+}
+
+/// An object's kind and name; the rest is read over.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    metadata: NameParts<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct NameParts<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    generate_name: Cow<'a, str>,
+}
+
+impl NameParts<'_> {
+    fn names(&self, key: &ObjectKey) -> bool {
+        let generated = self.generate_name.as_ref();
+        let fits = self.name.is_empty() && !generated.is_empty() && key.name().starts_with(generated);
+        self.name == key.name() || fits
     }
 }
 
@@ -328,29 +362,45 @@ fn method(request: &Request) -> &'static str {
     }
 }
 
+/// A block, and which of its requests are about the object.
+struct Found {
+    block: Block,
+    /// Places in the block, ascending.
+    about: Vec<usize>,
+}
+
 /// Finds the blocks of revisions that are asked for in descending order; what was looked at on the way is remembered,
 /// for the ways have their beginnings in common.
 struct Blocks<'a> {
     api: &'a Api,
+    kind: &'a hypermesh_pipeline::Kind,
+    key: &'a ObjectKey,
     oldest: Height,
     newest: Option<Height>,
     /// The last revision after each block that was looked at.
     seen: BTreeMap<Height, Revision>,
-    found: Option<Block>,
+    found: Option<Found>,
 }
 
 impl<'a> Blocks<'a> {
-    fn new(api: &'a Api, reading: &Reading) -> Self {
+    fn new(api: &'a Api, reading: &Reading, kind: &'a hypermesh_pipeline::Kind, key: &'a ObjectKey) -> Self {
         let newest = reading.view.head().map(|head| head.height);
-        Self { api, oldest: reading.view.oldest_height(), newest, seen: BTreeMap::new(), found: None }
+        let oldest = reading.view.oldest_height();
+        Self { api, kind, key, oldest, newest, seen: BTreeMap::new(), found: None }
     }
 
     /// The block that made a write; `None` if it is no longer kept.
-    fn of(&mut self, revision: Revision) -> Result<Option<&Block>, StoreError> {
+    fn of(&mut self, revision: Revision) -> Result<Option<&Found>, StoreError> {
         let holds =
             |block: &Block| (block.header.first_revision..=block.header.last_revision).contains(&revision);
-        if !self.found.as_ref().is_some_and(holds) {
-            self.found = self.search(revision)?.filter(holds);
+        if !self.found.as_ref().is_some_and(|found| holds(&found.block)) {
+            let (kind, key) = (self.kind, self.key);
+            self.found = self.search(revision)?.filter(holds).map(|block| {
+                let requests = block.requests.iter().enumerate();
+                let about =
+                    requests.filter(|(_, r)| concerns(r, kind, key)).map(|(index, _)| index).collect();
+                Found { block, about }
+            });
         }
         Ok(self.found.as_ref())
     }

@@ -148,6 +148,9 @@ fn plan(
             reading.view.oldest_revision().0
         ))));
     }
+    if let Some(revision) = at {
+        super::lives::reach(&reading, asked, revision)?;
+    }
     let limit = usize::try_from(options.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     Ok(Plan {
         revision: at.unwrap_or(newest),

@@ -12,6 +12,7 @@ mod history;
 mod incoming;
 mod list;
 mod list_stream;
+mod lives;
 mod outgoing;
 mod paging;
 mod reply;

@@ -86,6 +86,10 @@ pub(super) fn answer(
         return Err(Box::new(Status::revision_too_large(version, reading.revision.0)));
     }
     let initial = options.send_initial_events == Some(true);
+    if !initial && version != 0 {
+        // What follows is read, and the version itself is not.
+        super::lives::reach(&reading, asked, Revision(version.saturating_add(1)))?;
+    }
     let (phase, cursor) = if initial {
         (Phase::Initial { after: None, reading: Arc::clone(&reading) }, reading.revision)
     } else if version == 0 {

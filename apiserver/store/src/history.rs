@@ -136,6 +136,67 @@ impl View {
         Ok(found)
     }
 
+    /// How many writes of one object are kept from revision `from` to `upto`, both counted. It reads no object, whatever
+    /// their number; what compaction has removed below the oldest revision does not count.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn count_versions(
+        &self,
+        key: &ObjectKey,
+        from: Revision,
+        upto: Revision,
+    ) -> Result<usize, StoreError> {
+        let mut count = 0;
+        self.each_version(key, upto, |at, _| {
+            let within = at >= from;
+            count += usize::from(within);
+            if within { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(count)
+    }
+
+    /// A revision from which on an object has been there without a break; `None` if it is not there. It is the one at
+    /// which the object was created, or any that is not after `since` if it has been there since then, or since before
+    /// the oldest revision. It reads no object.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn unbroken(&self, key: &ObjectKey, since: Revision) -> Result<Option<Revision>, StoreError> {
+        let mut begun = None;
+        let far = since.max(self.oldest_revision());
+        self.each_version(key, self.revision(), |at, live| {
+            if !live {
+                return ControlFlow::Break(());
+            }
+            begun = Some(at);
+            if at <= far { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        // A creation that compaction has passed is as good as the first.
+        Ok(begun.map(|at| if at <= self.oldest_revision() { Revision(0) } else { at }))
+    }
+
+    /// Calls `visit` for the writes of one object up to `upto`, newest first, with whether the object was there after
+    /// each, until it breaks.
+    fn each_version(
+        &self,
+        key: &ObjectKey,
+        upto: Revision,
+        mut visit: impl FnMut(Revision, bool) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let object = key.encode();
+        let mut cursor = self.cursor(Family::Versions, &[], true)?;
+        cursor.seek_for_prev(keyspace::version(&object, upto));
+        while let Some((row, live)) = cursor.item() {
+            let Some((_, at)) = keyspace::read_version(row).filter(|(of, _)| *of == object) else { break };
+            if visit(at, live == [LIVE]).is_break() {
+                break;
+            }
+            cursor.prev();
+        }
+        cursor.status().map_err(|error| self.inner().engine.fault("read", error))
+    }
+
     /// The record that the write `revision` gave the object `key`.
     fn version(&self, key: &[u8], revision: Revision) -> Result<Record, StoreError> {
         let row = keyspace::number(revision.0);

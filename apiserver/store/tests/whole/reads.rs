@@ -189,6 +189,36 @@ fn events_and_past_states_are_kept_until_compaction() {
 }
 
 #[test]
+fn writes_are_counted_and_lives_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // a: 1, 2, 4, gone at 5, again at 6, 8; its neighbours' writes are not its own.
+    commit(&store, &[put("a", "1"), put("a", "2"), put("a.b", "3")]);
+    commit(&store, &[put("a", "4"), delete("a"), put("a", "6"), put("A", "7")]);
+    commit(&store, &[put("a", "8")]);
+    let (a, none) = (key("default", "a"), key("default", "none"));
+    let view = store.view().unwrap();
+    let count = |from, upto| view.count_versions(&a, Revision(from), Revision(upto)).unwrap();
+    assert_eq!([count(0, u64::MAX), count(1, 3), count(2, 4), count(5, 6), count(3, 3)], [6, 2, 2, 2, 0]);
+    assert_eq!((count(9, 9), count(8, 1)), (0, 0));
+    assert_eq!(view.count_versions(&none, Revision(0), Revision(9)).unwrap(), 0);
+    let begun = |view: &hypermesh_store::View, since| view.unbroken(&a, Revision(since)).unwrap();
+    assert_eq!([begun(&view, 0), begun(&view, 5), begun(&view, 6)], [Some(Revision(6)); 3]);
+    // It has been there since then: how long before does not matter.
+    assert!(begun(&view, 7).is_some_and(|at| at <= Revision(7)));
+    assert_eq!(view.unbroken(&none, Revision(0)).unwrap(), None);
+    assert_eq!(view.unbroken(&key("default", "a.b"), Revision(0)).unwrap(), Some(Revision(3)));
+
+    // The floor passes the deletion, then the creation.
+    store.compact(Revision(5)).unwrap();
+    assert_eq!(begun(&store.view().unwrap(), 0), Some(Revision(6)));
+    store.compact(Revision(7)).unwrap();
+    assert_eq!(begun(&store.view().unwrap(), 0), Some(Revision(0)));
+    commit(&store, &[delete("a")]);
+    assert_eq!(begun(&store.view().unwrap(), 0), None);
+}
+
+#[test]
 fn a_block_is_found_by_time() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
