@@ -142,10 +142,20 @@ impl Shared {
     fn take_up(&self, read: Config) {
         let current = self.stack.load_full();
         let mut config = current.config.clone();
-        if (&read.identity, &read.trust, &read.server) == (&config.identity, &config.trust, &config.server) {
+        // What is renewed are credentials. Another server or cluster is another destination, for which nobody started
+        // this program: a context that was switched must not send its writes elsewhere.
+        if read.server != config.server || (config.cluster.is_some() && read.cluster != config.cluster) {
+            tracing::warn!(
+                server = config.server.url(),
+                "the kubeconfig names another server or cluster now: going on with this one until restarted"
+            );
             return;
         }
-        (config.server, config.server_name) = (read.server, read.server_name);
+        let renewed = (&read.identity, &read.trust, &read.server_name, &read.cluster);
+        if renewed == (&config.identity, &config.trust, &config.server_name, &config.cluster) {
+            return;
+        }
+        config.server_name = read.server_name;
         (config.identity, config.trust, config.cluster) = (read.identity, read.trust, read.cluster);
         match Stack::new(config) {
             Ok(stack) => {

@@ -42,6 +42,9 @@ const WORTH_TELLING: i64 = 30;
 const LONGEST_REFUSAL: usize = 64 << 10;
 /// What the server says of a key it does not know.
 const UNREGISTERED: &str = "not registered in this cluster";
+/// What a person is told whose key the cluster knew and now does not.
+const UNSIGNED_REFUSED: &str = "signatures of this key were taken before, so nothing is sent unsigned instead: \
+    either the key was revoked, or this replica lies; ask another, or start anew with valid credentials";
 
 /// The layer.
 #[derive(Clone)]
@@ -62,6 +65,8 @@ struct Author {
     correction: AtomicI64,
     /// Whether the cluster is taken to know the key.
     registered: AtomicBool,
+    /// Whether a signature of the key was taken.
+    accepted: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
@@ -91,6 +96,7 @@ fn author(config: &Config) -> Result<Option<Author>, Error> {
         patience: config.patience,
         correction: AtomicI64::new(0),
         registered: AtomicBool::new(true),
+        accepted: AtomicBool::new(false),
         metrics: Arc::clone(&config.metrics),
     }))
 }
@@ -164,11 +170,17 @@ impl Author {
                 self.metrics.skewed(skew);
             }
             if reply.status() != StatusCode::UNAUTHORIZED {
+                self.accepted.store(true, Ordering::Relaxed);
                 return Ok(reply);
             }
             let refusal = Refusal::read(reply).await;
+            if refusal.says(UNREGISTERED) && self.accepted.load(Ordering::Relaxed) {
+                // The cluster knew the key before. One replica's word must not be enough for a write to go out in a
+                // form that this replica could change.
+                return Ok(refusal.explained(UNSIGNED_REFUSED));
+            }
             if refusal.says(UNREGISTERED) {
-                tracing::debug!("the cluster does not know the key that signs: requests go out unsigned");
+                tracing::warn!("the cluster does not know the key that signs: requests go out unsigned");
                 self.registered.store(false, Ordering::Relaxed);
                 let body = Body::from(form.body.clone());
                 return tower::ServiceExt::oneshot(inner, Request::from_parts(parts, body)).await;

@@ -108,7 +108,7 @@ pub(super) async fn read(api: &Api, caller: &Caller, body: &mut Incoming) -> Res
 /// Reads on, and throws away, what is left of a body whose request was refused. Who asks before sending a body is told
 /// at once.
 pub(super) async fn linger(head: &Parts, body: &mut Incoming) {
-    if body.is_end_stream() || head.version >= Version::HTTP_2 || head.headers.contains_key(header::EXPECT) {
+    if body.is_end_stream() || head.version > Version::HTTP_2 || head.headers.contains_key(header::EXPECT) {
         return;
     }
     let discarding = async {

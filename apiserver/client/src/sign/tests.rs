@@ -155,6 +155,27 @@ async fn a_key_that_is_not_registered_leaves_it_to_the_replica() {
     assert_eq!(*replica.seen.lock().unwrap(), [true, false]);
 }
 
+/// A replica that says so of a registered key would get a write that it can change before it endorses it.
+#[tokio::test]
+async fn nothing_goes_unsigned_once_signatures_were_taken() {
+    let mut replica = Replica::new();
+    let mut sign = Sign::new(replica.clone(), &config(Some(HERE))).unwrap();
+    let request = || {
+        let mut request = Request::new(Body::from("{}".to_owned()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = MAPS.parse().unwrap();
+        request
+    };
+    assert_eq!(tower::Service::call(&mut sign, request()).await.unwrap().status(), 201);
+    replica.registered = false;
+    sign.inner = replica.clone();
+    let reply = tower::Service::call(&mut sign, request()).await.unwrap();
+    assert_eq!(reply.status(), 401);
+    let body = reply.into_body().collect(1 << 20).await.unwrap();
+    assert!(String::from_utf8_lossy(&body).contains("nothing is sent unsigned"), "{body:?}");
+    assert_eq!(*replica.seen.lock().unwrap(), [true, true]);
+}
+
 #[tokio::test]
 async fn clocks_a_little_apart_are_corrected_for_and_clocks_far_apart_are_told() {
     let replica = Replica { ahead: 100, ..Replica::new() };

@@ -71,7 +71,9 @@ impl Walk<'_> {
         }
         let Some(format) = constraints.format else { return 1 };
         if !format.matches(text) {
-            self.wrong_type(at, format.name(), text);
+            // What was to be hidden is hidden in what is wrong with it too: a plain password where base64 belongs.
+            let hidden = matches!(format, Format::Byte | Format::Password);
+            self.wrong_type(at, format.name(), if hidden { "<redacted>" } else { text });
         }
         if is_of_text(format) { 2 } else { 1 }
     }
