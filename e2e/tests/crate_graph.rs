@@ -18,7 +18,7 @@ hypermesh-client: hypermesh-api hypermesh-chain hypermesh-wire stoq
 hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-schemas
-hypermesh-fuzz: hypermesh-api hypermesh-cel hypermesh-chain hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-structural hypermesh-wire nexusctl
+hypermesh-fuzz: hypermesh-api hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-structural hypermesh-wire nexusctl
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural

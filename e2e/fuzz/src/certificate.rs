@@ -2,15 +2,13 @@
 //! its DER and then, after a zero byte, in its PEM.
 
 use crate::input::{damaged, parts};
+use hypermesh_client::{Client, Config, Material, Server, Transport, Trust};
 use hypermesh_pki::Held;
-use nexusctl::environment::Environment;
-use nexusctl::kubeconfig::{Authentication, Material, Target};
 use rcgen::{CertificateParams, KeyPair, SerialNumber, date_time_ymd};
 use std::io::{Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 /// PKCS #8 (RFC 8410) around the seed of an Ed25519 key that signs nothing else.
 const KEY_PREFIX: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
@@ -54,20 +52,9 @@ fn held(text: &[u8]) -> Option<Held> {
 /// As an authority, and as the client's own certificate.
 fn client(text: &[u8], key: &str) -> bool {
     let material = |pem: &[u8]| Material { pem: pem.to_vec(), origin: "input".into() };
-    let target = Target {
-        server: "https://127.0.0.1:6443".into(),
-        host: "127.0.0.1".into(),
-        port: 6443,
-        tls: true,
-        prefix: String::new(),
-        tls_server_name: None,
-        insecure: false,
-        authorities: Some(material(text)),
-        authentication: Authentication {
-            certificate: Some((material(text), material(key.as_bytes()))),
-            ..Authentication::default()
-        },
-        namespace: "default".into(),
-    };
-    nexusctl::client::Client::new(&target, &Environment::default(), Duration::from_secs(1)).is_ok()
+    let mut config = Config::new(Server::parse("https://127.0.0.1:6443").expect("a URL"));
+    config.trust = Trust::Authorities(material(text));
+    config.identity.certificate = Some((material(text), material(key.as_bytes())));
+    config.transport = Transport::Tcp;
+    Client::new(&config).is_ok()
 }

@@ -1,9 +1,9 @@
 //! Kubeconfigs: read, merged with another, and resolved to a server and an identity.
 
 use crate::input::texts;
-use nexusctl::environment::Environment;
+use hypermesh_client::{Client, Config, Transport, Trust};
 use nexusctl::kubeconfig::{File, Merged, Overrides, resolve};
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 /// Fields that name a file: what is there is no input of this target.
 const FILES: [&str; 4] = ["authority:", "certificate:", "client-key:", "tokenFile"];
@@ -30,15 +30,18 @@ pub fn target(data: &[u8]) {
         return;
     }
     let Ok(target) = resolve(&merged, &Overrides::default()) else { return };
-    assert!(!target.host.is_empty() && !target.server.ends_with('/'));
-    assert!(
-        target.tls || target.host == "localhost" || target.host.starts_with("127.") || target.host == "::1"
-    );
-    if let Some(token) = &target.authentication.token {
+    let (url, host) = (target.server.url(), target.server.host());
+    assert!(!host.is_empty() && !url.ends_with('/'));
+    let loopback = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    assert!(url.starts_with("https://") || loopback);
+    if let Some(token) = &target.identity.token {
         assert!(token.bytes().all(|byte| byte.is_ascii_graphic()), "a token is one word of a header");
     }
     // No authority: the machine's own would be read.
-    if target.authorities.is_some() || !target.tls {
-        let _ = nexusctl::client::Client::new(&target, &Environment::default(), Duration::from_secs(1));
+    if let Some(authorities) = target.authorities {
+        let mut config = Config::new(target.server);
+        config.trust = Trust::Authorities(authorities);
+        (config.identity, config.transport) = (target.identity, Transport::Tcp);
+        let _ = Client::new(&config);
     }
 }
