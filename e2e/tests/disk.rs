@@ -105,7 +105,8 @@ async fn version_of(connection: &mut Connection, objects: &Objects) -> String {
 
 /// Files that hold nothing a reader of the store relies on: locks, space set aside, what RocksDB notes for people; and
 /// what is no secret and no state, but made of them.
-const IMMATERIAL: [&str; 6] = ["lock", "LOCK", "RESERVE", "IDENTITY", "OPTIONS-", "admin.kubeconfig"];
+const IMMATERIAL: [&str; 7] =
+    ["lock", "LOCK", "RESERVE", "IDENTITY", "OPTIONS-", "admin.kubeconfig", "controllers.kubeconfig"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_is_told_by_the_file_it_is_in() {

@@ -143,7 +143,7 @@ metadata: {name: t}
     19 | data: {a: '***'}
        |           ^^^^^
 
-    error: data.a: Invalid value: "***": data.a in body must be of type byte: "***"
+    error: data.a: Invalid value: "<redacted>": data.a in body must be of type byte: "<redacted>"
       --> <stdin>:19:11
        |
     19 | data: {a: '***'}
@@ -184,7 +184,7 @@ metadata: {name: t}
                 "file": "<stdin>",
                 "kind": "Secret",
                 "line": 4,
-                "message": "data.a: Invalid value: \"***\": data.a in body must be of type byte: \"***\"",
+                "message": "data.a: Invalid value: \"<redacted>\": data.a in body must be of type byte: \"<redacted>\"",
                 "name": "s",
                 "status": "Invalid"
             }
