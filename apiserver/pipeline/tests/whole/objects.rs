@@ -218,6 +218,12 @@ fn patches_of_every_kind() {
     assert_eq!(cluster.run(patch(&path, Media::JsonPatch, failed)).code, 422);
     let patched = cluster.run(merge(&path, json!({"spec": {"color": null}}))).object();
     assert_eq!(patched["spec"], json!({"replicas": 1}));
+    // A name that is patched away is not filled in: all other metadata would go with it unseen.
+    let bare = patch(&path, Media::JsonPatch, json!([{"op": "remove", "path": "/metadata"}]));
+    for nameless in [bare, merge(&path, json!({"metadata": null}))] {
+        let refused = cluster.run(nameless);
+        assert_eq!(refused.code, 422, "{}", refused.refusal());
+    }
     let strategic = patch(&path, Media::StrategicMergePatch, json!({"spec": {"color": "x"}}));
     insta::assert_snapshot!(cluster.run(strategic).refusal(), @"415 UnsupportedMediaType: the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
     let renamed = merge(&path, json!({"metadata": {"name": "b"}}));
