@@ -180,7 +180,7 @@ impl Author {
                 return Ok(refusal.explained(UNSIGNED_REFUSED));
             }
             if refusal.says(UNREGISTERED) {
-                tracing::warn!("the cluster does not know the key that signs: requests go out unsigned");
+                tracing::debug!("the cluster does not know the key that signs: requests go out unsigned");
                 self.registered.store(false, Ordering::Relaxed);
                 let body = Body::from(form.body.clone());
                 return tower::ServiceExt::oneshot(inner, Request::from_parts(parts, body)).await;

@@ -145,9 +145,11 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     session.say(&format!("HyperMesh {}, cluster {}", env!("CARGO_PKG_VERSION"), &server.cluster()[..16]))?;
     session.say(&format!("api         https://{}", server.address()))?;
     session.say(&format!("data        {}", dir.display()))?;
-    session.say(&format!(
-        "kubeconfig  {kubeconfig}  (nexusctl finds it by itself; kubectl: KUBECONFIG={kubeconfig})"
-    ))?;
+    // Only where it is looked for.
+    let usual = session.environment.data_dir().is_some_and(|usual| usual == dir);
+    let takers =
+        if usual { "nexusctl finds it by itself; kubectl takes" } else { "nexusctl and kubectl take" };
+    session.say(&format!("kubeconfig  {kubeconfig}  ({takers} KUBECONFIG={kubeconfig})"))?;
     session.say(&format!("controllers {}", controllers.words()))?;
     session.say(&format!("agent       {agent}"))?;
     session.say("dns         inactive: this version serves no DNS yet")?;
