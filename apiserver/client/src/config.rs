@@ -117,7 +117,8 @@ pub struct Material {
 pub struct Source {
     /// The files; a change of any is a reason to read again.
     pub files: Vec<PathBuf>,
-    /// Reads the configuration again. Server, trust and identity are taken from it.
+    /// Reads the configuration again. Trust and identity are taken from it; one for another server, or for another
+    /// cluster than is pinned, is not taken up.
     pub read: Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>,
 }
 

@@ -3,7 +3,8 @@
 //! What is signed is what will be ordered: the body is transcoded to JSON first, the field manager is put into the
 //! query, the cluster's id separates this cluster from every other. A request that cannot be signed goes out as it is
 //! and is endorsed by the replica that takes it, if that may: reads, reviews, upgrades, whoever impersonates or shows a
-//! token, and a key that the cluster has not registered.
+//! token, and a key that the cluster has not registered. Once a signature was taken, a refusal of the key is handed on
+//! instead: one replica alone must not bring a write into a form that it could change.
 //!
 //! The author's clock is in the signature. When the server refuses it for its time, the request is signed again by the
 //! server's clock only while the two are less than [`MOST_CORRECTED`] apart; beyond it both clocks are told.
