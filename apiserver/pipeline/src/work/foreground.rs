@@ -23,11 +23,7 @@ pub(super) fn turn<R: StateReader + ?Sized>(
     (uid, place): (Uid, &Place),
     progress: &mut Progress,
 ) -> Result<Turn, Fault> {
-    let Some(key) = place.key() else { return Ok(Turn::Done) };
-    let Some(owner) = execution.overlay.get(&key)?.filter(|record| record.facts.uid == uid) else {
-        return Ok(Turn::Done);
-    };
-    let owner = decode(&owner)?;
+    let Some((key, owner)) = super::held(execution, uid, place, FOREGROUND)? else { return Ok(Turn::Done) };
     if !progress.marked {
         let owner = (&key, &owner, uid);
         let all = dependents(execution, slice, uid, progress, |execution, key| mark(execution, key, owner))?;

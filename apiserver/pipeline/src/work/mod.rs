@@ -32,6 +32,7 @@ use crate::fault::Fault;
 use crate::state::{ReadError, StateReader};
 use crate::system;
 use hypermesh_chain::{ObjectKey, Uid};
+use serde_json::Value;
 use slice::Slice;
 
 /// Writes that the steps after one block make at most (a job may go over by what one object takes).
@@ -200,6 +201,23 @@ fn dependents<R: StateReader + ?Sized>(
             return Ok(true);
         }
     }
+}
+
+/// The object that a job concerns, if it is still the one with this uid and `finalizer` still holds it: a later deletion
+/// may have settled on another way, and the last word counts.
+fn held<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    uid: Uid,
+    place: &job::Place,
+    finalizer: &str,
+) -> Result<Option<(ObjectKey, Value)>, Fault> {
+    let Some(key) = place.key() else { return Ok(None) };
+    let Some(record) = execution.overlay.get(&key)?.filter(|record| record.facts.uid == uid) else {
+        return Ok(None);
+    };
+    let object = crate::verb::decode(&record)?;
+    let holds = crate::metadata::finalizers(&object).contains(&finalizer);
+    Ok(holds.then_some((key, object)))
 }
 
 /// Replaces the finalizers of an object that is still the one with this uid, by those that `left` keeps.

@@ -18,6 +18,9 @@ pub(super) fn turn<R: StateReader + ?Sized>(
     (uid, place): (Uid, &Place),
     progress: &mut Progress,
 ) -> Result<Turn, Fault> {
+    if super::held(execution, uid, place, ORPHAN)?.is_none() {
+        return Ok(Turn::Done);
+    }
     let gone = BTreeSet::from([uid]);
     let all = dependents(execution, slice, uid, progress, |execution, dependent| {
         let Some(record) = execution.overlay.get(dependent)? else { return Ok(()) };

@@ -132,8 +132,47 @@ fn let_go(cluster: &Cluster, node: u8) -> Ask {
     merge(path(node), json!({"metadata": {"finalizers": left}}))
 }
 
+/// One deletion overtakes another of the same object, in one block or in the next: the last word counts.
+#[test]
+fn the_last_way_of_deletion_counts() {
+    for (first, then, apart) in (0..3).flat_map(|f| (0..3).flat_map(move |t| [(f, t, false), (f, t, true)])) {
+        let mut cluster = Cluster::new();
+        let held = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+        create(&mut cluster, &[true, false]);
+        cluster.run(own(&cluster, 1, &[(0, true)]));
+        cluster.run(merge(path(1), held));
+        let asks =
+            [first, then].map(|how| delete(format!("{}?propagationPolicy={}", path(0), PROPAGATION[how])));
+        let requests = asks.map(|ask| cluster.endorse(ask));
+        let blocks = if apart { 1 } else { 2 };
+        requests.chunks(blocks).for_each(|block| drop(cluster.block(block)));
+        cluster.settle();
+        let told = format!("{} then {}, {apart}", PROPAGATION[first], PROPAGATION[then]);
+        cluster.run(let_go(&cluster, 0));
+        cluster.settle();
+        let lost = |node: u8| {
+            cluster.asset(&name(node)).is_none_or(|o| o["metadata"].get("deletionTimestamp").is_some())
+        };
+        assert!(lost(0), "{told}");
+        // What the first had done before the second came stays done.
+        if !apart || first == then {
+            assert_eq!(lost(1), PROPAGATION[then] != "Orphan", "{told}");
+        }
+        cluster.run(let_go(&cluster, 1));
+        cluster.settle();
+        assert!(cluster.asset("n0").is_none(), "{told}: {:?}", cluster.asset("n0"));
+        assert_eq!(cluster.jobs(), Vec::<String>::new(), "{told}");
+    }
+}
+
+/// How many random cases: `PROPTEST_CASES` for a longer search.
+fn cases() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases: 64, ..config } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     /// One deletion after another: exactly those go that the plain rules let go.
     #[test]
