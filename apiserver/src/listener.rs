@@ -1,6 +1,6 @@
 //! The listening socket: who is let in, and the end of all connections.
 
-use crate::connection::{self, Admission, Handshakes, Limits, Refused};
+use crate::connection::{self, Admission, Handshakes, Refused};
 use crate::http::Api;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -20,10 +20,9 @@ pub(crate) async fn serve(
     listener: TcpListener,
     tls: Arc<ArcSwap<ServerConfig>>,
     api: Arc<Api>,
-    limits: Limits,
+    admission: Arc<Admission>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let admission = Admission::new(limits);
     let handshakes = Arc::new(Handshakes::new(MOST_HANDSHAKES));
     // Every connection holds a sender: the channel closes when the last one has ended.
     let (open, mut all_closed) = mpsc::channel::<()>(1);

@@ -28,7 +28,7 @@ pub struct Metrics {
     pub watches: AtomicI64,
     /// Events that were delivered to watchers.
     pub events: AtomicU64,
-    /// Connections that are open.
+    /// Connections over TCP that are open.
     pub connections: AtomicI64,
     /// TLS handshakes that failed.
     pub handshakes_failed: AtomicU64,
@@ -115,7 +115,6 @@ impl Metrics {
         }
         let gauges = [
             ("hypermesh_apiserver_watches", self.watches.load(Ordering::Relaxed)),
-            ("hypermesh_apiserver_connections", self.connections.load(Ordering::Relaxed)),
             ("hypermesh_apiserver_request_bytes_held", signed(figures.bodies.0)),
             ("hypermesh_apiserver_reply_bytes_held", signed(figures.replies.0)),
             ("hypermesh_store_revision", i64::try_from(figures.revision).unwrap_or(i64::MAX)),
@@ -123,6 +122,14 @@ impl Metrics {
         ];
         for (name, value) in gauges {
             let _ = writeln!(out, "# TYPE {name} gauge\n{name} {value}");
+        }
+        let quic = self.quic.get().map_or(0, |quic| quic.connections.get());
+        out.push_str("# TYPE hypermesh_apiserver_connections gauge\n");
+        for (transport, open) in [
+            ("tcp", self.connections.load(Ordering::Relaxed)),
+            ("quic", i64::try_from(quic).unwrap_or(i64::MAX)),
+        ] {
+            let _ = writeln!(out, "hypermesh_apiserver_connections{{transport=\"{transport}\"}} {open}");
         }
         let counters = [
             ("hypermesh_apiserver_watch_events_total", get(&self.events)),

@@ -1,9 +1,9 @@
 //! HTTP/3 on the UDP side of the API's port: the same answers as over TCP.
 //!
 //! TCP serves whether or not UDP can: where it cannot, the reason is told once, and replies over TCP do not name
-//! HTTP/3. Limits are those of the TCP side.
+//! HTTP/3. Limits are those of the TCP side, and connections of both are counted together.
 
-use crate::connection::Limits;
+use crate::connection::Admission;
 use crate::http::{Api, Client, Incoming, Outgoing};
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
@@ -47,10 +47,10 @@ pub(crate) fn start(
     address: SocketAddr,
     tls: &Arc<ArcSwap<ServerConfig>>,
     api: &Arc<Api>,
-    limits: Limits,
+    admission: &Arc<Admission>,
     secret: &[u8],
 ) -> Option<Router> {
-    match bind(address, tls, api, limits, secret) {
+    match bind(address, tls, api, admission, secret) {
         Ok(router) => {
             let port = address.port();
             let alternative = HeaderValue::try_from(format!("h3=\":{port}\"; ma={REMEMBER}"));
@@ -72,7 +72,7 @@ fn bind(
     address: SocketAddr,
     tls: &Arc<ArcSwap<ServerConfig>>,
     api: &Arc<Api>,
-    limits: Limits,
+    admission: &Arc<Admission>,
     secret: &[u8],
 ) -> Result<Router, BindError> {
     let mut config = ServerConfig::clone(&tls.load());
@@ -99,13 +99,12 @@ fn bind(
         .settings(settings)
         .reset_secret(secret)
         .bind()?;
+    let admission = Arc::clone(admission);
     let router = Router::builder(endpoint)
         .accept(ALPN, Http3::new(Answers(Arc::clone(api))).limits(http))
-        .limits(stoq::Limits {
-            connections: limits.all,
-            per_address: limits.address,
-            ..stoq::Limits::default()
-        })
+        // What is left to the endpoint are handshakes.
+        .limits(stoq::Limits { connections: usize::MAX, per_address: usize::MAX, ..stoq::Limits::default() })
+        .admit(move |address| admission.enter(address).ok())
         .spawn()?;
     Ok(router)
 }

@@ -1,6 +1,7 @@
 //! A server from start to end: folder, keys, replica, listener, upkeep.
 
 use crate::config::Config;
+use crate::connection::Admission;
 use crate::folder::Folder;
 use crate::http::Api;
 use crate::listener;
@@ -112,10 +113,10 @@ impl Server {
             source,
         })?;
         let (keep, limits) = (config.history, config.limits);
-        let admission = crate::connection::Limits {
+        let admission = Admission::new(crate::connection::Limits {
             all: limits.connections.min(crate::files::for_connections()),
             address: limits.connections_per_address,
-        };
+        });
         let (folder, pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
         let tls = Arc::new(ArcSwap::new(tls_config(&pki)?));
         let (closing, closed) = watch::channel(false);
@@ -131,7 +132,7 @@ impl Server {
         ));
         let kubeconfig = pki.kubeconfig_path().to_owned();
         let controllers_kubeconfig = pki.controllers_kubeconfig_path().to_owned();
-        let quic = quic::start(address, &tls, &api, admission, &pki.server_key.der());
+        let quic = quic::start(address, &tls, &api, &admission, &pki.server_key.der());
         let mut tasks = vec![
             tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, admission, closed.clone())),
             tokio::spawn(look_after_certificates(pki, tls, closed.clone())),

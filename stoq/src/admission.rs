@@ -3,10 +3,13 @@
 //! A handshake takes a few round trips, so what has been waiting longest is most likely nobody: at the limit it gives
 //! way. Were newcomers refused instead, strangers who begin handshakes and never end them would keep everyone out. One
 //! network alone gets only a share, so that it cannot drive others out.
+//!
+//! Where an application counts connections of other kinds too, it has a say beside the limits.
 
 use crate::settings::Limits;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -17,7 +20,21 @@ const SHARES: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
+    say: Option<Say>,
     counts: Mutex<Counts>,
+}
+
+/// What the application gives a connection for as long as it lasts.
+pub(crate) type Permit = Box<dyn Send + Sync>;
+
+/// Whether the application lets a connection of an address in.
+#[derive(Clone)]
+pub(crate) struct Say(pub(crate) Arc<dyn Fn(IpAddr) -> Option<Permit> + Send + Sync>);
+
+impl fmt::Debug for Say {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the application's")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -84,8 +101,8 @@ pub(crate) enum Verdict {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, counts: Mutex::default() })
+    pub(crate) fn new(limits: Limits, say: Option<Say>) -> Arc<Self> {
+        Arc::new(Self { limits, say, counts: Mutex::default() })
     }
 
     /// `validated`: whether the address is proven. One that is not displaces nobody and is not refused, for it may be
@@ -106,12 +123,25 @@ impl Admission {
         if too_much && !address.to_canonical().is_loopback() {
             return if validated { Verdict::Refuse } else { Verdict::Retry };
         }
+        let permit = match &self.say {
+            None => None,
+            Some(say) => match (say.0)(address) {
+                None => return if validated { Verdict::Refuse } else { Verdict::Retry },
+                permit => permit,
+            },
+        };
         if crowded {
             counts.displace_oldest();
         }
         let (number, displaced) = counts.begin(network, validated);
         drop(counts);
-        Verdict::Accept(Place { admission: Arc::clone(self), network, number, displaced })
+        Verdict::Accept(Place {
+            admission: Arc::clone(self),
+            network,
+            number,
+            displaced,
+            _permit: Permitted(permit),
+        })
     }
 }
 
@@ -122,6 +152,15 @@ pub(crate) struct Place {
     network: IpAddr,
     number: u64,
     displaced: Arc<Notify>,
+    _permit: Permitted,
+}
+
+struct Permitted(Option<Permit>);
+
+impl fmt::Debug for Permitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "permitted" } else { "needs no permit" })
+    }
 }
 
 impl Place {
@@ -178,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_prove_their_address_once_handshakes_pile_up_and_then_the_oldest_gives_way() {
-        let admission = Admission::new(LIMITS);
+        let admission = Admission::new(LIMITS, None);
         let first = accept(&admission, "10.0.0.1", false).unwrap();
         let second = accept(&admission, "10.0.0.2", false).unwrap();
         assert!(matches!(admission.judge("10.0.0.3".parse().unwrap(), false), Verdict::Retry));
@@ -196,7 +235,7 @@ mod tests {
 
     #[test]
     fn unfinished_handshakes_of_one_network_leave_room_for_others() {
-        let admission = Admission::new(Limits { handshakes: 16, connections: 100, ..LIMITS });
+        let admission = Admission::new(Limits { handshakes: 16, connections: 100, ..LIMITS }, None);
         let held = [accept(&admission, "10.0.0.1", true), accept(&admission, "10.0.0.1", true)];
         let [Some(first), Some(_)] = &held else { panic!("two are its share") };
         assert!(matches!(admission.judge("10.0.0.1".parse().unwrap(), true), Verdict::Refuse));
@@ -208,14 +247,14 @@ mod tests {
         first.established();
         assert!(accept(&admission, "10.0.0.1", true).is_some());
         // Forged addresses take nothing of the share.
-        let admission = Admission::new(Limits { handshakes: 16, connections: 100, ..LIMITS });
+        let admission = Admission::new(Limits { handshakes: 16, connections: 100, ..LIMITS }, None);
         let _forged = [accept(&admission, "10.0.0.1", false), accept(&admission, "10.0.0.1", false)];
         assert!(accept(&admission, "10.0.0.1", true).is_some());
     }
 
     #[test]
     fn a_network_has_its_share_and_gets_it_back() {
-        let admission = Admission::new(LIMITS);
+        let admission = Admission::new(LIMITS, None);
         let mut held: Vec<_> = (1..=3)
             .map(|n| {
                 let place = accept(&admission, &format!("2001:db8::{n}"), true).unwrap();
@@ -234,5 +273,26 @@ mod tests {
         drop(held);
         let counts = admission.counts.lock();
         assert_eq!((counts.connections, counts.begun.len(), counts.by_network.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_application_has_a_say_and_hears_of_the_end() {
+        let (budget, held) = (Arc::new(()), 2);
+        let counted = Arc::clone(&budget);
+        let say = Say(Arc::new(move |_| {
+            (Arc::strong_count(&counted) < 2 + held).then(|| Box::new(Arc::clone(&counted)) as Permit)
+        }));
+        let admission = Admission::new(LIMITS, Some(say));
+        let first = accept(&admission, "10.0.0.1", true).unwrap();
+        let _second = accept(&admission, "10.0.0.2", true).unwrap();
+        assert!(matches!(admission.judge("10.0.0.3".parse().unwrap(), true), Verdict::Refuse));
+        assert!(matches!(admission.judge("10.0.0.3".parse().unwrap(), false), Verdict::Retry));
+        assert_eq!(admission.counts.lock().connections, 2, "who was not let in is not counted");
+        // A place elsewhere is given back: there is room here.
+        let elsewhere = Arc::clone(&budget);
+        drop(first);
+        assert!(accept(&admission, "10.0.0.3", true).is_none());
+        drop(elsewhere);
+        assert!(accept(&admission, "10.0.0.3", true).is_some());
     }
 }

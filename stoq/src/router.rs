@@ -2,7 +2,7 @@
 //!
 //! A stranger costs little: the [`Limits`] are applied to the first packet, before any cryptography.
 
-use crate::admission::{Admission, Place, Verdict};
+use crate::admission::{Admission, Permit, Place, Say, Verdict};
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::error::TlsError;
@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -93,6 +94,7 @@ pub struct RouterBuilder {
     endpoint: Endpoint,
     protocols: BTreeMap<Vec<u8>, Arc<dyn Protocol>>,
     limits: Limits,
+    say: Option<Say>,
 }
 
 impl RouterBuilder {
@@ -108,6 +110,19 @@ impl RouterBuilder {
         self
     }
 
+    /// Has `admit` say, beside the limits, whether there is room for a connection of an address: for who counts QUIC and
+    /// TCP, or several endpoints, together. What it returns is dropped when the connection is over; nothing means that
+    /// the connection is refused, after the address was proven. Asked for each connection under a lock: it must not wait.
+    pub fn admit<F, P>(mut self, admit: F) -> Self
+    where
+        F: Fn(IpAddr) -> Option<P> + Send + Sync + 'static,
+        P: Send + Sync + 'static,
+    {
+        self.say =
+            Some(Say(Arc::new(move |address| admit(address).map(|permit| Box::new(permit) as Permit))));
+        self
+    }
+
     /// Begins to accept.
     pub fn spawn(self) -> Result<Router, TlsError> {
         self.endpoint.serve(self.protocols.keys().cloned().collect())?;
@@ -116,7 +131,7 @@ impl RouterBuilder {
         let accepting = Accepting {
             endpoint: self.endpoint.clone(),
             protocols: Arc::new(self.protocols),
-            admission: Admission::new(self.limits),
+            admission: Admission::new(self.limits, self.say),
             closing: Closing(closes),
         };
         let task = tokio::spawn(accepting.run(cuts));
@@ -127,7 +142,7 @@ impl RouterBuilder {
 impl Router {
     /// A router on an endpoint; one at a time.
     pub fn builder(endpoint: Endpoint) -> RouterBuilder {
-        RouterBuilder { endpoint, protocols: BTreeMap::new(), limits: Limits::default() }
+        RouterBuilder { endpoint, protocols: BTreeMap::new(), limits: Limits::default(), say: None }
     }
 
     /// The endpoint.

@@ -122,6 +122,10 @@ impl Inner {
             *over = Some(Protocol::Tcp);
             return self.tcp.send(request, server).await;
         };
+        let known = self.transport == Transport::Auto && self.memory.knows_http3(&authority);
+        if known && http3::may_be_early(&request) {
+            return self.at_once(http3, &authority, request, server, over).await;
+        }
         let protocol = self.protocol(http3, &authority, request.uri(), server).await?;
         *over = Some(protocol);
         if protocol == Protocol::Tcp {
@@ -142,6 +146,46 @@ impl Inner {
             }
             _ => Err(error),
         }
+    }
+
+    /// Sends a read over HTTP/3, which worked before, without waiting for a connection that stands: on one that is
+    /// resumed it goes into the first flight. TCP joins the race as it does before other requests, and has the read if
+    /// it wins.
+    async fn at_once(
+        &self,
+        http3: &Http3,
+        authority: &Authority,
+        request: Request<Body>,
+        server: &str,
+        over: &mut Option<Protocol>,
+    ) -> Result<Response<Body>, Error> {
+        let (parts, _) = request.into_parts();
+        let again = || Request::from_parts(parts.clone(), Body::empty());
+        *over = Some(Protocol::Http3);
+        let mut sent = std::pin::pin!(http3.send(again(), server));
+        let reply = tokio::select! {
+            biased;
+            reply = &mut sent => Some(reply),
+            raced = self.raced(http3, authority, &parts.uri, server) => match raced? {
+                Protocol::Http3 => Some(sent.await),
+                Protocol::Tcp => None,
+            },
+        };
+        match reply {
+            Some(Ok(reply)) => return Ok(reply),
+            Some(Err(error)) => {
+                if error.is_unreachable() {
+                    self.memory.forget(authority);
+                }
+                // Nothing was sent, so TCP may be used.
+                if !matches!(error, Error::Connect { .. }) {
+                    return Err(error);
+                }
+            }
+            None => {}
+        }
+        *over = Some(Protocol::Tcp);
+        self.tcp.send(again(), server).await
     }
 
     /// The protocol to use for a server.

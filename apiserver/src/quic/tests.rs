@@ -141,6 +141,60 @@ async fn the_api_answers_over_http3_as_over_tcp() {
     stopping.await.unwrap();
 }
 
+/// One budget: what TCP takes is not there for QUIC, and the other way round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_over_tcp_and_quic_are_counted_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().to_owned(), ANY);
+    config.limits.connections = 2;
+    let server = Server::start(config).await.unwrap();
+    let address = server.address();
+    let uri: http::Uri = format!("https://{address}/").parse().unwrap();
+    let refused = |error: stoq::http3::RequestError| {
+        matches!(error, stoq::http3::RequestError::Connect(stoq::ConnectError::Refused { .. }))
+    };
+    let admin = client(dir.path(), true);
+    let kept = admin.connect(&uri).await.unwrap();
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    // What the kernel has taken may not have been accepted yet.
+    loop {
+        let (_, metrics) = send(&admin, Method::GET, address, "/metrics", None).await;
+        let metrics = metrics.as_str().unwrap();
+        assert!(metrics.contains("hypermesh_apiserver_connections{transport=\"quic\"} 1\n"), "{metrics}");
+        if metrics.contains("hypermesh_apiserver_connections{transport=\"tcp\"} 1\n") {
+            break;
+        }
+    }
+
+    // Both places are taken: neither side lets a third in.
+    assert!(refused(client(dir.path(), false).connect(&uri).await.unwrap_err()));
+    let mut third = TcpStream::connect(address).await.unwrap();
+    assert!(matches!(third.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+
+    // A place that TCP gives back is there for QUIC.
+    tcp.shutdown().await.unwrap();
+    drop(tcp);
+    let second = loop {
+        match client(dir.path(), false).connect(&uri).await {
+            Ok(second) => break second,
+            Err(error) => assert!(refused(error)),
+        }
+    };
+    // And one that QUIC gives back for TCP.
+    second.close(0x100, "");
+    let mut again = loop {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        // Who is let in hears what is wrong with it; who is not hears nothing.
+        if let Ok(1..) = stream.read(&mut [0; 1]).await {
+            break stream;
+        }
+    };
+    again.shutdown().await.unwrap();
+    drop(kept);
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_udp_tcp_serves_and_names_nothing_else() {
     // A port of which UDP is taken.

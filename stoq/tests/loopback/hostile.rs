@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 use stoq::http3::{ALPN, HttpLimits};
 use stoq::{ClientTls, Closed, Connection, Endpoint, Limits, Settings, Target};
+use tokio::sync::mpsc;
 
 /// POST / with authority "a", all of the static table (RFC 9204, appendix A).
 const POST: [u8; 10] = [0x01, 0x08, 0, 0, 0xd4, 0xd7, 0xc1, 0x50, 0x01, b'a'];
@@ -24,17 +25,27 @@ fn patient(patience: u64) -> HttpLimits {
 
 /// Tells how the body went.
 fn server(http: HttpLimits) -> Server {
-    serve_within(
-        |request| async move {
-            Ok(match request.into_body().collect().await {
-                Ok(body) => text(StatusCode::OK, format!("whole: {}", body.to_bytes().len())),
-                Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
+    server_that_tells(http).0
+}
+
+/// And, beside, how much of it there is at a time.
+fn server_that_tells(http: HttpLimits) -> (Server, mpsc::UnboundedReceiver<usize>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let answer = move |request: http::Request<stoq::http3::Body>| {
+        let tell = tell.clone();
+        async move {
+            let (mut body, mut length) = (request.into_body(), 0);
+            Ok(loop {
+                match body.frame().await {
+                    Some(Ok(frame)) => length += frame.data_ref().map_or(0, bytes::Bytes::len),
+                    Some(Err(error)) => break text(StatusCode::BAD_REQUEST, error.to_string()),
+                    None => break text(StatusCode::OK, format!("whole: {length}")),
+                }
+                let _ = tell.send(length);
             })
-        },
-        Settings::default(),
-        Limits::default(),
-        http,
-    )
+        }
+    };
+    (serve_within(answer, Settings::default(), Limits::default(), http), told)
 }
 
 /// A connection on which anything can be written.
@@ -146,7 +157,7 @@ async fn fields_that_are_begun_and_not_ended_are_counted_together() {
 
 #[tokio::test]
 async fn a_body_that_stalls_breaks_off_or_lies_about_its_length_is_no_whole_body() {
-    let server = server(patient(200));
+    let (server, mut told) = server_that_tells(patient(200));
     let connection = raw(&server).await;
     // It stalls.
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
@@ -156,24 +167,25 @@ async fn a_body_that_stalls_breaks_off_or_lies_about_its_length_is_no_whole_body
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     send.write_all(&[&POST[..], &[0x00, 0x04, b'a', b'b']].concat()).await.unwrap();
     send.reset(0x10cu32.into()).unwrap();
-    let told = recv.read_to_end(1000).await.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let said = recv.read_to_end(1000).await.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(
-        told.as_ref().is_ok_and(|told| told.contains("H3_REQUEST_CANCELLED")) || told.is_err(),
-        "{told:?}"
+        said.as_ref().is_ok_and(|said| said.contains("H3_REQUEST_CANCELLED")) || said.is_err(),
+        "{said:?}"
     );
     // Its last frame is cut off by the end of the stream.
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     send.write_all(&[&POST[..], &[0x00, 0x04, b'a', b'b']].concat()).await.unwrap();
     send.finish().unwrap();
-    let told = recv.read_to_end(1000).await.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(!told.as_ref().is_ok_and(|told| told.contains("whole")), "{told:?}");
+    let said = recv.read_to_end(1000).await.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(!said.as_ref().is_ok_and(|said| said.contains("whole")), "{said:?}");
     // It is shorter than announced: content-length is number 4 of the static table.
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     let mut head = POST.to_vec();
     head[1] += 3;
     head.extend_from_slice(&[0x54, 0x01, b'9', 0x00, 0x02, b'a', b'b']);
+    while told.try_recv().is_ok() {}
     send.write_all(&head).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(told.recv().await, Some(2), "what came is read before the end comes");
     send.finish().unwrap();
     assert!(answer(&mut recv).await.contains("does not have the 9 bytes"));
     // An empty DATA frame is not the end.

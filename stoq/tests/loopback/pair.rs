@@ -9,8 +9,13 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use stoq::http3::{Body, BoxError, Client, Http3, HttpLimits};
-use stoq::{Endpoint, EndpointBuilder, Identity, Limits, PublicKey, Router, Settings, Trust};
+use stoq::{
+    Closing, Connection, Endpoint, EndpointBuilder, Identity, Limits, Protocol, ProtocolError, PublicKey,
+    Router, Settings, Trust,
+};
+use tokio::sync::Semaphore;
 
 pub type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
@@ -50,11 +55,34 @@ where
     })
 }
 
+/// A protocol that counts the connections that are over, what was begun on them too.
+struct Counted<P>(Arc<P>, Arc<Semaphore>);
+
+impl<P: Protocol> Protocol for Counted<P> {
+    fn accept(
+        self: Arc<Self>,
+        connection: Connection,
+        closing: Closing,
+    ) -> BoxFuture<'static, Result<(), ProtocolError>> {
+        Box::pin(async move {
+            let spoken = Arc::clone(&self.0).accept(connection, closing).await;
+            self.1.add_permits(1);
+            spoken
+        })
+    }
+
+    fn takes_early(&self) -> bool {
+        self.0.takes_early()
+    }
+}
+
 pub struct Server {
     pub router: Router,
     pub identity: Identity,
     pub key: PublicKey,
     pub address: SocketAddr,
+    /// A permit for each connection that is over.
+    pub over: Arc<Semaphore>,
 }
 
 /// Serves HTTP/3 with a new key.
@@ -75,12 +103,14 @@ where
     let key = identity.public_key().unwrap();
     let endpoint = Endpoint::server(identity.clone()).settings(settings).address(LOOPBACK).bind().unwrap();
     let address = endpoint.local_addr().unwrap();
+    let over = Arc::new(Semaphore::new(0));
+    let http3 = Http3::new(service(answer)).limits(http);
     let router = Router::builder(endpoint)
-        .accept(stoq::http3::ALPN, Http3::new(service(answer)).limits(http))
+        .accept(stoq::http3::ALPN, Counted(Arc::new(http3), Arc::clone(&over)))
         .limits(limits)
         .spawn()
         .unwrap();
-    Server { router, identity, key, address }
+    Server { router, identity, key, address, over }
 }
 
 impl Server {

@@ -1,4 +1,7 @@
 //! HTTP/3: requests over QUIC, on an endpoint that is bound when first needed.
+//!
+//! A request that changes nothing and has no body goes into the first flight of a connection that is resumed. A replay of
+//! it would do no harm, and our servers hand each session out once, so that none is read (RFC 8470).
 
 use crate::body::{Body, CollectError};
 use crate::config::Config;
@@ -12,7 +15,7 @@ use rustls::CertificateError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stoq::http3::{BodyError, Client, RequestError};
+use stoq::http3::{BodyError, Client, EarlyData, RequestError};
 use stoq::{CertificateProblem, Closed, Endpoint, Identity, Settings, Trust};
 
 /// How long a QUIC handshake may take.
@@ -56,22 +59,31 @@ impl Http3 {
     pub async fn ready(&self, uri: &Uri) -> Result<(), ConnectError> {
         let client = self.client()?;
         let connected = client.connect(uri).await;
-        // Only what was dialled for it counts: mostly a connection is there.
-        let dialled = client.endpoint().metrics().dialled.get();
-        if self.0.dialled.swap(dialled, Ordering::Relaxed) < dialled {
-            self.0.metrics.connected(Protocol::Http3, connected.is_ok());
-        }
+        self.count(client, connected.is_ok());
         connected.map(drop).map_err(|error| explain(&error))
     }
 
     /// Sends a request whose target is a whole URL.
-    pub async fn send(&self, request: Request<Body>, server: &str) -> Result<Response<Body>, Error> {
+    pub async fn send(&self, mut request: Request<Body>, server: &str) -> Result<Response<Body>, Error> {
         let unreachable = |cause| Error::Connect { server: server.to_owned(), cause };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let client = self.client().map_err(unreachable)?;
-        let reply = client.send(request).await.map_err(|error| self.told(server, method, path, error))?;
+        if may_be_early(&request) {
+            request.extensions_mut().insert(EarlyData);
+        }
+        let reply = client.send(request).await;
+        self.count(client, !matches!(reply, Err(RequestError::Connect(_))));
+        let reply = reply.map_err(|error| self.told(server, method, path, error))?;
         let (server, silence) = (server.to_owned(), self.0.silence);
         Ok(reply.map(|body| Body::stream(body.map_err(move |error| broken_off(&server, &error, silence)))))
+    }
+
+    /// Counts what was dialled since the last look: mostly a connection is there.
+    fn count(&self, client: &Client, opened: bool) {
+        let dialled = client.endpoint().metrics().dialled.get();
+        if self.0.dialled.fetch_max(dialled, Ordering::Relaxed) < dialled {
+            self.0.metrics.connected(Protocol::Http3, opened);
+        }
     }
 
     fn told(&self, server: &str, method: Method, path: String, error: RequestError) -> Error {
@@ -84,6 +96,13 @@ impl Http3 {
             error => Error::Broken { server, message: chain(&error) },
         }
     }
+}
+
+/// Whether a request may be sent before the server is proven: someone on the way could send it again.
+pub(crate) fn may_be_early(request: &Request<Body>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && http_body::Body::is_end_stream(request.body())
+        && !request.headers().contains_key(http::header::UPGRADE)
 }
 
 impl Inner {

@@ -62,6 +62,12 @@ impl Memory {
         }
     }
 
+    /// Whether HTTP/3 worked when the server was last reached.
+    pub fn knows_http3(&self, server: &Authority) -> bool {
+        let known = self.0.lock();
+        known.is_ok_and(|known| known.get(server).is_some_and(|known| known.protocol == Protocol::Http3))
+    }
+
     pub fn remember(&self, server: &Authority, protocol: Protocol) {
         if let Ok(mut known) = self.0.lock() {
             if known.len() >= MOST_SERVERS {

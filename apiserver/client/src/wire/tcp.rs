@@ -85,31 +85,35 @@ impl Tcp {
     /// Sends a request whose target is a whole URL.
     pub async fn send(&self, request: Request<Body>, server: &str) -> Result<Response<Body>, Error> {
         let reply = self.http.request(request).await.map_err(|error| self.explain(server, &error))?;
-        let (server, silence) = (server.to_owned(), self.silence);
-        Ok(reply
-            .map(|body| Body::stream(body.map_err(move |error| Error::of_hyper(&server, &error, silence)))))
-    }
-
-    /// What went wrong on a connection that was open. When an unanswered ping ends a connection, its streams say only
-    /// that it is gone: how long nothing was heard tells the two apart.
-    fn of_open(&self, server: &str, error: &(dyn std::error::Error + 'static)) -> Error {
-        let heard = self.witness.lock().map(|witness| witness.heard.elapsed()).unwrap_or_default();
-        match Error::of_hyper(server, error, self.silence) {
-            Error::Broken { server, .. } if heard >= self.silence / 4 * 3 => {
-                Error::Silent { server, after: self.silence }
-            }
-            other => other,
-        }
+        let (server, silence, witness) = (server.to_owned(), self.silence, Arc::clone(&self.witness));
+        let told = move |error: hyper::Error| of_open(&witness, silence, &server, &error);
+        Ok(reply.map(|body| Body::stream(body.map_err(told))))
     }
 
     fn explain(&self, server: &str, error: &(dyn std::error::Error + 'static)) -> Error {
         let witness = self.witness.lock().map(|mut w| (w.fault.take(), w.spoke));
         let (fault, spoke) = witness.unwrap_or((None, true));
         let dropped = (self.certified && !spoke).then_some(ConnectError::Dropped);
-        match (self.of_open(server, error), fault.map(ConnectError::Tls).or(dropped)) {
+        match (of_open(&self.witness, self.silence, server, error), fault.map(ConnectError::Tls).or(dropped))
+        {
             (Error::Broken { server, .. }, Some(cause)) => Error::Connect { server, cause },
             (other, _) => other,
         }
+    }
+}
+
+/// What went wrong on a connection that was open. When an unanswered ping ends a connection, its streams say only that
+/// it is gone: how long nothing was heard tells the two apart.
+fn of_open(
+    witness: &Witnessed,
+    silence: Duration,
+    server: &str,
+    error: &(dyn std::error::Error + 'static),
+) -> Error {
+    let heard = witness.lock().map(|witness| witness.heard.elapsed()).unwrap_or_default();
+    match Error::of_hyper(server, error, silence) {
+        Error::Broken { server, .. } if heard >= silence / 4 * 3 => Error::Silent { server, after: silence },
+        other => other,
     }
 }
 

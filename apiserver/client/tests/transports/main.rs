@@ -5,6 +5,7 @@
 mod server;
 
 use http::{Method, Request};
+use http_body_util::BodyExt as _;
 use hypermesh_client::{Body, Client, Config, Error, Metrics, Protocol, Transport};
 use server::Server;
 use std::time::{Duration, Instant};
@@ -59,6 +60,51 @@ async fn when_udp_goes_tcp_goes_on() {
     assert_eq!(get(&client).await.unwrap(), "HTTP/2.0 GET /version");
 }
 
+/// What a client does that was told nothing: reads are in the first flight of a resumed connection, writes are not.
+#[tokio::test]
+async fn reads_go_early_on_resumed_connections_and_writes_wait() {
+    let server = Server::start(true, true).await;
+    for transport in [Transport::Auto, Transport::Http3] {
+        let client = Client::new(&server.config(transport)).unwrap();
+        let early = server.quic().early_requests.get();
+        assert_eq!(get(&client).await.unwrap(), "HTTP/3.0 GET /version");
+        for n in 1..=3 {
+            idle(&server).await;
+            assert_eq!(get(&client).await.unwrap(), "HTTP/3.0 GET /version");
+            assert_eq!(server.quic().early_requests.get() - early, n, "{transport:?}");
+        }
+        idle(&server).await;
+        let mut write = Request::new(Body::from("text".to_owned()));
+        *write.method_mut() = Method::POST;
+        *write.uri_mut() = http::Uri::from_static("/echo");
+        assert_eq!(client.send(write).await.unwrap().into_body().collect(10).await.unwrap(), "text");
+        assert_eq!(server.quic().early_requests.get() - early, 3, "{transport:?}");
+        assert_eq!(server.quic().too_early.get(), 0);
+        assert_eq!(client.metrics().connections(Protocol::Http3), 5);
+    }
+}
+
+/// Early data is a bet: where UDP has been shut meanwhile, TCP is there as soon as it would have been.
+#[tokio::test]
+async fn a_read_that_went_early_into_nothing_comes_over_tcp() {
+    let mut server = Server::start(true, true).await;
+    let client = Client::new(&server.config(Transport::Auto)).unwrap();
+    get(&client).await.unwrap();
+    idle(&server).await;
+    server.ignore_udp().await;
+    let begun = Instant::now();
+    assert_eq!(get(&client).await.unwrap(), "HTTP/2.0 GET /version");
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert_eq!(replies(client.metrics()), (1, 1));
+}
+
+/// Waits until no connection over UDP is left.
+async fn idle(server: &Server) {
+    while server.quic().connections.get() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn bodies_go_both_ways_over_each() {
     let server = Server::start(true, true).await;
@@ -80,8 +126,11 @@ async fn a_reply_that_breaks_off_says_so_over_each() {
         let client = Client::new(&server.config(transport)).unwrap();
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = http::Uri::from_static("/breaks");
-        let reply = client.send(request).await.unwrap();
-        let error = reply.into_body().collect(1 << 20).await.unwrap_err();
+        let mut body = client.send(request).await.unwrap().into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, "so far");
+        server.break_off();
+        let error = body.collect(1 << 20).await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap();
         let told = source.to_string();
         assert!(told.starts_with(&format!("the connection to https://{} broke", server.address)), "{told}");

@@ -17,9 +17,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stoq::http3::Http3;
+use stoq::http3::{Http3, HttpLimits};
 use stoq::{Endpoint, Identity, Router};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -32,6 +33,8 @@ pub struct Server {
     authority: String,
     router: Option<Router>,
     accepting: Option<JoinHandle<()>>,
+    silent: Option<std::net::UdpSocket>,
+    fails: Arc<Notify>,
 }
 
 impl Server {
@@ -46,9 +49,10 @@ impl Server {
         let certificate = params.signed_by(&key, &authority).unwrap().pem();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = udp.then(|| serve_udp(address, &certificate, &key.serialize_pem()));
-        let accepting = tcp.then(|| serve_tcp(listener, &certificate, &key.serialize_pem()));
-        Self { address, authority: authority.pem(), router, accepting }
+        let fails = Arc::new(Notify::new());
+        let router = udp.then(|| serve_udp(address, &certificate, &key.serialize_pem(), &fails));
+        let accepting = tcp.then(|| serve_tcp(listener, &certificate, &key.serialize_pem(), &fails));
+        Self { address, authority: authority.pem(), router, accepting, silent: None, fails }
     }
 
     /// A configuration that trusts it.
@@ -63,6 +67,29 @@ impl Server {
     /// The authority's certificate, in PEM.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Breaks off one reply of `/breaks`.
+    pub fn break_off(&self) {
+        self.fails.notify_one();
+    }
+
+    /// What the UDP side counts.
+    pub fn quic(&self) -> &stoq::Metrics {
+        self.router.as_ref().unwrap().endpoint().metrics()
+    }
+
+    /// Takes what comes over UDP and says nothing, as a firewall does.
+    pub async fn ignore_udp(&mut self) {
+        let router = self.router.take().unwrap();
+        let endpoint = router.endpoint().clone();
+        router.shutdown(Duration::ZERO).await;
+        endpoint.close(0, "").await;
+        drop(endpoint);
+        while self.silent.is_none() {
+            self.silent = std::net::UdpSocket::bind(self.address).ok();
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Answers over UDP no more.
@@ -81,14 +108,18 @@ impl Drop for Server {
     }
 }
 
-fn serve_udp(address: SocketAddr, certificate: &str, key: &str) -> Router {
+fn serve_udp(address: SocketAddr, certificate: &str, key: &str, fails: &Arc<Notify>) -> Router {
     let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
     let endpoint = Endpoint::server(identity).address(address).bind().unwrap();
-    let service = tower::service_fn(answer::<stoq::http3::Body>);
-    Router::builder(endpoint).accept(stoq::http3::ALPN, Http3::new(service)).spawn().unwrap()
+    let fails = Arc::clone(fails);
+    let service = tower::service_fn(move |request| answer::<stoq::http3::Body>(request, Arc::clone(&fails)));
+    // Clients find out soon what a connection costs that has to be dialled anew.
+    let limits = HttpLimits { idle: Duration::from_millis(100), ..HttpLimits::default() };
+    Router::builder(endpoint).accept(stoq::http3::ALPN, Http3::new(service).limits(limits)).spawn().unwrap()
 }
 
-fn serve_tcp(listener: TcpListener, certificate: &str, key: &str) -> JoinHandle<()> {
+fn serve_tcp(listener: TcpListener, certificate: &str, key: &str, fails: &Arc<Notify>) -> JoinHandle<()> {
+    let fails = Arc::clone(fails);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -103,10 +134,12 @@ fn serve_tcp(listener: TcpListener, certificate: &str, key: &str) -> JoinHandle<
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+            let (acceptor, fails) = (acceptor.clone(), Arc::clone(&fails));
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = hyper::service::service_fn(answer::<hyper::body::Incoming>);
+                let service = hyper::service::service_fn(move |request| {
+                    answer::<hyper::body::Incoming>(request, Arc::clone(&fails))
+                });
                 let builder = auto::Builder::new(TokioExecutor::new());
                 let _ = builder.serve_connection(TokioIo::new(stream), service).await;
             });
@@ -114,7 +147,7 @@ fn serve_tcp(listener: TcpListener, certificate: &str, key: &str) -> JoinHandle<
     })
 }
 
-async fn answer<B>(request: Request<B>) -> Result<Reply, BoxError>
+async fn answer<B>(request: Request<B>, fails: Arc<Notify>) -> Result<Reply, BoxError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -129,9 +162,8 @@ where
         "/echo" => full(request.into_body().collect().await.map_err(Into::into)?.to_bytes()),
         "/breaks" => {
             let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from_static(b"so far")))]);
-            let then = futures_util::stream::once(async {
-                // The head and the first bytes are on their way before the end comes.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            let then = futures_util::stream::once(async move {
+                fails.notified().await;
                 Err::<Frame<Bytes>, BoxError>("the service failed".into())
             });
             StreamBody::new(first.chain(then)).boxed_unsync()
