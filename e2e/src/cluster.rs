@@ -42,6 +42,19 @@ impl Cluster {
         Ok(Self { runtime, server: Some(server), kubeconfig, dir })
     }
 
+    /// Stops the server, lets `meanwhile` do something to its data folder, and starts it again where it was.
+    pub fn restart(&mut self, meanwhile: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let server = self.server.take().context("the server is gone")?;
+        let address = server.address();
+        self.runtime.block_on(server.stop());
+        meanwhile(self.dir.path())?;
+        let config = Config::new(self.dir.path().to_owned(), address);
+        let server = self.runtime.block_on(Server::start(config)).context("starting the server again")?;
+        self.kubeconfig = Kubeconfig::read(server.kubeconfig())?;
+        self.server = Some(server);
+        Ok(())
+    }
+
     fn server(&self) -> Result<&Server> {
         self.server.as_ref().context("the server is gone")
     }

@@ -1,11 +1,17 @@
 //! The controllers as an operator runs them: processes of their own, killed, stopped and left alone.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hypermesh_client::{Config, Material, Trust};
 use hypermesh_e2e::controllers::{Controllers, PATIENCE, grant, until};
 use hypermesh_e2e::kubeconfig::Kubeconfig;
 use hypermesh_e2e::load::{Call, ServerSpec, binary};
 use hypermesh_e2e::{Client, Cluster};
+use k8s_openapi::api::core::v1::ConfigMap;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 const ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccounts/default";
@@ -99,6 +105,82 @@ fn every_namespace_has_an_account_and_the_authorities() -> Result<()> {
         why.iter().any(|d| d["why"].as_str().is_some_and(|why| why.contains("ServiceAccount"))),
         "{why:?}"
     );
+    controllers.stop()
+}
+
+/// The authorities of a cluster change in two steps, so that nobody is locked out: first everyone is told to trust the new
+/// one too, then the server shows a certificate of the new one.
+#[test]
+fn the_authorities_of_namespaces_follow_those_of_the_cluster() -> Result<()> {
+    let mut cluster = cluster()?;
+    let controllers = Controllers::start(&cluster, &["--alone"])?;
+    let admin = cluster.admin()?;
+    namespace(&admin, "team")?;
+    let path = |name: &str| format!("/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt");
+    let told = |client: &Client, wanted: &str| {
+        for name in ["default", "kube-system", "team"] {
+            until(&format!("other authorities in {name}"), || {
+                let reply = client.get(&path(name))?;
+                Ok((reply.code == 200 && reply.json()?["data"] == json!({"ca.crt": wanted})).then_some(()))
+            })?;
+        }
+        anyhow::Ok(())
+    };
+    let old = String::from_utf8(cluster.credentials().authority.clone())?;
+    told(&admin, &old)?;
+
+    // First step: the controllers' kubeconfig names both.
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "another CA of the cluster");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let new = params.self_signed(&key)?.pem().replace('\r', "");
+    let both = format!("{old}{new}");
+    let kubeconfig = cluster.dir().join("controllers.kubeconfig");
+    let text = std::fs::read_to_string(&kubeconfig)?;
+    ensure!(text.contains(&STANDARD.encode(&old)), "the authority is not where it is looked for");
+    let beside = kubeconfig.with_extension("new");
+    std::fs::write(&beside, text.replace(&STANDARD.encode(&old), &STANDARD.encode(&both)))?;
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&beside, &kubeconfig)?;
+    told(&admin, &both)?;
+
+    // What a program in a namespace has now is enough before and after the second step.
+    let config = |pem: &str| -> Result<Config> {
+        let mut config = Config::from_kubeconfig(cluster.kubeconfig()?)?;
+        config.trust =
+            Trust::Authorities(Material { pem: pem.into(), origin: "kube-root-ca.crt".to_owned() });
+        Ok(config)
+    };
+    let (follows, does_not) = (config(&both)?, config(&old)?);
+    let runtime = cluster.runtime().clone();
+    let client = {
+        let _inside = runtime.enter();
+        hypermesh_client::connect(&follows)?
+    };
+    let maps: kube::Api<ConfigMap> = kube::Api::namespaced(client, "team");
+    runtime.block_on(maps.get("kube-root-ca.crt"))?;
+    cluster.restart(|dir| {
+        let at = |name: &str| dir.join("pki").join(name);
+        std::fs::write(at("ca.key"), key.serialize_pem().replace('\r', ""))?;
+        std::fs::write(at("ca.crt"), &new)?;
+        // It is issued anew.
+        Ok(std::fs::remove_file(at("server.crt"))?)
+    })?;
+    ensure!(cluster.credentials().authority == new.as_bytes(), "the kubeconfig names the new one");
+    runtime.block_on(maps.get("kube-root-ca.crt")).context("a client that trusts both goes on")?;
+    let _inside = runtime.enter();
+    let late: kube::Api<ConfigMap> = kube::Api::namespaced(hypermesh_client::connect(&does_not)?, "team");
+    let Err(error) = runtime.block_on(late.get("kube-root-ca.crt")) else { bail!("it was believed") };
+    let error = format!("{:#}", anyhow::Error::from(error));
+    ensure!(
+        error.contains("its certificate was not issued by an authority that the kubeconfig trusts"),
+        "{error}"
+    );
+
+    // The controllers go on by themselves: the server has written their kubeconfig, too.
+    told(&cluster.admin()?, &new)?;
     controllers.stop()
 }
 

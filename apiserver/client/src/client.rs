@@ -151,12 +151,13 @@ impl Shared {
             );
             return;
         }
-        let renewed = (&read.identity, &read.trust, &read.server_name, &read.cluster);
+        let identity = read.identity.following(&config.identity, current.layers.is_known());
+        let renewed = (&identity, &read.trust, &read.server_name, &read.cluster);
         if renewed == (&config.identity, &config.trust, &config.server_name, &config.cluster) {
             return;
         }
         config.server_name = read.server_name;
-        (config.identity, config.trust, config.cluster) = (read.identity, read.trust, read.cluster);
+        (config.identity, config.trust, config.cluster) = (identity, read.trust, read.cluster);
         match Stack::new(config) {
             Ok(stack) => {
                 self.metrics.reloaded();

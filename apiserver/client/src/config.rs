@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::sign::Clock;
 use hypermesh_chain::ClusterId;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Config {
     pub patience: Duration,
     /// How long a peer that is gone without a word may go unnoticed.
     pub silence: Duration,
+    /// What signatures are dated by.
+    pub clock: Clock,
     /// Where to look for a newer configuration.
     pub source: Option<Source>,
     /// Where the client counts.
@@ -101,6 +104,9 @@ pub struct Identity {
     pub impersonate: Option<String>,
     /// `Impersonate-Group`
     pub impersonate_groups: Vec<String>,
+    /// Whether writes are signed or not sent: the cluster is known to have registered the key, whatever one of its
+    /// servers says. Whoever impersonates signs nothing, this or not.
+    pub must_sign: bool,
 }
 
 /// Bytes of PEM and who named them: a field of a file, or a flag.
@@ -137,6 +143,7 @@ impl Config {
             timeout: Duration::from_secs(60),
             patience: Duration::from_secs(50),
             silence: Duration::from_secs(20),
+            clock: Clock::default(),
             source: None,
             metrics: Arc::default(),
         }
@@ -232,6 +239,18 @@ impl Trust {
     }
 }
 
+impl Identity {
+    /// The identity in the place of another. What is known of a key (`known`: the cluster has taken a signature of it)
+    /// holds for it with another certificate too, and who says nothing of it takes nothing back.
+    pub(crate) fn following(mut self, other: &Self, known: bool) -> Self {
+        let key = |identity: &Self| identity.certificate.as_ref().map(|(_, key)| key.pem.clone());
+        if self.certificate.is_some() && self.token.is_none() && key(&self) == key(other) {
+            self.must_sign |= other.must_sign || known;
+        }
+        self
+    }
+}
+
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
@@ -239,6 +258,7 @@ impl fmt::Debug for Identity {
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("impersonate", &self.impersonate)
             .field("impersonate_groups", &self.impersonate_groups)
+            .field("must_sign", &self.must_sign)
             .finish()
     }
 }
@@ -276,6 +296,22 @@ mod tests {
             assert!(error.contains(why), "{text}: {error}");
         }
         assert!(Server::parse("http://localhost:1").is_ok());
+    }
+
+    #[test]
+    fn what_is_known_of_a_key_outlives_its_certificate() {
+        let material = |text: &str| Material { pem: text.as_bytes().to_vec(), origin: "o".to_owned() };
+        let identity = |certificate: &str, key: &str| Identity {
+            certificate: Some((material(certificate), material(key))),
+            ..Identity::default()
+        };
+        let before = identity("old", "key");
+        assert!(!identity("new", "key").following(&before, false).must_sign);
+        assert!(identity("new", "key").following(&before, true).must_sign);
+        assert!(!identity("new", "another").following(&before, true).must_sign);
+        let must = Identity { must_sign: true, ..before };
+        assert!(identity("new", "key").following(&must, false).must_sign);
+        assert!(!Identity::default().following(&Identity::default(), true).must_sign);
     }
 
     #[test]

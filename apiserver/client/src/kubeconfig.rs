@@ -15,6 +15,10 @@ use std::sync::Arc;
 /// The name of the extension of a cluster's entry that pins the cluster's id: `extension: {id: <64 hex digits>}`.
 pub const CLUSTER_EXTENSION: &str = "hypermesh.online/cluster";
 
+/// The name of the extension of a user's entry that has writes signed or not sent: `extension: {required: true}`. For a
+/// key that the cluster has registered.
+pub const SIGNING_EXTENSION: &str = "hypermesh.online/signing";
+
 /// The largest kubeconfig that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
 
@@ -193,11 +197,23 @@ impl<'a> Entry<'a> {
         }
     }
 
+    fn extension(&self, name: &str) -> Option<&'a Value> {
+        let extensions = self.node.get("extensions")?.as_array()?;
+        extensions.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name))
+    }
+
+    /// Whether writes have to be signed.
+    fn must_sign(&self) -> Result<bool, Error> {
+        let Some(extension) = self.extension(SIGNING_EXTENSION) else { return Ok(false) };
+        let required = extension.pointer("/extension/required").and_then(Value::as_bool);
+        required.ok_or_else(|| {
+            self.fault("extensions", format!("{SIGNING_EXTENSION}: `required` must be true or false"))
+        })
+    }
+
     /// The cluster's id, if it is pinned.
     fn id(&self) -> Result<Option<ClusterId>, Error> {
-        let extensions = self.node.get("extensions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let ours = |e: &&Value| e.get("name").and_then(Value::as_str) == Some(CLUSTER_EXTENSION);
-        let Some(extension) = extensions.iter().find(ours) else { return Ok(None) };
+        let Some(extension) = self.extension(CLUSTER_EXTENSION) else { return Ok(None) };
         let id = extension.pointer("/extension/id").and_then(Value::as_str).unwrap_or_default();
         let id = id.parse().map_err(|e| self.fault("extensions", format!("{CLUSTER_EXTENSION}: {e}")))?;
         Ok(Some(id))
@@ -234,7 +250,8 @@ impl<'a> Entry<'a> {
         let impersonate_groups =
             groups.ok_or_else(|| self.fault("as-groups", "must be a list of strings"))?;
         let impersonate = self.text("as")?.map(str::to_owned);
-        Ok(Identity { certificate, token: self.token()?, impersonate, impersonate_groups })
+        let must_sign = self.must_sign()?;
+        Ok(Identity { certificate, token: self.token()?, impersonate, impersonate_groups, must_sign })
     }
 
     fn token(&self) -> Result<Option<String>, Error> {

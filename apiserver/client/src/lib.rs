@@ -34,8 +34,9 @@ pub use client::Client;
 pub use config::{Config, Identity, Material, Server, Source, Transport, Trust};
 pub use error::Error;
 pub use hypermesh_chain::ClusterId;
-pub use kubeconfig::CLUSTER_EXTENSION;
+pub use kubeconfig::{CLUSTER_EXTENSION, SIGNING_EXTENSION};
 pub use metrics::{Metrics, Protocol};
+pub use sign::Clock;
 pub use wire::{ConnectError, any_certificate, system_roots};
 
 // A crate that uses kube has to say which version of the API it means, even where it names no kind.

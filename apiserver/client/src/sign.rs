@@ -3,8 +3,9 @@
 //! What is signed is what will be ordered: the body is transcoded to JSON first, the field manager is put into the
 //! query, the cluster's id separates this cluster from every other. A request that cannot be signed goes out as it is
 //! and is endorsed by the replica that takes it, if that may: reads, reviews, upgrades, whoever impersonates or shows a
-//! token, and a key that the cluster has not registered. Once a signature was taken, a refusal of the key is handed on
-//! instead: one replica alone must not bring a write into a form that it could change.
+//! token, and a key that the cluster has not registered. One replica alone must not bring a write into a form that it
+//! could change: once a signature was taken, and from the beginning for a key that is known to be registered
+//! ([`Identity::must_sign`](crate::Identity::must_sign)), a refusal of the key is handed on instead.
 //!
 //! The author's clock is in the signature. When the server refuses it for its time, the request is signed again by the
 //! server's clock only while the two are less than [`MOST_CORRECTED`] apart; beyond it both clocks are told.
@@ -14,6 +15,7 @@ mod cluster;
 mod form;
 mod key;
 
+pub use clock::Clock;
 pub(crate) use key::signing_key;
 
 use crate::body::Body;
@@ -43,9 +45,14 @@ const WORTH_TELLING: i64 = 30;
 const LONGEST_REFUSAL: usize = 64 << 10;
 /// What the server says of a key it does not know.
 const UNREGISTERED: &str = "not registered in this cluster";
+/// Where it says that writes have to be signed.
+const MARK: &str = "hypermesh.online/signing";
 /// What a person is told whose key the cluster knew and now does not.
 const UNSIGNED_REFUSED: &str = "signatures of this key were taken before, so nothing is sent unsigned instead: \
     either the key was revoked, or this replica lies; ask another, or start anew with valid credentials";
+/// What a person is told whose kubeconfig says that the cluster knows the key.
+const MUST_SIGN: &str = "the kubeconfig says that it is (hypermesh.online/signing), so nothing is sent unsigned instead: \
+    either the key was revoked, or this replica lies; ask another, or take a kubeconfig with valid credentials";
 
 /// The layer.
 #[derive(Clone)]
@@ -68,6 +75,11 @@ struct Author {
     registered: AtomicBool,
     /// Whether a signature of the key was taken.
     accepted: AtomicBool,
+    /// Whether the cluster is known to know the key, whatever a server says.
+    must_sign: bool,
+    /// Whether nobody vouches for the server, and no cluster is pinned.
+    stranger: bool,
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
@@ -76,19 +88,33 @@ impl<S> Sign<S> {
         let author = author(config)?.map(Arc::new);
         Ok(Self { inner, author })
     }
+
+    /// Whether a signature of the key was taken, so that the cluster is known to know it.
+    pub fn is_known(&self) -> bool {
+        self.author.as_ref().is_some_and(|author| author.accepted.load(Ordering::Relaxed))
+    }
 }
 
 fn author(config: &Config) -> Result<Option<Author>, Error> {
-    let Some((_, key)) = &config.identity.certificate else { return Ok(None) };
-    // A token's user is another than the key's; and who impersonates is neither.
-    if config.identity.token.is_some() || config.identity.impersonate.is_some() {
+    let must_sign = config.identity.must_sign;
+    let unsigned = |why: &str| match must_sign {
+        false => Ok(None),
+        true => Err(Error::setup(MARK, format!("writes have to be signed, and cannot be: {why}"))),
+    };
+    let Some((_, key)) = &config.identity.certificate else { return unsigned("there is no client key") };
+    // Who impersonates says so with each request, and is not the key's owner.
+    if config.identity.impersonate.is_some() {
         return Ok(None);
     }
-    // Whom nobody vouches for must not say for which cluster to sign.
-    if config.cluster.is_none() && (config.trust == Trust::Anyone || !config.server.tls()) {
+    if config.identity.token.is_some() {
+        return unsigned("a token's user is another than the key's");
+    }
+    // Whom nobody vouches for must not say for which cluster to sign. Reads may still be wanted.
+    let stranger = config.cluster.is_none() && (config.trust == Trust::Anyone || !config.server.tls());
+    if stranger && !must_sign {
         return Ok(None);
     }
-    let Some(key) = signing_key(key)? else { return Ok(None) };
+    let Some(key) = signing_key(key)? else { return unsigned("the client key is no Ed25519 key") };
     Ok(Some(Author {
         key,
         cluster: Cluster::new(config.cluster),
@@ -98,6 +124,9 @@ fn author(config: &Config) -> Result<Option<Author>, Error> {
         correction: AtomicI64::new(0),
         registered: AtomicBool::new(true),
         accepted: AtomicBool::new(false),
+        must_sign,
+        stranger,
+        clock: config.clock.clone(),
         metrics: Arc::clone(&config.metrics),
     }))
 }
@@ -151,7 +180,13 @@ impl Author {
         S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error> + Clone + Send + Sync,
         S::Future: Send,
     {
-        let Some(cluster) = self.cluster.id(inner.clone()).await? else {
+        let cluster = if self.stranger { None } else { self.cluster.id(inner.clone()).await? };
+        let Some(cluster) = cluster else {
+            if self.must_sign {
+                let why = "writes have to be signed, and nobody who can be believed says for which cluster; pin the \
+                           cluster's id (hypermesh.online/cluster)";
+                return Err(Error::setup(MARK, why.to_owned()));
+            }
             return tower::ServiceExt::oneshot(inner, request).await;
         };
         let (mut parts, body) = request.into_parts();
@@ -167,18 +202,21 @@ impl Author {
         loop {
             let signed = self.signed(&cluster, &parts, &form)?;
             let reply = tower::ServiceExt::oneshot(inner.clone(), signed).await?;
-            if let Some(skew) = clock::skew(reply.headers()) {
+            if let Some(skew) = self.clock.skew(reply.headers()) {
                 self.metrics.skewed(skew);
             }
             if reply.status() != StatusCode::UNAUTHORIZED {
-                self.accepted.store(true, Ordering::Relaxed);
+                // Who is too busy, or refuses for another reason, may not have looked at the signature.
+                self.accepted.fetch_or(reply.status().is_success(), Ordering::Relaxed);
                 return Ok(reply);
             }
             let refusal = Refusal::read(reply).await;
+            // One replica's word must not be enough for a write to go out in a form that this replica could change.
             if refusal.says(UNREGISTERED) && self.accepted.load(Ordering::Relaxed) {
-                // The cluster knew the key before. One replica's word must not be enough for a write to go out in a
-                // form that this replica could change.
                 return Ok(refusal.explained(UNSIGNED_REFUSED));
+            }
+            if refusal.says(UNREGISTERED) && self.must_sign {
+                return Ok(refusal.explained(MUST_SIGN));
             }
             if refusal.says(UNREGISTERED) {
                 tracing::debug!("the cluster does not know the key that signs: requests go out unsigned");
@@ -187,7 +225,7 @@ impl Author {
                 return tower::ServiceExt::oneshot(inner, Request::from_parts(parts, body)).await;
             }
             self.cluster.check(inner.clone(), &self.server).await?;
-            let skew = clock::skew(&refusal.head.headers).filter(|skew| skew.abs() >= WORTH_TELLING);
+            let skew = self.clock.skew(&refusal.head.headers).filter(|skew| skew.abs() >= WORTH_TELLING);
             match skew {
                 Some(skew) if skew.abs() <= MOST_CORRECTED && !corrected => {
                     tracing::warn!(
@@ -197,7 +235,7 @@ impl Author {
                     self.correction.store(skew, Ordering::Relaxed);
                     corrected = true;
                 }
-                Some(skew) => return Ok(refusal.explained(&clock::words(&self.server, skew))),
+                Some(skew) => return Ok(refusal.explained(&self.clock.words(&self.server, skew))),
                 None => return Ok(refusal.reply()),
             }
         }
@@ -208,7 +246,7 @@ impl Author {
         let message = form.message();
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).map_err(|e| Error::setup("randomness", e.to_string()))?;
-        let created = clock::now().saturating_add_signed(self.correction.load(Ordering::Relaxed));
+        let created = self.clock.now().saturating_add_signed(self.correction.load(Ordering::Relaxed));
         let signature = sign(&self.key, cluster, &message, created, None, u64::from_le_bytes(nonce));
         let signed = headers(cluster, &message, &[signature]);
         let mut request = Request::new(Body::from(form.body.clone()));

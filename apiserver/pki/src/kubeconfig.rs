@@ -7,6 +7,9 @@ use hypermesh_chain::ClusterId;
 /// The extension of a cluster's entry that names the cluster's id; other clients keep it and do not look at it.
 const CLUSTER_EXTENSION: &str = "hypermesh.online/cluster";
 
+/// The extension of a user's entry that has our clients send no write unsigned.
+const SIGNING_EXTENSION: &str = "hypermesh.online/signing";
+
 /// What a kubeconfig holds; PEM throughout.
 #[derive(Clone, Copy, Debug)]
 pub struct Access<'a> {
@@ -20,6 +23,8 @@ pub struct Access<'a> {
     pub key: &'a str,
     /// The client's name.
     pub user: &'a str,
+    /// Whether the cluster has registered the key, so that writes go out signed or not at all, whatever one server says.
+    pub registered: bool,
     /// The cluster's id: requests are signed for it, so a client that is told here need not believe a server.
     pub cluster: Option<ClusterId>,
 }
@@ -29,10 +34,17 @@ pub fn kubeconfig(access: &Access<'_>) -> String {
     let extensions = access.cluster.map_or_else(String::new, |id| {
         format!("    extensions:\n    - name: {CLUSTER_EXTENSION}\n      extension:\n        id: \"{id}\"\n")
     });
+    let signing = if access.registered {
+        format!(
+            "    extensions:\n    - name: {SIGNING_EXTENSION}\n      extension:\n        required: true\n"
+        )
+    } else {
+        String::new()
+    };
     format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: hypermesh\n  cluster:\n    server: {}\n    \
          certificate-authority-data: {}\n{extensions}users:\n- name: {user}\n  user:\n    client-certificate-data: {}\n    \
-         client-key-data: {}\ncontexts:\n- name: hypermesh\n  context:\n    cluster: hypermesh\n    user: {user}\n    \
+         client-key-data: {}\n{signing}contexts:\n- name: hypermesh\n  context:\n    cluster: hypermesh\n    user: {user}\n    \
          namespace: default\ncurrent-context: hypermesh\n",
         access.server,
         STANDARD.encode(access.authority),

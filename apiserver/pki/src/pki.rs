@@ -228,22 +228,33 @@ impl Pki {
 
     fn write_kubeconfigs(&self) -> Result<(), PkiError> {
         let administrator = &self.settings.administrator.0;
-        self.write_kubeconfig(&self.kubeconfig, administrator, &self.admin, &self.admin_key)?;
+        // A cluster's genesis names the administrator's key.
+        let registered = self.settings.cluster.is_some();
+        self.write_kubeconfig(&self.kubeconfig, administrator, &self.admin, &self.admin_key, registered)?;
         self.write_kubeconfig(
             &self.controllers_kubeconfig,
             CONTROLLERS,
             &self.controllers,
             &self.controllers_key,
+            false,
         )
     }
 
-    fn write_kubeconfig(&self, path: &Path, user: &str, held: &Held, key: &KeyFile) -> Result<(), PkiError> {
+    fn write_kubeconfig(
+        &self,
+        path: &Path,
+        user: &str,
+        held: &Held,
+        key: &KeyFile,
+        registered: bool,
+    ) -> Result<(), PkiError> {
         let text = kubeconfig(&Access {
             server: &self.settings.url,
             authority: &self.ca.pem,
             certificate: &held.pem,
             key: key.pem(),
             user,
+            registered,
             cluster: self.settings.cluster,
         });
         if files::read(path)?.as_deref() == Some(text.as_str()) {
@@ -340,6 +351,15 @@ mod tests {
         assert!(text(&pki).contains(&format!("id: \"{}\"\nusers:", ClusterId::default())));
         pki.reissue(Renewal { server: false, admin: true }, 1_800_000_001).unwrap();
         assert!(text(&pki).contains("name: hypermesh.online/cluster"));
+        // And that this cluster knows the administrator's key, which no replica's word changes.
+        let signing = "client-key-data: ";
+        let (_, after) = text(&pki).split_once(signing).map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert!(
+            after.contains("- name: hypermesh.online/signing\n      extension:\n        required: true\n"),
+            "{after}"
+        );
+        let controllers = std::fs::read_to_string(pki.controllers_kubeconfig_path()).unwrap();
+        assert!(!controllers.contains("hypermesh.online/signing"));
     }
 
     #[test]

@@ -7,12 +7,12 @@ use crate::PATIENCE;
 use crate::objects::map;
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::TryStreamExt as _;
-use hypermesh_client::{Config, Protocol, Server, Transport};
+use hypermesh_client::{Clock, Config, Protocol, Server, Transport};
 use hypermesh_e2e::Cluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, PostParams, WatchEvent, WatchParams};
 use relay::Relay;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A configuration that goes through a relay.
 fn through(cluster: &Cluster) -> Result<(Relay, Config)> {
@@ -135,6 +135,51 @@ fn a_connection_that_is_half_open_is_noticed_within_the_bound() -> Result<()> {
         ensure!(words.contains("https://SERVER fell silent: it answered nothing for 6 s"), "{words}");
         Ok(())
     })
+}
+
+/// A client whose clock is wrong, over each transport: reads need none; writes are dated by the server's clock if little is
+/// wrong, and not carried out, with both clocks told, if much is.
+#[test]
+fn clocks_that_differ_are_corrected_for_or_told() -> Result<()> {
+    let cluster = Cluster::start(Vec::new())?;
+    for (protocol, config) in crate::transports(&cluster)? {
+        for (name, seconds, carried_out) in [
+            ("fast", 100_i64, true),
+            ("slow", -100, true),
+            ("very-fast", 600, false),
+            ("very-slow", -600, false),
+        ] {
+            let mut config = config.clone();
+            config.clock = Clock::new(move || match u64::try_from(seconds) {
+                Ok(ahead) => SystemTime::now() + Duration::from_secs(ahead),
+                Err(_) => SystemTime::now() - Duration::from_secs(seconds.unsigned_abs()),
+            });
+            let name = format!("{name}-{}", protocol.as_str());
+            cluster.runtime().block_on(async {
+                let maps = maps(&config)?;
+                maps.get_opt("none").await.context("a read needs no clock")?;
+                let before = cluster.revision()?;
+                let made = maps.create(&PostParams::default(), &map(&name, "a")).await;
+                if carried_out {
+                    made?;
+                    ensure!(cluster.revision()? == before + 1, "it was carried out once");
+                    // The next is right at once.
+                    let signed = config.metrics.signatures();
+                    maps.create(&PostParams::default(), &map(&format!("{name}-2"), "a")).await?;
+                    ensure!(config.metrics.signatures() == signed + 1, "it was corrected for anew");
+                    return Ok(());
+                }
+                let Err(kube::Error::Api(status)) = made else { bail!("{made:?}") };
+                ensure!(status.code == 401, "{status:?}");
+                let words = &status.message;
+                ensure!(words.contains("they are 10 minutes apart"), "{words}");
+                ensure!(words.contains("set the clock that is wrong (`timedatectl`"), "{words}");
+                ensure!(cluster.revision()? == before && maps.get_opt(&name).await?.is_none(), "it was done");
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
 }
 
 #[test]

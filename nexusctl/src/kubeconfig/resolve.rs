@@ -5,10 +5,10 @@ use crate::{
         Error, Merged,
         file::{Named, Text},
     },
-    manifest::node::Node,
+    manifest::node::{Content, Node},
 };
 use base64::Engine as _;
-use hypermesh_client::{CLUSTER_EXTENSION, ClusterId, Identity, Material, Server};
+use hypermesh_client::{CLUSTER_EXTENSION, ClusterId, Identity, Material, SIGNING_EXTENSION, Server};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -224,6 +224,7 @@ fn identity(user: Option<&Named<'_>>, overrides: &Overrides) -> Result<Identity,
             .map_err(|e| user.fault("tokenFile", format!("cannot read {}: {e}", file.display())))?;
         found.token = Some(usable_token(&text).map_err(|m| user.fault("tokenFile", m.into()))?);
     }
+    found.must_sign = must_sign(user)?;
     if found.impersonate.is_none() {
         found.impersonate = user.text("as")?.map(|t| t.value.to_owned());
         found.impersonate_groups.extend(user.texts("as-groups")?);
@@ -263,6 +264,15 @@ fn material(entry: &Named<'_>, data: &str, file: &str) -> Result<Option<Material
     let pem =
         fs::read(&path).map_err(|e| entry.fault(file, format!("cannot read {}: {e}", path.display())))?;
     Ok(Some(Material { pem, origin: text.place.to_string() }))
+}
+
+/// Whether the user's entry says that writes go out signed or not at all.
+fn must_sign(user: &Named<'_>) -> Result<bool, Error> {
+    let Some(extension) = user.extension(SIGNING_EXTENSION) else { return Ok(false) };
+    match extension.get("required").map(|required| &required.content) {
+        Some(Content::Bool(required)) => Ok(*required),
+        _ => Err(user.fault("extensions", format!("{SIGNING_EXTENSION}: `required` must be true or false"))),
+    }
 }
 
 /// The id that the cluster's entry pins.

@@ -38,6 +38,18 @@ fn a_context_names_server_identity_and_cluster() {
 }
 
 #[test]
+fn a_user_may_say_that_writes_have_to_be_signed() {
+    assert!(!config(GOOD).unwrap().identity.must_sign);
+    let extended = |required: &str| {
+        let extension =
+            format!("extensions: [{{name: hypermesh.online/signing, extension: {{required: {required}}}}}]");
+        GOOD.replace("  user:\n", &format!("  user:\n    {extension}\n"))
+    };
+    assert!(config(&extended("true")).unwrap().identity.must_sign);
+    assert!(!config(&extended("false")).unwrap().identity.must_sign);
+}
+
+#[test]
 fn each_broken_field_is_told_by_its_name() {
     let mut told = String::new();
     for (from, to) in [
@@ -71,6 +83,10 @@ fn each_broken_field_is_told_by_its_name() {
         ("client-key-data: c2VjcmV0", "tokenFile: nope\n    client-key-data: c2VjcmV0"),
         ("client-key-data: c2VjcmV0", "token: \"a b\"\n    client-key-data: c2VjcmV0"),
         ("client-key-data: c2VjcmV0", "as-groups: x\n    client-key-data: c2VjcmV0"),
+        (
+            "  user:\n",
+            "  user:\n    extensions: [{name: hypermesh.online/signing, extension: {required: 'yes'}}]\n",
+        ),
     ] {
         let text = GOOD.replace(from, to);
         assert_ne!(text, GOOD, "{from}");

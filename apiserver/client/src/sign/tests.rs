@@ -15,6 +15,8 @@ const ELSEWHERE: ClusterId = ClusterId(Hash([8; 32]));
 struct Replica {
     cluster: ClusterId,
     registered: bool,
+    /// What is answered before anything is looked at.
+    busy: bool,
     /// Seconds by which its clock is ahead.
     ahead: i64,
     /// Whether each write that came was signed.
@@ -23,12 +25,15 @@ struct Replica {
 
 impl Replica {
     fn new() -> Self {
-        Self { cluster: HERE, registered: true, ahead: 0, seen: Arc::default() }
+        Self { cluster: HERE, registered: true, busy: false, ahead: 0, seen: Arc::default() }
     }
 
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         if request.uri().path() == "/version" {
             return self.reply(200, serde_json::json!({"clusterId": self.cluster.to_string()}).to_string());
+        }
+        if self.busy {
+            return self.reply(429, String::new());
         }
         let (mut parts, body) = request.into_parts();
         let body = body.collect(1 << 20).await.unwrap();
@@ -58,7 +63,7 @@ impl Replica {
         if !self.registered {
             return refused(format!("the key that signed the request is {UNREGISTERED}"));
         }
-        let now = clock::now().saturating_add_signed(self.ahead);
+        let now = Clock::default().now().saturating_add_signed(self.ahead);
         match signatures[0].created.abs_diff(now) <= 60 {
             true => self.reply(201, String::new()),
             false => refused("the request is too old".to_owned()),
@@ -68,7 +73,7 @@ impl Replica {
     fn reply(&self, code: u16, body: String) -> Response<Body> {
         let mut reply = Response::new(Body::from(body));
         *reply.status_mut() = StatusCode::from_u16(code).unwrap();
-        let now = clock::now().saturating_add_signed(self.ahead);
+        let now = Clock::default().now().saturating_add_signed(self.ahead);
         let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(now));
         reply.headers_mut().insert(header::DATE, HeaderValue::from_str(&date).unwrap());
         reply
@@ -174,6 +179,97 @@ async fn nothing_goes_unsigned_once_signatures_were_taken() {
     let body = reply.into_body().collect(1 << 20).await.unwrap();
     assert!(String::from_utf8_lossy(&body).contains("nothing is sent unsigned"), "{body:?}");
     assert_eq!(*replica.seen.lock().unwrap(), [true, true]);
+}
+
+/// Who is busy looks at no signature: nothing follows for the key.
+#[tokio::test]
+async fn a_refusal_for_another_reason_does_not_make_a_key_known() {
+    let mut replica = Replica { busy: true, registered: false, ..Replica::new() };
+    let mut sign = Sign::new(replica.clone(), &config(Some(HERE))).unwrap();
+    let request = || {
+        let mut request = Request::new(Body::from("{}".to_owned()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = MAPS.parse().unwrap();
+        request
+    };
+    assert_eq!(tower::Service::call(&mut sign, request()).await.unwrap().status(), 429);
+    assert!(!sign.is_known());
+    replica.busy = false;
+    sign.inner = replica.clone();
+    assert_eq!(tower::Service::call(&mut sign, request()).await.unwrap().status(), 201);
+    assert_eq!(*replica.seen.lock().unwrap(), [true, false]);
+}
+
+/// The first word of a replica that lies is not believed either.
+#[tokio::test]
+async fn a_key_that_is_known_to_be_registered_never_leaves_it_to_the_replica() {
+    let replica = Replica { registered: false, ..Replica::new() };
+    let mut must = config(Some(HERE));
+    must.identity.must_sign = true;
+    let (code, text) = post(&replica, &must, MAPS).await.unwrap();
+    assert_eq!((code, replica.seen.lock().unwrap().as_slice()), (401, &[true][..]));
+    assert!(text.contains("not registered in this cluster; the kubeconfig says that it is"), "{text}");
+    // Nor one that does not say of which cluster it is, or that nobody vouches for.
+    must.cluster = None;
+    for (trust, asked) in [(must.trust.clone(), &["/version"][..]), (Trust::Anyone, &[])] {
+        must.trust = trust;
+        let silent = Silent(Arc::default());
+        let mut sign = Sign::new(silent.clone(), &must).unwrap();
+        let mut request = Request::new(Body::from("{}".to_owned()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = MAPS.parse().unwrap();
+        let error = tower::Service::call(&mut sign, request).await.unwrap_err();
+        assert!(error.to_string().contains("pin the cluster's id"), "{error}");
+        assert_eq!(*silent.0.lock().unwrap(), asked);
+    }
+}
+
+/// A server that answers 404 to everything, and keeps the paths.
+#[derive(Clone)]
+struct Silent(Arc<Mutex<Vec<String>>>);
+
+impl tower::Service<Request<Body>> for Silent {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ReplyFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ReplyFuture {
+        self.0.lock().unwrap().push(request.uri().path().to_owned());
+        let mut reply = Response::new(Body::empty());
+        *reply.status_mut() = StatusCode::NOT_FOUND;
+        Box::pin(async move { Ok(reply) })
+    }
+}
+
+#[tokio::test]
+async fn who_must_sign_and_cannot_is_told_before_anything_is_sent() {
+    type Change = fn(&mut Config);
+    let faults: [(&str, Change); 3] = [
+        ("a token's user is another", |config| config.identity.token = Some("t".to_owned())),
+        ("there is no client key", |config| config.identity.certificate = None),
+        ("no Ed25519 key", |config| {
+            let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+            let key = Material { pem: pair.serialize_pem().into_bytes(), origin: "key".to_owned() };
+            config.identity.certificate.as_mut().unwrap().1 = key;
+        }),
+    ];
+    for (why, change) in faults {
+        let mut config = config(Some(HERE));
+        config.identity.must_sign = true;
+        change(&mut config);
+        let error = Sign::new(Replica::new(), &config).err().unwrap().to_string();
+        assert!(
+            error.starts_with("hypermesh.online/signing: writes have to be signed") && error.contains(why),
+            "{error}"
+        );
+    }
+    let mut config = config(Some(HERE));
+    (config.identity.must_sign, config.identity.impersonate) = (true, Some("jane".to_owned()));
+    assert_eq!(post(&Replica::new(), &config, MAPS).await.unwrap().0, 201);
 }
 
 #[tokio::test]
