@@ -44,8 +44,8 @@ rocksdb: tools-build ## compile RocksDB, once a machine
 env: rocksdb ## print what plain cargo needs to share that RocksDB: eval "$(make -s env)"
 	@echo "export ROCKSDB_LIB_DIR='$(ROCKSDB_LIB_DIR)' ROCKSDB_STATIC=1"
 
-# AWS-LC would gather entropy from the jitter of the CPU, beside the kernel's: 20 to 50 ms in every process, which a
-# command line that answers in 15 does not have. The kernel's is what everything else here rests on.
+# AWS-LC would gather entropy from the jitter of the CPU, beside the kernel's and the CPU's own: 10 to 50 ms in every process,
+# which a command line that answers in 15 does not have. What that gives up, and what it does not: docs/adr/0010.
 build bench crash: export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 
 build: rocksdb ## build target/release/{nexusctl,nexus-apiserver,nexus-controllers}

@@ -55,6 +55,11 @@ impl Bench {
             tmpdir: Some(self.folder.path().to_owned()),
             ..Environment::default()
         };
+        self.run_in(environment, words, input)
+    }
+
+    /// Runs nexusctl in an environment.
+    fn run_in(&self, environment: Environment, words: &str, input: &str) -> Result<Ran> {
         let (out, err) = (Shared::default(), Shared::default());
         let streams = Streams {
             input: Box::new(io::Cursor::new(input.to_owned().into_bytes())),
@@ -282,5 +287,64 @@ fn what_convert_makes_is_applied() -> Result<()> {
     ensure!(same.is_empty(), "{same}");
     let other = bench.run("diff --fields -f -", &made.replace("replicas: 3", "replicas: 4"))?;
     ensure!(other.code == 1 && other.out.contains("~ spec.replicas: 3 → 4"), "{}{}", other.out, other.err);
+    Ok(())
+}
+
+#[test]
+fn a_server_is_held_to_the_cluster_that_it_was_of() -> Result<()> {
+    let bench = Bench::start()?;
+    let home = bench.folder.path().join("home");
+    // What `nexusctl up` wrote, without the pin.
+    let text = std::fs::read_to_string(bench.cluster.kubeconfig()?)?;
+    let mut config: Value = serde_saphyr::from_str(&text)?;
+    let cluster = config.pointer_mut("/clusters/0/cluster").and_then(Value::as_object_mut);
+    let pin = cluster.and_then(|cluster| cluster.remove("extensions"));
+    ensure!(pin.is_some(), "{config}");
+    let unpinned = bench.folder.path().join("unpinned");
+    std::fs::write(&unpinned, config.to_string())?;
+    let run = |words: &str| {
+        let environment = Environment {
+            kubeconfig: Some(unpinned.clone().into()),
+            home: Some(home.clone()),
+            ..Environment::default()
+        };
+        bench.run_in(environment, words, "")
+    };
+    let known = home.join(".local/state/hypermesh/known-clusters");
+    ensure!(run("get namespaces")?.err.is_empty() && !known.exists(), "a read asks for nothing");
+    let first = run("create configmap a")?;
+    ensure!(first.code == 0 && first.err.contains("does not say which cluster"), "{}", first.err);
+    let text = std::fs::read_to_string(&known)?;
+    let line = text.lines().last().context("the file is empty")?;
+    ensure!(first.err.contains(line.split(' ').next_back().unwrap_or_default()), "{text}");
+    let again = run("create configmap b")?;
+    ensure!(again.code == 0 && again.err.is_empty(), "{}", again.err);
+
+    let other = "1".repeat(64);
+    let (server, id) = line.split_once(' ').context("a line has two words")?;
+    std::fs::write(&known, format!("{server} {other}\n"))?;
+    let changed = run("create configmap c")?;
+    ensure!(changed.code == 1, "{}", changed.out);
+    for word in [id, &other, "config forget-cluster", "nothing was done", &known.display().to_string()] {
+        ensure!(changed.err.contains(word), "{word}: {}", changed.err);
+    }
+    ensure!(bench.get("/api/v1/namespaces/default/configmaps/c")?.is_none(), "it was made nonetheless");
+    ensure!(run("get configmap a")?.code == 0, "reads are the authority's matter");
+
+    ensure!(run(&format!("config forget-cluster {server}"))?.code == 0);
+    ensure!(run("create configmap c")?.code == 0);
+    let listed = run("config known-clusters")?.out;
+    ensure!(listed.contains(server) && listed.contains(id), "{listed}");
+
+    // A file with a broken line is believed in nothing.
+    std::fs::write(&known, "what is this\n")?;
+    let broken = run("create configmap d")?;
+    ensure!(broken.code == 1 && broken.err.contains("known-clusters:1: "), "{}", broken.err);
+    // Where nothing can be kept, the write goes on, and says so.
+    std::fs::remove_file(&known)?;
+    std::fs::remove_dir_all(&home)?;
+    std::fs::write(&home, "a file where the home was")?;
+    let kept = run("create configmap d")?;
+    ensure!(kept.code == 0 && kept.err.contains("cannot be remembered"), "{}{}", kept.out, kept.err);
     Ok(())
 }

@@ -17,11 +17,12 @@ use crate::{
     cli::GlobalOptions,
     environment::Environment,
     error::chain,
+    known_clusters::{self, KnownClusters, Met},
     kubeconfig::{self, Target},
-    session::Session,
+    session::{Notes, Session},
 };
 use http::{HeaderValue, Method, Request, Response, header};
-use hypermesh_client::{Body, CollectError, Config, Source, Transport, Trust};
+use hypermesh_client::{Acquaintance, Body, CollectError, Config, Source, Transport, Trust};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -36,6 +37,8 @@ const LARGEST_REFUSAL: usize = 8 << 20;
 pub struct Client {
     http: hypermesh_client::Client,
     timeout: Duration,
+    /// What pinned the cluster, where that was no kubeconfig.
+    known: Option<KnownClusters>,
 }
 
 impl Client {
@@ -44,13 +47,15 @@ impl Client {
         target: &Target,
         environment: &Environment,
         options: &GlobalOptions,
+        notes: &Notes,
     ) -> Result<Self, crate::Error> {
         // One request or a few: a second handshake, should UDP be shut, costs more than HTTP/3 gains.
         let transport = options.transport(environment)?.unwrap_or(Transport::Tcp);
         let timeout = options.timeout();
-        let config = configuration(target, environment, timeout, transport);
+        let mut config = configuration(target, environment, timeout, transport);
+        let known = pin(&mut config, environment, notes).map_err(Error::from)?;
         let http = hypermesh_client::Client::new(&config).map_err(Error::from)?;
-        Ok(Self { http, timeout })
+        Ok(Self { http, timeout, known })
     }
 
     /// A client for a program that stays: it takes up credentials that are renewed in the session's kubeconfigs.
@@ -58,21 +63,36 @@ impl Client {
         let timeout = session.options.timeout();
         let transport = session.options.transport(&session.environment)?.unwrap_or_default();
         let mut config = configuration(target, &session.environment, timeout, transport);
+        let known = pin(&mut config, &session.environment, &session.notes).map_err(Error::from)?;
         let (environment, overrides) = (session.environment.clone(), session.options.overrides());
+        let notes = session.notes.clone();
         let read = move || {
             let target = kubeconfig::load(&environment, &overrides).map_err(|error| {
                 hypermesh_client::Error::Setup { origin: "kubeconfig".into(), message: chain(&error) }
             })?;
-            Ok(configuration(&target, &environment, timeout, transport))
+            let mut config = configuration(&target, &environment, timeout, transport);
+            pin(&mut config, &environment, &notes)?;
+            Ok(config)
         };
         config.source = Some(Source { files: target.files.clone(), read: Arc::new(read) });
         let http = hypermesh_client::Client::new(&config).map_err(Error::from)?;
-        Ok(Self { http, timeout })
+        Ok(Self { http, timeout, known })
     }
 
     /// Sends a request as it is, and hands out the reply as it comes, a refusal too.
     pub async fn pass(&self, request: Request<Body>) -> Result<Response<Body>, hypermesh_client::Error> {
-        self.http.send(request).await
+        self.http.send(request).await.map_err(|error| self.of_cluster(error))
+    }
+
+    /// Another cluster than was met there is told by the file that says so.
+    fn of_cluster(&self, error: hypermesh_client::Error) -> hypermesh_client::Error {
+        match (error, &self.known) {
+            (hypermesh_client::Error::Cluster { server, found, expected }, Some(known)) => {
+                let path = known.path().to_owned();
+                known_clusters::Error::Changed { server, found, expected, path }.into()
+            }
+            (error, _) => error,
+        }
     }
 
     /// The server's URL.
@@ -131,7 +151,8 @@ impl Client {
 
     async fn begin(&self, call: &Call) -> Result<Response<Body>, Error> {
         let started = Instant::now();
-        let response = self.http.send(request(call)?).await?;
+        let sent = self.http.send(request(call)?).await;
+        let response = sent.map_err(|error| self.of_cluster(error))?;
         tracing::debug!(
             method = %call.method,
             url = %format_args!("{}{}", self.server(), call.path),
@@ -171,6 +192,47 @@ fn configuration(
     // Who asks for a short wait means all of it.
     config.patience = config.patience.min(timeout);
     config
+}
+
+/// Holds a server that no kubeconfig pins to the cluster that it was of when it was met; a server that was never met is
+/// remembered by the first write that is signed for it.
+fn pin(
+    config: &mut Config,
+    environment: &Environment,
+    notes: &Notes,
+) -> Result<Option<KnownClusters>, hypermesh_client::Error> {
+    // Whom nobody vouches for is not believed, and who signs nothing has nothing to be held to.
+    let vouched = config.trust != Trust::Anyone && config.server.tls();
+    if config.cluster.is_some() || !vouched || config.identity.certificate.is_none() {
+        return Ok(None);
+    }
+    let Some(known) = KnownClusters::of(environment) else { return Ok(None) };
+    config.cluster = known.find(&config.server)?;
+    if config.cluster.is_some() {
+        return Ok(Some(known));
+    }
+    let (file, server, notes) = (known, config.server.clone(), notes.clone());
+    config.acquaintance = Some(Acquaintance(Arc::new(move |id| {
+        let path = file.path().display();
+        match file.meet(&server, id) {
+            Ok(Met::Again) => {}
+            Ok(Met::First) => notes.add(format!(
+                "Warning: the kubeconfig does not say which cluster {} is of; it says {id}. That is remembered in {path}, \
+                 and from now on nothing is signed for another",
+                server.url()
+            )),
+            // A machine that can keep nothing can still write, as it would have before.
+            Err(error @ known_clusters::Error::Unwritable { .. }) => notes.add(format!(
+                "Warning: the kubeconfig does not say which cluster {} is of; it says {id}, and that cannot be \
+                 remembered: {}",
+                server.url(),
+                chain(&error)
+            )),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    })));
+    Ok(None)
 }
 
 fn request(call: &Call) -> Result<Request<Body>, Error> {

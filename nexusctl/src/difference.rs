@@ -14,16 +14,26 @@ use std::fmt::Write as _;
 
 /// Metadata that only says that something was written.
 const UNSAID_OF_NEW: [&str; 4] = ["uid", "creationTimestamp", "resourceVersion", "generation"];
+/// What every write changes, whatever it says: no difference by itself.
+const UNSAID: [&str; 2] = ["resourceVersion", "generation"];
 /// The longest value that is shown on one line.
 const LONGEST: usize = 120;
 
 /// An object before and after, made fit to be shown: Secrets are masked, and what the server keeps for itself is left
-/// out.
+/// out, so that nothing differs where nobody would see a difference.
 pub fn presentable(before: Option<Value>, after: Option<Value>, managed_fields: bool) -> [Option<Value>; 2] {
     let (mut before, mut after) = (before, after);
     for object in [&mut before, &mut after].into_iter().flatten() {
         if !managed_fields {
             output::hide_managed_fields(object);
+        }
+    }
+    if before.is_some() && after.is_some() {
+        for metadata in [&mut before, &mut after].into_iter().flatten().filter_map(|o| o.get_mut("metadata"))
+        {
+            if let Some(metadata) = metadata.as_object_mut() {
+                metadata.retain(|key, _| !UNSAID.contains(&key.as_str()));
+            }
         }
     }
     if before.is_none()

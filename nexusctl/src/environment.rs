@@ -17,6 +17,8 @@ pub struct Environment {
     pub home: Option<PathBuf>,
     /// `XDG_DATA_HOME`
     pub xdg_data_home: Option<PathBuf>,
+    /// `XDG_STATE_HOME`
+    pub xdg_state_home: Option<PathBuf>,
     /// `XDG_CACHE_HOME`
     pub xdg_cache_home: Option<PathBuf>,
     /// `NEXUSCTL_TRANSPORT`
@@ -44,6 +46,7 @@ impl Environment {
             kubeconfig: text("KUBECONFIG"),
             home: path("HOME"),
             xdg_data_home: path("XDG_DATA_HOME"),
+            xdg_state_home: path("XDG_STATE_HOME"),
             xdg_cache_home: path("XDG_CACHE_HOME"),
             transport: std::env::var_os("NEXUSCTL_TRANSPORT").filter(|v| !v.is_empty()),
             ssl_cert_file: path("SSL_CERT_FILE"),
@@ -68,6 +71,12 @@ impl Environment {
     /// Where files lie that are needed for a moment, and those that people may come back for.
     pub fn temporary_dir(&self) -> PathBuf {
         self.tmpdir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// Where what this program has learnt is kept, and nobody could fetch again. None without a home.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        let state = self.xdg_state_home.clone().or_else(|| Some(self.home.as_ref()?.join(".local/state")))?;
+        Some(state.join("hypermesh"))
     }
 
     /// Where what can be fetched again is kept. None without a home.

@@ -1,6 +1,6 @@
 //! What a verb may end with.
 
-use crate::{client, discovery, kubeconfig, manifest::Diagnostic};
+use crate::{client, discovery, known_clusters, kubeconfig, manifest::Diagnostic};
 use std::{error::Error as StdError, io};
 
 /// How a verb ended: the exit code.
@@ -34,6 +34,9 @@ pub enum Error {
     /// No server or identity.
     #[error(transparent)]
     Kubeconfig(#[from] kubeconfig::Error),
+    /// Which cluster was met where cannot be read or changed.
+    #[error(transparent)]
+    KnownClusters(#[from] known_clusters::Error),
     /// A call did not succeed.
     #[error(transparent)]
     Client(#[from] client::Error),

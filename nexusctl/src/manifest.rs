@@ -17,5 +17,6 @@ pub use diagnostic::{Diagnostic, Source};
 pub use document::{Document, documents};
 pub use node::Span;
 pub use path::FieldPath;
+pub(crate) use plan::{Judge, unknown_kind};
 pub use plan::{Placed, place};
 pub use source::read_all;

@@ -2,8 +2,9 @@
 //! by. What depends on a cluster's state is left to it.
 
 use crate::{
-    discovery::Resource,
-    manifest::{Diagnostic, Document, refusal},
+    convert,
+    discovery::{Discovery, Resource, UnknownKind},
+    manifest::{self, Diagnostic, Document, Judge, refusal},
     schema::Schema,
 };
 use hypermesh_api::Status;
@@ -24,8 +25,8 @@ pub enum Finding {
     Valid,
     /// Something is.
     Invalid(Vec<Diagnostic>),
-    /// Its kind is not known here.
-    Unknown,
+    /// Its kind is not known here: what to say of that.
+    Unknown(Diagnostic),
 }
 
 impl Kinds {
@@ -45,7 +46,7 @@ impl Kinds {
 
     /// Judges a manifest.
     pub fn judge(&mut self, document: &Document) -> Finding {
-        let Some(kind) = self.get(&document.api_version, &document.kind) else { return Finding::Unknown };
+        let Some(kind) = self.get(&document.api_version, &document.kind) else { return unknown(document) };
         let statuses = statuses(kind, document.object());
         if statuses.is_empty() {
             return Finding::Valid;
@@ -64,6 +65,32 @@ impl Kinds {
         };
         Finding::Invalid(statuses.iter().flat_map(explain).collect())
     }
+}
+
+/// A name that is nearly one that is known is mistyped; any other may be a kind that somebody has added to a cluster.
+fn unknown(document: &Document) -> Finding {
+    let Err(unknown) = known().kind(&document.api_version, &document.kind) else {
+        // A definition of ours that does not compile is a defect that tests find.
+        return Finding::Unknown(Diagnostic::at(&document.source, document.node.span, "not judged"));
+    };
+    let mistyped = match &unknown {
+        UnknownKind::Kind { near, elsewhere } => near.is_some() || elsewhere.is_some(),
+        UnknownKind::ApiVersion { near } => near.is_some(),
+    };
+    let converts = convert::converts(&document.api_version, &document.kind);
+    let fault = manifest::unknown_kind(document, unknown, Judge::Program);
+    if mistyped && !converts { Finding::Invalid(vec![fault]) } else { Finding::Unknown(fault) }
+}
+
+/// The kinds that this program was built with, as a server would list them.
+fn known() -> Discovery {
+    let resource = |definition: hypermesh_schemas::KindDefinition| Resource {
+        group: definition.group,
+        version: definition.version,
+        kind: definition.names.kind,
+        ..Resource::default()
+    };
+    Discovery { resources: hypermesh_schemas::definitions().into_iter().map(resource).collect() }
 }
 
 /// What a server would refuse an object for, one Status a reason.

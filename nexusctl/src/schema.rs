@@ -138,6 +138,18 @@ impl Schema {
     }
 }
 
+impl Schema {
+    /// Whether what stands at a place is a map, whose keys are data and no fields; `None` where that is not known.
+    pub fn is_map(&self, path: &[Step]) -> Option<bool> {
+        let place = path.iter().try_fold(&self.root, |schema, step| self.step(schema, step))?;
+        let schemas = self.resolve(place);
+        if schemas.iter().any(|schema| schema.get("properties").is_some()) {
+            return Some(false);
+        }
+        schemas.iter().any(|schema| schema.get("additionalProperties").is_some()).then_some(true)
+    }
+}
+
 impl FieldNames for Schema {
     fn at(&self, parent: &FieldPath) -> Vec<String> {
         let mut schema = &self.root;
@@ -175,6 +187,11 @@ mod tests {
         assert!(at("spec.template.spec.containers[0]").contains(&"image".to_owned()));
         assert!(at("").contains(&"metadata".to_owned()) && at("").contains(&"spec".to_owned()));
         assert_eq!(at("spec.nothing.here"), Vec::<String>::new());
+        let is_map = |path: &str| schema.is_map(FieldPath::parse(path).steps());
+        assert_eq!(is_map("spec.template.metadata.labels"), Some(true));
+        assert_eq!(is_map("spec.template.spec.containers[0].resources.limits"), Some(true));
+        assert_eq!(is_map("spec.template.spec"), Some(false));
+        assert_eq!(is_map("spec.nothing.here"), None);
         assert!(Schema::built_in(&Resource { kind: "Nothing".into(), ..workload }).is_none());
     }
 }

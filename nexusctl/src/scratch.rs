@@ -86,7 +86,11 @@ impl Kept {
         let name = |random: &str| parent.join(format!("{prefix}-{random}.{extension}"));
         let open = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let (path, mut file) = unique(name, open)?;
-        file.write_all(text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
+        if let Err(error) = file.write_all(text.as_bytes()) {
+            // A file with half a text would be taken for somebody's edit.
+            let _ = fs::remove_file(&path);
+            return Err(unwritable(&path, &error));
+        }
         Ok(Self { path })
     }
 
@@ -100,9 +104,20 @@ impl Kept {
         &self.path
     }
 
-    /// Puts another text in it.
+    /// Puts another text in it. If that fails, for want of room on the disk say, what was in it is still there.
     pub fn write(&self, text: &str) -> Result<(), Error> {
-        fs::write(&self.path, text).map_err(|error| unwritable(&self.path, &error))
+        let extension = self.path.extension().unwrap_or_default().to_string_lossy();
+        let draft = self.path.with_extension(format!("{}.{extension}", random()?));
+        let written = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            file.write_all(text.as_bytes())?;
+            drop(file);
+            fs::rename(&draft, &self.path)
+        };
+        written().map_err(|error| {
+            let _ = fs::remove_file(&draft);
+            unwritable(&self.path, &error)
+        })
     }
 
     /// Its text.
@@ -115,5 +130,26 @@ impl Kept {
     /// Takes it away.
     pub fn remove(self) {
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_outlasts_a_write_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::new(folder.path(), "edit", "yaml", "one").unwrap();
+        kept.write("two").unwrap();
+        assert_eq!(kept.read().unwrap(), "two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // A name so long that there is no room for one beside it stands for a disk without room.
+        let path = folder.path().join(format!("{}.yaml", "x".repeat(250)));
+        fs::write(&path, "typed for an hour").unwrap();
+        let full = Kept::at(path);
+        assert!(full.write("three").is_err());
+        assert_eq!(full.read().unwrap(), "typed for an hour");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

@@ -10,7 +10,29 @@ use crate::{
     kubeconfig::{self, Target},
     output::{Paint, progress::Progress},
 };
-use std::{collections::BTreeSet, io::Write as _, path::PathBuf, rc::Rc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    path::PathBuf,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// What is to be said on standard error, from wherever there is no session at hand.
+#[derive(Clone, Debug, Default)]
+pub struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    /// Adds a line.
+    pub fn add(&self, line: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// One invocation.
 pub struct Session {
@@ -20,6 +42,8 @@ pub struct Session {
     pub environment: Environment,
     /// Standard streams.
     pub streams: Streams,
+    /// What is to be said when there is an occasion.
+    pub notes: Notes,
     connection: Option<(Rc<Client>, String)>,
     discovery: Option<Rc<Discovery>>,
     warned: BTreeSet<String>,
@@ -41,6 +65,7 @@ impl Session {
             options,
             environment,
             streams,
+            notes: Notes::default(),
             connection: None,
             discovery: None,
             warned: BTreeSet::new(),
@@ -60,7 +85,7 @@ impl Session {
     fn connection(&mut self) -> Result<&(Rc<Client>, String), Error> {
         if self.connection.is_none() {
             let target = self.target()?;
-            let client = Client::new(&target, &self.environment, &self.options)?;
+            let client = Client::new(&target, &self.environment, &self.options, &self.notes)?;
             let authorities = target.authorities.as_ref().map(|authorities| &*authorities.pem);
             self.kept = cache::place(&self.environment, client.server(), authorities);
             self.connection = Some((Rc::new(client), target.namespace));
@@ -213,7 +238,15 @@ impl Session {
 
     /// Hands what was written on, so that a watcher sees it now.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.streams.out.flush().map_err(Error::Output)
+        self.streams.out.flush().map_err(Error::Output)?;
+        self.say_notes();
+        Ok(())
+    }
+
+    fn say_notes(&mut self) {
+        for line in self.notes.take() {
+            let _ = writeln!(self.streams.err, "{}", crate::output::escape(&line));
+        }
     }
 
     /// Writes a line to standard error.
@@ -221,6 +254,7 @@ impl Session {
         self.progress.clear(&mut *self.streams.err);
         // Output first, so that the two interleave as they happened.
         let _ = self.streams.out.flush();
+        self.say_notes();
         let _ = writeln!(self.streams.err, "{line}");
     }
 }

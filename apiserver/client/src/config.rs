@@ -23,6 +23,8 @@ pub struct Config {
     /// The cluster that requests are signed for. `None`: the server is asked, once it has shown a certificate that
     /// `trust` vouches for.
     pub cluster: Option<ClusterId>,
+    /// Who is told of the cluster that a server names, where `cluster` is `None`.
+    pub acquaintance: Option<Acquaintance>,
     /// The namespace that is meant where none is named.
     pub namespace: String,
     /// `User-Agent`; what stands before its first `/` is the field manager of writes that name none.
@@ -118,6 +120,14 @@ pub struct Material {
     pub origin: String,
 }
 
+/// Who is told, before anything is signed for it, of the cluster that a server names, and may object: a program that
+/// remembers which cluster it met there.
+#[derive(Clone)]
+pub struct Acquaintance(pub Arc<Meet>);
+
+/// What is done about a cluster that a server names; an error, and nothing is signed for it.
+pub type Meet = dyn Fn(&ClusterId) -> Result<(), Error> + Send + Sync;
+
 /// Files from which a configuration was read, and how to read it again.
 #[derive(Clone)]
 pub struct Source {
@@ -137,6 +147,7 @@ impl Config {
             trust: Trust::System { bundle: None },
             identity: Identity::default(),
             cluster: None,
+            acquaintance: None,
             namespace: "default".to_owned(),
             agent: concat!("hypermesh/", env!("CARGO_PKG_VERSION")).to_owned(),
             transport: Transport::default(),
@@ -266,6 +277,12 @@ impl fmt::Debug for Identity {
 impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Material({} bytes from {})", self.pem.len(), self.origin)
+    }
+}
+
+impl fmt::Debug for Acquaintance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquaintance").finish_non_exhaustive()
     }
 }
 

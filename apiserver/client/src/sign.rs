@@ -117,7 +117,7 @@ fn author(config: &Config) -> Result<Option<Author>, Error> {
     let Some(key) = signing_key(key)? else { return unsigned("the client key is no Ed25519 key") };
     Ok(Some(Author {
         key,
-        cluster: Cluster::new(config.cluster),
+        cluster: Cluster::new(config.cluster, config.acquaintance.clone()),
         agent: config.agent.clone(),
         server: config.server.url().to_owned(),
         patience: config.patience,
@@ -211,6 +211,8 @@ impl Author {
                 return Ok(reply);
             }
             let refusal = Refusal::read(reply).await;
+            // A server of another cluster knows other keys: it must not get unsigned what was meant for this one.
+            self.cluster.check(inner.clone(), &self.server).await?;
             // One replica's word must not be enough for a write to go out in a form that this replica could change.
             if refusal.says(UNREGISTERED) && self.accepted.load(Ordering::Relaxed) {
                 return Ok(refusal.explained(UNSIGNED_REFUSED));
@@ -224,7 +226,6 @@ impl Author {
                 let body = Body::from(form.body.clone());
                 return tower::ServiceExt::oneshot(inner, Request::from_parts(parts, body)).await;
             }
-            self.cluster.check(inner.clone(), &self.server).await?;
             let skew = self.clock.skew(&refusal.head.headers).filter(|skew| skew.abs() >= WORTH_TELLING);
             match skew {
                 Some(skew) if skew.abs() <= MOST_CORRECTED && !corrected => {

@@ -1,8 +1,9 @@
 //! `/metrics`, `/healthz`, `/readyz` and `/decisions` of a controller process.
 //!
 //! Metrics and health tell no name of any object and are served to whoever reaches the port. Decisions do, and are
-//! served to this machine alone: elsewhere, conditions and Events say the same to those who may read them. What a client
-//! may hold is bounded: connections, the head of a request, and time.
+//! served to this machine alone, and not to a browser that a stranger's name has led here: elsewhere, conditions and
+//! Events say the same to those who may read them. What a client may hold is bounded: connections, the head of a request,
+//! and time.
 
 use super::decision::{Asked, Decisions};
 use super::metrics::Metrics;
@@ -15,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hypermesh_api::query::Query;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -91,6 +92,9 @@ impl Served {
             }
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
+            "/decisions" if !is_asked_by_address(request) => {
+                text(StatusCode::FORBIDDEN, "decisions are told to who asks for localhost or an address\n")
+            }
             "/decisions" => self.decisions(request.uri().query().unwrap_or_default(), peer),
             _ => text(StatusCode::NOT_FOUND, "/metrics, /healthz, /readyz and /decisions are served here\n"),
         }
@@ -125,6 +129,21 @@ impl Served {
     }
 }
 
+/// Whether a request was sent to an address or to `localhost`. A page of a stranger reaches this machine by a name of the
+/// stranger's, which was made to lead here once the page was loaded; an address cannot be made to.
+fn is_asked_by_address<B>(request: &Request<B>) -> bool {
+    let named = match (request.uri().authority(), request.headers().get(header::HOST)) {
+        (Some(authority), _) => Some(authority.clone()),
+        (None, Some(host)) => host.to_str().ok().and_then(|host| host.parse().ok()),
+        // No browser leaves it out.
+        (None, None) => return true,
+    };
+    named.is_some_and(|authority: http::uri::Authority| {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+    })
+}
+
 fn text(code: StatusCode, text: &str) -> Response<Full<Bytes>> {
     reply(code, "text/plain; charset=utf-8", text.to_owned())
 }
@@ -155,6 +174,23 @@ mod tests {
         assert_eq!(ask("/decisions?name=%zz", "127.0.0.1:9"), 400);
         assert_eq!(ask("/metrics", "192.0.2.7:9"), 200);
         assert_eq!(ask("/other", "127.0.0.1:9"), 404);
+    }
+
+    #[test]
+    fn a_name_that_was_pointed_here_gets_no_decisions() {
+        let asked = |host: &str| {
+            let served = Served { metrics: Arc::default(), decisions: Arc::default() };
+            let request = Request::builder().uri("/decisions").header("host", host).body(()).unwrap();
+            served.answer(&request, "127.0.0.1:9".parse().unwrap()).status().as_u16()
+        };
+        for host in ["localhost:6445", "LOCALHOST", "127.0.0.1:6445", "[::1]:6445", "127.0.0.1"] {
+            assert_eq!(asked(host), 200, "{host}");
+        }
+        for host in
+            ["evil.example:6445", "localhost.evil.example", "127.0.0.1.evil.example", "", "x@evil.example"]
+        {
+            assert_eq!(asked(host), 403, "{host}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn strangers_get_nothing() -> Result<()> {
         (ask("/version", "evil.example", ""), "--accept-hosts"),
         (ask("/version", &own, "Origin: https://evil.example\r\n"), "a page in a browser would act as you"),
         (ask("/version", &own, "Sec-Fetch-Site: cross-site\r\n"), "a page in a browser would act as you"),
-        (ask("/version", &own, "Upgrade: websocket\r\n"), "reach the server itself for those"),
+        (ask("/version", &own, "Upgrade: websocket\r\n"), "passes requests on, and no connections"),
         (ask("/version", &own, "").replace("GET", "DELETE"), "told to reject DELETE"),
     ] {
         let reply = proxy.exchange(&request)?;

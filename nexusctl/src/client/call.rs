@@ -57,6 +57,21 @@ impl Call {
         self
     }
 
+    /// The same as a dry run in which unknown fields are overlooked: what else is wrong shows then.
+    #[must_use]
+    pub fn overlooking_fields(&self) -> Self {
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let said = |parameter: &&str| {
+            !parameter.is_empty()
+                && !parameter.starts_with("fieldValidation=")
+                && !parameter.starts_with("dryRun=")
+        };
+        let kept: Vec<&str> = query.split('&').filter(said).collect();
+        let question = if kept.is_empty() { "" } else { "?" };
+        let path = format!("{path}{question}{}", kept.join("&"));
+        Self { path, ..self.clone() }.query(&[("fieldValidation", "Ignore"), ("dryRun", "All")])
+    }
+
     /// Says what the body is.
     #[must_use]
     pub fn content_type(mut self, content_type: &'static str) -> Self {
@@ -136,5 +151,16 @@ mod tests {
         ]);
         assert_eq!(call.path, "/api/v1/pods?labelSelector=a%3Db%2Cc%20in%20%28d%29&x=%26y%3D1%23");
         assert_eq!(path_segment("system:node/../x"), "system:node%2F..%2Fx");
+    }
+
+    #[test]
+    fn a_second_look_is_dry_and_lenient() {
+        let of = |path: &str| Call::get(path).overlooking_fields().path;
+        assert_eq!(
+            of("/a?fieldManager=x&fieldValidation=Strict&force=true"),
+            "/a?fieldManager=x&force=true&fieldValidation=Ignore&dryRun=All"
+        );
+        assert_eq!(of("/a?dryRun=All"), "/a?fieldValidation=Ignore&dryRun=All");
+        assert_eq!(of("/a"), "/a?fieldValidation=Ignore&dryRun=All");
     }
 }

@@ -25,6 +25,7 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use http::Method;
+use hypermesh_api::Status;
 pub use outcome::{Before, Outcome};
 use send::Fate;
 use serde_json::Value;
@@ -244,12 +245,12 @@ fn patch(arguments: &Arguments, item: &Placed, object: &Value, dry_run: &str) ->
         ])
 }
 
-/// Tells of a failure, at the lines of the manifest that caused it where there are such.
-pub(crate) async fn tell(item: &Placed, error: &client::Error, session: &mut Session) {
+/// Tells of a failure of a call about an object, at the lines of the manifest that caused it where there are such.
+pub(crate) async fn tell(item: &Placed, error: &client::Error, asked: &Call, session: &mut Session) {
     let color = session.streams.err_color;
     let text = match error.status() {
         Some(status) if status.code != 401 => {
-            let faults = explain(item, status, session).await;
+            let faults = explain(item, status, asked, session).await;
             faults.iter().map(|f| f.render(color)).collect::<Vec<_>>().join("\n\n")
         }
         _ => {
@@ -260,17 +261,36 @@ pub(crate) async fn tell(item: &Placed, error: &client::Error, session: &mut Ses
     session.note(&text);
 }
 
+/// All that is wrong with an object whose call was refused. A server that meets an unknown field looks no further, so
+/// it is asked once more about the rest: one mistake must not hide another.
 pub(crate) async fn explain(
     item: &Placed,
-    status: &hypermesh_api::Status,
+    status: &Status,
+    asked: &Call,
     session: &mut Session,
 ) -> Vec<Diagnostic> {
-    let schema = match session.client() {
-        Ok(client) if refusal::wants_names(status) => Schema::find(&client, &item.resource).await,
+    let client = session.client().ok();
+    let schema = match &client {
+        Some(client) if refusal::wants_names(status) => Schema::find(client, &item.resource).await,
         _ => None,
     };
-    match schema {
-        Some(schema) => refusal::explain(&item.document, status, &schema),
-        None => refusal::explain(&item.document, status, &()),
+    let rest = match &client {
+        Some(client) if refusal::hides_others(status) => client.send(&asked.overlooking_fields()).await.err(),
+        _ => None,
+    };
+    // What else it may say (that it is gone, or not allowed) is not about the manifest.
+    let rest = rest.as_ref().and_then(client::Error::status).filter(|rest| matches!(rest.code, 409 | 422));
+    let mut faults: Vec<Diagnostic> = Vec::new();
+    for status in [Some(status), rest].into_iter().flatten() {
+        let found = match &schema {
+            Some(schema) => refusal::explain(&item.document, status, schema),
+            None => refusal::explain(&item.document, status, &()),
+        };
+        for fault in found {
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
     }
+    faults
 }

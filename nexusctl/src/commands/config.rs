@@ -5,14 +5,19 @@ mod view;
 
 use crate::{
     error::{Error, Exit},
+    known_clusters::KnownClusters,
     kubeconfig::{
         self,
         edit::{self, Documents, Kind},
     },
-    output::aligned::{TABLE, push_row},
+    output::{
+        self,
+        aligned::{TABLE, push_row},
+    },
     session::Session,
 };
 use clap::Subcommand;
+use hypermesh_client::Server;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -95,6 +100,17 @@ pub enum Command {
         /// Its name
         name: String,
     },
+    /// Show which cluster was met at which server, where no kubeconfig says
+    #[command(name = "known-clusters")]
+    #[command(after_help = "Examples:\n  nexusctl config known-clusters")]
+    KnownClusters,
+    /// Meet a server anew: its cluster was made anew
+    #[command(name = "forget-cluster")]
+    #[command(after_help = "Examples:\n  nexusctl config forget-cluster https://lab.example:6443")]
+    ForgetCluster {
+        /// Its URL
+        server: String,
+    },
     /// Give a context another name
     #[command(name = "rename-context")]
     #[command(after_help = "Examples:\n  nexusctl config rename-context hypermesh home")]
@@ -139,6 +155,8 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::DeleteContext { name } => delete(Kind::Context, &name, session)?,
         Command::DeleteCluster { name } => delete(Kind::Cluster, &name, session)?,
         Command::DeleteUser { name } => delete(Kind::User, &name, session)?,
+        Command::KnownClusters => known_clusters(session)?,
+        Command::ForgetCluster { server } => forget_cluster(&server, session)?,
         Command::RenameContext { from, to } => {
             change(session, |documents| documents.rename_context(&from, &to))?;
             session.say(&format!("Context {from:?} renamed to {to:?}."))?;
@@ -200,11 +218,40 @@ fn contexts(names: &[String], bare: bool, no_headers: bool, session: &mut Sessio
         let head = ["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"];
         rows.insert(0, head.map(str::to_owned).to_vec());
     }
+    table(&rows, session)
+}
+
+fn table(rows: &[Vec<String>], session: &mut Session) -> Result<(), Error> {
     let mut widths = Vec::new();
     rows.iter().for_each(|row| TABLE.fit(&mut widths, row));
     let mut text = String::new();
     rows.iter().for_each(|row| push_row(&mut text, &widths, row));
     session.print(&text)
+}
+
+fn known(session: &Session) -> Result<KnownClusters, Error> {
+    KnownClusters::of(&session.environment)
+        .ok_or_else(|| Error::Message("without HOME and XDG_STATE_HOME nothing is remembered".into()))
+}
+
+fn known_clusters(session: &mut Session) -> Result<(), Error> {
+    let known = known(session)?.all()?;
+    if known.is_empty() {
+        session.note("No cluster is known but those that kubeconfigs name.");
+        return Ok(());
+    }
+    let mut rows = vec![vec!["SERVER".to_owned(), "CLUSTER".to_owned()]];
+    rows.extend(known.into_iter().map(|(server, id)| vec![output::escape(&server), id.to_string()]));
+    table(&rows, session)
+}
+
+fn forget_cluster(server: &str, session: &mut Session) -> Result<(), Error> {
+    let parsed = Server::parse(server).map_err(Error::Message)?;
+    match known(session)?.forget(&parsed)? {
+        Some(id) => session.say(&format!("forgot that {} is of cluster {id}", parsed.url())),
+        // It is as it was asked to be.
+        None => session.say(&format!("nothing is known of {}", parsed.url())),
+    }
 }
 
 fn delete(kind: Kind, name: &str, session: &mut Session) -> Result<(), Error> {

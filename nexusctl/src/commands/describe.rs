@@ -12,11 +12,13 @@ use crate::{
         get::{self, list_all},
     },
     error::{Error, Exit},
+    schema::Schema,
     session::Session,
 };
 use clap::Args;
 pub use render::{About, describe};
 use serde_json::Value;
+use std::{collections::BTreeMap, rc::Rc};
 
 /// Arguments of `describe`.
 #[derive(Args, Debug, Default)]
@@ -70,8 +72,10 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
             }
         }
     }
+    let mut schemas = Schemas::default();
     for (index, object) in objects.iter().enumerate() {
-        let about = about(&arguments, object, session).await?;
+        let mut about = about(&arguments, object, session).await?;
+        about.schema = schemas.of(object, session).await?;
         if index > 0 {
             session.print("\n\n")?;
         }
@@ -87,6 +91,31 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         session.note(&fault.to_string());
     }
     Ok(if faults.is_empty() { Exit::Success } else { Exit::Failure })
+}
+
+/// The schemas of the kinds that were met.
+#[derive(Default)]
+struct Schemas(BTreeMap<[String; 2], Option<Rc<Schema>>>);
+
+impl Schemas {
+    /// The schema of an object's kind: a kind that was added to the cluster is asked for.
+    async fn of(&mut self, object: &Value, session: &mut Session) -> Result<Option<Rc<Schema>>, Error> {
+        let [version, kind] = ["apiVersion", "kind"].map(|key| object.get(key).and_then(Value::as_str));
+        let (Some(version), Some(kind)) = (version, kind) else { return Ok(None) };
+        let key = [version.to_owned(), kind.to_owned()];
+        if let Some(known) = self.0.get(&key) {
+            return Ok(known.clone());
+        }
+        let discovery = session.discovery().await?;
+        let schema = match discovery.kind(version, kind) {
+            Ok(resource) => match Schema::built_in(resource) {
+                Some(schema) => Some(schema),
+                None => Schema::find(&*session.client()?, resource).await,
+            },
+            Err(_) => None,
+        };
+        Ok(self.0.entry(key).or_insert(schema.map(Rc::new)).clone())
+    }
 }
 
 async fn about(arguments: &Arguments, object: &Value, session: &mut Session) -> Result<About, Error> {

@@ -85,7 +85,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
             Ok(pair) => pair,
             Err(error) if error.status().is_some() => {
                 failed = true;
-                tell(item, &error, session).await;
+                tell(item, &error, &call(&arguments, item), session).await;
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -133,6 +133,18 @@ fn name(item: &Placed) -> String {
     }
 }
 
+/// The apply that is not stored.
+fn call(arguments: &Arguments, item: &Placed) -> Call {
+    Call::with_body(Method::PATCH, item.path(), item.object().to_string())
+        .content_type("application/apply-patch+yaml")
+        .query(&[
+            ("fieldManager", &arguments.field_manager),
+            ("fieldValidation", "Strict"),
+            ("force", if arguments.force_conflicts { "true" } else { "" }),
+            ("dryRun", "All"),
+        ])
+}
+
 async fn compare(
     client: &Client,
     arguments: &Arguments,
@@ -144,15 +156,7 @@ async fn compare(
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let call = Call::with_body(Method::PATCH, item.path(), item.object().to_string())
-        .content_type("application/apply-patch+yaml")
-        .query(&[
-            ("fieldManager", &arguments.field_manager),
-            ("fieldValidation", "Strict"),
-            ("force", if arguments.force_conflicts { "true" } else { "" }),
-            ("dryRun", "All"),
-        ]);
-    match client.send(&call).await {
+    match client.send(&call(arguments, item)).await {
         Ok(reply) => Ok(Pair { before, after: reply.json()?, warnings: reply.warnings }),
         // What lives in a namespace that is yet to be made cannot be judged; all of it would be new.
         Err(error) if error.is_not_found() && before.is_none() && made.contains(item.namespace.as_str()) => {

@@ -107,10 +107,10 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
                     subjects.retain(|subject| left.contains(&subject.target.path()));
                 }
                 sheet = sheet.again(&reasons, &text);
-                kept.write(&sheet.text)?;
                 session.note(
                     &reasons.iter().map(|reason| format!("error: {reason}")).collect::<Vec<_>>().join("\n"),
                 );
+                kept.write(&sheet.text).map_err(|error| kept.lost(&error.render(false), true))?;
             }
             Err(error) => return Err(kept.lost(&error.render(false), true)),
         }

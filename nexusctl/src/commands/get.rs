@@ -1,7 +1,6 @@
 //! `get`: objects as tables, JSON, YAML, names or by templates; watched, with `-w`; as they were, with `--at`.
 
 mod list;
-mod moment;
 mod show;
 mod watch;
 
@@ -10,13 +9,13 @@ use crate::{
     commands::{files::Files, filter::Filter},
     error::{Error, Exit},
     jsonpath::Template,
+    moment::{Moment, keeps_history},
     output::{Form, form::FORMS, table::Options},
     selection::{self, Selection},
     session::Session,
 };
 use clap::Args;
 pub(crate) use list::list_all;
-pub(crate) use moment::{Moment, keeps_history};
 use serde_json::Value;
 pub(crate) use watch::{Event, ended};
 
@@ -50,7 +49,7 @@ pub struct Arguments {
     pub sort_by: Option<String>,
     /// As it was: at a revision (42), at a time (2026-11-21T09:30:00Z), or so long ago (10m)
     #[arg(long, value_name = "MOMENT")]
-    pub at: Option<String>,
+    pub at: Option<Moment>,
     /// A part of its own: status or scale
     #[arg(long, value_name = "NAME")]
     pub subresource: Option<String>,
@@ -144,7 +143,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     let request = Request {
         form: Form::parse(arguments.output.as_deref())?,
         sort: arguments.sort_by.as_deref().map(|path| Template::relaxed("--sort-by", path)).transpose()?,
-        at: arguments.at.as_deref().map(|text| Moment::parse(text, jiff::Timestamp::now())).transpose()?,
+        at: arguments.at,
         arguments: &arguments,
     };
     let selections = select(&arguments, session).await?;

@@ -1,10 +1,10 @@
 //! `history`: every version of an object that the server keeps: when, by whom, what changed.
 
-use super::get::keeps_history;
 use crate::{
     client::Call,
     difference::{self, Look},
     error::{Error, Exit},
+    moment::keeps_history,
     output::{self, Form, aligned::Grid, escape, form::FORMS},
     selection,
     session::Session,

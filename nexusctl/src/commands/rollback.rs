@@ -4,8 +4,6 @@
 //! (uid, finalizers, owners, status) stays as it is now. The change names the version that was compared, so what is
 //! shown is what happens.
 
-mod moment;
-
 use crate::{
     client::{self, Call},
     commands::{
@@ -15,11 +13,11 @@ use crate::{
     },
     difference::{self, Look},
     error::{Error, Exit},
+    moment::Moment,
     session::Session,
 };
 use clap::Args;
 use http::Method;
-use moment::Moment;
 use serde_json::Value;
 
 const MANAGER: &str = "nexusctl-rollback";
@@ -97,19 +95,11 @@ async fn past(
     now: Option<&Value>,
     session: &mut Session,
 ) -> Result<(Value, String), Error> {
-    let revision = arguments.to_revision.map(|revision| revision.to_string());
-    let (call, when) = match (&revision, &arguments.at) {
-        (Some(revision), _) => {
-            let exact = [("resourceVersion", revision.as_str()), ("resourceVersionMatch", "Exact")];
-            (Call::get(target.path()).query(&exact), format!("at revision {revision}"))
-        }
-        (None, Some(moment)) => {
-            let time = moment.rfc3339();
-            (Call::get(target.path()).query(&[("asOf", &time)]), format!("at {time}"))
-        }
-        (None, None) => return before(target, now, session).await,
+    let Some(moment) = arguments.to_revision.map(Moment::Revision).or(arguments.at) else {
+        return before(target, now, session).await;
     };
-    match session.send(&call).await {
+    let when = moment.to_string();
+    match session.send(&moment.ask(Call::get(target.path()))).await {
         Ok(reply) => Ok((reply.json()?, when)),
         Err(error) if error.is_not_found() => {
             let shown = target.shown();

@@ -8,7 +8,6 @@ use crate::{
         files::Files,
         results::{ResultFormat, show},
     },
-    convert,
     error::{Error, Exit},
     manifest::{
         Diagnostic, Document,
@@ -102,14 +101,10 @@ fn one(
             tell(arguments, &faults, session);
             report.findings.extend(faults.iter().map(|fault| finding(Some(document), "Invalid", fault)));
         }
-        Finding::Unknown => {
+        Finding::Unknown(fault) => {
             report.unknown += 1;
-            let title =
-                format!("{} of {} is not known here: not judged", document.kind, document.api_version);
-            let mut fault = Diagnostic::at(&document.source, document.node.span, title);
-            if convert::converts(&document.api_version, &document.kind) {
-                fault = fault.help("`nexusctl convert` makes one of our kinds of it");
-            }
+            let mut fault = fault;
+            fault.title.push_str(": not judged");
             if !arguments.strict {
                 fault = fault.warning();
             }

@@ -7,12 +7,13 @@
 use crate::{
     kubeconfig::{Error, File},
     output::yaml,
+    replace::replace,
 };
 use serde_json::{Map, Value, json};
 use std::{
     fs::{self, OpenOptions},
-    io::{self, ErrorKind, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    io::{self, ErrorKind},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -136,35 +137,11 @@ impl Document {
         yaml::to_string(&Value::Object(root))
     }
 
-    /// Replaces the file: a reader sees the old one or the new one.
+    /// Replaces the file.
     fn write(&self) -> Result<(), Error> {
-        let failed = |source| Error::Unwritable { path: self.path.clone(), source };
-        // A link stays one; what it leads to is replaced.
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(failed)?;
-        let mode = fs::metadata(&path).map_or(0o600, |found| found.permissions().mode() & 0o777);
-        let draft = draft_beside(&path);
-        let written = || -> io::Result<()> {
-            let _ = fs::remove_file(&draft);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-            file.write_all(self.text().as_bytes())?;
-            file.set_permissions(fs::Permissions::from_mode(mode))?;
-            file.sync_all()?;
-            fs::rename(&draft, &path)?;
-            fs::File::open(folder)?.sync_all()
-        };
-        written().map_err(|source| {
-            let _ = fs::remove_file(&draft);
-            failed(source)
-        })
+        replace(&self.path, self.text().as_bytes())
+            .map_err(|source| Error::Unwritable { path: self.path.clone(), source })
     }
-}
-
-fn draft_beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    PathBuf::from(name)
 }
 
 /// The lock that kubectl takes as well: a file beside the file.

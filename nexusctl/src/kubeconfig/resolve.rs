@@ -117,8 +117,9 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
         }
         (None, None) => "default".into(),
     };
-    // A server that the command line names may be of any cluster.
-    let pinned = cluster.as_ref().filter(|_| overrides.server.is_none());
+    // Another address is still one of the cluster that the file trusts; with another authority it is another cluster.
+    let pinned =
+        cluster.as_ref().filter(|_| overrides.server.is_none() || overrides.certificate_authority.is_none());
     let id = pinned.map_or(Ok(None), cluster_id)?;
     let identity = identity(user.as_ref(), overrides)?;
     let named = [

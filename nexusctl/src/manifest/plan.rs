@@ -30,16 +30,7 @@ pub fn place(
         let resource = match discovery.kind(&document.api_version, &document.kind) {
             Ok(resource) => resource.clone(),
             Err(unknown) => {
-                let mut fault = unknown_kind(&document, unknown);
-                if convert::converts(&document.api_version, &document.kind) {
-                    let file = shell::quote(&document.source.name);
-                    let from = if document.source.name == "<stdin>" { "-".to_owned() } else { file };
-                    fault.label = None;
-                    fault.help = vec![format!(
-                        "`nexusctl convert -f {from}` makes it one of our kinds, and tells what it cannot carry"
-                    )];
-                }
-                faults.push(fault);
+                faults.push(unknown_kind(&document, unknown, Judge::Server));
                 continue;
             }
         };
@@ -60,7 +51,32 @@ pub fn place(
     if faults.is_empty() { Ok(placed) } else { Err(faults) }
 }
 
-fn unknown_kind(document: &Document, unknown: UnknownKind) -> Diagnostic {
+/// Who knows of kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judge {
+    /// A server.
+    Server,
+    /// This program alone.
+    Program,
+}
+
+/// What is wrong with an object of a kind that there is not.
+pub(crate) fn unknown_kind(document: &Document, unknown: UnknownKind, judge: Judge) -> Diagnostic {
+    let (kind, api_version) = (&document.kind, &document.api_version);
+    if convert::converts(api_version, kind) {
+        let file = shell::quote(&document.source.name);
+        let from = if document.source.name == "<stdin>" { "-".to_owned() } else { file };
+        let mut fault = nothing_of_the_kind(document, unknown, judge);
+        fault.label = None;
+        fault.help = vec![format!(
+            "`nexusctl convert -f {from}` makes it one of our kinds, and tells what it cannot carry"
+        )];
+        return fault;
+    }
+    nothing_of_the_kind(document, unknown, judge)
+}
+
+fn nothing_of_the_kind(document: &Document, unknown: UnknownKind, judge: Judge) -> Diagnostic {
     let (kind, api_version) = (&document.kind, &document.api_version);
     match unknown {
         UnknownKind::Kind { near, elsewhere } => {
@@ -70,6 +86,9 @@ fn unknown_kind(document: &Document, unknown: UnknownKind) -> Diagnostic {
             match (near, elsewhere) {
                 (_, Some(elsewhere)) => diagnostic.help(format!("`{kind}` is a kind of {elsewhere}")),
                 (Some(near), None) => diagnostic.label(format!("did you mean `{near}`?")),
+                (None, None) if judge == Judge::Program => {
+                    diagnostic.help("only a server that serves it can judge it: nexusctl apply --dry-run")
+                }
                 (None, None) => {
                     diagnostic.help("`nexusctl api-resources` lists the kinds that the server serves")
                 }
@@ -77,10 +96,16 @@ fn unknown_kind(document: &Document, unknown: UnknownKind) -> Diagnostic {
         }
         UnknownKind::ApiVersion { near } => {
             let (span, _) = document.value_span_of(&FieldPath::parse("apiVersion"));
-            let title = format!("the server serves nothing of apiVersion `{api_version}`");
+            let title = match judge {
+                Judge::Server => format!("the server serves nothing of apiVersion `{api_version}`"),
+                Judge::Program => format!("nothing of apiVersion `{api_version}` is known here"),
+            };
             let diagnostic = Diagnostic::at(&document.source, span, title);
             match near {
                 Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+                None if judge == Judge::Program => {
+                    diagnostic.help("only a server that serves it can judge it: nexusctl apply --dry-run")
+                }
                 None => diagnostic.help("`nexusctl api-resources` lists what it serves"),
             }
         }

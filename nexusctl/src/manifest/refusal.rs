@@ -59,6 +59,12 @@ pub fn wants_names(status: &Status) -> bool {
     complaints(status).iter().any(|c| c.what == What::Unknown)
 }
 
+/// Whether a refusal ends before values were judged: a field that nobody knows hides what else is wrong.
+pub fn hides_others(status: &Status) -> bool {
+    let complaints = complaints(status);
+    !complaints.is_empty() && complaints.iter().all(|c| matches!(c.what, What::Unknown | What::Twice))
+}
+
 /// `the server refused it (Forbidden): …`, fit for a terminal.
 pub fn sentence(status: &Status) -> String {
     let reason =

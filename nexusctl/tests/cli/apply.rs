@@ -81,6 +81,93 @@ fn one_mistake_and_nothing_is_applied() {
     assert_eq!((stubborn.code, stubborn.out.as_str()), (1, "workload.hypermesh.online/web created\n"));
 }
 
+fn refusal(code: u16, message: &str, causes: serde_json::Value) -> serde_json::Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "message": message,
+        "reason": if code == 400 { "BadRequest" } else { "Invalid" }, "details": {"causes": causes}})
+}
+
+#[test]
+fn an_unknown_field_hides_nothing_else() {
+    let server = Server::start();
+    // A server that meets a field it does not know looks no further; asked to overlook it, it says the rest.
+    server.script_full(super::server::Scripted {
+        method: Method::PATCH,
+        path: WEB.into(),
+        code: 400,
+        headers: Vec::new(),
+        body: refusal(400, "strict decoding error: unknown field \"spec.replicass\"", json!([])).to_string(),
+        times: 1,
+    });
+    let causes =
+        json!([{"reason": "FieldValueRequired", "message": "Required value", "field": "spec.template"}]);
+    server.script(Method::PATCH, WEB, 422, refusal(422, "x", causes));
+    let web = MANIFEST.split("---").next().unwrap().replace("replicas", "replicass");
+    let ran = server.run_with("apply -f -", &web);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert_snapshot!(ran.err, @"
+    error: unknown field `spec.replicass`
+     --> <stdin>:6:3
+      |
+    6 |   replicass: 2
+      |   ^^^^^^^^^ did you mean `replicas`?
+
+    error: spec.template: Required value
+     --> <stdin>:5:1
+      |
+    5 | spec:
+      | ^^^^
+    ");
+    let asked: Vec<String> = server.writes().into_iter().map(|write| write.query).collect();
+    assert_eq!(
+        asked,
+        [
+            "fieldManager=nexusctl&fieldValidation=Strict",
+            "fieldManager=nexusctl&fieldValidation=Ignore&dryRun=All"
+        ]
+    );
+}
+
+#[test]
+fn a_transaction_tells_the_mistakes_of_all_its_objects() {
+    let server = Server::start();
+    let cause = |field: &str| json!([{"reason": "FieldValueInvalid", "message": "no", "field": field}]);
+    // It ends at the first.
+    let transactions = "/apis/hypermesh.online/v1/transactions";
+    server.script(Method::POST, transactions, 422, refusal(422, "x", cause("items[0].spec.replicas")));
+    server.script(Method::PATCH, WEB, 422, refusal(422, "x", cause("spec.replicas")));
+    let cpu0 = "/apis/hypermesh.online/v1/assets/cpu0";
+    server.script(Method::PATCH, cpu0, 422, refusal(422, "x", cause("spec.class")));
+    let ran = server.run_with("apply --atomic -f -", MANIFEST);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert_snapshot!(ran.err, @"
+    error: spec.replicas: no
+     --> <stdin>:6:13
+      |
+    6 |   replicas: 2
+      |             ^
+
+    error: spec.class: no
+      --> <stdin>:11:15
+       |
+    11 | spec: {class: CPU}
+       |               ^^^
+
+    nothing was applied
+    ");
+    // What shows only when they are taken together is told as the transaction says it.
+    let server = Server::start();
+    server.script(Method::POST, transactions, 422, refusal(422, "x", cause("items[1].spec.class")));
+    assert_snapshot!(server.run_with("apply --atomic -f -", MANIFEST).err, @"
+    error: spec.class: no
+      --> <stdin>:11:15
+       |
+    11 | spec: {class: CPU}
+       |               ^^^
+
+    nothing was applied
+    ");
+}
+
 #[test]
 fn fetches_manifests_within_bounds() {
     let server = Server::start();

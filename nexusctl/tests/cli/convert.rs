@@ -149,11 +149,13 @@ metadata: {name: t}
     19 | data: {a: '***'}
        |           ^^^^^
 
-    warning: Thing of example.com/v1 is not known here: not judged
-      --> <stdin>:21:1
+    warning: nothing of apiVersion `example.com/v1` is known here: not judged
+      --> <stdin>:21:13
        |
     21 | apiVersion: example.com/v1
-       | ^
+       |             ^^^^^^^^^^^^^^
+       |
+       = help: only a server that serves it can judge it: nexusctl apply --dry-run
     "#);
     let json = run_with(
         "validate -f - -o json",
@@ -201,4 +203,37 @@ metadata: {name: t}
     1 | a: [
       |    ^
     ");
+}
+
+#[test]
+fn a_mistyped_kind_is_wrong_with_and_without_a_server() {
+    let server = Server::start();
+    let of =
+        |version: &str, kind: &str| format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n");
+    let mistyped = of("hypermesh.online/v1", "Workloda");
+    let offline = run_with("validate -f -", &mistyped);
+    assert_eq!((offline.code, offline.out.as_str()), (1, "0 valid, 1 wrong\n"));
+    assert_snapshot!(offline.err, @"
+    error: unknown kind `Workloda` in hypermesh.online/v1
+     --> <stdin>:2:7
+      |
+    2 | kind: Workloda
+      |       ^^^^^^^^ did you mean `Workload`?
+    ");
+    let online = server.run_with("apply -f -", &mistyped).err;
+    assert_eq!(online, offline.err + "nothing was sent\n");
+    for (version, kind, hint) in [
+        ("hypermesh.online/v2", "Workload", "did you mean `hypermesh.online/v1`?"),
+        ("v1", "Workload", "`Workload` is a kind of hypermesh.online/v1"),
+    ] {
+        let ran = run_with("validate -f -", &of(version, kind));
+        assert!(ran.code == 1 && ran.err.contains(hint), "{}", ran.err);
+    }
+    // What may be somebody's own kind, and what `convert` takes, is no mistake.
+    for (version, kind) in
+        [("example.com/v1", "Thing"), ("hypermesh.online/v1", "Zebra"), ("apps/v1", "Deployment")]
+    {
+        let ran = run_with("validate -f -", &of(version, kind));
+        assert!(ran.code == 0 && ran.out == "0 valid, 1 of unknown kinds\n", "{kind}: {}", ran.out);
+    }
 }

@@ -387,7 +387,11 @@ fn the_past_is_asked_of_servers_that_keep_it() {
     assert_eq!(seen.last().unwrap().query, "resourceVersion=42&resourceVersionMatch=Exact&limit=500");
     let _ = server.run("get wl web --at 2026-11-21T09:30:00Z -o yaml");
     assert_eq!(server.seen().last().unwrap().query, "asOf=2026-11-21T09%3A30%3A00Z");
-    assert_snapshot!(server.run("get wl --at yesterday").err, @r#"error: --at: "yesterday" is neither a revision (42), nor a time (2026-11-21T09:30:00Z), nor how long ago (10m, 2h, 1d)"#);
+    assert_snapshot!(server.run("get wl --at yesterday").err, @r#"
+    error: invalid value 'yesterday' for '--at <MOMENT>': "yesterday" is neither a revision (42), nor a time (2026-11-21T09:30:00Z), nor how long ago (10m, 2h, 1d)
+
+    For more information, try '--help'.
+    "#);
     server.script(Method::GET, "/version", 200, json!({"gitVersion": "v1.36.0+k3s"}));
     assert_snapshot!(server.run("get wl --at 10m").err, @"error: this server (v1.36.0+k3s) keeps no past that could be asked about");
 }

@@ -223,7 +223,7 @@ fn descriptions_tell_what_is_waited_for() {
       Resource Version:  103
       UID:               uid-103
     Data:
-      Key:  5 bytes
+      key:  5 bytes
     ");
 }
 

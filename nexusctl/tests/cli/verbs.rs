@@ -37,7 +37,7 @@ fn diff_shows_what_would_change_and_says_so_by_its_exit_code() {
     assert_snapshot!(changed.out, @r#"
     --- a/configmaps/default/settings
     +++ b/configmaps/default/settings
-    @@ -1,10 +1,10 @@
+    @@ -1,7 +1,7 @@
      apiVersion: v1
      data:
        a: "1"
@@ -46,10 +46,6 @@ fn diff_shows_what_would_change_and_says_so_by_its_exit_code() {
      kind: ConfigMap
      metadata:
        name: settings
-       namespace: default
-    -  resourceVersion: "102"
-    +  resourceVersion: "103"
-       uid: uid-102
     "#);
     assert_eq!(server.run_with("diff -f -", "kind: [").code, 2);
     server.script(Method::PATCH, CONFIG, 400, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "message": "no", "reason": "BadRequest", "code": 400}));

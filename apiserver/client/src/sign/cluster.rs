@@ -2,9 +2,10 @@
 //!
 //! Best is a kubeconfig that pins it: then no server can have a signature made for another cluster, in which the same
 //! key may be known. Else the server that the kubeconfig's authority vouches for is asked once, and believed as far as
-//! that authority is.
+//! that authority is; an [`Acquaintance`] is told, and may know better.
 
 use crate::body::Body;
+use crate::config::Acquaintance;
 use crate::error::Error;
 use http::{HeaderValue, Request, Response, header};
 use hypermesh_chain::ClusterId;
@@ -18,13 +19,14 @@ const LONGEST: usize = 64 << 10;
 /// A cluster's id, pinned or learnt.
 pub(super) struct Cluster {
     pinned: Option<ClusterId>,
+    acquaintance: Option<Acquaintance>,
     /// What the server says; `None` inside for a server that is not of our kind.
     said: OnceCell<Option<ClusterId>>,
 }
 
 impl Cluster {
-    pub fn new(pinned: Option<ClusterId>) -> Self {
-        Self { pinned, said: OnceCell::new() }
+    pub fn new(pinned: Option<ClusterId>, acquaintance: Option<Acquaintance>) -> Self {
+        Self { pinned, acquaintance, said: OnceCell::new() }
     }
 
     /// The id; `None` where the server takes no signatures.
@@ -42,7 +44,14 @@ impl Cluster {
     where
         S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error>,
     {
-        self.said.get_or_try_init(|| ask(inner)).await.copied()
+        let meet = || async {
+            let found = ask(inner).await?;
+            if let (None, Some(id), Some(Acquaintance(told))) = (self.pinned, &found, &self.acquaintance) {
+                told(id)?;
+            }
+            Ok(found)
+        };
+        self.said.get_or_try_init(meet).await.copied()
     }
 
     /// After a refusal: whether the server is of the cluster that is pinned.

@@ -32,6 +32,23 @@ pub(super) async fn passes(
     if whole(arguments, placed, objects, session).await? {
         return Ok(true);
     }
+    let refused = each(arguments, placed, objects, session).await?.len();
+    if refused > 0 {
+        let (all, was) = (placed.len(), if refused == 1 { "was" } else { "were" });
+        session.note(&format!(
+            "\nerror: {refused} of {all} objects {was} refused, so nothing was applied\n--keep-going applies the rest"
+        ));
+    }
+    Ok(refused == 0)
+}
+
+/// Judges each object alone, and tells what is wrong with any. Those that the server would refuse.
+pub(super) async fn each(
+    arguments: &Arguments,
+    placed: &[Placed],
+    objects: &[Value],
+    session: &mut Session,
+) -> Result<Vec<usize>, Error> {
     let client = session.client()?;
     let made: BTreeSet<&str> = placed
         .iter()
@@ -42,24 +59,21 @@ pub(super) async fn passes(
         .map(|(item, object)| judge(&client, arguments, item, object))
         .buffered(WIDTH);
     let answers: Vec<Result<(), client::Error>> = judged.collect().await;
-    let mut refused = 0;
-    for (item, answer) in placed.iter().zip(answers) {
+    let mut refused = Vec::new();
+    for (index, (item, answer)) in placed.iter().zip(answers).enumerate() {
         match answer {
             Err(error) if error.status().is_some() && !waits_for_namespace(&error, &made) => {
-                refused += 1;
-                tell(item, &error, session).await;
+                if !refused.is_empty() {
+                    session.note("");
+                }
+                refused.push(index);
+                tell(item, &error, &patch(arguments, item, &objects[index], "All"), session).await;
             }
             Err(error) if error.status().is_none() => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
     }
-    if refused > 0 {
-        let (all, was) = (placed.len(), if refused == 1 { "was" } else { "were" });
-        session.note(&format!(
-            "\nerror: {refused} of {all} objects {was} refused, so nothing was applied\n--keep-going applies the rest"
-        ));
-    }
-    Ok(refused == 0)
+    Ok(refused)
 }
 
 /// Judges all at once; false if that did not go well, for whatever reason.

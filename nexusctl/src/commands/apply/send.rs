@@ -70,7 +70,7 @@ pub(super) async fn all(
     session: &mut Session,
 ) -> Result<Sent, Error> {
     let client = session.client()?;
-    let mut told = Told::new(arguments, placed);
+    let mut told = Told::new(arguments, placed, objects);
     let mut interrupted: Option<Instant> = None;
     let mut interrupts = signal(SignalKind::interrupt())
         .map_err(|error| Error::Message(format!("cannot listen for interruptions: {error}")))?;
@@ -128,6 +128,8 @@ async fn one(
 struct Told<'a> {
     arguments: &'a Arguments,
     placed: &'a [Placed],
+    /// The objects as they are sent.
+    objects: &'a [Value],
     /// `None` before an object is sent.
     fates: Vec<Option<Fate>>,
     /// Refusals that have not been told yet.
@@ -138,9 +140,9 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn new(arguments: &'a Arguments, placed: &'a [Placed]) -> Self {
-        let mut told =
-            Self { arguments, placed, fates: Vec::new(), refusals: Vec::new(), next: 0, unreachable: false };
+    fn new(arguments: &'a Arguments, placed: &'a [Placed], objects: &'a [Value]) -> Self {
+        let (fates, refusals) = (Vec::new(), Vec::new());
+        let mut told = Self { arguments, placed, objects, fates, refusals, next: 0, unreachable: false };
         told.fates.resize_with(placed.len(), || None);
         told.refusals.resize_with(placed.len(), || None);
         told
@@ -160,7 +162,7 @@ impl<'a> Told<'a> {
             Err(error) if error.is_unreachable() => {
                 // One such error stands for all.
                 if !self.unreachable {
-                    tell(&self.placed[index], &error, session).await;
+                    self.refused(index, &error, session).await;
                 }
                 self.unreachable = true;
                 let unsure = !matches!(error, client::Error::Connect { .. });
@@ -180,7 +182,7 @@ impl<'a> Told<'a> {
     /// Tells of one object; false if it is not known yet what became of it.
     async fn say(&mut self, index: usize, session: &mut Session) -> Result<bool, Error> {
         if let Some(error) = self.refusals[index].take() {
-            tell(&self.placed[index], &error, session).await;
+            self.refused(index, &error, session).await;
             return Ok(true);
         }
         match &self.fates[index] {
@@ -191,6 +193,12 @@ impl<'a> Told<'a> {
             Some(Fate::Refused) => Ok(true),
             Some(Fate::Unknown | Fate::Unsent) | None => Ok(false),
         }
+    }
+
+    async fn refused(&self, index: usize, error: &client::Error, session: &mut Session) {
+        let item = &self.placed[index];
+        let asked = patch(self.arguments, item, &self.objects[index], self.arguments.dry_run.parameter());
+        tell(item, error, &asked, session).await;
     }
 
     fn applied(&self, index: usize, outcome: Outcome, session: &mut Session) -> Result<(), Error> {

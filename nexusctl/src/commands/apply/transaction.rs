@@ -2,7 +2,7 @@
 
 use crate::{
     client::{self, Call},
-    commands::apply::{Arguments, Before, Outcome, explain, send::WIDTH},
+    commands::apply::{Arguments, Before, Outcome, explain, patch, preflight, send::WIDTH},
     error::Error,
     manifest::Placed,
     session::Session,
@@ -40,7 +40,7 @@ pub(super) async fn run(
     let reply = match session.send(&call).await {
         Ok(reply) => reply,
         Err(error) => {
-            refused(placed, &error, session).await;
+            refused(arguments, (placed, objects), &error, session).await?;
             return Ok(None);
         }
     };
@@ -64,7 +64,14 @@ pub(super) async fn run(
     Ok(Some(done))
 }
 
-async fn refused(placed: &[Placed], error: &client::Error, session: &mut Session) {
+/// Tells all that is wrong. A server ends a transaction at the first object that it refuses, so each is judged alone,
+/// too; what shows only when they are taken together is told as the transaction's refusal says it.
+async fn refused(
+    arguments: &Arguments,
+    (placed, objects): (&[Placed], &[Value]),
+    error: &client::Error,
+    session: &mut Session,
+) -> Result<(), Error> {
     let color = session.streams.err_color;
     let Some(status) = error.status().filter(|s| s.code != 401) else {
         let unsure = error.is_unreachable() && !matches!(error, client::Error::Connect { .. });
@@ -74,20 +81,28 @@ async fn refused(placed: &[Placed], error: &client::Error, session: &mut Session
             "nothing was applied"
         };
         session.note(&format!("error: {}\n{end}", crate::error::chain(error)));
-        return;
+        return Ok(());
     };
+    let told = preflight::each(arguments, placed, objects, session).await?;
     let mut texts = Vec::new();
     for (index, status) in by_item(status, placed.len()) {
         match index {
+            Some(index) if told.contains(&index) => {}
             Some(index) => {
-                let faults = explain(&placed[index], &status, session).await;
+                let asked = patch(arguments, &placed[index], &objects[index], "All");
+                let faults = explain(&placed[index], &status, &asked, session).await;
                 texts.extend(faults.iter().map(|f| f.render(color)));
             }
-            None => texts.push(format!("error: {}", crate::manifest::refusal::sentence(&status))),
+            None if told.is_empty() => {
+                texts.push(format!("error: {}", crate::manifest::refusal::sentence(&status)));
+            }
+            None => {}
         }
     }
     texts.push("nothing was applied".to_owned());
-    session.note(&texts.join("\n\n"));
+    let gap = if told.is_empty() { "" } else { "\n" };
+    session.note(&format!("{gap}{}", texts.join("\n\n")));
+    Ok(())
 }
 
 /// Divides a refusal by the items that it is about: paths begin with `items[2].`. What names no item stays whole.

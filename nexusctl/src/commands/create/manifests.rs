@@ -2,6 +2,7 @@
 
 use super::{Arguments, post};
 use crate::{
+    client::Call,
     commands::{
         apply::{DryRun, tell},
         results::Results,
@@ -46,7 +47,8 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session) -> Result<
             Err(error) => {
                 unreachable = error.is_unreachable();
                 missing.push(item);
-                tell(item, &error, session).await;
+                let asked = call(arguments, item, arguments.manner.dry_run);
+                tell(item, &error, &asked, session).await;
             }
         }
     }
@@ -74,9 +76,11 @@ async fn create(
     dry_run: DryRun,
     session: &mut Session,
 ) -> Result<Value, crate::client::Error> {
-    let object = item.object();
-    let call = post(&item.resource, &item.namespace, &object, &arguments.manner, arguments.validate, dry_run);
-    session.send(&call).await?.json()
+    session.send(&call(arguments, item, dry_run)).await?.json()
+}
+
+fn call(arguments: &Arguments, item: &Placed, dry_run: DryRun) -> Call {
+    post(&item.resource, &item.namespace, &item.object(), &arguments.manner, arguments.validate, dry_run)
 }
 
 /// Has the server judge everything; false, once it has been told, if it would refuse any.
@@ -90,8 +94,11 @@ async fn judge(arguments: &Arguments, placed: &[Placed], session: &mut Session) 
             // What lives in a namespace that is yet to be made cannot be judged.
             Err(error) if error.is_not_found() && made.contains(&item.namespace.as_str()) => {}
             Err(error) if error.status().is_some() => {
+                if refused > 0 {
+                    session.note("");
+                }
                 refused += 1;
-                tell(item, &error, session).await;
+                tell(item, &error, &call(arguments, item, DryRun::Server), session).await;
             }
             Err(error) => return Err(error.into()),
         }

@@ -1,7 +1,7 @@
 //! What an object has to do with others: what it owns, and what it names that is not there.
 
 use crate::{
-    client::{self, Call},
+    client::{self, Call, Client},
     discovery::{Resource, Verb},
     error::Error,
     session::Session,
@@ -10,8 +10,10 @@ use crate::{
 use futures_util::future::join_all;
 use serde_json::Value;
 
-/// Objects of one kind that are looked through for an owner.
-const MOST_OF_A_KIND: &str = "500";
+/// Objects that are fetched at once.
+const PAGE: &str = "500";
+/// Such pages of one kind that are looked through for an owner.
+const MOST_PAGES: usize = 40;
 /// Metadata is enough.
 const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json";
 const PARTIAL_ONE: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
@@ -31,30 +33,76 @@ pub(super) async fn owned(object: &Value, session: &mut Session) -> Result<Vec<S
             kinds.push(resource);
         }
     }
-    let lists = kinds.iter().map(|resource| {
-        let call = Call::get(resource.collection_path(namespace));
-        let call = call.accept(PARTIAL).query(&[("limit", MOST_OF_A_KIND)]);
-        let client = std::rc::Rc::clone(&client);
-        async move { client.send(&call).await.and_then(|reply| reply.json::<Value>()) }
-    });
-    let lists = session.wait_for("looking for what it owns", join_all(lists)).await;
-    let mut found = Vec::new();
-    for (resource, list) in kinds.iter().zip(lists) {
-        let list = match list {
-            Ok(list) => list,
-            Err(error) if error.is_unreachable() => return Err(error.into()),
-            Err(_) => continue,
-        };
-        for item in list.get("items").and_then(Value::as_array).into_iter().flatten() {
-            let owners = item.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-            if owners.into_iter().flatten().any(|o| o.get("uid").and_then(Value::as_str) == Some(uid)) {
-                let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-                found.push(format!("{}/{name}", resource.qualified_singular()));
+    let looks = kinds.iter().map(|resource| of_kind(resource, namespace, uid, &client));
+    let looks = session.wait_for("looking for what it owns", join_all(looks)).await;
+    let (mut found, mut unseen) = (Vec::new(), Vec::new());
+    for (resource, look) in kinds.iter().zip(looks) {
+        match look {
+            Ok(look) => {
+                found.extend(look.found);
+                if look.more {
+                    let looked = look.looked;
+                    unseen.push(format!(
+                        "… and maybe further {}: there are too many, and only {looked} were looked at",
+                        resource.plural
+                    ));
+                }
             }
+            Err(error) if error.is_unreachable() => return Err(error.into()),
+            // What the caller may not list is not spoken of.
+            Err(_) => {}
         }
     }
     found.sort();
+    found.extend(unseen);
     Ok(found)
+}
+
+/// What of one kind names an owner.
+#[derive(Default)]
+struct Look {
+    found: Vec<String>,
+    /// Objects that were looked at.
+    looked: usize,
+    /// Whether there are more.
+    more: bool,
+}
+
+async fn of_kind(
+    resource: &Resource,
+    namespace: Option<&str>,
+    uid: &str,
+    client: &Client,
+) -> Result<Look, client::Error> {
+    let (mut look, mut token) = (Look::default(), String::new());
+    for _ in 0..MOST_PAGES {
+        let call = Call::get(resource.collection_path(namespace)).accept(PARTIAL);
+        let page = client.send(&call.query(&[("limit", PAGE), ("continue", &token)])).await;
+        let page: Value = match page {
+            Ok(page) => page.json()?,
+            // The list is older than what is kept: what was found still holds.
+            Err(error) if error.status().is_some_and(|s| s.code == 410) && look.looked > 0 => {
+                look.more = true;
+                return Ok(look);
+            }
+            Err(error) => return Err(error),
+        };
+        for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
+            look.looked += 1;
+            let owners = item.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+            if owners.into_iter().flatten().any(|o| o.get("uid").and_then(Value::as_str) == Some(uid)) {
+                let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                look.found.push(format!("{}/{name}", resource.qualified_singular()));
+            }
+        }
+        let next = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default();
+        next.clone_into(&mut token);
+        if token.is_empty() {
+            return Ok(look);
+        }
+    }
+    look.more = true;
+    Ok(look)
 }
 
 /// What an object names that does not exist, in words. What the caller may not see is not spoken of.

@@ -1,11 +1,16 @@
 //! An object as text for people. Pure.
 
-use crate::output::{
-    Paint,
-    aligned::{DESCRIPTION, Elastic, push_painted},
-    escape,
+use crate::{
+    manifest::path::Step,
+    output::{
+        Paint,
+        aligned::{DESCRIPTION, Elastic, push_painted},
+        escape,
+    },
+    schema::Schema,
 };
 use serde_json::{Map, Value};
+use std::rc::Rc;
 
 /// Metadata that stands at the top, or that says nothing to people.
 const HIDDEN: [&str; 8] = [
@@ -30,6 +35,30 @@ pub struct About {
     pub owned: Vec<String>,
     /// The events about it; `None` where none were asked for.
     pub events: Option<Vec<Value>>,
+    /// The schema of its kind, which tells fields from keys that are data.
+    pub schema: Option<Rc<Schema>>,
+}
+
+/// Fields that hold maps wherever they stand, for kinds whose schema is not known.
+const MAPS: [&str; 10] = [
+    "annotations",
+    "binaryData",
+    "capacity",
+    "data",
+    "labels",
+    "limits",
+    "matchLabels",
+    "nodeSelector",
+    "requests",
+    "stringData",
+];
+
+/// Writes an object's fields.
+struct Writer<'a> {
+    out: Elastic,
+    schema: Option<&'a Schema>,
+    /// Where it is.
+    path: Vec<Step>,
 }
 
 /// The description of an object.
@@ -53,12 +82,15 @@ pub fn describe(object: &Value, about: &About, paint: &Paint) -> String {
         .filter(|(key, _)| !HIDDEN.contains(&key.as_str()))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
+    let mut writer = Writer { out: head, schema: about.schema.as_deref(), path: Vec::new() };
     if !shown.is_empty() {
-        head.line(["Metadata:".into()]);
-        map(&mut head, &shown, 1);
+        writer.out.line(["Metadata:".into()]);
+        writer.path.push(Step::Field("metadata".to_owned()));
+        writer.map(&shown, 1);
+        writer.path.clear();
     }
-    let conditions = body(&mut head, object);
-    let mut out = head.render();
+    let conditions = writer.body(object);
+    let mut out = writer.out.render();
     if let Some(Value::Array(conditions)) = conditions {
         out.push_str(&table(
             "Conditions:",
@@ -97,30 +129,6 @@ pub fn describe(object: &Value, about: &About, paint: &Paint) -> String {
         }
     }
     out
-}
-
-/// Everything but metadata, conditions apart.
-fn body(head: &mut Elastic, object: &Value) -> Option<Value> {
-    let mut conditions = None;
-    let sensitive = object.get("apiVersion").and_then(Value::as_str) == Some("v1")
-        && object.get("kind").and_then(Value::as_str) == Some("Secret");
-    let said = |key: &str| matches!(key, "metadata" | "apiVersion" | "kind");
-    for (key, value) in object.as_object().into_iter().flatten().filter(|(key, _)| !said(key)) {
-        let mut value = value.clone();
-        if sensitive && matches!(key.as_str(), "data" | "stringData") {
-            measure(&mut value);
-        }
-        if key == "status"
-            && let Some(status) = value.as_object_mut()
-        {
-            conditions = status.remove("conditions");
-            if status.is_empty() {
-                continue;
-            }
-        }
-        field(head, key, &value, 0);
-    }
-    conditions
 }
 
 /// What a Secret holds is not shown, only how much.
@@ -169,54 +177,86 @@ fn pairs(out: &mut Elastic, label: &str, value: Option<&Value>, separator: &str)
     }
 }
 
-fn map(out: &mut Elastic, map: &Map<String, Value>, level: usize) {
-    for (key, value) in map {
-        field(out, key, value, level);
-    }
-}
-
-fn field(out: &mut Elastic, key: &str, value: &Value, level: usize) {
-    let label = format!("{}{}:", "  ".repeat(level), label(key));
-    match value {
-        Value::Object(inner) if !inner.is_empty() => {
-            out.line([label]);
-            map(out, inner, level + 1);
-        }
-        Value::Array(items) if !items.is_empty() => {
-            out.line([label]);
-            list(out, items, level + 1);
-        }
-        scalar => out.line([label, shown(scalar, level)]),
-    }
-}
-
-fn list(out: &mut Elastic, items: &[Value], level: usize) {
-    let indent = "  ".repeat(level);
-    for item in items {
-        match item {
-            Value::Object(inner) if !inner.is_empty() => {
-                for (index, (key, value)) in inner.iter().enumerate() {
-                    let mark = if index == 0 { "- " } else { "  " };
-                    let label = format!("{indent}{mark}{}:", label(key));
-                    match value {
-                        Value::Object(deeper) if !deeper.is_empty() => {
-                            out.line([label]);
-                            map(out, deeper, level + 2);
-                        }
-                        Value::Array(deeper) if !deeper.is_empty() => {
-                            out.line([label]);
-                            list(out, deeper, level + 2);
-                        }
-                        scalar => out.line([label, shown(scalar, level + 1)]),
-                    }
+impl Writer<'_> {
+    /// Everything but metadata; the conditions, which are shown apart.
+    fn body(&mut self, object: &Value) -> Option<Value> {
+        let mut conditions = None;
+        let sensitive = object.get("apiVersion").and_then(Value::as_str) == Some("v1")
+            && object.get("kind").and_then(Value::as_str) == Some("Secret");
+        let said = |key: &str| matches!(key, "metadata" | "apiVersion" | "kind");
+        for (key, value) in object.as_object().into_iter().flatten().filter(|(key, _)| !said(key)) {
+            let mut value = value.clone();
+            if sensitive && matches!(key.as_str(), "data" | "stringData") {
+                measure(&mut value);
+            }
+            if key == "status"
+                && let Some(status) = value.as_object_mut()
+            {
+                conditions = status.remove("conditions");
+                if status.is_empty() {
+                    continue;
                 }
             }
-            Value::Array(inner) if !inner.is_empty() => {
-                out.line([format!("{indent}-")]);
-                list(out, inner, level + 1);
-            }
-            scalar => out.line([format!("{indent}- {}", shown(scalar, level))]),
+            self.field(&format!("{}:", label(key)), key, &value, 0);
         }
+        conditions
+    }
+
+    /// The members of a mapping: fields by their titles, keys that are data as they are.
+    fn map(&mut self, map: &Map<String, Value>, level: usize) {
+        let indent = "  ".repeat(level);
+        let verbatim = self.holds_data();
+        for (key, value) in map {
+            let name = if verbatim { escape(key) } else { label(key) };
+            self.field(&format!("{indent}{name}:"), key, value, level);
+        }
+    }
+
+    /// Whether the keys of the mapping at hand are data.
+    fn holds_data(&self) -> bool {
+        let known = self.schema.and_then(|schema| schema.is_map(&self.path));
+        known.unwrap_or_else(
+            || matches!(self.path.last(), Some(Step::Field(name)) if MAPS.contains(&name.as_str())),
+        )
+    }
+
+    fn field(&mut self, label: &str, key: &str, value: &Value, level: usize) {
+        self.path.push(Step::Field(key.to_owned()));
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                self.out.line([label.to_owned()]);
+                self.map(inner, level + 1);
+            }
+            Value::Array(items) if !items.is_empty() => {
+                self.out.line([label.to_owned()]);
+                self.list(items, level + 1);
+            }
+            scalar => self.out.line([label.to_owned(), shown(scalar, level)]),
+        }
+        self.path.pop();
+    }
+
+    fn list(&mut self, items: &[Value], level: usize) {
+        let indent = "  ".repeat(level);
+        self.path.push(Step::Index(0));
+        for item in items {
+            match item {
+                Value::Object(inner) if !inner.is_empty() => {
+                    let verbatim = self.holds_data();
+                    for (index, (key, value)) in inner.iter().enumerate() {
+                        let mark = if index == 0 { "- " } else { "  " };
+                        let name = if verbatim { escape(key) } else { label(key) };
+                        self.field(&format!("{indent}{mark}{name}:"), key, value, level + 1);
+                    }
+                }
+                Value::Array(inner) if !inner.is_empty() => {
+                    self.out.line([format!("{indent}-")]);
+                    self.list(inner, level + 1);
+                }
+                scalar => self.out.line([format!("{indent}- {}", shown(scalar, level))]),
+            }
+        }
+        self.path.pop();
     }
 }
 

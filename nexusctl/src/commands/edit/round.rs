@@ -183,7 +183,7 @@ impl Round<'_> {
                 }
                 Some(404) => return Ok(Err(vec![gone(target)])),
                 Some(401 | 403) | None => return Err(error.into()),
-                Some(_) => return Ok(Err(refused(subject, document, &error, session).await)),
+                Some(_) => return Ok(Err(refused(subject, document, (&error, &call), session).await)),
             }
         }
         Ok(Err(vec![format!("{} changes all the time: try again", target.shown())]))
@@ -232,7 +232,7 @@ fn conflict(
 async fn refused(
     subject: &Subject,
     document: &Document,
-    error: &client::Error,
+    (error, asked): (&client::Error, &Call),
     session: &mut Session,
 ) -> Vec<String> {
     let Some(status) = error.status() else { return vec![error.to_string()] };
@@ -242,7 +242,7 @@ async fn refused(
         namespace: subject.target.namespace.clone(),
     };
     let status = status.clone();
-    explain(&placed, &status, session).await.iter().map(words).collect()
+    explain(&placed, &status, asked, session).await.iter().map(words).collect()
 }
 
 /// A diagnostic in one line or a few; the text is below it anyway.

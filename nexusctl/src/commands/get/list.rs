@@ -1,10 +1,11 @@
 //! Lists, fetched part by part.
 
-use super::{Moment, Request};
+use super::Request;
 use crate::{
     client::{self, Call},
     discovery::Resource,
     error::Error,
+    moment::Moment,
     output::table::{Column, Row, Table},
     session::Session,
 };

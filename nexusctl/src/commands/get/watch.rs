@@ -38,7 +38,11 @@ pub(super) async fn run(
         );
     }
     let [placed] = selections else {
-        return Err(Error::Message("one type of object can be watched at a time".into()));
+        let kinds: Vec<&str> = selections.iter().map(|s| s.selection.resource.plural.as_str()).collect();
+        return Err(Error::Message(format!(
+            "one type of object can be watched at a time: {}",
+            kinds.join(" or ")
+        )));
     };
     if placed.selection.names.len() > 1 {
         return Err(Error::Message("one object, or all of a type, can be watched at a time".into()));

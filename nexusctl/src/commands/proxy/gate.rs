@@ -2,9 +2,10 @@
 //!
 //! A browser on this machine reaches 127.0.0.1 for any page that it shows. Two things tell such a request from the
 //! user's own: the name it was sent to (`Host`), when a stranger's name was pointed here, and the page it came from
-//! (`Origin`, `Sec-Fetch-Site`), which browsers always say and no page can forge.
+//! (`Origin`, `Sec-Fetch-Site`), which browsers always say and no page can forge. A page is the endpoint's own where it
+//! came from the very name and port that it asks: another port of this machine may be anybody's program.
 
-use http::{HeaderMap, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use hypermesh_api::Status;
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -39,16 +40,16 @@ impl Gate {
                     "this proxy does not answer to the name {host:?}: if it is yours, name it with --accept-hosts"
                 )));
             }
-            if let Some(page) = foreign_page(headers, names) {
+            if let Some(page) = foreign_page(request.uri(), headers) {
                 return Err(forbidden(format!(
                     "this proxy does not answer to pages of {page:?}: a page in a browser would act as you"
                 )));
             }
         }
-        if headers.contains_key(header::UPGRADE) || request.method() == Method::CONNECT {
+        if asks_for_connection(request) {
             return Err(forbidden(
-                "this proxy forwards requests, and no connections (exec, attach, port-forward, WebSocket): \
-                 reach the server itself for those"
+                "exec, attach, port-forward and WebSockets take a connection over: servers of this version offer none of \
+                 them, and this proxy passes requests on, and no connections"
                     .to_owned(),
             ));
         }
@@ -63,13 +64,27 @@ fn forbidden(message: String) -> Box<Status> {
     Box::new(Status::failure(403, "Forbidden", message))
 }
 
+/// Whether a request is to become something else than HTTP. An offer to go on in HTTP/2 (`h2c`) may be left unanswered,
+/// and is: what follows is a request like any other.
+fn asks_for_connection<B>(request: &Request<B>) -> bool {
+    let other = |value: &HeaderValue| {
+        let protocols = value.to_str().unwrap_or_default();
+        protocols.split(',').any(|protocol| !protocol.trim().eq_ignore_ascii_case("h2c"))
+    };
+    request.method() == Method::CONNECT || request.headers().get_all(header::UPGRADE).iter().any(other)
+}
+
+/// The name and port that a request was sent to.
+fn authority<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r str> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(header::HOST)?.to_str().ok(),
+    }
+}
+
 /// The name that a request was sent to, in lower case, without its port.
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let text = match uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => headers.get(header::HOST)?.to_str().ok()?,
-    };
-    Some(without_port(text).to_ascii_lowercase())
+    Some(without_port(authority(uri, headers)?).to_ascii_lowercase())
 }
 
 fn without_port(text: &str) -> &str {
@@ -80,16 +95,33 @@ fn without_port(text: &str) -> &str {
 }
 
 /// The page of another that sent a request, if one did.
-fn foreign_page(headers: &HeaderMap, names: &BTreeSet<String>) -> Option<String> {
-    let shown = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+fn foreign_page(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let shown = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     if let Some(origin) = headers.get(header::ORIGIN).map(shown) {
-        let name = origin.split_once("://").map(|(_, name)| without_port(name).to_ascii_lowercase());
-        if !name.is_some_and(|name| names.contains(&name)) {
+        let asked = authority(uri, headers).unwrap_or_default();
+        if !is_own(&origin, asked) {
             return Some(origin);
         }
     }
     let site = headers.get("sec-fetch-site").map(shown)?;
     (!matches!(site.as_str(), "same-origin" | "none")).then_some(site)
+}
+
+/// Whether a page came from the name and port that it asks.
+fn is_own(origin: &str, asked: &str) -> bool {
+    let Some((scheme, from)) = origin.split_once("://") else { return false };
+    let usual = match scheme {
+        "http" => ":80",
+        // Someone may have put TLS in front.
+        "https" => ":443",
+        _ => return false,
+    };
+    let whole = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        let bare = without_port(&text).len() == text.len();
+        if bare { text + usual } else { text }
+    };
+    whole(from) == whole(asked)
 }
 
 #[cfg(test)]
@@ -126,8 +158,19 @@ mod tests {
         let own = ("host", "localhost:8001");
         assert_eq!(asked(&gate(), "POST", &[own, ("origin", "http://localhost:8001")]), Ok(()));
         assert_eq!(asked(&gate(), "GET", &[own, ("sec-fetch-site", "none")]), Ok(()));
-        for page in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
-        {
+        let behind_tls = [("host", "proxy.example"), ("origin", "https://proxy.example")];
+        assert_eq!(asked(&gate(), "POST", &behind_tls), Ok(()));
+        for page in [
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("origin", "http://localhost:3000"),
+            ("origin", "http://localhost"),
+            ("origin", "https://localhost"),
+            ("origin", "http://127.0.0.1:8001"),
+            ("origin", "file://localhost:8001"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
             assert!(asked(&gate(), "POST", &[own, page]).unwrap_err().contains("pages of"), "{page:?}");
         }
     }
@@ -135,7 +178,11 @@ mod tests {
     #[test]
     fn upgrades_and_rejected_methods_are_refused() {
         let own = ("host", "localhost");
-        assert!(asked(&gate(), "GET", &[own, ("upgrade", "websocket")]).is_err());
+        for protocol in ["websocket", "SPDY/3.1", "h2c, websocket", ""] {
+            assert!(asked(&gate(), "GET", &[own, ("upgrade", protocol)]).is_err(), "{protocol}");
+        }
+        // What curl --http2 offers.
+        assert_eq!(asked(&gate(), "GET", &[own, ("upgrade", "h2c")]), Ok(()));
         assert!(asked(&gate(), "DELETE", &[own]).unwrap_err().contains("reject DELETE"));
         // No browser reaches a socket.
         let socket = Gate::new(None, &[], &[]);

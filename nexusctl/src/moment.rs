@@ -1,31 +1,34 @@
-//! `--at`: a moment of the past, and how a server is asked about it.
+//! A moment of the past, as people say it, and how a server is asked about it.
 
 use crate::{cli::parse_duration, client::Call, error::Error, session::Session};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use std::{fmt, str::FromStr};
 
 /// A revision of the store, or a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
+    /// What had been written when the store was at this revision.
     Revision(u64),
+    /// What had been written by then.
     Time(Timestamp),
 }
 
 impl Moment {
-    /// `42`, `2026-11-21T09:30:00Z`, or how long before `now`: `10m`.
-    pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Self, Error> {
+    /// `42`, `2026-11-21T09:30:00Z`, or how long before `now`: `10m`, `10m ago`.
+    fn parse(text: &str, now: Timestamp) -> Result<Self, String> {
         if let Ok(revision) = text.parse() {
             return Ok(Self::Revision(revision));
         }
         if let Ok(time) = text.parse() {
             return Ok(Self::Time(time));
         }
-        let ago = parse_duration(text).ok().and_then(|ago| SignedDuration::try_from(ago).ok());
-        let time = ago.and_then(|ago| now.checked_sub(ago).ok());
+        let ago = parse_duration(text.strip_suffix(" ago").unwrap_or(text)).ok();
+        let time = ago.and_then(|ago| now.checked_sub(SignedDuration::try_from(ago).ok()?).ok());
         time.map(Self::Time).ok_or_else(|| {
-            Error::Message(format!(
-                "--at: {text:?} is neither a revision (42), nor a time (2026-11-21T09:30:00Z), nor how long ago (10m, 2h, 1d)"
-            ))
+            format!(
+                "{text:?} is neither a revision (42), nor a time (2026-11-21T09:30:00Z), nor how long ago (10m, 2h, 1d)"
+            )
         })
     }
 
@@ -36,6 +39,23 @@ impl Moment {
                 call.query(&[("resourceVersion", &revision.to_string()), ("resourceVersionMatch", "Exact")])
             }
             Self::Time(time) => call.query(&[("asOf", &time.to_string())]),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text, Timestamp::now())
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revision(revision) => write!(f, "at revision {revision}"),
+            Self::Time(time) => write!(f, "at {time}"),
         }
     }
 }
@@ -62,12 +82,17 @@ mod tests {
         assert_eq!(parse("42"), Some(Moment::Revision(42)));
         let time = "2026-11-21T09:50:00Z".parse().unwrap();
         assert_eq!(parse("10m"), Some(Moment::Time(time)));
+        assert_eq!(parse("10m ago"), Some(Moment::Time(time)));
         assert_eq!(parse("2026-11-21T11:50:00+02:00"), Some(Moment::Time(time)));
         assert_eq!(parse("1d"), Some(Moment::Time("2026-11-20T10:00:00Z".parse().unwrap())));
-        for wrong in ["", "yesterday", "-5", "2026-11-21", "99999999999h"] {
+        for wrong in ["", "yesterday", "-5", "2026-11-21", "99999999999h", " ago"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
         let asked = Moment::Time(time).ask(Call::get("/x"));
         assert_eq!(asked.path, "/x?asOf=2026-11-21T09%3A50%3A00Z");
+        assert_eq!(
+            Moment::Revision(7).ask(Call::get("/x")).path,
+            "/x?resourceVersion=7&resourceVersionMatch=Exact"
+        );
     }
 }
