@@ -181,6 +181,33 @@ async fn nothing_goes_unsigned_once_signatures_were_taken() {
     assert_eq!(*replica.seen.lock().unwrap(), [true, true]);
 }
 
+/// A server of another cluster, which knows other keys.
+#[tokio::test]
+async fn another_cluster_gets_nothing_unsigned() {
+    let replica = Replica { cluster: ELSEWHERE, registered: false, ..Replica::new() };
+    let error = post(&replica, &config(Some(HERE)), MAPS).await.unwrap_err();
+    assert!(matches!(error, Error::Cluster { found: ELSEWHERE, expected: HERE, .. }), "{error}");
+    assert_eq!(*replica.seen.lock().unwrap(), [true]);
+}
+
+/// Who keeps what servers said is asked before anything is signed.
+#[tokio::test]
+async fn an_acquaintance_may_object() {
+    let met = Arc::new(Mutex::new(Vec::new()));
+    let (told, mut first) = (Arc::clone(&met), config(None));
+    first.acquaintance = Some(crate::Acquaintance(Arc::new(move |id| {
+        told.lock().unwrap().push(*id);
+        Ok(())
+    })));
+    let replica = Replica::new();
+    assert_eq!(post(&replica, &first, MAPS).await.unwrap().0, 201);
+    assert_eq!(*met.lock().unwrap(), [HERE]);
+    first.acquaintance = Some(crate::Acquaintance(Arc::new(|_| Err(Error::setup("known", "no".to_owned())))));
+    let error = post(&replica, &first, MAPS).await.unwrap_err();
+    assert_eq!(error.to_string(), "known: no");
+    assert_eq!(*replica.seen.lock().unwrap(), [true]);
+}
+
 /// Who is busy looks at no signature: nothing follows for the key.
 #[tokio::test]
 async fn a_refusal_for_another_reason_does_not_make_a_key_known() {
