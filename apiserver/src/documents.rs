@@ -2,11 +2,14 @@
 
 use crate::virtuals;
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hypermesh_pipeline::Registry;
-use hypermesh_wire::{Catalog, IncludeObject, Root, TableFormat, VirtualResource, openapi};
+use hypermesh_wire::{Catalog, IncludeObject, Root, TableFormat, VirtualResource, openapi, openapi2};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
 
 /// Discovery, OpenAPI and table formats of a set of kinds.
 pub(crate) struct Documents {
@@ -15,6 +18,10 @@ pub(crate) struct Documents {
     server: String,
     kept: Mutex<BTreeMap<String, Option<Document>>>,
     tables: Mutex<BTreeMap<(String, u8), Arc<TableFormat>>>,
+    /// What OpenAPI v2 is known by.
+    openapi2: OnceLock<String>,
+    /// Its documents, by form.
+    packed: [OnceLock<Bytes>; 2],
 }
 
 /// A document and its tag.
@@ -33,6 +40,8 @@ impl Documents {
             server,
             kept: Mutex::new(BTreeMap::new()),
             tables: Mutex::new(BTreeMap::new()),
+            openapi2: OnceLock::new(),
+            packed: [OnceLock::new(), OnceLock::new()],
         }
     }
 
@@ -97,6 +106,28 @@ impl Documents {
                 _ => None,
             },
         })
+    }
+
+    /// What the documents of OpenAPI v2 are known by, without making them.
+    pub fn openapi2_tag(&self) -> &str {
+        self.openapi2.get_or_init(|| openapi2::hash(&self.catalog()))
+    }
+
+    /// A document of OpenAPI v2, made when it is first asked for. It is of everything at once, so it is kept as it goes
+    /// out to who takes gzip, a tenth of its size.
+    pub fn openapi2(&self, form: openapi2::Form) -> std::io::Result<Bytes> {
+        let kept = match form {
+            openapi2::Form::Json => &self.packed[0],
+            openapi2::Form::Protobuf => &self.packed[1],
+        };
+        if let Some(packed) = kept.get() {
+            return Ok(packed.clone());
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&openapi2::document(&self.catalog(), form))?;
+        let mut packed = encoder.finish()?;
+        packed.shrink_to_fit();
+        Ok(kept.get_or_init(|| packed.into()).clone())
     }
 
     /// How a kind is shown as a table.

@@ -22,7 +22,7 @@ const LARGEST_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 /// JSON that cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason} at line {line} column {column}")]
+#[error("line {line}{}: {reason}", column_of(.column))]
 pub struct JsonError {
     /// What is wrong.
     pub reason: String,
@@ -38,15 +38,81 @@ pub fn decode_json(bytes: &[u8]) -> Result<(Value, Vec<String>), JsonError> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Node { place: None, depth: 0, duplicates: &mut duplicates }.deserialize(&mut deserializer);
-    let value = value.and_then(|value| deserializer.end().map(|()| value)).map_err(JsonError::from)?;
-    Ok((value, duplicates))
+    let value = value.and_then(|value| deserializer.end().map(|()| value));
+    Ok((value.map_err(|error| JsonError::of(&error, bytes))?, duplicates))
 }
 
-impl From<serde_json::Error> for JsonError {
-    fn from(error: serde_json::Error) -> Self {
+fn column_of(column: &usize) -> String {
+    if *column == 0 { String::new() } else { format!(", column {column}") }
+}
+
+impl JsonError {
+    /// What was wrong with `bytes`, in words that name neither the decoder nor its types.
+    fn of(error: &serde_json::Error, bytes: &[u8]) -> Self {
         let text = error.to_string();
-        let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned();
-        Self { reason, line: error.line(), column: error.column() }
+        let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+        let (line, column) = (error.line(), error.column());
+        let reason = match expected(reason) {
+            Some(words) => format!("expected {words}{}", found(bytes, line, column)),
+            None => plain(reason).to_owned(),
+        };
+        Self { reason, line, column }
+    }
+}
+
+/// What should have stood there, where the decoder says so.
+fn expected(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "expected value" => "a value",
+        "expected ident" => "true, false or null",
+        "expected `:`" => "':' after the name of a field",
+        "expected `,` or `]`" => "',' or ']' after an item of a list",
+        "expected `,` or `}`" => "',' or '}' after a field of an object",
+        "expected `\"`" => "'\"'",
+        "key must be a string" => "the name of a field in double quotes",
+        "trailing comma" => "something after the comma",
+        "trailing characters" => "nothing after the document",
+        "invalid number" => "a digit of a number",
+        _ => return None,
+    })
+}
+
+/// What is wrong, where nothing in particular was expected.
+fn plain(reason: &str) -> &str {
+    match reason {
+        "EOF while parsing a value" => "the input ends where a value should be",
+        "EOF while parsing a list" => "the input ends within a list",
+        "EOF while parsing an object" => "the input ends within an object",
+        "EOF while parsing a string" => "the input ends within a string",
+        "invalid escape" => "a string has an escape that JSON does not know",
+        "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
+            "a string has half of a surrogate pair, which is no character"
+        }
+        "invalid unicode code point" => "a string is not UTF-8",
+        "number out of range" => "the number is larger than any that can be told from infinity",
+        "control character (\\u0000-\\u001F) found while parsing a string" => {
+            "a string has a control character that is not escaped"
+        }
+        other => other,
+    }
+}
+
+/// `, found 'x'`: the character at a line and column, unless the input ends there.
+fn found(bytes: &[u8], line: usize, column: usize) -> String {
+    let start = match line.checked_sub(2) {
+        None => Some(0),
+        Some(before) => {
+            bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(before).map(|(at, _)| at + 1)
+        }
+    };
+    let at = start.and_then(|start| start.checked_add(column.checked_sub(1)?));
+    let rest = at.and_then(|at| bytes.get(at..)).unwrap_or_default();
+    // A character of UTF-8 has four bytes at most.
+    let next = rest.get(..rest.len().min(4)).unwrap_or_default();
+    match next.utf8_chunks().next().map(|chunk| chunk.valid().chars().next()) {
+        Some(Some(c)) => format!(", found {c:?}"),
+        Some(None) => ", found what is not UTF-8".to_owned(),
+        None => String::new(),
     }
 }
 
@@ -54,7 +120,7 @@ impl From<serde_json::Error> for JsonError {
 pub fn check_json(bytes: &[u8]) -> Result<(), JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let checked = Check { depth: 0 }.deserialize(&mut deserializer);
-    checked.and_then(|()| deserializer.end()).map_err(JsonError::from)
+    checked.and_then(|()| deserializer.end()).map_err(|error| JsonError::of(&error, bytes))
 }
 
 /// `duplicate field "spec.x"`: how strict decoding words one of the paths of [`decode_json`].
@@ -294,12 +360,69 @@ mod tests {
     #[test]
     fn what_is_not_json_is_refused_with_its_place() {
         let error = decode_json(b"{\"a\":\n tru}").unwrap_err();
-        assert_eq!((error.reason.as_str(), error.line), ("expected ident", 2));
+        assert_eq!((error.reason.as_str(), error.line), ("expected true, false or null, found '}'", 2));
         for bad in
             [&b""[..], b"{} {}", b"{\"a\":1,}", b"\xff", b"\"\xff\"", b"\"\\ud800\"", b"1e999", b"01", b"NaN"]
         {
             assert!(decode_json(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn refusals_say_what_was_expected_and_what_is_there() {
+        let told = |text: &[u8]| decode_json(text).unwrap_err().to_string();
+        let texts: Vec<String> = [
+            &b""[..],
+            b"{\"a\":1,\n \"b\" 2}",
+            b"{\"a\":1\n\"b\":2}",
+            b"{\n  a: 1}",
+            b"{\"a\":1,}",
+            b"[1,\n2,]",
+            b"[1 2]",
+            b"[1,",
+            b"{\"a\": \"x",
+            b"{\"a\": nul}",
+            b"{\"a\": 01}",
+            b"{\"a\": -}",
+            b"{\"a\": +1}",
+            b"{\"a\": 1e999}",
+            b"{} {}",
+            b"\"\\x\"",
+            b"\"\\ud800\"",
+            b"\"a\nb\"",
+            b"\"\xff\"",
+            b"\xff",
+            "é".as_bytes(),
+            b"{\"a\":\n\n",
+            b"apiVersion: v1\nkind: ConfigMap\n",
+        ]
+        .map(told)
+        .into();
+        insta::assert_snapshot!(texts.join("\n"), @r#"
+line 1: the input ends where a value should be
+line 2, column 6: expected ':' after the name of a field, found '2'
+line 2, column 1: expected ',' or '}' after a field of an object, found '"'
+line 2, column 3: expected the name of a field in double quotes, found 'a'
+line 1, column 8: expected something after the comma, found '}'
+line 2, column 3: expected something after the comma, found ']'
+line 1, column 4: expected ',' or ']' after an item of a list, found '2'
+line 1, column 3: the input ends where a value should be
+line 1, column 8: the input ends within a string
+line 1, column 10: expected true, false or null, found '}'
+line 1, column 8: expected a digit of a number, found '1'
+line 1, column 8: expected a digit of a number, found '}'
+line 1, column 7: expected a value, found '+'
+line 1, column 11: the number is larger than any that can be told from infinity
+line 1, column 4: expected nothing after the document, found '{'
+line 1, column 3: a string has an escape that JSON does not know
+line 1, column 8: a string has half of a surrogate pair, which is no character
+line 2: a string has a control character that is not escaped
+line 1, column 2: a string is not UTF-8
+line 1, column 1: expected a value, found what is not UTF-8
+line 1, column 1: expected a value, found 'é'
+line 3: the input ends where a value should be
+line 1, column 1: expected a value, found 'a'
+"#);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod field;
 pub mod json;
+pub mod legacy_watch;
 pub mod name;
 pub mod options;
 pub mod printed;

@@ -38,6 +38,14 @@ impl Query {
         Ok(Self { pairs })
     }
 
+    /// The same query with `key` having `value` alone.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.pairs.retain(|(k, _)| k != key);
+        self.pairs.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The first value of `key`, which is the one that counts for a scalar.
     pub fn first(&self, key: &str) -> Option<&str> {
         self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())

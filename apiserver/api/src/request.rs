@@ -1,8 +1,8 @@
 //! What a request is about: verb, group, version, resource, subresource, namespace and name.
 //!
 //! The rules are those of `k8s.io/apiserver/pkg/endpoints/request` (RequestInfoFactory), without its deprecated
-//! `/watch/` prefix, and stricter on the path: it is decoded segment by segment, so that an encoded slash can
-//! never move a request to another object than the one that was authorized.
+//! `/watch/` prefix (see [`crate::legacy_watch`]), and stricter on the path: it is decoded segment by segment, so that an
+//! encoded slash can never move a request to another object than the one that was authorized.
 
 use crate::name;
 use crate::query::{Plus, Query, percent_decode};

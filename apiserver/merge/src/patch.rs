@@ -14,6 +14,8 @@ pub use json::json_patch;
 pub use merge::merge_patch;
 pub use strategic::strategic;
 
+use hypermesh_api::printed;
+
 /// Levels of nesting that a patched object may have, so that it can be read back with room for an envelope.
 pub const MAX_NESTING: usize = 120;
 
@@ -29,23 +31,28 @@ pub enum PatchError {
     /// 413: more than [`MAX_OPERATIONS`].
     #[error("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {0}")]
     TooManyOperations(usize),
-    /// 422: a `test` operation found another value.
-    #[error("operation {operation}: testing value {path} failed")]
+    /// 422: a `test` operation found another value. Which one is not told: who may patch an object need not be allowed
+    /// to read it.
+    #[error("operation {operation}: test {} failed: {found}", excerpt(path))]
     TestFailed {
         /// Index of the operation.
         operation: usize,
         /// Its JSON pointer.
         path: String,
+        /// What is there, by its type.
+        found: String,
     },
     /// 422: the patch does not fit the object.
-    #[error("operation {operation}: {path:?}: {reason}")]
+    #[error("operation {operation}: {word} {}: {reason}", excerpt(path))]
     Inapplicable {
         /// Index of the operation.
         operation: usize,
+        /// What it does: `replace`.
+        word: &'static str,
         /// The JSON pointer that cannot be followed.
         path: String,
         /// What is in the way.
-        reason: &'static str,
+        reason: String,
     },
     /// 422: applying it would copy, move or nest too much.
     #[error("operation {operation}: {reason}")]
@@ -66,6 +73,15 @@ impl PatchError {
             Self::TestFailed { .. } | Self::Inapplicable { .. } | Self::TooCostly { .. } => 422,
         }
     }
+}
+
+/// A pointer, or a name within it, as a message shows it: what clients make up has any length.
+fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 200;
+    if text.len() <= LONGEST {
+        return printed::quoted(text);
+    }
+    format!("{}…", printed::quoted(&text[..text.floor_char_boundary(LONGEST)]))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::outcome::{Outcome, Reply};
 use crate::overlay::{Overlay, Savepoint};
+use crate::record::Stamp;
 use crate::registry::{Kind, Registry};
 use crate::state::{ReadError, StateReader};
 use crate::system::ClusterConfig;
@@ -94,6 +95,8 @@ pub struct Execution<'a, R: ?Sized> {
     seen: Window,
     /// Where the request began that is executed.
     began: Savepoint,
+    /// The revision before the request, if it is a dry run.
+    rehearses: Option<Revision>,
     refused: Vec<Refused>,
 }
 
@@ -135,7 +138,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         let time = clock::rfc3339(block.time);
         let overlay = Overlay::new(base, last);
         let (began, seen, refused) = (overlay.savepoint(), Window::default(), Vec::new());
-        Self { overlay, derived, block, time, window, seen, began, refused }
+        Self { overlay, derived, block, time, window, seen, began, rehearses: None, refused }
     }
 
     /// Whether the block has written as much as a block may: it takes no further request.
@@ -147,6 +150,17 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
     pub(crate) fn has_room(&self) -> bool {
         self.overlay.effects_since(self.began).len() < MOST_REQUEST_WRITES
             && self.overlay.weight_since(self.began) < MOST_REQUEST_WEIGHT
+    }
+
+    /// How the next write is told.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let next = self.overlay.next_revision();
+        if self.rehearses.is_some() { Stamp::Rehearsed(next) } else { Stamp::Written(next) }
+    }
+
+    /// The revision that a list of what was written says it is of.
+    pub(crate) fn told_revision(&self) -> Revision {
+        self.rehearses.unwrap_or_else(|| self.overlay.revision())
     }
 
     /// Notes what work after the block could not do.
@@ -164,7 +178,9 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         let mut warnings = Vec::new();
         let dry_run = call.options.dry_run;
         let authority = call.authority.clone();
+        self.rehearses = dry_run.then(|| self.overlay.revision());
         let run = catch_unwind(AssertUnwindSafe(|| self.run(call, &mut warnings)));
+        self.rehearses = None;
         let result = match run {
             Ok(result) => result,
             Err(_) => Err(Status::internal("the request made the server fail; it changed nothing").into()),

@@ -48,10 +48,16 @@ pub fn judge(kind: &Kind, mut object: Value) -> Result<Judged, Status> {
             meta.entry("namespace").or_insert_with(|| "default".into());
         }
     }
-    hook::prepare(kind, &mut object, None);
-    let mut errors = metadata::validate(kind, &object);
-    errors.extend(hook::validate(kind, &object, None));
+    hook::prepare(kind, &mut object, None, "");
+    Ok(Judged { unknown, errors: wrong(kind, &object, None) })
+}
+
+/// Everything that is wrong with an object; `old` is what it was before an update.
+pub(crate) fn wrong(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = metadata::validate(kind, object);
+    errors.extend(hook::validate(kind, object, old));
     let mut budget = Budget::new(hypermesh_structural::RULE_BUDGET);
-    errors.extend(kind.schema.validate(&object, None, &mut budget));
-    Ok(Judged { unknown, errors })
+    let by_schema = kind.schema.validate(object, old, &mut budget);
+    errors.extend(by_schema.into_iter().filter(|error| !hook::tells(kind, error)));
+    errors
 }

@@ -11,31 +11,44 @@ pub fn uid_of(text: &str) -> Uid {
     Uid::parse(text).unwrap_or_else(|| Uid::from_digest(&Hash::of(&[b"foreign uid", text.as_bytes()])))
 }
 
+/// The write that a record is of, and what the object's `resourceVersion` says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// It says the write's revision.
+    Written(Revision),
+    /// A dry run writes nothing: it stays what it was, and a new object has none. So whoever compares what is with what
+    /// would be finds no difference that a write would not make.
+    Rehearsed(Revision),
+}
+
+impl Stamp {
+    fn revision(self) -> Revision {
+        match self {
+            Self::Written(revision) | Self::Rehearsed(revision) => revision,
+        }
+    }
+}
+
 /// Encodes an object with its `resourceVersion` and what the store needs to know of it.
 pub fn encode(kind: &Kind, object: &mut Value, revision: Revision, salt: Vec<u8>) -> Result<Record, Status> {
-    encode_with(kind, object, revision, salt, None)
+    encode_with(kind, object, Stamp::Written(revision), salt, None)
 }
 
 /// [`encode`] without a limit on the size: what the state machine does by itself (marking, collecting, deleting) must not
 /// fail because an object is as large as it may be.
-pub fn encode_own(
-    kind: &Kind,
-    object: &mut Value,
-    revision: Revision,
-    salt: Vec<u8>,
-) -> Result<Record, Status> {
-    encode_any(kind, object, revision, salt, None)
+pub fn encode_own(kind: &Kind, object: &mut Value, stamp: Stamp, salt: Vec<u8>) -> Result<Record, Status> {
+    encode_any(kind, object, stamp, salt, None)
 }
 
 /// [`encode`] with `metadata.managedFields` given as JSON text, which is spliced in where it belongs.
 pub fn encode_with(
     kind: &Kind,
     object: &mut Value,
-    revision: Revision,
+    stamp: Stamp,
     salt: Vec<u8>,
     managed: Option<&str>,
 ) -> Result<Record, Status> {
-    let record = encode_any(kind, object, revision, salt, managed)?;
+    let record = encode_any(kind, object, stamp, salt, managed)?;
     if record.body.len() > metadata::MOST_BYTES {
         return Err(Status::too_large(metadata::MOST_BYTES));
     }
@@ -45,18 +58,27 @@ pub fn encode_with(
 fn encode_any(
     kind: &Kind,
     object: &mut Value,
-    revision: Revision,
+    stamp: Stamp,
     salt: Vec<u8>,
     managed: Option<&str>,
 ) -> Result<Record, Status> {
+    let none = metadata::text(object, "resourceVersion").is_empty();
     if let Some(meta) = metadata::of(object) {
-        meta.insert("resourceVersion".into(), revision.0.to_string().into());
+        match stamp {
+            Stamp::Written(revision) => {
+                meta.insert("resourceVersion".into(), revision.0.to_string().into());
+            }
+            Stamp::Rehearsed(_) if none => {
+                meta.remove("resourceVersion");
+            }
+            Stamp::Rehearsed(_) => {}
+        }
     }
     let body = match (managed, object.as_object()) {
         (Some(managed), Some(object)) => spliced(object, managed).map_err(Status::internal)?,
         _ => serde_json::to_vec(object).map_err(Status::internal)?,
     };
-    Ok(Record { revision, salt, facts: facts(kind, object), body: body.into() })
+    Ok(Record { revision: stamp.revision(), salt, facts: facts(kind, object), body: body.into() })
 }
 
 /// The object's bytes, as `serde_json` orders them (by key), with the managed fields among the rest of the metadata.

@@ -4,12 +4,14 @@ use super::context::Api;
 use super::outgoing::Outgoing;
 use super::reply;
 use crate::metrics::Figures;
+use flate2::read::GzDecoder;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
-use hypermesh_wire::{Offer, Root, View};
+use hypermesh_wire::{Offer, Root, View, openapi2};
 use serde_json::json;
+use std::io::Read;
 
 pub(super) fn answer(api: &Api, head: &Parts, path: &str) -> Result<Response<Outgoing>, Box<Status>> {
     if !matches!(head.method.as_str(), "GET" | "HEAD") {
@@ -20,6 +22,7 @@ pub(super) fn answer(api: &Api, head: &Parts, path: &str) -> Result<Response<Out
         "/version" => version(api, head),
         "/healthz" | "/livez" | "/readyz" => Ok(health(api, path, head.uri.query().unwrap_or_default())),
         "/metrics" => Ok(metrics(api)),
+        "/openapi/v2" => openapi2(api, head),
         "/openapi/v3" => openapi(api, head, None),
         _ => match path.strip_prefix("/openapi/v3/") {
             Some(below) => openapi(api, head, Some(below)),
@@ -96,6 +99,38 @@ fn openapi(api: &Api, head: &Parts, below: Option<&str>) -> Result<Response<Outg
     Ok(response)
 }
 
+/// The whole of OpenAPI v2. Who takes neither of its forms gets no words either: a client that could not read them asked.
+fn openapi2(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
+    let mut response = Response::new(Outgoing::empty());
+    let vary = HeaderValue::from_static("Accept, Accept-Encoding");
+    let Some(form) = openapi2::Form::negotiate(&reply::accept(&head.headers)) else {
+        *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+        response.headers_mut().insert(header::VARY, vary);
+        return Ok(response);
+    };
+    let documents = api.documents();
+    let etag = documents.openapi2_tag();
+    if let Some(mut fresh) = not_modified(head, etag) {
+        fresh.headers_mut().insert(header::VARY, vary);
+        return Ok(fresh);
+    }
+    let failed = |error: std::io::Error| Box::new(Status::internal(error));
+    let packed = documents.openapi2(form).map_err(failed)?;
+    if reply::takes_gzip(&head.headers) {
+        response = Response::new(Outgoing::whole(packed));
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    } else {
+        let mut plain = Vec::new();
+        GzDecoder::new(packed.as_ref()).read_to_end(&mut plain).map_err(failed)?;
+        response = Response::new(Outgoing::whole(plain));
+    }
+    tag(&mut response, etag);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+    headers.insert(header::VARY, vary);
+    Ok(response)
+}
+
 fn tag(response: &mut Response<Outgoing>, etag: &str) {
     if let Ok(value) = HeaderValue::from_str(&format!("\"{etag}\"")) {
         response.headers_mut().insert(header::ETAG, value);
@@ -153,7 +188,17 @@ fn architecture() -> &'static str {
 }
 
 fn paths(head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
-    let paths = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"];
+    let paths = [
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
     json_document(head, &json!({ "paths": paths }))
 }
 

@@ -127,6 +127,11 @@ fn plan(
         }
     } else {
         let token = ContinueToken::decode(&options.continue_)?;
+        if options.resource_version.is_some_and(|version| version > 0) {
+            let words = "specifying resource version is not allowed when using continue";
+            return Err(Box::new(Status::bad_request(words)));
+        }
+        token.check_list(selection.list_id())?;
         if let Some(revision) = token.revision {
             if Revision(revision) > newest {
                 return Err(Box::new(Status::revision_too_large(revision, newest.0)));
@@ -167,7 +172,7 @@ fn plan(
 
 /// The key after which a continued list goes on: `/name\0`, or `/namespace/name\0` across namespaces.
 fn start(selection: &Selection, token: &ContinueToken) -> Result<ObjectKey, Box<Status>> {
-    let bad = || Box::new(Status::bad_request("invalid continue token: continue key is not valid"));
+    let bad = || Box::new(ContinueToken::invalid(&token.start.replace('\0', "")));
     let path = token.start.trim_start_matches('/').trim_end_matches('\0');
     let (namespace, name) = match (&selection.range.namespace, path.split_once('/')) {
         (Some(namespace), None) => (namespace.as_str(), path),
@@ -201,7 +206,8 @@ impl Plan {
                 (Some(_), _) | (None, "") => format!("/{}\0", last.name()),
                 (None, namespace) => format!("/{namespace}/{}\0", last.name()),
             };
-            meta.continue_ = ContinueToken { revision: Some(self.revision.0), start }.encode();
+            let list = Some(self.selection.list_id());
+            meta.continue_ = ContinueToken { revision: Some(self.revision.0), start, list }.encode();
             // As in the reference, the rest is counted only where no selector thins it out.
             if self.selection.everything() && self.at.is_none() {
                 meta.remaining_item_count =

@@ -32,6 +32,7 @@ use crate::budget::Caller;
 use context::Asked;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version, header};
+use hypermesh_api::legacy_watch;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::{NonResource, RequestInfo, Target, Verb};
 use hypermesh_api::{Status, Subject};
@@ -57,12 +58,21 @@ impl Api {
         let (head, mut body) = request.into_parts();
         let agent = head.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
         let query = Query::parse(head.uri.query().unwrap_or_default());
+        let modern = match &query {
+            Ok(query) => legacy_watch::modern(head.method.as_str(), head.uri.path(), query),
+            Err(status) => Err(status.clone()),
+        };
+        let (path, query) = match modern {
+            Ok(None) => (head.uri.path().to_owned(), query),
+            Ok(Some((path, query))) => (path, Ok(query)),
+            Err(status) => (String::new(), Err(status)),
+        };
         let target = match &query {
             // RFC 9112, section 3.2: two hosts are two requests to whoever routes by them.
             _ if head.headers.get_all(header::HOST).iter().nth(1).is_some() => {
                 Err(Box::new(Status::bad_request("the request has several Host headers")))
             }
-            Ok(query) => Target::parse(head.method.as_str(), head.uri.path(), query),
+            Ok(query) => Target::parse(head.method.as_str(), &path, query),
             Err(status) => Err(status.clone()),
         };
         let mut exchange =

@@ -70,7 +70,7 @@ pub(super) fn accepted(headers: &HeaderMap, offer: Offer) -> Result<Accepted, Bo
 }
 
 /// All lines of `Accept` as one.
-fn accept(headers: &HeaderMap) -> Cow<'_, str> {
+pub(super) fn accept(headers: &HeaderMap) -> Cow<'_, str> {
     let mut lines = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
     let first = lines.next().unwrap_or_default();
     match lines.next() {

@@ -67,6 +67,13 @@ impl Selection {
         })
     }
 
+    /// What tells the list from others: a page of one does not continue another.
+    pub fn list_id(&self) -> u64 {
+        let namespace = self.range.namespace.as_deref().unwrap_or_default();
+        let (labels, fields) = (self.labels.to_string(), self.fields.to_string());
+        hypermesh_wire::list_id(&[&self.range.collection, namespace, &labels, &fields])
+    }
+
     /// Whether every object of the range is selected.
     pub fn everything(&self) -> bool {
         self.everything

@@ -98,19 +98,23 @@ impl Findings {
         self.failures == 0
     }
 
-    /// Whether rules may not run: upstream does not evaluate them over values whose shape is not what they expect.
-    pub fn blocks_rules(&self) -> bool {
-        self.untold > 0
-            || self.errors.iter().any(|error| {
-                matches!(
-                    error.kind,
-                    FieldErrorKind::NotSupported
-                        | FieldErrorKind::Required
-                        | FieldErrorKind::TooLong
-                        | FieldErrorKind::TooMany
-                        | FieldErrorKind::TypeInvalid
-                )
-            })
+    /// Paths of values whose shape is not what rules expect: none that sees one of them may run. The root's path, which
+    /// is empty, stands for more than are known.
+    pub fn unsound(&self) -> Vec<String> {
+        let blocks = |error: &&FieldError| {
+            matches!(
+                error.kind,
+                FieldErrorKind::NotSupported
+                    | FieldErrorKind::Required
+                    | FieldErrorKind::TooLong
+                    | FieldErrorKind::TooMany
+                    | FieldErrorKind::TypeInvalid
+            )
+        };
+        if self.untold > 0 {
+            return vec![String::new()];
+        }
+        self.errors.iter().filter(blocks).map(|error| error.field.clone()).collect()
     }
 
     /// The errors, with a last word if some are missing.

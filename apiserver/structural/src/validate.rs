@@ -46,14 +46,22 @@ impl Schema {
             self.check_keyed_lists(new, old, &mut findings);
         }
         if below.rules {
-            if findings.blocks_rules() {
-                let unchecked = || FieldError::invalid("", Value::Null, RULES_UNCHECKED);
-                findings.add(unchecked);
-            } else {
-                rules::check(self, new, old, budget, &mut findings);
+            // Upstream runs no rule at all once something of the object is not as rules expect it. What one part of it
+            // is does not concern the rules of another, and people want to know everything at once.
+            let unsound = findings.unsound();
+            let all_ran = rules::check(self, new, old, &unsound, budget, &mut findings);
+            if !all_ran {
+                findings.add(|| FieldError::invalid("", Value::Null, RULES_UNCHECKED));
             }
         }
         findings.into_errors()
+    }
+
+    /// What of a value, which may be a part of an object, has another type than the schema says.
+    pub fn mistyped(&self, value: &Value) -> Vec<FieldError> {
+        let mut errors = self.check_shape(value, None, MOST_STEPS).into_errors();
+        errors.retain(|error| error.kind == FieldErrorKind::TypeInvalid);
+        errors
     }
 
     /// What the schema says without rules and across fields.
@@ -73,7 +81,7 @@ impl Schema {
     pub(crate) fn transitions(&self, value: &Value, budget: &mut Budget) -> Vec<FieldError> {
         let mut findings = Findings::default();
         if self.constraints.below.rules {
-            rules::check(self, value, Some(value), budget, &mut findings);
+            rules::check(self, value, Some(value), &[], budget, &mut findings);
         }
         findings.into_errors()
     }

@@ -49,9 +49,9 @@ mod tests {
             format!("{} {}", status.code, status.message)
         };
         insta::assert_snapshot!(refused(vec![b' '; MAX_BODY + 1], BodyFormat::Json), @"413 Request entity too large: limit is 3145728");
-        insta::assert_snapshot!(refused(b"{\"a\":tru}".to_vec(), BodyFormat::Json), @"400 the body of the request is not valid JSON: expected ident at line 1 column 9");
-        insta::assert_snapshot!(refused(vec![b'['; 4096], BodyFormat::Json), @"400 the body of the request is not valid JSON: nested deeper than 120 levels at line 1 column 121");
-        insta::assert_snapshot!(refused(b"\"\xff\"".to_vec(), BodyFormat::Json), @"400 the body of the request is not valid JSON: invalid unicode code point at line 1 column 2");
+        insta::assert_snapshot!(refused(b"{\"a\":tru}".to_vec(), BodyFormat::Json), @r#"400 the body of the request is not valid JSON: line 1, column 9: expected true, false or null, found '}'"#);
+        insta::assert_snapshot!(refused(vec![b'['; 4096], BodyFormat::Json), @r#"400 the body of the request is not valid JSON: line 1, column 121: nested deeper than 120 levels"#);
+        insta::assert_snapshot!(refused(b"\"\xff\"".to_vec(), BodyFormat::Json), @r#"400 the body of the request is not valid JSON: line 1, column 2: a string is not UTF-8"#);
     }
 
     const CORPUS: [&str; 4] = [

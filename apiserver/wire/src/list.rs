@@ -2,12 +2,13 @@
 //!
 //! Metadata comes last: how many objects remain is known only once the items have gone by.
 
-use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{DecodeError, Engine};
 use hypermesh_api::{ListMeta, Status};
 use hypermesh_schemas::KindDefinition;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// What precedes the items of a list of whole objects; commas go between the items.
 pub fn list_prefix(definition: &KindDefinition) -> Vec<u8> {
@@ -63,6 +64,8 @@ pub struct ContinueToken {
     pub revision: Option<u64>,
     /// The key, below the collection's prefix, from which it goes on.
     pub start: String,
+    /// Which list it continues, where it says so: see [`list_id`].
+    pub list: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +75,20 @@ struct Encoded {
     rv: i64,
     #[serde(default)]
     start: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    list: Option<u64>,
+}
+
+/// A number for what a list is of (collection, namespace, selectors), so that a token continues no other.
+pub fn list_id(parts: &[&str]) -> u64 {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let digest = hasher.finalize();
+    // 53 bits: what a client that looks inside reads as a double stays what it is.
+    digest.iter().take(7).fold(0, |id, byte| id << 8 | u64::from(*byte)) >> 3
 }
 
 impl ContinueToken {
@@ -81,6 +98,7 @@ impl ContinueToken {
             v: TOKEN_VERSION.into(),
             rv: self.revision.map_or(-1, |revision| i64::try_from(revision).unwrap_or(i64::MAX)),
             start: self.start.clone(),
+            list: self.list,
         };
         let mut bytes = Vec::new();
         write_json(&encoded, &mut bytes);
@@ -89,11 +107,10 @@ impl ContinueToken {
 
     /// Reads a token. 400 where it is none, or its key would leave the collection.
     pub fn decode(token: &str) -> Result<Self, Box<Status>> {
-        let bad = |why: String| {
-            Box::new(Status::bad_request(format!("invalid continue token: continue key is not valid: {why}")))
-        };
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|why| bad(why.to_string()))?;
-        let encoded: Encoded = serde_json::from_slice(&bytes).map_err(|why| bad(why.to_string()))?;
+        let bad = |why: String| Box::new(Self::invalid(&why));
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|why| bad(no_base64(&why)))?;
+        let encoded: Encoded = serde_json::from_slice(&bytes)
+            .map_err(|_| bad("it does not hold what a list of this server puts into it".into()))?;
         if encoded.v != TOKEN_VERSION {
             return Err(bad(format!("server does not recognize this encoded version {}", encoded.v)));
         }
@@ -109,7 +126,22 @@ impl ContinueToken {
         if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(bad(encoded.start));
         }
-        Ok(Self { revision, start: encoded.start })
+        Ok(Self { revision, start: encoded.start, list: encoded.list })
+    }
+
+    /// 400 for a token that cannot be continued from.
+    pub fn invalid(why: &str) -> Status {
+        Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+    }
+
+    /// 400 unless the token is of the list that is asked for, or does not say.
+    pub fn check_list(&self, list: u64) -> Result<(), Box<Status>> {
+        if self.list.is_none_or(|own| own == list) {
+            return Ok(());
+        }
+        let why = "it continues another list: path, labelSelector and fieldSelector must be those of the request that it \
+                   came from";
+        Err(Box::new(Self::invalid(why)))
     }
 
     /// 410 for a token whose revision is no longer kept. Its metadata holds a token with which the rest can be had,
@@ -122,8 +154,19 @@ impl ContinueToken {
              that were created, modified, or deleted between the time the first chunk was returned and now may show \
              up in the list.",
         );
-        status.metadata.continue_ = Self { revision: None, start: self.start.clone() }.encode();
+        status.metadata.continue_ = Self { revision: None, ..self.clone() }.encode();
         status
+    }
+}
+
+/// Where text stops to be base64, in the words of Go.
+fn no_base64(why: &DecodeError) -> String {
+    match why {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol { offset: at, .. } => {
+            format!("illegal base64 data at input byte {at}")
+        }
+        DecodeError::InvalidLength(length) => format!("illegal base64 data at input byte {length}"),
+        DecodeError::InvalidPadding => "illegal base64 data: it has padding (=)".to_owned(),
     }
 }
 
@@ -146,17 +189,61 @@ mod tests {
     #[test]
     fn golden_token() {
         let text = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6Niwic3RhcnQiOiIvYTFcdTAwMDAifQ";
-        let token = ContinueToken { revision: Some(6), start: "/a1\0".into() };
+        let token = ContinueToken { revision: Some(6), start: "/a1\0".into(), list: None };
         assert_eq!(ContinueToken::decode(text).unwrap(), token);
         assert_eq!(token.encode(), text);
     }
 
     #[test]
     fn an_expired_token_offers_the_rest() {
-        let status = ContinueToken { revision: Some(6), start: "/a1\0".into() }.expired();
+        let token = ContinueToken { revision: Some(6), start: "/a1\0".into(), list: Some(7) };
+        let status = token.expired();
         assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
         let rest = ContinueToken::decode(&status.metadata.continue_).unwrap();
-        assert_eq!(rest, ContinueToken { revision: None, start: "/a1\0".into() });
+        assert_eq!(rest, ContinueToken { revision: None, ..token });
+    }
+
+    #[test]
+    fn a_token_continues_the_list_that_it_came_from() {
+        let own = list_id(&["/secrets", "default", "a=b", ""]);
+        let token = ContinueToken { revision: Some(6), start: "/a1\0".into(), list: Some(own) };
+        let token = ContinueToken::decode(&token.encode()).unwrap();
+        assert!(token.check_list(own).is_ok());
+        for other in [
+            ["/configmaps", "default", "a=b", ""],
+            ["/secrets", "", "a=b", ""],
+            ["/secrets", "default", "", "a=b"],
+        ] {
+            let status = token.check_list(list_id(&other)).unwrap_err();
+            assert_eq!(status.code, 400);
+            assert!(
+                status.message.starts_with("invalid continue token: continue key is not valid: "),
+                "{status}"
+            );
+        }
+        assert!(ContinueToken { list: None, ..token }.check_list(own).is_ok());
+    }
+
+    #[test]
+    fn refusals_of_tokens_are_in_words() {
+        let told = |text: &str| ContinueToken::decode(text).unwrap_err().message;
+        let encode = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let texts = [
+            told("a%"),
+            told("abcde"),
+            told("YWI="),
+            told(&encode("[1]")),
+            told(&encode("{")),
+            told(&encode(r#"{"v":"v2","rv":1,"start":"a"}"#)),
+        ];
+        insta::assert_snapshot!(texts.join("\n"), @r#"
+invalid continue token: continue key is not valid: illegal base64 data at input byte 1
+invalid continue token: continue key is not valid: illegal base64 data at input byte 5
+invalid continue token: continue key is not valid: illegal base64 data: it has padding (=)
+invalid continue token: continue key is not valid: it does not hold what a list of this server puts into it
+invalid continue token: continue key is not valid: it does not hold what a list of this server puts into it
+invalid continue token: continue key is not valid: server does not recognize this encoded version v2
+"#);
     }
 
     #[test]
@@ -181,7 +268,7 @@ mod tests {
     proptest! {
         #[test]
         fn tokens_round_trip(revision in 1..i64::MAX as u64, start in "[a-z]{1,9}(/[a-z]{1,9})?\0?") {
-            let token = ContinueToken { revision: Some(revision), start };
+            let token = ContinueToken { revision: Some(revision), start, list: Some(revision >> 20) };
             prop_assert_eq!(ContinueToken::decode(&token.encode()).unwrap(), token);
         }
     }

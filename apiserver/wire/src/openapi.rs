@@ -8,6 +8,8 @@ mod operation;
 mod schemas;
 
 pub use document::document;
+pub(crate) use document::parts;
+pub(crate) use schemas::{built_in_components, is_meta, meta_components};
 
 use crate::catalog::Catalog;
 use crate::list::write_json;

@@ -4,6 +4,8 @@
 //! stay twice, for the pipeline to judge by `fieldValidation`. Anchors, aliases, nesting, nodes and the output are all
 //! bounded, so a bomb costs no more than a body of the largest size.
 
+mod words;
+
 use crate::body::MAX_BODY;
 use crate::list::write_json;
 use hypermesh_api::Status;
@@ -15,6 +17,12 @@ use std::fmt;
 /// YAML may be nested this deep. Less than JSON may: its reader takes some 20 KiB of stack a level where it is not
 /// optimised, and a worker has 2 MiB.
 const MAX_YAML_DEPTH: usize = 64;
+/// Values, keys, lists and maps of a document.
+const MAX_NODES: usize = 400_000;
+/// Anchors, aliases and merge keys, each.
+const MAX_ANCHORS: usize = 1_000;
+/// Events that aliases may stand for, all of them together.
+const MAX_REPLAYED: usize = 100_000;
 
 /// The most JSON that a YAML body may become, aliases expanded.
 const MAX_OUTPUT: usize = MAX_BODY;
@@ -25,17 +33,17 @@ fn options() -> serde_saphyr::Options {
             max_depth: MAX_YAML_DEPTH,
             flow_nesting_limit: MAX_YAML_DEPTH,
             max_events: 1_000_000,
-            max_nodes: 400_000,
-            max_aliases: 1_000,
-            max_anchors: 1_000,
-            max_recorded_anchor_events: 100_000,
+            max_nodes: MAX_NODES,
+            max_aliases: MAX_ANCHORS,
+            max_anchors: MAX_ANCHORS,
+            max_recorded_anchor_events: MAX_REPLAYED,
             max_recorded_anchor_bytes: MAX_BODY,
             max_documents: 2,
             max_total_scalar_bytes: MAX_BODY,
-            max_merge_keys: 1_000,
+            max_merge_keys: MAX_ANCHORS,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 100_000,
+            max_total_replayed_events: MAX_REPLAYED,
             max_replay_stack_depth: 32,
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -56,11 +64,8 @@ pub fn to_json(body: &[u8]) -> Result<Vec<u8>, Box<Status>> {
         Emit { out: &mut out, depth: 0 }.deserialize(deserializer)
     });
     written.map_err(|why| {
-        let text = why.to_string();
-        let reason = text.lines().next().unwrap_or_default();
-        let place = why.location().filter(|_| !reason.contains("line "));
-        let place =
-            place.map(|at| format!("line {}, column {}: ", at.line(), at.column())).unwrap_or_default();
+        let place = why.location().map(|at| format!("line {}, column {}: ", at.line(), at.column()));
+        let (place, reason) = (place.unwrap_or_default(), words::of(&why));
         Box::new(Status::bad_request(format!("error converting YAML to JSON: yaml: {place}{reason}")))
     })?;
     Ok(out)

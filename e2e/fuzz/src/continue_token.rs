@@ -7,7 +7,7 @@ pub fn target(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     check(text);
     // Base64 would keep the fuzzer from the content.
-    let encoded = ContinueToken { revision: Some(7), start: text.to_owned() }.encode();
+    let encoded = ContinueToken { revision: Some(7), start: text.to_owned(), list: Some(7) }.encode();
     check(&encoded);
     let (revision, start) = text.split_once(' ').unwrap_or(("", text));
     let json = format!(r#"{{"v":"meta.k8s.io/v1","rv":{revision},"start":"{start}"}}"#);
@@ -22,7 +22,7 @@ fn check(text: &str) {
     assert_eq!(ContinueToken::decode(&token.encode()).ok().as_ref(), Some(&token));
     let inconsistent = token.expired().metadata.continue_;
     let inconsistent = ContinueToken::decode(&inconsistent).expect("a token to go on with");
-    assert_eq!(inconsistent, ContinueToken { revision: None, start: token.start });
+    assert_eq!(inconsistent, ContinueToken { revision: None, ..token });
 }
 
 /// URL-safe, without padding (RFC 4648, section 5).

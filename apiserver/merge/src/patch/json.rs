@@ -6,7 +6,7 @@
 //! null where nothing is.
 
 use super::budget::Budget;
-use super::{MAX_OPERATIONS, PatchError};
+use super::{MAX_OPERATIONS, PatchError, excerpt};
 use crate::value::equal;
 use serde_json::{Map, Value};
 
@@ -25,12 +25,14 @@ pub fn json_patch(doc: &mut Value, patch: &Value) -> Result<(), PatchError> {
     let mut budget = Budget::new();
     for (index, operation) in operations.iter().enumerate() {
         budget.begin(index);
-        Step { index, budget: &mut budget }.apply(&mut patched, operation)?;
+        let step = Step { index, word: operation.word(), budget: &mut budget };
+        step.apply(&mut patched, operation)?;
     }
     *doc = patched;
     Ok(())
 }
 
+#[derive(Debug)]
 enum Operation<'p> {
     Add(Pointer<'p>, &'p Value),
     Remove(Pointer<'p>),
@@ -40,7 +42,22 @@ enum Operation<'p> {
     Test(Pointer<'p>, &'p Value),
 }
 
+impl Operation<'_> {
+    /// As the patch names it.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Add(..) => "add",
+            Self::Remove(_) => "remove",
+            Self::Replace(..) => "replace",
+            Self::Move { .. } => "move",
+            Self::Copy { .. } => "copy",
+            Self::Test(..) => "test",
+        }
+    }
+}
+
 /// A JSON pointer (RFC 6901), with its tokens decoded.
+#[derive(Debug)]
 struct Pointer<'p> {
     text: &'p str,
     tokens: Vec<String>,
@@ -94,17 +111,18 @@ fn decoded(token: &str) -> Option<String> {
 
 struct Step<'b> {
     index: usize,
+    word: &'static str,
     budget: &'b mut Budget,
 }
 
 impl Step<'_> {
-    fn apply(&mut self, doc: &mut Value, operation: &Operation<'_>) -> Result<(), PatchError> {
+    fn apply(mut self, doc: &mut Value, operation: &Operation<'_>) -> Result<(), PatchError> {
         match operation {
             Operation::Add(path, value) => self.add(doc, path, (*value).clone()),
             Operation::Remove(path) => self.remove(doc, path).map(drop),
             Operation::Replace(path, value) => {
                 self.budget.nest(value, path.tokens.len())?;
-                let place = self.find_mut(doc, path)?;
+                let place = self.find_mut(doc, path, &path.tokens)?;
                 *place = (*value).clone();
                 Ok(())
             }
@@ -117,37 +135,42 @@ impl Step<'_> {
             }
             Operation::Copy { from, path } => {
                 let Some(value) = find(doc, &from.tokens) else {
-                    return Err(self.inapplicable(from, "there is nothing to copy"));
+                    return Err(self.inapplicable(from, missing(doc, &from.tokens)));
                 };
                 self.budget.copy(value)?;
                 let value = value.clone();
                 self.add(doc, path, value)
             }
             Operation::Test(path, expected) => {
-                let found = find(doc, &path.tokens).unwrap_or(&Value::Null);
-                if equal(found, expected) {
+                let found = find(doc, &path.tokens);
+                if equal(found.unwrap_or(&Value::Null), expected) {
                     return Ok(());
                 }
-                Err(PatchError::TestFailed { operation: self.index, path: path.text.to_owned() })
+                let found = match found {
+                    None => missing(doc, &path.tokens),
+                    Some(found) => differs(found, expected),
+                };
+                Err(PatchError::TestFailed { operation: self.index, path: path.text.to_owned(), found })
             }
         }
     }
 
-    fn inapplicable(&self, path: &Pointer<'_>, reason: &'static str) -> PatchError {
-        PatchError::Inapplicable { operation: self.index, path: path.text.to_owned(), reason }
+    fn inapplicable(&self, path: &Pointer<'_>, reason: impl Into<String>) -> PatchError {
+        let (operation, word) = (self.index, self.word);
+        PatchError::Inapplicable { operation, word, path: path.text.to_owned(), reason: reason.into() }
     }
 
-    fn find_mut<'d>(&self, doc: &'d mut Value, path: &Pointer<'_>) -> Result<&'d mut Value, PatchError> {
-        walk_mut(doc, &path.tokens).ok_or_else(|| self.inapplicable(path, "there is nothing at this path"))
-    }
-
-    fn parent_mut<'d, 'p>(
+    /// The value that `tokens`, all of `path` or its beginning, lead to.
+    fn find_mut<'d>(
         &self,
         doc: &'d mut Value,
-        path: &'p Pointer<'_>,
-        last: &'p [String],
+        path: &Pointer<'_>,
+        tokens: &[String],
     ) -> Result<&'d mut Value, PatchError> {
-        walk_mut(doc, last).ok_or_else(|| self.inapplicable(path, "the path leads through nothing"))
+        if find(doc, tokens).is_none() {
+            return Err(self.inapplicable(path, missing(doc, tokens)));
+        }
+        walk_mut(doc, tokens).ok_or_else(|| self.inapplicable(path, "there is nothing"))
     }
 
     fn add(&mut self, doc: &mut Value, path: &Pointer<'_>, value: Value) -> Result<(), PatchError> {
@@ -156,19 +179,19 @@ impl Step<'_> {
             *doc = value;
             return Ok(());
         };
-        match self.parent_mut(doc, path, parents)? {
+        match self.find_mut(doc, path, parents)? {
             Value::Object(map) => {
                 map.insert(last.clone(), value);
                 Ok(())
             }
             Value::Array(items) => {
                 let at = if last == "-" { Some(items.len()) } else { index(last, items.len() + 1) };
-                let at = at.ok_or_else(|| self.inapplicable(path, "no such index"))?;
+                let at = at.ok_or_else(|| self.inapplicable(path, no_index(parents, items.len(), last)))?;
                 self.budget.shift(items.len() - at)?;
                 items.insert(at, value);
                 Ok(())
             }
-            _ => Err(self.inapplicable(path, "the parent is neither an object nor a list")),
+            other => Err(self.inapplicable(path, holds_nothing(parents, other))),
         }
     }
 
@@ -176,17 +199,81 @@ impl Step<'_> {
         let Some((last, parents)) = path.tokens.split_last() else {
             return Err(self.inapplicable(path, "the whole object cannot be removed"));
         };
-        match self.parent_mut(doc, path, parents)? {
+        match self.find_mut(doc, path, parents)? {
             Value::Object(map) => {
-                map.remove(last).ok_or_else(|| self.inapplicable(path, "there is nothing to remove"))
+                map.remove(last).ok_or_else(|| self.inapplicable(path, no_field(parents, last)))
             }
             Value::Array(items) => {
-                let at = index(last, items.len()).ok_or_else(|| self.inapplicable(path, "no such index"))?;
+                let at = index(last, items.len())
+                    .ok_or_else(|| self.inapplicable(path, no_index(parents, items.len(), last)))?;
                 self.budget.shift(items.len() - at)?;
                 Ok(items.remove(at))
             }
-            _ => Err(self.inapplicable(path, "the parent is neither an object nor a list")),
+            other => Err(self.inapplicable(path, holds_nothing(parents, other))),
         }
+    }
+}
+
+/// Where a path that leads to nothing ends.
+fn missing(doc: &Value, tokens: &[String]) -> String {
+    let mut at = doc;
+    for (depth, token) in tokens.iter().enumerate() {
+        let before = tokens.get(..depth).unwrap_or_default();
+        let next = match at {
+            Value::Object(map) => map.get(token).ok_or_else(|| no_field(before, token)),
+            Value::Array(items) => index(token, items.len())
+                .and_then(|place| items.get(place))
+                .ok_or_else(|| no_index(before, items.len(), token)),
+            other => Err(holds_nothing(before, other)),
+        };
+        match next {
+            Ok(value) => at = value,
+            Err(why) => return why,
+        }
+    }
+    "there is nothing".to_owned()
+}
+
+fn no_field(before: &[String], name: &str) -> String {
+    format!("{} has no field {}", shown(before), excerpt(name))
+}
+
+fn no_index(before: &[String], len: usize, token: &str) -> String {
+    let items = if len == 1 { "item" } else { "items" };
+    format!("{} has {len} {items}, and none at {}", shown(before), excerpt(token))
+}
+
+fn holds_nothing(before: &[String], value: &Value) -> String {
+    format!("{} is {}, which holds nothing", shown(before), type_of(value))
+}
+
+/// A pointer to what the tokens lead to, as a message shows it.
+fn shown(tokens: &[String]) -> String {
+    if tokens.is_empty() {
+        return "the object".to_owned();
+    }
+    let escaped = tokens.iter().map(|token| format!("/{}", token.replace('~', "~0").replace('/', "~1")));
+    excerpt(&escaped.collect::<String>())
+}
+
+/// How a value differs from the one that a test expects, without telling it.
+fn differs(found: &Value, expected: &Value) -> String {
+    let (found, expected) = (type_of(found), type_of(expected));
+    if found == expected {
+        let other = found.split_once(' ').map_or(found, |(_, noun)| noun);
+        return format!("it is another {other}");
+    }
+    format!("it is {found}, and not {expected}")
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 

@@ -95,7 +95,48 @@ fn json_patch_refusals_say_whose_fault_it_is() {
     ] {
         assert_eq!(code(malformed.clone()), 400, "{malformed}");
     }
-    insta::assert_snapshot!(patched(doc(), json!([{"op": "test", "path": "/a", "value": 1}])).unwrap_err(), @"operation 0: testing value /a failed");
+}
+
+#[test]
+fn json_patch_refusals_say_which_operation_and_what_is_there() {
+    let doc = json!({"a": {"b": 1, "s~/": "x"}, "l": [1, 2]});
+    let tell = |operation: Value| {
+        let fine = json!({"op": "add", "path": "/n", "value": 1});
+        patched(doc.clone(), json!([fine, operation])).unwrap_err().to_string()
+    };
+    let texts = [
+        json!({"op": "test", "path": "/a/b", "value": 2}),
+        json!({"op": "test", "path": "/a", "value": "x"}),
+        json!({"op": "test", "path": "/x/y", "value": 1}),
+        json!({"op": "replace", "path": "/a/c", "value": 1}),
+        json!({"op": "remove", "path": "/x"}),
+        json!({"op": "remove", "path": ""}),
+        json!({"op": "add", "path": "/x/y", "value": 1}),
+        json!({"op": "add", "path": "/a/b/c", "value": 1}),
+        json!({"op": "add", "path": "/a/s~0~1/c", "value": 1}),
+        json!({"op": "add", "path": "/l/3", "value": 1}),
+        json!({"op": "remove", "path": "/l/2"}),
+        json!({"op": "copy", "from": "/l/x", "path": "/y"}),
+        json!({"op": "move", "from": "/a", "path": "/a/b"}),
+    ]
+    .map(tell);
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+operation 1: test "/a/b" failed: it is another number
+operation 1: test "/a" failed: it is an object, and not a string
+operation 1: test "/x/y" failed: the object has no field "x"
+operation 1: replace "/a/c": "/a" has no field "c"
+operation 1: remove "/x": the object has no field "x"
+operation 1: remove "": the whole object cannot be removed
+operation 1: add "/x/y": the object has no field "x"
+operation 1: add "/a/b/c": "/a/b" is a number, which holds nothing
+operation 1: add "/a/s~0~1/c": "/a/s~0~1" is a string, which holds nothing
+operation 1: add "/l/3": "/l" has 2 items, and none at "3"
+operation 1: remove "/l/2": "/l" has 2 items, and none at "2"
+operation 1: copy "/l/x": "/l" has 2 items, and none at "x"
+operation 1: move "/a/b": a value cannot be moved into itself
+"#);
+    let long = tell(json!({"op": "remove", "path": format!("/{}", "é".repeat(5000))}));
+    assert!(long.len() < 1000, "{long}");
 }
 
 #[test]

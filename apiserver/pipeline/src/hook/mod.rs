@@ -2,6 +2,7 @@
 //! name.
 
 mod config_map;
+mod event;
 mod namespace;
 mod rbac;
 mod secret;
@@ -28,11 +29,12 @@ pub(crate) fn decode(kind: &Kind, object: &mut Value) {
     }
 }
 
-/// Brings an object into the form in which it is stored. `old` is the stored object, if there is one.
-pub(crate) fn prepare(kind: &Kind, object: &mut Value, old: Option<&Value>) {
+/// Brings an object into the form in which it is stored. `old` is the stored object, if there is one; `subresource` is
+/// where the new one was sent.
+pub(crate) fn prepare(kind: &Kind, object: &mut Value, old: Option<&Value>, subresource: &str) {
     for hook in &kind.definition.strategy.hooks {
         if *hook == Hook::Namespace {
-            namespace::prepare(object, old);
+            namespace::prepare(object, old, subresource);
         }
     }
 }
@@ -46,10 +48,16 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
             Hook::ConfigMap => errors.extend(config_map::validate(object, old)),
             Hook::RoleBinding => errors.extend(rbac::validate_binding(object, old)),
             Hook::Namespace => errors.extend(namespace::validate(object)),
-            Hook::Role | Hook::ServiceAccount | Hook::Event => {}
+            Hook::Event => errors.extend(event::validate(object)),
+            Hook::Role | Hook::ServiceAccount => {}
         }
     }
     errors
+}
+
+/// Whether [`validate`] tells what the schema found wrong, and better.
+pub(crate) fn tells(kind: &Kind, error: &FieldError) -> bool {
+    kind.has(Hook::Secret) && secret::tells(error)
 }
 
 /// Whether the user may store this object, beyond the right to write the kind.

@@ -1,7 +1,7 @@
 //! Namespaces: the label that names them, the finalizer that empties them, their phase.
 
 use crate::metadata;
-use hypermesh_api::FieldError;
+use hypermesh_api::{FieldError, name};
 use serde_json::{Value, json};
 
 /// The finalizer (in `spec.finalizers`) of a namespace that is still to be emptied.
@@ -9,7 +9,10 @@ pub(crate) const FINALIZER: &str = "kubernetes";
 /// The label that carries a namespace's name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-pub(super) fn prepare(object: &mut Value, old: Option<&Value>) {
+/// The endpoint that replaces the finalizers, and so ends a deletion that nobody finishes.
+const FINALIZE: &str = "finalize";
+
+pub(super) fn prepare(object: &mut Value, old: Option<&Value>, subresource: &str) {
     let name = metadata::text(object, "name").to_owned();
     if let Some(meta) = metadata::of(object) {
         let labels = meta.entry("labels").or_insert_with(|| json!({}));
@@ -26,8 +29,9 @@ pub(super) fn prepare(object: &mut Value, old: Option<&Value>) {
             map.insert("status".into(), json!({"phase": "Active"}));
         }
         Some(old) => {
-            // Only the state machine empties a namespace, and so only it takes the finalizer away.
-            if let Some(spec) = old.get("spec") {
+            // The state machine empties a namespace, and takes the finalizer away; people do so by an endpoint that
+            // nothing but an intention leads to.
+            if let Some(spec) = old.get("spec").filter(|_| subresource != FINALIZE) {
                 map.insert("spec".into(), spec.clone());
             }
             if let Some(phase) = old.pointer("/status/phase")
@@ -41,9 +45,28 @@ pub(super) fn prepare(object: &mut Value, old: Option<&Value>) {
 
 /// The namespaces that every cluster has cannot be deleted, and so nothing may own them.
 pub(super) fn validate(object: &Value) -> Vec<FieldError> {
+    let mut errors = finalizers(object);
     let kept = crate::genesis::NAMESPACES.contains(&metadata::text(object, "name"));
     if kept && object.pointer("/metadata/ownerReferences").is_some() {
-        return vec![FieldError::forbidden("metadata.ownerReferences", "nothing may own this namespace")];
+        errors.push(FieldError::forbidden("metadata.ownerReferences", "nothing may own this namespace"));
     }
-    Vec::new()
+    errors
+}
+
+/// Source: `k8s.io/kubernetes/pkg/apis/core/validation`, validateFinalizerName.
+fn finalizers(object: &Value) -> Vec<FieldError> {
+    const STANDARD: [&str; 3] = [FINALIZER, crate::verb::FOREGROUND, crate::verb::ORPHAN];
+    let list = object.pointer("/spec/finalizers").and_then(Value::as_array).map(Vec::as_slice);
+    let mut errors = Vec::new();
+    for (i, finalizer) in list.unwrap_or_default().iter().enumerate() {
+        let text = finalizer.as_str().unwrap_or_default();
+        let path = format!("spec.finalizers[{i}]");
+        let problems = name::qualified_name(text);
+        errors.extend(problems.into_iter().map(|why| FieldError::invalid(&path, text.into(), why)));
+        if !text.contains('/') && !STANDARD.contains(&text) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(path, text.into(), why));
+        }
+    }
+    errors
 }

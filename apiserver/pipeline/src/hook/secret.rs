@@ -1,13 +1,16 @@
 //! Secrets: `stringData` is folded into `data`, types keep their promises, immutable ones stay.
 
 use super::config_map::{check_key, frozen};
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine};
 use hypermesh_api::{FieldError, FieldErrorKind};
 use serde_json::{Value, json};
 
 /// The sum of the values of a Secret or ConfigMap, in bytes (upstream: 1 MiB; here an object's own limit).
 const MOST_BYTES: usize = crate::metadata::MOST_BYTES;
+
+/// What stands for a value: none is ever shown. The schema's errors have the same.
+const REDACTED: &str = "<redacted>";
 
 /// Folds `stringData` into `data`. What is not text stays where it is, for the schema to refuse.
 pub(super) fn fold(object: &mut Value) {
@@ -49,11 +52,10 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         check_key("data", key, &mut errors);
         match value.as_str().map(|text| STANDARD.decode(text)) {
             Some(Ok(bytes)) => total += bytes.len(),
-            Some(Err(why)) => errors.push(FieldError::invalid(
-                format!("data[{key}]"),
-                "<redacted>".into(),
-                format!("must be base64: {why}"),
-            )),
+            Some(Err(why)) => {
+                let path = format!("data[{key}]");
+                errors.push(FieldError::invalid(path, REDACTED.into(), undecodable(&why)));
+            }
             // A null value is an empty one; other types are the schema's to refuse.
             None => {}
         }
@@ -80,6 +82,21 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.extend(frozen(object, old, &["data"]));
     }
     errors
+}
+
+/// Whether the schema's error is about what [`validate`] tells with its place.
+pub(super) fn tells(error: &FieldError) -> bool {
+    error.field.starts_with("data.") && error.value.as_ref().and_then(Value::as_str) == Some(REDACTED)
+}
+
+/// Where text stops to be base64, in the words of Go.
+fn undecodable(why: &DecodeError) -> String {
+    let at = match why {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol { offset: at, .. } => *at,
+        DecodeError::InvalidLength(length) => *length,
+        DecodeError::InvalidPadding => return "must be base64: its padding (=) is wrong".to_owned(),
+    };
+    format!("must be base64: illegal base64 data at input byte {at}")
 }
 
 fn required_keys(kind: &str) -> &'static [&'static str] {

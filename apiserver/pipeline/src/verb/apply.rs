@@ -75,13 +75,21 @@ fn merge<R: StateReader + ?Sized>(
     live: Option<(&Value, Option<&str>)>,
     applied: &Value,
 ) -> Result<(Value, Option<String>), Fault> {
+    let invalid =
+        |errors: &[_]| Status::invalid(request.kind.kind_subject(&request.call.info.name), errors).into();
     hypermesh_merge::apply_stored(&request.fields(&execution.time), live, applied).map_err(
         |error| match error {
-            ApplyError::Conflicts(conflicts) => Status::apply_conflict(&conflicts).into(),
-            ApplyError::BadRequest(why) => Status::bad_request(why).into(),
-            ApplyError::Invalid(errors) => {
-                Status::invalid(request.kind.kind_subject(&request.call.info.name), &errors).into()
+            ApplyError::Conflicts(conflicts) => {
+                // Who takes a field over finds out next that it cannot hold what they apply: they are told first.
+                let mistyped = request.kind.schema.mistyped(applied);
+                if mistyped.is_empty() {
+                    Status::apply_conflict(&conflicts).into()
+                } else {
+                    invalid(&mistyped)
+                }
             }
+            ApplyError::BadRequest(why) => Status::bad_request(why).into(),
+            ApplyError::Invalid(errors) => invalid(&errors),
         },
     )
 }

@@ -106,7 +106,7 @@ pub(super) fn store_with<R: StateReader + ?Sized>(
         }
     }
     initial_status(&kind, &mut object, &execution.time);
-    crate::hook::prepare(&kind, &mut object, None);
+    crate::hook::prepare(&kind, &mut object, None, "");
     let object_name = metadata::text(&object, "name").to_owned();
     request.refuse(&object_name, &request.validate(&object, None))?;
     crate::hook::authorize(execution, request, &object, None)?;
@@ -123,8 +123,7 @@ pub(super) fn store_with<R: StateReader + ?Sized>(
     execution.check_namespace(&kind, key.namespace(), &object_name)?;
     check_unique(execution, request, &key, &object)?;
     let salt = if kind.has(Hook::Secret) { request.entropy.salt() } else { Vec::new() };
-    let revision = execution.overlay.next_revision();
-    let record = record::encode_with(&kind, &mut object, revision, salt, managed)?;
+    let record = record::encode_with(&kind, &mut object, execution.stamp(), salt, managed)?;
     let reply = Arc::new(record.clone());
     execution.overlay.put(key.clone(), record, None);
     crate::work::notice(execution, &key, None, &object)?;

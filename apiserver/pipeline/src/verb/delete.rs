@@ -22,6 +22,9 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// The finalizer of a deletion that lets its dependents go on.
 pub(crate) const ORPHAN: &str = "orphan";
 
+/// Where Namespaces are stored.
+const NAMESPACES: &str = "/namespaces";
+
 pub(super) fn run<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     request: &mut Request<'_>,
@@ -160,7 +163,7 @@ fn gone<R: StateReader + ?Sized>(
     record: &Arc<Record>,
     mut object: Value,
 ) -> Result<Deleted, Fault> {
-    let last = record::encode_own(kind, &mut object, execution.overlay.next_revision(), record.salt.clone())?;
+    let last = record::encode_own(kind, &mut object, execution.stamp(), record.salt.clone())?;
     remove(execution, key, last, Arc::clone(record))?;
     Ok(Deleted::Gone)
 }
@@ -184,10 +187,14 @@ pub(crate) fn remove<R: StateReader + ?Sized>(
     if !key.namespace().is_empty() && namespace_ends(execution, key.namespace())? {
         work::wake(execution, &Job::namespace_name(key.namespace()))?;
     }
+    // One whose finalizers were taken away is not emptied any more: nothing waits in its name.
+    if key.collection() == NAMESPACES {
+        work::wake(execution, &Job::namespace_name(key.name()))?;
+    }
     Ok(())
 }
 
 fn namespace_ends<R: StateReader + ?Sized>(execution: &Execution<'_, R>, name: &str) -> Result<bool, Fault> {
-    let Some(key) = ObjectKey::new("/namespaces", "", name) else { return Ok(false) };
+    let Some(key) = ObjectKey::new(NAMESPACES, "", name) else { return Ok(false) };
     Ok(execution.overlay.get(&key)?.is_some_and(|record| record.facts.deleting))
 }

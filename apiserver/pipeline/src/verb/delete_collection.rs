@@ -11,6 +11,7 @@ use crate::work::{self, Job, Progress, Rest};
 use hypermesh_api::Status;
 use hypermesh_api::selector::{FieldSelector, LabelSelector};
 use hypermesh_chain::{KeyRange, ObjectKey, Record};
+use hypermesh_schemas::definition::Hook;
 use std::sync::Arc;
 
 /// As many objects are looked at within the request itself.
@@ -48,7 +49,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
     }
     Ok(Reply {
         code: 200,
-        body: crate::outcome::Body::Document(list(&kind, execution.overlay.revision().0, &items)),
+        body: crate::outcome::Body::Document(list(&kind, execution.told_revision().0, &items)),
     })
 }
 
@@ -92,6 +93,7 @@ pub fn check_fields(kind: &Kind, fields: &FieldSelector) -> Result<(), Status> {
     for requirement in fields.requirements() {
         let field = requirement.field.as_str();
         let known = matches!(field, "metadata.name" | "metadata.namespace")
+            || (field == SOURCE && kind.has(Hook::Event))
             || kind.selectable.iter().any(|path| path.dotted() == field);
         if !known {
             return Err(Status::bad_request(format!("field label not supported: {field}")));
@@ -102,15 +104,23 @@ pub fn check_fields(kind: &Kind, fields: &FieldSelector) -> Result<(), Status> {
 
 /// Whether selectors take an object.
 pub fn selected(key: &ObjectKey, record: &Record, labels: &LabelSelector, fields: &FieldSelector) -> bool {
+    let fact = |wanted: &str| {
+        record.facts.fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+    };
     labels.matches(&record.facts.labels)
         && fields.matches(|field| match field {
             "metadata.name" => Some(key.name()),
             "metadata.namespace" => Some(key.namespace()),
-            other => {
-                record.facts.fields.iter().find(|(name, _)| name == other).map(|(_, value)| value.as_str())
-            }
+            SOURCE => fact("source.component")
+                .filter(|name| !name.is_empty())
+                .or_else(|| fact("reportingComponent")),
+            other => fact(other),
         })
 }
+
+/// What selectors call the component that an Event is from, whichever of the two fields that name one has it
+/// (`k8s.io/kubernetes/pkg/registry/core/event`, ToSelectableFields). No other kind has a field of this path.
+const SOURCE: &str = "source";
 
 fn list(kind: &Kind, revision: u64, items: &[Arc<Record>]) -> bytes::Bytes {
     let mut bytes = Vec::with_capacity(128 + items.iter().map(|r| r.body.len() + 1).sum::<usize>());

@@ -29,7 +29,6 @@ use hypermesh_api::request::Verb;
 use hypermesh_api::{FieldError, Status};
 use hypermesh_chain::ObjectKey;
 use hypermesh_schemas::definition::Hook;
-use hypermesh_structural::Budget;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -59,6 +58,11 @@ impl<'w> Request<'w> {
         let namespace = if self.kind.namespaced() { self.call.info.namespace.as_str() } else { "" };
         ObjectKey::new(self.kind.collection.as_str(), namespace, name)
             .ok_or_else(|| Status::bad_request("a name cannot hold a zero byte"))
+    }
+
+    /// Tells whoever asks something beside the reply.
+    pub fn warn(&mut self, words: String) {
+        self.warnings.push(words);
     }
 
     /// The body as it was sent, checked to be an object.
@@ -170,11 +174,7 @@ impl<'w> Request<'w> {
 
     /// Everything that is wrong with an object.
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        let mut errors = crate::metadata::validate(&self.kind, object);
-        errors.extend(crate::hook::validate(&self.kind, object, old));
-        let mut budget = Budget::new(hypermesh_structural::RULE_BUDGET);
-        errors.extend(self.kind.schema.validate(object, old, &mut budget));
-        errors
+        crate::judge::wrong(&self.kind, object, old)
     }
 }
 
@@ -229,6 +229,10 @@ pub(crate) fn dispatch<R: StateReader + ?Sized>(
         (Verb::Create, "") => create::run(execution, request),
         (Verb::Update, "scale") | (Verb::Patch, "scale") => scale::run(execution, request),
         (Verb::Update, _) => update::run(execution, request),
+        // As in the reference, finalizers are replaced by an update alone.
+        (Verb::Patch, "finalize") => {
+            Err(Status::method_not_allowed(request.kind.subject(""), verb.as_str()).into())
+        }
         (Verb::Patch, _) if request.call.media == hypermesh_chain::request::Media::ApplyPatch => {
             apply::run(execution, request)
         }

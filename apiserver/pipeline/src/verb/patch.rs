@@ -62,20 +62,23 @@ fn sees_managed(media: Media, body: &Value) -> bool {
 }
 
 /// Patches a document by the request's media type.
-pub(super) fn apply(request: &Request<'_>, document: &mut Value, body: &Value) -> Result<(), Status> {
+pub(super) fn apply(request: &mut Request<'_>, document: &mut Value, body: &Value) -> Result<(), Status> {
     let result = match request.call.media {
         Media::JsonPatch => patch::json_patch(document, body),
         Media::MergePatch => patch::merge_patch(document, body),
         Media::StrategicMergePatch => patch::strategic(document, body, &request.kind.schema),
         _ => return Err(Status::unsupported_media_type(&TAKEN)),
     };
-    result.map_err(|error| refusal(&error))
+    result.map_err(|error| refusal(request, &error))
 }
 
-fn refusal(error: &PatchError) -> Status {
+/// The reference says of a patch that does not fit no more than that. Clients know its words, so the Status has them;
+/// what does not fit, and where, goes out as a warning, which kubectl shows and client-go logs.
+fn refusal(request: &mut Request<'_>, error: &PatchError) -> Status {
     match error.code() {
         413 => Status::failure(413, "RequestEntityTooLarge", error.to_string()),
         422 => {
+            request.warn(format!("the patch does not apply: {error}"));
             let mut status = Status::failure(
                 422,
                 "Invalid",

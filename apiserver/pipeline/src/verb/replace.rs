@@ -79,7 +79,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
     check_version(request, &live, &new)?;
     let mut errors = metadata::carry_over(&live.value, &mut new);
     keep_other_half(request, &live.value, &mut new);
-    crate::hook::prepare(&kind, &mut new, Some(&live.value));
+    crate::hook::prepare(&kind, &mut new, Some(&live.value), &request.call.info.subresource);
     let managed = match tracked {
         Tracked::Yes(managed) => managed.map(Cow::Owned),
         Tracked::No => {
@@ -101,8 +101,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
     crate::hook::authorize(execution, request, &new, Some(&live.value))?;
     super::create::check_unique(execution, request, &live.key, &new)?;
     let salt = if kind.has(Hook::Secret) { request.entropy.salt() } else { Vec::new() };
-    let revision = execution.overlay.next_revision();
-    let record = record::encode_with(&kind, &mut new, revision, salt, managed.as_deref())?;
+    let record = record::encode_with(&kind, &mut new, execution.stamp(), salt, managed.as_deref())?;
     if live.record.facts.deleting && is_free(&kind, &new) {
         let gone = Arc::new(record.clone());
         super::remove(execution, &live.key, record, live.record)?;
@@ -122,7 +121,7 @@ pub(crate) fn overwrite<R: StateReader + ?Sized>(
     old: &Arc<Record>,
     mut new: Value,
 ) -> Result<Arc<Record>, Fault> {
-    let record = record::encode_own(kind, &mut new, execution.overlay.next_revision(), old.salt.clone())?;
+    let record = record::encode_own(kind, &mut new, execution.stamp(), old.salt.clone())?;
     let stored = Arc::new(record.clone());
     if record.facts.deleting && is_free(kind, &new) {
         super::remove(execution, key, record, Arc::clone(old))?;

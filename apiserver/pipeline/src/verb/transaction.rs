@@ -58,7 +58,7 @@ pub(crate) fn run<R: StateReader + ?Sized>(
     bytes.extend_from_slice(
         format!(
             "],\"kind\":\"List\",\"metadata\":{{\"resourceVersion\":\"{}\"}}}}",
-            execution.overlay.revision().0
+            execution.told_revision().0
         )
         .as_bytes(),
     );
@@ -123,15 +123,19 @@ fn one<R: StateReader + ?Sized>(
 fn at(fault: Fault, index: usize) -> Fault {
     match fault {
         Fault::Refused(mut status) => {
-            status.message =
-                format!("items[{index}]: {}; nothing of the transaction was stored", status.message);
+            let item = format!("items[{index}]");
+            let message = format!("{item}: {}; nothing of the transaction was stored", status.message);
+            let why = std::mem::replace(&mut status.message, message);
             let details = status.details.get_or_insert_default();
             for cause in &mut details.causes {
-                cause.field = format!("items[{index}].{}", cause.field);
+                cause.field = match cause.field.as_str() {
+                    // What is about the object as a whole.
+                    "" | "<nil>" => item.clone(),
+                    field => format!("{item}.{}", field.strip_prefix('.').unwrap_or(field)),
+                };
             }
             if details.causes.is_empty() {
-                let field = format!("items[{index}]");
-                details.causes.push(Cause { field, ..Cause::default() });
+                details.causes.push(Cause { reason: status.reason.clone(), message: why, field: item });
             }
             Fault::Refused(status)
         }

@@ -39,6 +39,20 @@ fn a_secret_folds_its_text_and_salts_its_leaf() {
 }
 
 #[test]
+fn a_value_of_a_secret_is_never_shown_and_told_once() {
+    let mut cluster = Cluster::new();
+    let body = json!({"metadata": {"name": "s"}, "data": {"a.b": "%%hush", "n": 3}});
+    let answer = cluster.run(post(SECRETS, body));
+    insta::assert_debug_snapshot!(answer.causes(), @r#"
+[
+    "data[a.b]: Invalid value: \"<redacted>\": must be base64: illegal base64 data at input byte 0",
+    "data.n: Invalid value: \"int64\": data.n in body must be of type byte: \"int64\"",
+]
+"#);
+    assert!(!answer.body.to_string().contains("hush"));
+}
+
+#[test]
 fn an_applied_secret_is_unchanged_the_second_time() {
     let mut cluster = Cluster::new();
     let body = json!({
@@ -126,6 +140,30 @@ fn subjects_get_the_group_of_their_kind() {
     insta::assert_debug_snapshot!(refused.causes(), @r#"
 [
     "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\",\"name\":\"edit\"}: cannot change roleRef",
+]
+"#);
+}
+
+#[test]
+fn all_that_is_wrong_with_a_binding_is_told_at_once() {
+    let mut cluster = Cluster::new();
+    let binding = json!({
+        "metadata": {"name": "b"}, "roleRef": {"kind": "Rule", "name": ""},
+        "subjects": [
+            {"kind": "User"}, {"kind": "ServiceAccount", "name": "s"},
+            {"kind": "Group", "name": "g", "apiGroup": "example.com", "namespace": "default"},
+        ],
+    });
+    let answer = cluster.run(post(format!("{RBAC}/namespaces/default/rolebindings"), binding));
+    insta::assert_debug_snapshot!(answer.causes(), @r#"
+[
+    "roleRef.kind: Unsupported value: \"Rule\": supported values: \"Role\", \"ClusterRole\"",
+    "roleRef.name: Invalid value: \"\": roleRef.name in body should be at least 1 chars long",
+    "subjects[0].name: Required value",
+    "subjects[1].namespace: Required value: a ServiceAccount needs its namespace",
+    "subjects[2].namespace: Invalid value: users and groups have no namespace",
+    "subjects[2].apiGroup: Invalid value: the group of users and groups is rbac.authorization.k8s.io; that of a ServiceAccount is empty",
+    "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
 ]
 "#);
 }

@@ -8,6 +8,8 @@
 mod bounds;
 mod built_in;
 mod deletion;
+mod dry_runs;
+mod events;
 mod garbage;
 mod graphs;
 mod jobs;

@@ -51,6 +51,52 @@ fn a_new_one_is_active_and_named_by_its_label() {
 }
 
 #[test]
+fn its_finalizers_are_replaced_by_whoever_means_to() {
+    let mut cluster = Cluster::new();
+    let labelled = json!({"metadata": {"name": "tenant", "labels": {"a": "a"}}});
+    cluster.run(post(NAMESPACES, labelled)).object();
+    let path = format!("{NAMESPACES}/tenant/finalize");
+    let wanted = |finalizers: Value| {
+        json!({
+            "metadata": {"name": "tenant", "labels": {"a": "b"}}, "spec": {"finalizers": finalizers},
+            "status": {"phase": "Gone"},
+        })
+    };
+    let bad = cluster.run(put(&path, wanted(json!(["kubernetes", "own", "example.com/b ad"]))));
+    insta::assert_debug_snapshot!(bad.causes(), @r#"
+[
+    "spec.finalizers[1]: Invalid value: \"own\": name is neither a standard finalizer name nor is it fully qualified",
+    "spec.finalizers[2]: Invalid value: \"example.com/b ad\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+]
+"#);
+    let stored = cluster.run(put(&path, wanted(json!(["kubernetes", "example.com/own"])))).object();
+    assert_eq!(stored["spec"]["finalizers"], json!(["kubernetes", "example.com/own"]));
+    assert_eq!(stored["status"]["phase"], "Active", "the status has an endpoint of its own");
+    let managed = stored["metadata"]["managedFields"].as_array().unwrap_or_else(|| panic!("{stored:#}"));
+    assert!(managed.iter().any(|entry| entry["subresource"] == "finalize"), "{managed:?}");
+    assert_eq!(cluster.run(merge(&path, json!({"spec": {"finalizers": []}}))).code, 405);
+    assert_eq!(
+        cluster.run(put(format!("{NAMESPACES}/none/finalize"), json!({"metadata": {"name": "none"}}))).code,
+        404
+    );
+
+    // Something holds it; emptied it is, but for that.
+    fill(&mut cluster, 3, 1);
+    cluster.run(delete(format!("{NAMESPACES}/tenant"))).object();
+    cluster.settle();
+    assert_eq!(cluster.count("hm.example.com/assets"), 1);
+    let waiting = cluster.run(put(&path, wanted(json!(["example.com/own"])))).object();
+    assert_eq!(waiting["status"]["phase"], "Terminating");
+    assert!(namespace(&cluster).is_some());
+    let gone = cluster.run(put(&path, wanted(json!([])))).object();
+    assert_eq!(gone["metadata"]["name"], "tenant");
+    assert!(namespace(&cluster).is_none(), "a terminating namespace that nothing holds goes");
+    cluster.settle();
+    assert_eq!(cluster.jobs(), Vec::<String>::new(), "nothing waits in its name");
+    assert_eq!(cluster.count("hm.example.com/assets"), 1, "what held it back is left, as in the reference");
+}
+
+#[test]
 fn it_is_emptied_in_bounded_steps_and_takes_nothing_more() {
     let mut cluster = Cluster::new();
     tenant(&mut cluster);

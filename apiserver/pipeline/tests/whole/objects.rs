@@ -285,3 +285,38 @@ fn a_put_creates_only_what_may_be_made_so() {
     assert_eq!(cluster.run(put(events, second)).object()["reason"], "Two");
     assert_eq!(cluster.run(put(format!("{CONFIG_MAPS}/c"), config_map("c", json!({})))).code, 404);
 }
+
+#[test]
+fn a_value_that_cannot_be_is_told_before_a_conflict() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({"color": "red", "replicas": 1})))).object();
+    let target = format!("{ASSETS}/a1");
+    let wrong = cluster.run(apply(&target, asset("a1", json!({"color": 5, "replicas": 2}))));
+    insta::assert_snapshot!(wrong.refusal(), @r#"422 Invalid: Asset.hm.example.com "a1" is invalid: spec.color: Invalid value: "integer": spec.color in body must be of type string: "integer""#);
+    assert_eq!(cluster.run(apply(&target, asset("a1", json!({"color": "blue"})))).code, 409);
+}
+
+#[test]
+fn a_patch_that_does_not_fit_says_where() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(CONFIG_MAPS, config_map("c", json!({"a": "1"})))).object();
+    let target = format!("{CONFIG_MAPS}/c");
+    let mut tell = |operations: Value| {
+        let answer = cluster.run(patch(&target, Media::JsonPatch, operations));
+        format!("{} | {}", answer.refusal(), answer.warnings.join(" | "))
+    };
+    insta::assert_snapshot!(tell(json!([{"op": "test", "path": "/data/a", "value": "2"}])), @r#"422 Invalid: the server rejected our request due to an error in our request | the patch does not apply: operation 0: test "/data/a" failed: it is another string"#);
+    insta::assert_snapshot!(tell(json!([{"op": "add", "path": "/data/b", "value": ""}, {"op": "remove", "path": "/data/c"}])), @r#"422 Invalid: the server rejected our request due to an error in our request | the patch does not apply: operation 1: remove "/data/c": "/data" has no field "c""#);
+    insta::assert_snapshot!(tell(json!([{"op": "remove", "path": "/data", "from": 1}, {"op": "frob", "path": ""}])), @r#"400 BadRequest: operation 1: unknown "op" "frob" |"#);
+    // The whole object in place of itself: never a broken one.
+    insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": {}}])), @r#"422 Invalid: ConfigMap "c" is invalid: metadata.name: Required value: name or generateName is required |"#);
+    insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": 5}])), @r#"400 BadRequest: the object provided is not a JSON object |"#);
+    insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": {"metadata": {"name": "d"}}}])), @r#"400 BadRequest: the name of the object (d) does not match the name on the URL (c) |"#);
+    let kept = cluster.get("/configmaps", "default", "c").unwrap();
+    assert_eq!(kept["data"], json!({"a": "1"}));
+    // One that is an object of the same name is an update like any other; what the client does not decide stays.
+    let whole =
+        json!([{"op": "replace", "path": "", "value": {"metadata": {"name": "c"}, "data": {"b": "2"}}}]);
+    let stored = cluster.run(patch(&target, Media::JsonPatch, whole)).object();
+    assert_eq!((&stored["data"], &stored["metadata"]["uid"]), (&json!({"b": "2"}), &kept["metadata"]["uid"]));
+}

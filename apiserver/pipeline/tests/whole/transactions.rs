@@ -45,7 +45,10 @@ fn or_none_of_it_and_the_item_is_named() {
     for item in [unknown, nameless, misplaced, json!(3)] {
         let answer = cluster.run(post(TRANSACTIONS, list(vec![config_map("c", json!({})), item])));
         assert!(answer.message().starts_with("items[1]: "), "{}", answer.refusal());
-        assert!(answer.causes()[0].starts_with("items[1]"), "{:?}", answer.causes());
+        let cause = answer.causes().remove(0);
+        let (_, why) = cause.split_once(": ").unwrap();
+        assert!(!why.is_empty() && answer.message().contains(why), "{cause} in {}", answer.message());
+        assert_eq!(answer.message().matches("items[1]").count(), 1, "{}", answer.message());
     }
     for body in
         [json!({"kind": "List", "items": []}), list(vec![config_map("c", json!({})); 1001]), json!("x")]
@@ -55,6 +58,17 @@ fn or_none_of_it_and_the_item_is_named() {
     let dry = cluster.run(post(format!("{TRANSACTIONS}&dryRun=All"), list(vec![asset("a1", json!({}))])));
     assert_eq!((dry.code, dry.writes), (200, 0));
     assert_eq!(cluster.state.objects, before);
+}
+
+#[test]
+fn conflicts_of_an_item_are_told_by_its_fields() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({"color": "red"})))).object();
+    let answer = cluster.run(post(TRANSACTIONS, list(vec![asset("a1", json!({"color": "blue"}))])));
+    assert_eq!(
+        (answer.code, answer.causes()),
+        (409, vec!["items[0].spec.color: conflict with \"agent\" using hm.example.com/v1".to_owned()])
+    );
 }
 
 #[test]

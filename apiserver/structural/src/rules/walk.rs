@@ -13,19 +13,25 @@ use std::cell::Cell;
 const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 
-/// Runs all rules at and below a node. On an update, a rule that does not look at what was before is not held against a
+/// Runs all rules at and below a node that see nothing `unsound` (paths; the empty one is the root's and means all).
+/// Whether there was none that did. On an update, a rule that does not look at what was before is not held against a
 /// value that is unchanged.
 pub(crate) fn check(
     schema: &Schema,
     new: &Value,
     old: Option<&Value>,
+    unsound: &[String],
     budget: &mut Budget,
     findings: &mut Findings,
-) {
+) -> bool {
+    if unsound.iter().any(String::is_empty) {
+        return false;
+    }
     let root = old.map(|old| Pair::new(schema, new, old));
     let ratchet = Ratchet { current: root.as_ref(), above: None };
-    let mut walk = Walk { budget, findings, over: false };
+    let mut walk = Walk { budget, findings, unsound, over: false, skipped: false };
     walk.node(schema, new, old, ratchet, &Place::ROOT);
+    !walk.skipped
 }
 
 /// A value and what it was before.
@@ -74,8 +80,12 @@ impl<'r> Ratchet<'r> {
 struct Walk<'w> {
     budget: &'w mut Budget,
     findings: &'w mut Findings,
+    /// Paths of what rules do not expect.
+    unsound: &'w [String],
     /// Nothing further may run.
     over: bool,
+    /// A rule did not run for what it would have seen.
+    skipped: bool,
 }
 
 impl Walk<'_> {
@@ -148,6 +158,10 @@ impl Walk<'_> {
         at: &Place<'_>,
     ) {
         let rules = &schema.constraints.rules;
+        if !rules.is_empty() && self.sees_unsound(at) {
+            self.skipped = true;
+            return;
+        }
         if !rules.is_empty() && self.budget.is_exhausted() {
             self.fail(schema, at, OUT_OF_BUDGET.to_owned());
             self.over = true;
@@ -163,6 +177,21 @@ impl Walk<'_> {
                 return;
             }
         }
+    }
+
+    /// Whether something at or below a place, or above it, is not what rules expect.
+    fn sees_unsound(&self, at: &Place<'_>) -> bool {
+        if self.unsound.is_empty() {
+            return false;
+        }
+        let at = at.dotted();
+        let within = |inner: &str, outer: &str| {
+            outer.is_empty()
+                || inner
+                    .strip_prefix(outer)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.unsound.iter().any(|path| within(path, &at) || within(&at, path))
     }
 
     /// A rule that does not hold.

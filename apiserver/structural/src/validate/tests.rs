@@ -512,3 +512,52 @@ fn work_is_bounded() {
     let valid = json!({"spec": vec!["x".repeat(10); 1000]});
     assert!(schema.check_shape(&valid, None, 10_000).is_empty());
 }
+
+#[test]
+fn rules_of_sound_parts_run_beside_unsound_ones() {
+    let part = json!({
+        "type": "object", "required": ["name"],
+        "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
+        "x-kubernetes-validations": [{"rule": "self.size < 10", "message": "too large", "fieldPath": ".size"}],
+    });
+    let spec = json!({
+        "type": "object",
+        "properties": {"parts": {"type": "array", "items": part}, "one": {"type": "string", "maxLength": 3}},
+        "x-kubernetes-validations": [{"rule": "size(self.parts) > 5", "message": "too few"}],
+    });
+    let parts = json!([{"size": 11}, {"name": "b", "size": 12}, {"name": "c", "size": 1}]);
+    assert_told(
+        spec.clone(),
+        json!({"parts": parts}),
+        &[
+            "spec.parts[0].name: Required value",
+            "spec.parts[1].size: Invalid value: too large",
+            "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; \
+             correct the existing errors to complete validation",
+        ],
+    );
+    // A path is no other that begins like it.
+    assert_told(
+        spec,
+        json!({"one": "long", "parts": [{"name": "b", "size": 12}]}),
+        &[
+            "spec.one: Too long: may not be more than 3 bytes",
+            "spec.parts[0].size: Invalid value: too large",
+            "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; \
+             correct the existing errors to complete validation",
+        ],
+    );
+}
+
+#[test]
+fn a_part_of_an_object_is_mistyped_or_not() {
+    let schema = compiled(json!({
+        "type": "object", "required": ["a", "b"],
+        "properties": {"a": {"type": "string"}, "b": {"type": "integer", "maximum": 3}},
+    }));
+    let told = |spec: Value| {
+        schema.mistyped(&json!({"spec": spec})).iter().map(|e| e.field.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(json!({"b": 4})), Vec::<String>::new(), "what else is wrong is not asked");
+    assert_eq!(told(json!({"a": 1, "b": "x"})), ["spec.a", "spec.b"]);
+}

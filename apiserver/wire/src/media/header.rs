@@ -19,7 +19,8 @@ impl MediaType {
         let mut parts = split_outside_quotes(text, ';').into_iter();
         let (kind, subtype) = parts.next()?.trim().split_once('/')?;
         let (kind, subtype) = (kind.trim().to_ascii_lowercase(), subtype.trim().to_ascii_lowercase());
-        if !is_token(&kind) || !is_token(&subtype) {
+        // The name by which clients ask for OpenAPI v2 has an `@`.
+        if !is_token(&kind) || !is_token(&subtype.replace('@', "")) {
             return None;
         }
         let mut parameters = Vec::new();

@@ -9,21 +9,13 @@ use serde_json::{Map, Value, json};
 
 /// The OpenAPI v3 document of a group-version as JSON, or `None` where it is not served.
 pub fn document(catalog: &Catalog<'_>, group: &str, version: &str) -> Option<Vec<u8>> {
-    let resources = catalog.resources(group, version);
-    if resources.is_empty() {
-        return None;
-    }
-    let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
-    let mut paths = Map::new();
-    for resource in &resources {
-        add_paths(&root, resource, &mut paths);
-    }
+    let (paths, components) = parts(catalog, group, version)?;
     let document = json!({
         "openapi": "3.0.0",
         "info": {"title": "HyperMesh", "version": version},
         "paths": paths,
         "components": {
-            "schemas": components(group, version, &resources),
+            "schemas": components,
             "securitySchemes": {"BearerToken": {
                 "type": "apiKey", "name": "authorization", "in": "header",
                 "description": "Bearer Token authentication",
@@ -33,6 +25,24 @@ pub fn document(catalog: &Catalog<'_>, group: &str, version: &str) -> Option<Vec
     let mut out = Vec::new();
     write_json(&document, &mut out);
     Some(out)
+}
+
+/// The paths of a group-version and their schemas, or `None` where it is not served.
+pub(crate) fn parts(
+    catalog: &Catalog<'_>,
+    group: &str,
+    version: &str,
+) -> Option<(Map<String, Value>, Map<String, Value>)> {
+    let resources = catalog.resources(group, version);
+    if resources.is_empty() {
+        return None;
+    }
+    let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    let mut paths = Map::new();
+    for resource in &resources {
+        add_paths(&root, resource, &mut paths);
+    }
+    Some((paths, components(group, version, &resources)))
 }
 
 fn add_paths(root: &str, resource: &Resource<'_>, paths: &mut Map<String, Value>) {

@@ -1,7 +1,8 @@
 //! Components of a document: the schemas of its kinds, and those of meta.
 
-use crate::catalog::{Gvk, Resource, SCALE};
+use crate::catalog::{Catalog, Gvk, Resource, SCALE};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// The schemas that every kind leans on, as a literal document.
 const META: &str = include_str!("meta.json");
@@ -33,7 +34,9 @@ pub(super) fn gvk_value(gvk: Gvk<'_>) -> Value {
 
 /// All the components of a group-version.
 pub(super) fn components(group: &str, version: &str, resources: &[Resource<'_>]) -> Map<String, Value> {
-    let mut schemas = meta_components(group, version);
+    let core = ("", "v1");
+    let homes = if group.is_empty() { vec![core] } else { vec![core, (group, version)] };
+    let mut schemas = meta_components(&homes);
     for resource in resources {
         schemas.insert(component_name(resource.gvk), object(resource.schema, resource.gvk));
         if resource.verbs.contains(&"list") {
@@ -53,21 +56,25 @@ pub(super) fn components(group: &str, version: &str, resources: &[Resource<'_>])
     schemas
 }
 
-/// Meta's own components. Every group-version has DeleteOptions and WatchEvent of its own, by name alone.
-fn meta_components(group: &str, version: &str) -> Map<String, Value> {
+/// The components of kinds that Kubernetes has.
+pub(crate) fn built_in_components(catalog: &Catalog<'_>, group: &str, version: &str) -> BTreeSet<String> {
+    let resources = catalog.resources(group, version);
+    let built_in = resources.iter().filter(|resource| resource.strategic);
+    built_in.map(|resource| component_name(resource.gvk)).collect()
+}
+
+/// Whether a component is one of meta's.
+pub(crate) fn is_meta(name: &str) -> bool {
+    name.starts_with(META_PREFIX)
+}
+
+/// Meta's own components. Each of `homes`, group and version, has DeleteOptions and WatchEvent of its own, by name alone.
+pub(crate) fn meta_components(homes: &[(&str, &str)]) -> Map<String, Value> {
     let mut schemas: Map<String, Value> = serde_json::from_str(META).unwrap_or_default();
-    let mut homes = vec![json!({"group": "", "version": "v1"})];
-    if !group.is_empty() {
-        homes.push(json!({"group": group, "version": version}));
-    }
     for kind in ["DeleteOptions", "WatchEvent"] {
         let kinds: Vec<Value> = homes
             .iter()
-            .map(|home| {
-                let mut home = home.clone();
-                home["kind"] = kind.into();
-                home
-            })
+            .map(|(group, version)| json!({"group": group, "version": version, "kind": kind}))
             .collect();
         if let Some(schema) = schemas.get_mut(&meta_name(kind)) {
             schema["x-kubernetes-group-version-kind"] = kinds.into();

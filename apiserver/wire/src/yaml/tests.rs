@@ -118,3 +118,58 @@ fn the_deepest_document_fits_the_stack_of_a_worker() {
         thread.spawn(move || to_json(deepest.as_bytes()).map(|json| json.len())).unwrap().join().unwrap();
     assert_eq!(json.unwrap(), 2 * MAX_YAML_DEPTH);
 }
+
+#[test]
+fn refusals_are_in_words_that_people_can_act_on() {
+    let nested = "[".repeat(100);
+    let texts: Vec<String> = [
+        "a: [1, 2\nb: 3",
+        "a: 1\n---\nb: 2",
+        "a: .inf",
+        "a: *none",
+        "? [a]\n: b",
+        "? {a: b}\n: c",
+        "~: b",
+        "a: \u{7}",
+        "a: 1\n  b: 2",
+        "a:\n\t- b",
+        "a: \"x",
+        "a: b: c",
+        "- a\nb: c",
+        "a: }",
+        "a: &x [*x]",
+        "a: !!binary \"%%\"",
+        "a: @b",
+        "<<: 1",
+        "",
+        &nested,
+    ]
+    .map(shown)
+    .into();
+    let told = texts.join("\n");
+    insta::assert_snapshot!(told, @r#"
+400 error converting YAML to JSON: yaml: line 2, column 2: illegal placement of ':' indicator
+400 error converting YAML to JSON: yaml: line 3, column 1: it holds several documents (---) where one is expected; send them one by one
+400 error converting YAML to JSON: yaml: line 1, column 4: the number .inf has no form in JSON
+400 error converting YAML to JSON: yaml: line 1, column 4: an alias (*name) stands before its anchor (&name), or has none
+400 error converting YAML to JSON: yaml: line 1, column 3: the name of a field must be text, and not a list, a map or null
+400 error converting YAML to JSON: yaml: line 1, column 3: the name of a field must be text, and not a list, a map or null
+400 error converting YAML to JSON: yaml: line 1, column 1: the name of a field must be text, and not a list, a map or null
+400 error converting YAML to JSON: yaml: line 1, column 4: unexpected character: `\u{7}'
+400 error converting YAML to JSON: yaml: line 2, column 4: mapping values are not allowed in this context
+400 error converting YAML to JSON: yaml: line 2, column 2: tabs disallowed within this context (block indentation)
+400 error converting YAML to JSON: yaml: line 1, column 4: unclosed quote
+400 error converting YAML to JSON: yaml: line 1, column 5: mapping values are not allowed in this context
+400 error converting YAML to JSON: yaml: line 2, column 1: while parsing a block collection, did not find expected '-' indicator
+400 error converting YAML to JSON: yaml: line 1, column 4: misplaced bracket
+400 error converting YAML to JSON: yaml: line 1, column 8: an alias stands within its own anchor
+400 error converting YAML to JSON: yaml: line 1, column 13: what is tagged !!binary must be base64 of text
+400 error converting YAML to JSON: yaml: line 1, column 4: unexpected character: `@'
+400 error converting YAML to JSON: yaml: line 1, column 5: what is merged (<<) must be a map, or a list of maps
+null
+400 error converting YAML to JSON: yaml: line 1, column 65: nested deeper than 64 levels
+"#);
+    for internal in ["serde", "Option<", "budget", "visitor", "deserializ", "scalar", "cfg", "Policy"] {
+        assert!(!told.contains(internal), "{internal} in\n{told}");
+    }
+}
