@@ -107,11 +107,15 @@ pub(super) async fn read(api: &Api, caller: &Caller, body: &mut Incoming) -> Res
 
 /// Reads on, and throws away, what is left of a body whose request was refused. Who asks before sending a body is told
 /// at once.
-pub(super) async fn linger(head: &Parts, body: &mut Incoming) {
+///
+/// On HTTP/1.1 the refusal goes out afterwards: the rest of the body stands before it. On HTTP/2 it goes out meanwhile,
+/// and the client stops sending when it has it. A body that is let go of resets its stream, which RFC 9113 allows after
+/// a whole reply (section 8.1), and which curl before 8.0 takes for an error all the same.
+pub(super) async fn linger(head: &Parts, mut body: Incoming) {
     if body.is_end_stream() || head.version > Version::HTTP_2 || head.headers.contains_key(header::EXPECT) {
         return;
     }
-    let discarding = async {
+    let discarding = async move {
         let mut discarded = 0;
         while let Some(Ok(frame)) = body.frame().await {
             discarded += frame.data_ref().map_or(0, Bytes::len);
@@ -121,7 +125,13 @@ pub(super) async fn linger(head: &Parts, body: &mut Incoming) {
         }
     };
     // Whoever is slower than this has been told long enough.
-    let _ = tokio::time::timeout(LINGER, discarding).await;
+    let discarding = tokio::time::timeout(LINGER, discarding);
+    if head.version == Version::HTTP_2 {
+        // As many at once as there are streams, and each for as long as above.
+        tokio::spawn(discarding);
+    } else {
+        let _ = discarding.await;
+    }
 }
 
 /// Why a body is not all there.

@@ -101,7 +101,7 @@ impl Api {
             headers.insert(header::ALT_SVC, alternative.clone());
         }
         if response.status().as_u16() >= 400 {
-            body::linger(&head, &mut body).await;
+            body::linger(&head, body).await;
         }
         response
     }

@@ -80,6 +80,41 @@ fn changes_and_deletes() -> Result<()> {
         Kubectl::finish(child, &arguments)?.ok()?;
         Ok(())
     });
+    steps.step("refused while sending", || {
+        let large = |bytes: usize| {
+            let data = "x".repeat(bytes);
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: large\ndata:\n  k: {data}\n")
+        };
+        let too_large = bench.feed("create -f - --validate=false", &large(4_000_000))?;
+        too_large.fails(1)?.says("Request entity too large: limit is 3145728")?;
+        let nobody = bench.feed("create -f - --validate=false --as=nobody", &large(2_000_000))?;
+        nobody.fails(1)?.says("(Forbidden)")?;
+        Ok(())
+    });
+    steps.step("a dry run, and what does not fit", || {
+        bench.ok("create configmap p1 --from-literal=k=1")?;
+        let rehearsed = bench.ok("create configmap p2 --dry-run=server -o yaml")?;
+        ensure!(!rehearsed.out.contains("resourceVersion"), "{rehearsed:?}");
+        let same = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"p1"},"data":{"k":"2"}}"#;
+        let diff = bench.feed("diff --server-side -f - --force-conflicts", same)?.fails(1)?;
+        ensure!(!diff.out.contains("resourceVersion") && diff.out.contains("+  k: \"2\""), "{diff:?}");
+        let patch = r#"[{"op":"test","path":"/data/k","value":"9"}]"#;
+        let failed =
+            bench.kubectl.run(&["patch", "configmap", "p1", "--type=json", "-p", patch])?.fails(1)?;
+        failed.says("operation 0: test \"/data/k\" failed: it is another string")?;
+        Ok(())
+    });
+    steps.step("a namespace that is let go", || {
+        bench.ok("create namespace stuck")?;
+        let held = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"h","finalizers":["example.com/hold"]}}"#;
+        bench.feed("create -n stuck -f -", held)?.ok()?;
+        bench.ok("delete namespace stuck --wait=false")?;
+        // As the guides of Kubernetes have it for a namespace that does not end.
+        let empty = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"stuck"},"spec":{"finalizers":[]}}"#;
+        bench.feed("replace --raw /api/v1/namespaces/stuck/finalize -f -", empty)?.ok()?;
+        bench.run("get namespace stuck")?.fails(1)?.says("NotFound")?;
+        Ok(())
+    });
     steps.step("delete", || {
         bench.feed("delete -f -", QUICKSTART)?.ok()?.says("workload.hypermesh.online \"web\" deleted")?;
         bench.run("get workload web")?.fails(1)?;

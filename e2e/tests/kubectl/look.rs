@@ -41,6 +41,15 @@ fn looks_at_everything() -> Result<()> {
         bench.run("get nope")?.fails(1)?.says("the server doesn't have a resource type \"nope\"")?;
         Ok(())
     });
+    steps.step("openapi v2", || {
+        // The decoder, and what reads its models, are those of client-go.
+        let explain = |what: &str| bench.ok(&format!("explain {what} --output=plaintext-openapiv2"));
+        explain("workload.spec.replicas")?.says("FIELD")?;
+        explain("configmap.metadata.ownerReferences")?.says("blockOwnerDeletion")?;
+        explain("rolebinding.subjects")?.says("apiGroup")?;
+        ensure!(bench.ok("get --raw /openapi/v2")?.json()?["swagger"] == "2.0");
+        Ok(())
+    });
     steps.step("get --raw", || {
         bench.ok("get --raw /readyz")?.says("ok")?;
         ensure!(bench.ok("get --raw /version")?.json()?["major"] == "1");

@@ -1,0 +1,59 @@
+//! OpenAPI v2: what client-go's discovery, and with it Argo CD and Helm, asks for first.
+
+use anyhow::{Context as _, Result, ensure};
+use hypermesh_e2e::{Client, Cluster, Reply};
+use std::io::Read as _;
+
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const ANSWERED: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+fn asked(admin: &Client, accept: &str) -> Result<Reply> {
+    admin.send("GET", "/openapi/v2", &[("accept", accept)], Vec::new())
+}
+
+#[test]
+fn openapi_v2_comes_in_the_form_that_is_asked_for() -> Result<()> {
+    let cluster = Cluster::start(Vec::new())?;
+    let admin = cluster.admin()?;
+    let plain = admin.get("/openapi/v2")?;
+    ensure!(plain.header("content-type") == Some("application/json"));
+    ensure!(plain.header("vary") == Some("Accept, Accept-Encoding"), "{:?}", plain.headers);
+    let document = plain.expect(200)?;
+    ensure!(document["swagger"] == "2.0");
+    let asset = &document["definitions"]["online.hypermesh.v1.Asset"];
+    ensure!(asset["x-kubernetes-group-version-kind"][0]["kind"] == "Asset", "{asset}");
+    let map = &document["paths"]["/api/v1/namespaces/{namespace}/configmaps"];
+    ensure!(map["post"]["x-kubernetes-group-version-kind"]["kind"] == "ConfigMap", "{map}");
+
+    let protobuf = asked(&admin, PROTOBUF)?;
+    ensure!(
+        protobuf.code == 200 && protobuf.header("content-type") == Some(ANSWERED),
+        "{:?}",
+        protobuf.headers
+    );
+    // Field 1 of a Document: its version.
+    ensure!(protobuf.body.starts_with(b"\x0a\x032.0"));
+    ensure!(protobuf.header("etag") == plain.header("etag"));
+    ensure!(asked(&admin, ANSWERED)?.body == protobuf.body);
+    let none = asked(&admin, "application/yaml")?;
+    ensure!(none.code == 406 && none.body.is_empty(), "{} {}", none.code, none.text());
+
+    let compressed =
+        admin.send("GET", "/openapi/v2", &[("accept", PROTOBUF), ("accept-encoding", "gzip")], Vec::new())?;
+    ensure!(compressed.header("content-encoding") == Some("gzip"), "{:?}", compressed.headers);
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(compressed.body.as_ref()).read_to_end(&mut text)?;
+    ensure!(text == protobuf.body && compressed.body.len() * 4 < text.len());
+
+    let etag = plain.header("etag").context("no etag")?.to_owned();
+    let fresh = admin.send("GET", "/openapi/v2", &[("if-none-match", &etag)], Vec::new())?;
+    ensure!(
+        fresh.code == 304 && fresh.body.is_empty() && fresh.header("etag") == Some(&etag),
+        "{}",
+        fresh.code
+    );
+    // For whoever may discover: the same as the other documents.
+    let anonymous = cluster.anonymous()?;
+    ensure!(anonymous.get("/openapi/v2")?.code == anonymous.get("/openapi/v3")?.code);
+    Ok(())
+}
