@@ -129,8 +129,12 @@ fn finish(
             let faults = carry::faults(kind, &object);
             if !faults.is_empty() {
                 let document = pieces[position].document;
-                let title = format!("{} cannot be converted: {}", document.reference(), faults.join("; "));
-                conversion.failed.push(Diagnostic::at(&document.source, document.node.span, title));
+                conversion.failed.extend(faults.into_iter().map(|(path, words)| {
+                    // Our fields mostly stand where Kubernetes' do: where they do not, the nearest holder is shown.
+                    let (span, _) = document.value_span_of(&path);
+                    let title = format!("{} cannot be converted: {words}", document.reference());
+                    Diagnostic::at(&document.source, span, title)
+                }));
                 continue;
             }
         }

@@ -2,9 +2,11 @@
 //!
 //! Verbs never read the environment themselves, so tests hand them another.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _, Read, Write},
+    os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
 };
 
@@ -102,6 +104,8 @@ pub struct Streams {
     pub out_width: Option<usize>,
     /// How wide the terminal behind `err` is; `None` where there is none.
     pub err_width: Option<usize>,
+    /// The descriptor behind `out`, by which a reader that has gone away is noticed before there is more to write.
+    pub reader: Option<OwnedFd>,
 }
 
 impl Streams {
@@ -121,11 +125,20 @@ impl Streams {
             err_color,
             out_width: width(&io::stdout()),
             err_width: width(&io::stderr()),
+            reader: io::stdout().as_fd().try_clone_to_owned().ok(),
         }
     }
 }
 
 impl Streams {
+    /// Whether nobody will ever read what is written to `out`.
+    pub fn is_abandoned(&self) -> bool {
+        let Some(reader) = &self.reader else { return false };
+        let mut polled = [PollFd::new(reader.as_fd(), PollFlags::empty())];
+        let well = poll(&mut polled, PollTimeout::ZERO).is_ok();
+        well && polled[0].revents().is_some_and(|found| found.contains(PollFlags::POLLERR))
+    }
+
     /// Follows `--color`.
     pub fn color(&mut self, color: crate::cli::Color) {
         let wanted = match color {
@@ -141,4 +154,28 @@ impl Streams {
 fn width(stream: &impl std::os::fd::AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_gone_is_noticed_before_anything_is_written() {
+        let (read, write) = io::pipe().unwrap();
+        let streams = Streams {
+            input: Box::new(io::empty()),
+            out: Box::new(io::sink()),
+            err: Box::new(io::sink()),
+            out_color: false,
+            err_color: false,
+            out_width: None,
+            err_width: None,
+            reader: Some(write.into()),
+        };
+        assert!(!streams.is_abandoned());
+        drop(read);
+        assert!(streams.is_abandoned());
+        assert!(!Streams { reader: None, ..streams }.is_abandoned());
+    }
 }

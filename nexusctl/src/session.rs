@@ -16,8 +16,11 @@ use std::{
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// How often a program that waits for more to say looks whether anybody still listens.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What is to be said on standard error, from wherever there is no session at hand.
 #[derive(Clone, Debug, Default)]
@@ -203,6 +206,19 @@ impl Session {
         };
         progress.clear(&mut *self.streams.err);
         result
+    }
+
+    /// What comes of `work`, which may take for ever, unless nobody reads standard output any more.
+    pub async fn while_read<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return Ok(result),
+                () = tokio::time::sleep(LOOK) => if self.streams.is_abandoned() {
+                    return Err(Error::Output(std::io::ErrorKind::BrokenPipe.into()));
+                },
+            }
+        }
     }
 
     /// Colours for standard output, if it takes them.

@@ -31,6 +31,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  nexusctl config get-contexts")]
     GetContexts {
         /// Contexts to show; all of them when none is named
+        #[arg(value_name = "CONTEXT")]
         names: Vec<String>,
         /// name
         #[arg(short, long, value_name = "FORMAT", value_parser = ["name"])]
@@ -56,6 +57,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  nexusctl config use-context hypermesh")]
     UseContext {
         /// Its name
+        #[arg(value_name = "CONTEXT")]
         name: String,
     },
     /// Make or change a context, by --cluster, --user and --namespace
@@ -65,7 +67,7 @@ pub enum Command {
     )]
     SetContext {
         /// Its name
-        #[arg(required_unless_present = "current", conflicts_with = "current")]
+        #[arg(required_unless_present = "current", conflicts_with = "current", value_name = "CONTEXT")]
         name: Option<String>,
         /// Change the current context
         #[arg(long)]
@@ -84,6 +86,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  nexusctl config delete-context lab")]
     DeleteContext {
         /// Its name
+        #[arg(value_name = "CONTEXT")]
         name: String,
     },
     /// Delete a cluster
@@ -91,6 +94,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  nexusctl config delete-cluster lab")]
     DeleteCluster {
         /// Its name
+        #[arg(value_name = "CLUSTER")]
         name: String,
     },
     /// Delete a user
@@ -98,6 +102,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  nexusctl config delete-user robot")]
     DeleteUser {
         /// Its name
+        #[arg(value_name = "USER")]
         name: String,
     },
     /// Show which cluster was met at which server, where no kubeconfig says
@@ -116,8 +121,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  nexusctl config rename-context hypermesh home")]
     RenameContext {
         /// Its name
+        #[arg(value_name = "CONTEXT")]
         from: String,
         /// Its name from now on
+        #[arg(value_name = "NAME")]
         to: String,
     },
 }

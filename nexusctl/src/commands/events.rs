@@ -248,7 +248,7 @@ impl Shown<'_> {
         ]);
         let mut lines = session.client()?.stream(&call).await?;
         let mut any = false;
-        while let Some(event) = lines.next::<Event>().await? {
+        while let Some(event) = session.while_read(lines.next::<Event>()).await?? {
             any = true;
             if event.kind == "ERROR" {
                 return Err(client::Error::into(ended(event.object)));

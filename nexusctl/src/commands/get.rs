@@ -189,7 +189,7 @@ async fn raw(path: &str, session: &mut Session) -> Result<Exit, Error> {
         .any(|p| p == "watch" || (p.starts_with("watch=") && !p.ends_with("=false") && !p.ends_with("=0")))
     {
         let mut lines = session.client()?.stream(&Call::get(path)).await?;
-        while let Some(event) = lines.next::<Value>().await? {
+        while let Some(event) = session.while_read(lines.next::<Value>()).await?? {
             session.say(&event.to_string())?;
             session.flush()?;
         }

@@ -3,12 +3,17 @@
 use crate::{
     client::Call,
     commands::{
-        apply::DryRun,
+        apply::{DryRun, tell},
         results::{Manner, Results},
         targets::{Choice, Target},
     },
     error::{Error, Exit},
-    manifest::{Diagnostic, Source, node::Content, yaml},
+    manifest::{
+        Diagnostic, Document, Placed, Source,
+        node::{Content, Node},
+        refusal::names_fields,
+        yaml,
+    },
     session::Session,
 };
 use clap::{Args, ValueEnum};
@@ -100,7 +105,8 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     let mut failed = false;
     for target in targets {
         match one(&arguments, &target, &patch, session).await {
-            Ok((what, object)) => results.tell(&target.shown(), what, object, session)?,
+            Ok(Some((what, object))) => results.tell(&target.shown(), what, object, session)?,
+            Ok(None) => failed = true,
             Err(Error::Client(error)) if error.is_unreachable() => return Err(error.into()),
             Err(error) => {
                 failed = true;
@@ -113,7 +119,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
 }
 
 /// Reads the patch; faults have their places.
-fn read(arguments: &Arguments, session: &mut Session) -> Result<Value, Error> {
+fn read(arguments: &Arguments, session: &mut Session) -> Result<(Arc<Source>, Node), Error> {
     let source = match (&arguments.patch, &arguments.patch_file) {
         (Some(text), _) => Arc::new(Source::new("--patch", text.clone())),
         (None, Some(path)) => {
@@ -133,12 +139,9 @@ fn read(arguments: &Arguments, session: &mut Session) -> Result<Value, Error> {
             None => Diagnostic::plain(format!("{}: {}", source.name, error.message)),
         }])
     })?;
-    let [node] = nodes.as_slice() else {
-        return Err(Error::Message(format!(
-            "a patch is one document; {} holds {}",
-            source.name,
-            nodes.len()
-        )));
+    let count = nodes.len();
+    let Ok([node]) = <[Node; 1]>::try_from(nodes) else {
+        return Err(Error::Message(format!("a patch is one document; {} holds {count}", source.name)));
     };
     let fits = match arguments.form {
         Some(Form::Json) => matches!(node.content, Content::List(_)),
@@ -152,15 +155,16 @@ fn read(arguments: &Arguments, session: &mut Session) -> Result<Value, Error> {
         let title = format!("{wanted}; this is {}", node.type_name());
         return Err(Error::Manifests(vec![Diagnostic::at(&source, node.span, title)]));
     }
-    Ok(node.to_value())
+    Ok((source, node))
 }
 
+/// Patches one object: what came of it, or `None` where the patch was refused, which has then been told.
 async fn one(
     arguments: &Arguments,
     target: &Target,
-    patch: &Value,
+    (source, node): &(Arc<Source>, Node),
     session: &mut Session,
-) -> Result<(&'static str, Value), Error> {
+) -> Result<Option<(&'static str, Value)>, Error> {
     let form = arguments.form.unwrap_or_else(|| Form::usual(target));
     let part = arguments.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     let path = format!("{}{part}", target.path());
@@ -171,7 +175,7 @@ async fn one(
         Err(error) if error.is_not_found() && form == Form::Apply => Value::Null,
         Err(error) => return Err(error.into()),
     };
-    let mut patch = patch.clone();
+    let mut patch = node.to_value();
     if form == Form::Apply
         && let Some(object) = patch.as_object_mut()
     {
@@ -188,7 +192,21 @@ async fn one(
         Ok(reply) => {
             let object: Value = reply.json()?;
             let what = if version(&object) == before { "patched (no change)" } else { "patched" };
-            Ok((what, object))
+            Ok(Some((what, object)))
+        }
+        // A patch that is shaped as the object is can be pointed at.
+        Err(error) if form != Form::Json && error.status().is_some_and(names_fields) => {
+            let document = Document {
+                source: Arc::clone(source),
+                node: node.clone(),
+                api_version: target.resource.api_version(),
+                kind: target.resource.kind.clone(),
+                name: target.name.clone(),
+                namespace: None,
+            };
+            let (resource, namespace) = (target.resource.clone(), target.namespace.clone());
+            tell(&Placed { document, resource, namespace }, &error, &call, session).await;
+            Ok(None)
         }
         Err(error) if error.status().is_some_and(|s| s.code == 415) && form == Form::Strategic => {
             let plural = target.resource.qualified_plural();

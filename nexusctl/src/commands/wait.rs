@@ -74,6 +74,8 @@ struct Group {
     objects: RefCell<BTreeMap<(String, String), Awaited>>,
     /// What has come true and is not told yet.
     news: Rc<RefCell<Vec<String>>>,
+    /// Why the server cannot be reached now; empty while it can.
+    trouble: RefCell<String>,
 }
 
 /// One object that is waited for.
@@ -222,7 +224,8 @@ async fn groups(
             continue;
         }
         let objects = RefCell::new(objects);
-        groups.push(Group { resource, path, selector: String::new(), objects, news: Rc::clone(news) });
+        let (selector, trouble) = (String::new(), RefCell::default());
+        groups.push(Group { resource, path, selector, objects, news: Rc::clone(news), trouble });
     }
     for group in &mut groups {
         // One object is watched alone.
@@ -255,6 +258,8 @@ impl Group {
         let mut tries = 0;
         while self.open() {
             let result = self.look(goal, client, once).await;
+            let lost = result.as_ref().err().filter(|error| error.is_unreachable());
+            *self.trouble.borrow_mut() = lost.map(|error| crate::error::chain(error)).unwrap_or_default();
             match result {
                 Ok(()) if once => return Ok(()),
                 Ok(()) => tries = 0,
@@ -335,8 +340,15 @@ impl Group {
             format!("was not met within {}", seconds(timeout))
         };
         let mut text = format!("error: {}: {goal} {after}", self.shown(name));
-        let reason = if object.reason.is_empty() { "it was not looked at yet" } else { &object.reason };
-        text.push_str(&format!("\n  state: {reason}"));
+        let trouble = self.trouble.borrow();
+        match (object.reason.as_str(), trouble.as_str()) {
+            ("", "") => text.push_str("\n  state: it was not looked at yet"),
+            ("", trouble) => text.push_str(&format!("\n  state: unknown: {trouble}")),
+            (reason, "") => text.push_str(&format!("\n  state: {reason}")),
+            (reason, trouble) => {
+                text.push_str(&format!("\n  state, when last seen: {reason}\n  since then: {trouble}"))
+            }
+        }
         let said =
             |line: &String| matches!(goal, Goal::Condition { kind, .. } if line.starts_with(kind.as_str()));
         let lines = object.seen.as_ref().map(waits::reasons).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What is carried as it is, what may be left out silently, and why the rest cannot be carried.
 
+use crate::manifest::FieldPath;
 use hypermesh_pipeline::{Kind, judge::judge};
 use serde_json::Value;
 
@@ -130,10 +131,20 @@ pub(super) fn clean(value: &mut Value) {
     }
 }
 
-/// What a server would refuse the object for.
-pub(super) fn faults(kind: &Kind, object: &Value) -> Vec<String> {
-    match judge(kind, object.clone()) {
-        Err(status) => vec![status.message],
-        Ok(judged) => judged.errors.iter().map(ToString::to_string).collect(),
-    }
+/// What a server would refuse the object for: the field, where there is one, and what is wrong with it.
+pub(super) fn faults(kind: &Kind, object: &Value) -> Vec<(FieldPath, String)> {
+    let errors = match judge(kind, object.clone()) {
+        Err(status) => return vec![(FieldPath::default(), status.message)],
+        Ok(judged) => judged.errors,
+    };
+    let all: Vec<(String, String)> =
+        errors.into_iter().map(|error| (error.field.clone(), error.to_string())).collect();
+    // That rules were left out for want of sound fields says nothing beside what is wrong with those.
+    let about_fields = all.iter().any(|(field, _)| is_field(field));
+    let told = all.into_iter().filter(|(field, _)| is_field(field) || !about_fields);
+    told.map(|(field, words)| (FieldPath::parse(&field), words)).collect()
+}
+
+fn is_field(field: &str) -> bool {
+    !field.is_empty() && field != "<nil>"
 }

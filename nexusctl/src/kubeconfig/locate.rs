@@ -21,7 +21,7 @@ pub fn locate(environment: &Environment, flag: Option<&Path>) -> Result<Located,
     if let Some(path) = flag {
         return match path.try_exists() {
             Ok(true) => Ok(Located { files: vec![path.to_owned()], looked_at: Vec::new() }),
-            Ok(false) => Err(unreadable(path, io::ErrorKind::NotFound.into())),
+            Ok(false) => Err(unreadable(path, io::Error::from(rustix::io::Errno::NOENT))),
             Err(source) => Err(unreadable(path, source)),
         };
     }

@@ -59,6 +59,11 @@ pub fn wants_names(status: &Status) -> bool {
     complaints(status).iter().any(|c| c.what == What::Unknown)
 }
 
+/// Whether a refusal is about fields.
+pub fn names_fields(status: &Status) -> bool {
+    !complaints(status).is_empty()
+}
+
 /// Whether a refusal ends before values were judged: a field that nobody knows hides what else is wrong.
 pub fn hides_others(status: &Status) -> bool {
     let complaints = complaints(status);

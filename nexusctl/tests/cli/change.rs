@@ -1,6 +1,7 @@
 //! `label`, `annotate`, `scale` and `patch`: what is sent, and what is left alone.
 
 use super::server::Server;
+use http::Method;
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -123,4 +124,27 @@ fn scaling_keeps_to_its_preconditions() {
     server.put("/api/v1/namespaces/default/configmaps/c", json!({"metadata": {"name": "c"}}));
     assert_snapshot!(server.run("scale cm c --replicas=1").err, @"error: configmaps cannot be scaled");
     assert_snapshot!(server.run("scale wl none --replicas=1").err, @r#"Error from server (NotFound): workloads.hypermesh.online "none" not found"#);
+}
+
+#[test]
+fn a_patch_that_is_refused_is_pointed_at() {
+    let server = filled();
+    let path = "/apis/hypermesh.online/v1/namespaces/default/workloads/web";
+    let refusal = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 400,
+        "reason": "BadRequest", "message": "strict decoding error: unknown field \"spec.replicaz\""});
+    server.script(Method::PATCH, path, 400, refusal);
+    let ran = server.run("patch wl web -p {\"spec\":{\"replicaz\":3}}");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert_snapshot!(ran.err, @r#"
+    error: unknown field `spec.replicaz`
+     --> --patch:1:10
+      |
+    1 | {"spec":{"replicaz":3}}
+      |          ^^^^^^^^^^ did you mean `replicas`?
+    "#);
+    // A list of operations has no such places.
+    let json = server
+        .run_with("patch wl web --type=json --patch-file -", "[{op: add, path: /spec/replicaz, value: 3}]");
+    assert_eq!((json.code, json.out.as_str()), (1, ""));
+    assert!(json.err.contains("unknown field \"spec.replicaz\""), "{}", json.err);
 }

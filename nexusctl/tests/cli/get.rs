@@ -442,3 +442,35 @@ fn watches_take_every_form() {
     assert!(events.contains("\"type\": \"MODIFIED\"") && !events.contains("managedFields"), "{events}");
     assert_eq!(watched("get wl --watch-only -o name"), "workload.hypermesh.online/a\n");
 }
+
+#[test]
+fn a_watch_that_breaks_off_says_so_and_goes_on() {
+    let server = filled();
+    let collection = "/apis/hypermesh.online/v1/namespaces/default/workloads";
+    let line = |kind: &str, object: Value| format!("{}\n", json!({"type": kind, "object": object}));
+    let list = json!({"kind": "WorkloadList", "metadata": {"resourceVersion": "9"}, "items": [workload("a", "default", 1)]});
+    let end = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "message": "too old", "code": 410});
+    let more = line("MODIFIED", workload("a", "default", 2)) + &line("ERROR", end);
+    // A read is sent again a few times before anybody hears of it.
+    for (code, body, times) in
+        [(200, list.to_string(), 1), (super::server::HANG_UP, String::new(), 4), (200, more, 1)]
+    {
+        server.script_full(super::server::Scripted {
+            method: Method::GET,
+            path: collection.into(),
+            code,
+            headers: Vec::new(),
+            body,
+            times,
+        });
+    }
+    let ran = server.run("get wl -w -o jsonpath={.metadata.name}:{.spec.replicas}");
+    assert_eq!(ran.out, "a:1\na:2\n");
+    let said: Vec<&str> = ran.err.lines().collect();
+    assert!(
+        said[0].starts_with("Warning: the watch broke off, and is taken up where it was: "),
+        "{}",
+        ran.err
+    );
+    assert_eq!(said.len(), 2, "{}", ran.err);
+}

@@ -492,3 +492,20 @@ fn what_still_holds_is_not_sent_again() {
     assert_eq!(ran.err, "error: the server doesn't have a resource type \"gadgets\"\n");
     assert_eq!(server.seen().iter().filter(|s| s.path.starts_with("/api")).count(), 4);
 }
+
+#[test]
+fn a_server_that_went_away_is_told_when_the_wait_is_over() {
+    let server = Server::start();
+    let collection = "/apis/hypermesh.online/v1/namespaces/default/workloads";
+    server.script(Method::GET, collection, super::server::HANG_UP, "");
+    let ran = server.run("wait wl/a --for=delete --timeout=500ms");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    let text = ran.err.replace(&server.url(), "URL");
+    assert!(
+        text.starts_with(
+            "error: workload.hypermesh.online/a: delete was not met within 500ms\n  state: unknown: "
+        ),
+        "{text}"
+    );
+    assert!(text.contains("URL") && !text.contains("not looked at"), "{text}");
+}

@@ -69,6 +69,7 @@ pub fn run_in(environment: Environment, words: &str, input: &str) -> Ran {
         err_color: false,
         out_width: None,
         err_width: None,
+        reader: None,
     };
     let arguments = std::iter::once("nexusctl").chain(words.split_whitespace()).map(Into::into);
     let code = nexusctl::run(arguments, environment, streams);

@@ -1,5 +1,6 @@
 //! What an unfinished command line asks for. Pure.
 
+use crate::kubeconfig::edit::Kind;
 use clap::{Arg, Command};
 
 /// Something that may stand next.
@@ -26,8 +27,10 @@ pub(super) enum Wanted {
     Files,
     /// Namespaces, behind what stands already.
     Namespaces(String),
-    /// Contexts of the kubeconfig.
-    Contexts(String),
+    /// Names of entries of the kubeconfigs.
+    Entries(Kind, String),
+    /// Servers whose cluster is remembered.
+    Servers,
     /// Types, and objects as `type/name`.
     Kinds,
     /// Names of objects of a type.
@@ -155,6 +158,13 @@ impl<'c> Line<'c> {
         if meaning.contains(".FIELD") {
             return Wanted::Fields;
         }
+        match meaning.as_str() {
+            "CONTEXT" => return Wanted::Entries(Kind::Context, String::new()),
+            "CLUSTER" => return Wanted::Entries(Kind::Cluster, String::new()),
+            "USER" => return Wanted::Entries(Kind::User, String::new()),
+            "SERVER" => return Wanted::Servers,
+            _ => {}
+        }
         if arg.get_id() != "words" && !meaning.contains("TYPE") {
             return Wanted::Nothing;
         }
@@ -177,7 +187,9 @@ impl<'c> Line<'c> {
         let meaning = arg.get_value_names().and_then(|names| names.first()).map(|name| name.to_string());
         match arg.get_id().as_str() {
             "namespace" => Wanted::Namespaces(prefix.to_owned()),
-            "context" => Wanted::Contexts(prefix.to_owned()),
+            "context" => Wanted::Entries(Kind::Context, prefix.to_owned()),
+            "cluster" => Wanted::Entries(Kind::Cluster, prefix.to_owned()),
+            "user" => Wanted::Entries(Kind::User, prefix.to_owned()),
             "output" if meaning.as_deref() == Some("FORM") => words(&[
                 "json",
                 "yaml",
@@ -256,7 +268,14 @@ mod tests {
         assert_eq!(wanted("get -n "), Wanted::Namespaces(String::new()));
         assert_eq!(wanted("get -nshop "), Wanted::Kinds);
         assert_eq!(wanted("get --namespace=x"), Wanted::Namespaces("--namespace=".into()));
-        assert_eq!(wanted("--context "), Wanted::Contexts(String::new()));
+        let entries = |kind| Wanted::Entries(kind, String::new());
+        assert_eq!(wanted("--context "), entries(Kind::Context));
+        assert_eq!(wanted("get --cluster "), entries(Kind::Cluster));
+        assert_eq!(wanted("config use-context "), entries(Kind::Context));
+        assert_eq!(wanted("config get-contexts a "), entries(Kind::Context));
+        assert_eq!(wanted("config delete-user "), entries(Kind::User));
+        assert_eq!(wanted("config rename-context a "), Wanted::Nothing);
+        assert_eq!(wanted("config forget-cluster "), Wanted::Servers);
         assert_eq!(wanted("apply -f "), Wanted::Files);
         assert_eq!(wanted("explain work"), Wanted::Fields);
         assert_eq!(wanted("events --for wl/"), Wanted::Kinds);

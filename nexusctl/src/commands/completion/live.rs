@@ -5,7 +5,11 @@ use crate::{
     client::Call,
     discovery::{Resource, Verb},
     error::Error,
-    kubeconfig,
+    known_clusters::KnownClusters,
+    kubeconfig::{
+        self,
+        edit::{Documents, Kind},
+    },
     schema::Schema,
     session::Session,
 };
@@ -24,7 +28,12 @@ pub(super) async fn candidates(
     match wanted {
         Wanted::Words(candidates) => Ok(candidates.clone()),
         Wanted::Files | Wanted::Nothing => Ok(Vec::new()),
-        Wanted::Contexts(prefix) => contexts(prefix, session),
+        Wanted::Entries(kind, prefix) => entries(*kind, prefix, session),
+        Wanted::Servers => {
+            let known =
+                KnownClusters::of(&session.environment).map_or(Ok(Vec::new()), |known| known.all())?;
+            Ok(known.into_iter().map(|(server, id)| Candidate::new(server, id.to_string())).collect())
+        }
         Wanted::Namespaces(prefix) => {
             let names = list("/api/v1/namespaces", session).await?;
             Ok(names.into_iter().map(|name| Candidate::new(format!("{prefix}{name}"), "")).collect())
@@ -45,11 +54,9 @@ pub(super) async fn candidates(
     }
 }
 
-fn contexts(prefix: &str, session: &Session) -> Result<Vec<Candidate>, Error> {
+fn entries(kind: Kind, prefix: &str, session: &Session) -> Result<Vec<Candidate>, Error> {
     let located = kubeconfig::locate(&session.environment, session.options.kubeconfig.as_deref())?;
-    let files: Result<Vec<kubeconfig::File>, _> =
-        located.files.iter().map(|path| kubeconfig::File::read(path)).collect();
-    let names = kubeconfig::Merged::new(files?).contexts()?;
+    let names = Documents::read(&located.files)?.names(kind);
     Ok(names.into_iter().map(|name| Candidate::new(format!("{prefix}{name}"), "")).collect())
 }
 

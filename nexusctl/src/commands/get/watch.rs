@@ -53,7 +53,15 @@ pub(super) async fn run(
     loop {
         match shown.watch(&mut from, session).await {
             Ok(events) => tries = if events { 0 } else { tries + 1 },
-            Err(Error::Client(error)) if error.is_unreachable() && tries < MOST_TRIES => tries += 1,
+            Err(Error::Client(error)) if error.is_unreachable() && tries < MOST_TRIES => {
+                if tries == 0 {
+                    session.note(&format!(
+                        "Warning: the watch broke off, and is taken up where it was: {}",
+                        crate::error::chain(&error)
+                    ));
+                }
+                tries += 1;
+            }
             Err(error) => return Err(error),
         }
         if tries > MOST_TRIES {
@@ -130,7 +138,7 @@ impl<'a> Shown<'a> {
         ]);
         let mut lines = session.client()?.stream(&call).await?;
         let mut events = false;
-        while let Some(event) = lines.next::<Event>().await? {
+        while let Some(event) = session.while_read(lines.next::<Event>()).await?? {
             events = true;
             if event.kind == "ERROR" {
                 return Err(ended(event.object).into());
