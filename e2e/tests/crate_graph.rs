@@ -19,6 +19,7 @@ hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-schemas
 hypermesh-fuzz: hypermesh-api hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-structural hypermesh-wire nexusctl
+hypermesh-image:
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural
@@ -32,7 +33,7 @@ stoq:
 ";
 
 /// Crates that anyone may take alone: they import none of ours.
-const ALONE: [&str; 2] = ["hypermesh-schemas", "stoq"];
+const ALONE: [&str; 3] = ["hypermesh-image", "hypermesh-schemas", "stoq"];
 
 /// Crates that compute and do nothing else.
 const PURE: [&str; 8] = [

@@ -1,0 +1,222 @@
+//! Root file systems, really mounted where this user may mount.
+
+use super::*;
+use crate::store::tests::{image, open, tar};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+/// Runs something in a mount namespace of its own, in a thread of its own; false if this user may have none.
+fn in_namespace(run: impl FnOnce() + Send) -> bool {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            use rustix::mount::{MountPropagationFlags, mount_change};
+            // Only this thread is moved, and it ends here.
+            if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).is_err() {
+                return false;
+            }
+            if mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).is_err() {
+                return false;
+            }
+            run();
+            true
+        });
+        thread.join().unwrap()
+    })
+}
+
+/// Tells that a test was not run, as the workspace's other tests do.
+fn skip(why: &str) {
+    println!("SKIPPED: {why}");
+    let Some(path) = std::env::var_os("HYPERMESH_SKIPS") else { return };
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    let file = fs::File::options().append(true).create(true).open(path);
+    drop(file.and_then(|mut file| io::Write::write_all(&mut file, format!("{name}: {why}\n").as_bytes())));
+}
+
+fn layers() -> Vec<Vec<u8>> {
+    let first = tar(&[("etc/a", "1"), ("etc/b", "1"), ("opt/x", "1"), ("gone/y", "1"), ("file", "1")]);
+    let second = tar(&[
+        ("etc/.wh.a", ""),
+        ("etc/c", "2"),
+        ("opt/.wh..wh..opq", ""),
+        ("opt/z", "2"),
+        (".wh.gone", ""),
+        ("file/now-a-folder", "2"),
+    ]);
+    let third = tar(&[("etc/c", "3"), ("gone/new", "3")]);
+    vec![first, second, third]
+}
+
+/// Every file below a folder, with what is in it.
+fn tree(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(dir) = waiting.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push(format!("{}={text}", path.strip_prefix(root).unwrap().display()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+const MERGED: [&str; 5] = ["etc/b=1", "etc/c=3", "file/now-a-folder=2", "gone/new=3", "opt/z=2"];
+
+#[test]
+fn a_copy_shows_what_the_layers_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let manifest = image(&store, "test/a", &layers());
+    let options = RootFsOptions { form: Wanted::Copy, read_only: false };
+    let rootfs = store.prepare("c1", &manifest, options).unwrap();
+    let Form::Copy(path) = &rootfs.form else { panic!("{rootfs:?}") };
+    assert_eq!(tree(path), MERGED);
+    assert_eq!(rootfs.reason, "a copy was asked for");
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o755);
+    assert!(store.snapshot_usage("c1").unwrap().inodes >= 9);
+    // What the container does to its copy does not reach the layers.
+    fs::write(path.join("etc/b"), "changed").unwrap();
+    let other = store.prepare("c2", &manifest, options).unwrap();
+    let Form::Copy(other) = &other.form else { panic!("{other:?}") };
+    assert_eq!(tree(other), MERGED);
+}
+
+#[test]
+fn a_copy_keeps_links_holes_modes_and_attributes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&dir.path().join("store"));
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o4751);
+    header.set_size(1);
+    header.set_mtime(1_000_000);
+    builder.append_data(&mut header, "d/su", &b"s"[..]).unwrap();
+    header.set_entry_type(tar::EntryType::Link);
+    header.set_size(0);
+    builder.append_link(&mut header, "other/same", "d/su").unwrap();
+    header.set_entry_type(tar::EntryType::Symlink);
+    builder.append_link(&mut header, "link", "/d/su").unwrap();
+    let manifest = image(&store, "test/a", &[builder.into_inner().unwrap()]);
+    let options = RootFsOptions { form: Wanted::Copy, read_only: false };
+    let rootfs = store.prepare("c", &manifest, options).unwrap();
+    let Form::Copy(path) = &rootfs.form else { panic!("{rootfs:?}") };
+    let (su, same) =
+        (fs::metadata(path.join("d/su")).unwrap(), fs::metadata(path.join("other/same")).unwrap());
+    assert_eq!((su.ino(), su.mode() & 0o7777, su.mtime()), (same.ino(), 0o4751, 1_000_000));
+    assert_eq!(fs::read_link(path.join("link")).unwrap(), Path::new("/d/su"));
+}
+
+#[test]
+fn overlayfs_shows_what_the_layers_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&dir.path().join("a,b:c\\d"));
+    let manifest = image(&store, "test/a", &layers());
+    let target = dir.path().join("target");
+    fs::create_dir(&target).unwrap();
+    let ran = in_namespace(|| {
+        if let Probe::Not(why) = store.overlay() {
+            skip(&why);
+            return;
+        }
+        let options = RootFsOptions { form: Wanted::Overlay, read_only: false };
+        let rootfs = store.prepare("c1", &manifest, options).unwrap();
+        rootfs.mount(&target).unwrap();
+        assert_eq!(tree(&target), MERGED);
+        let before = store.snapshot_usage("c1").unwrap();
+        fs::write(target.join("etc/b"), vec![b'x'; 65536]).unwrap();
+        assert!(store.snapshot_usage("c1").unwrap().bytes >= before.bytes + 65536);
+        // The layers are as they were.
+        let read =
+            store.prepare("c2", &manifest, RootFsOptions { form: Wanted::Overlay, read_only: true }).unwrap();
+        assert_eq!(read.writable(), None);
+        let second = dir.path().join("second");
+        fs::create_dir(&second).unwrap();
+        read.mount(&second).unwrap();
+        assert_eq!(tree(&second), MERGED);
+        assert_eq!(fs::write(second.join("x"), "").unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
+    });
+    if !ran {
+        skip("this user may have no mount namespace of its own");
+    }
+}
+
+#[test]
+fn more_layers_than_fit_in_a_page_are_mounted_by_both_ways() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("a-rather-long-name-for-a-store-so-that-the-options-are-many-bytes-long");
+    let (store, _) = open(&root);
+    let layers: Vec<Vec<u8>> = (0..120).map(|at| tar(&[(&format!("f{at:03}"), "x")])).collect();
+    let manifest = image(&store, "test/many", &layers);
+    let target = dir.path().join("target");
+    fs::create_dir(&target).unwrap();
+    let ran = in_namespace(|| {
+        if let Probe::Not(why) = store.overlay() {
+            skip(&why);
+            return;
+        }
+        let rootfs = store.prepare("c", &manifest, RootFsOptions::default()).unwrap();
+        let Form::Overlay(overlay) = &rootfs.form else { panic!("{rootfs:?}") };
+        assert!(overlay.to_string().len() > 4096);
+        rootfs.mount(&target).unwrap();
+        assert_eq!(tree(&target).len(), 120);
+        unmount_below(&target).unwrap();
+        overlay.mount_classic(&target).unwrap();
+        assert_eq!(tree(&target).len(), 120);
+    });
+    if !ran {
+        skip("this user may have no mount namespace of its own");
+    }
+}
+
+#[test]
+fn asking_twice_gives_the_same_and_removal_takes_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&dir.path().join("store"));
+    let manifest = image(&store, "test/a", &layers());
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("kept"), "kept").unwrap();
+    let options = RootFsOptions { form: Wanted::Copy, read_only: false };
+    let rootfs = store.prepare("c", &manifest, options).unwrap();
+    assert_eq!(store.prepare("c", &manifest, options).unwrap(), rootfs);
+    let other = RootFsOptions { read_only: true, ..options };
+    assert!(matches!(store.prepare("c", &manifest, other), Err(StoreError::SnapshotExists(_))));
+    let Form::Copy(path) = &rootfs.form else { panic!("{rootfs:?}") };
+    symlink(&outside, path.join("out")).unwrap();
+    fs::set_permissions(path.join("etc"), fs::Permissions::from_mode(0o0)).unwrap();
+    store.remove_snapshot("c").unwrap();
+    store.remove_snapshot("c").unwrap();
+    assert_eq!(store.snapshots().unwrap(), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(outside.join("kept")).unwrap(), "kept");
+    assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
+    assert!(matches!(store.prepare("../c", &manifest, options), Err(StoreError::Id(_))));
+}
+
+#[test]
+fn removal_unmounts_what_lies_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let manifest = image(&store, "test/a", &layers());
+    let ran = in_namespace(|| {
+        let options = RootFsOptions { form: Wanted::Copy, read_only: true };
+        let rootfs = store.prepare("c", &manifest, options).unwrap();
+        let Form::Copy(path) = &rootfs.form else { panic!("{rootfs:?}") };
+        if let Err(error) = rootfs.mount(path) {
+            skip(&format!("{error}"));
+            return;
+        }
+        rootfs.mount(&path.join("etc")).unwrap();
+        assert_eq!(fs::write(path.join("x"), "").unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
+        store.remove_snapshot("c").unwrap();
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert!(!mounts.contains(&*dir.path().to_string_lossy()), "{mounts}");
+    });
+    if !ran {
+        skip("this user may have no mount namespace of its own");
+    }
+}
