@@ -131,7 +131,8 @@ impl Run {
         assert!(
             self.cluster
                 .state
-                .objects()
+                .objects
+                .iter()
                 .all(|(key, record)| !record.body.is_empty() && !key.name().is_empty())
         );
     }

@@ -12,6 +12,7 @@
 
 mod input;
 mod kinds;
+#[path = "../../../apiserver/pipeline/tests/whole/state.rs"]
 mod memory;
 
 pub mod apply;

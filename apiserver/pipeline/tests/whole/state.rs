@@ -1,11 +1,12 @@
-//! A state in memory that checks what is done to it.
+//! A state in memory that checks what is done to it: for the tests here, and for the fuzzer of executions.
 
 use hypermesh_chain::{Change, Effect, KeyRange, ObjectKey, Record, Uid};
 use hypermesh_pipeline::{ReadError, StateReader};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-#[derive(Clone, Default)]
+/// Objects and their indexes.
+#[derive(Clone, Debug, Default)]
 pub struct Memory {
     pub objects: BTreeMap<ObjectKey, Arc<Record>>,
     owners: BTreeSet<(Uid, ObjectKey)>,
@@ -59,8 +60,7 @@ impl StateReader for Memory {
         after: Option<&ObjectKey>,
         limit: usize,
     ) -> Result<Vec<(ObjectKey, Arc<Record>)>, ReadError> {
-        let start =
-            ObjectKey::new(range.collection.as_str(), range.namespace.as_deref().unwrap_or(""), "").unwrap();
+        let start = place(range.collection.as_str(), range.namespace.as_deref().unwrap_or(""))?;
         let found = self.objects.range(start..).take_while(|(key, _)| range.contains(key));
         let found = found.filter(|(key, _)| after.is_none_or(|after| *key > after)).take(limit);
         Ok(found.map(|(key, record)| (key.clone(), Arc::clone(record))).collect())
@@ -72,8 +72,7 @@ impl StateReader for Memory {
         after: Option<&ObjectKey>,
         limit: usize,
     ) -> Result<Vec<ObjectKey>, ReadError> {
-        let first = ObjectKey::new("", "", "").unwrap();
-        let from = (owner, after.cloned().unwrap_or(first));
+        let from = (owner, after.cloned().map_or_else(|| place("", ""), Ok)?);
         let found = self.owners.range(from..).take_while(|(uid, _)| *uid == owner).map(|(_, key)| key);
         Ok(found.filter(|key| after.is_none_or(|after| *key > after)).take(limit).cloned().collect())
     }
@@ -81,4 +80,9 @@ impl StateReader for Memory {
     fn holder(&self, index: &str, value: &str) -> Result<Option<ObjectKey>, ReadError> {
         Ok(self.unique.get(&(index.to_owned(), value.to_owned())).cloned())
     }
+}
+
+/// Where the objects of a collection and namespace begin.
+fn place(collection: &str, namespace: &str) -> Result<ObjectKey, ReadError> {
+    ObjectKey::new(collection, namespace, "").ok_or_else(|| ReadError("a range with a zero byte".into()))
 }
