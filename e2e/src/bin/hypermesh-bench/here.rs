@@ -1,5 +1,6 @@
 //! This server's figures, scenario by scenario, with the targets they are held to.
 
+use crate::command_line;
 use crate::controller;
 use crate::figures::{Figure, Table, Unit};
 use crate::peer::{self, EtcdFigures, Kube};
@@ -46,6 +47,7 @@ pub async fn measure(
     let server = start_filled(&spec, scale, table).await?;
     lists(&server, scale, table).await?;
     controller::measure(&server, &spec.dir, scale.present, scale.settle, table).await?;
+    command_line::measure(nexusctl, &spec.dir, scale.present.min(1_000), table).await?;
     let made = requests(&server, scale, etcd, table).await?;
     deletes(&server, made, scale, table).await?;
     watchers(&server, scale, table).await?;

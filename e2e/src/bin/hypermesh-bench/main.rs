@@ -6,6 +6,7 @@
 //! the same requests on two cores. Driver and server share the machine, so rates are lower bounds; processor time for a
 //! request is the figure to trust.
 
+mod command_line;
 mod controller;
 mod figures;
 mod here;
