@@ -94,7 +94,7 @@ impl Machine {
         taken: Vec<Submission>,
         facts: BlockFacts,
     ) -> Result<(Run, Vec<Submission>), (MachineError, Vec<Waiting>)> {
-        let base = Base(&self.reading.view);
+        let base = Base::newest(&self.reading.view, &self.hot);
         let mut execution =
             Execution::begin(&base, self.reading.revision, self.reading.derived.clone(), &self.window, facts);
         let (mut requests, mut digests, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
@@ -177,7 +177,7 @@ impl Machine {
             return Ok(Err(format!("its authorities do not hold: {error}")));
         }
         let facts = self.facts(block.header.height, block.header.time);
-        let base = Base(&self.reading.view);
+        let base = Base::newest(&self.reading.view, &self.hot);
         let mut execution =
             Execution::begin(&base, self.reading.revision, self.reading.derived.clone(), &self.window, facts);
         let (mut digests, mut receipts) = (Vec::new(), Vec::new());

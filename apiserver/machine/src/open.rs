@@ -69,7 +69,7 @@ impl Machine {
         }
         let (head, tree) = load_head(&store, cluster, &config.dir)?;
         let view = store.view()?;
-        let derived = Derived::load(&Base(&view))?;
+        let derived = Derived::load(&Base::new(&view))?;
         if derived.config.pipeline_version != PIPELINE_VERSION {
             return Err(OpenError::Version {
                 wanted: derived.config.pipeline_version,
@@ -91,6 +91,7 @@ impl Machine {
             published: Arc::new(ArcSwap::new(Arc::clone(&reading))),
             feed: Arc::new(Feed::new(revision)),
             reading,
+            hot: crate::base::Hot::default(),
             queue: VecDeque::new(),
             prepared: BTreeMap::new(),
             store,

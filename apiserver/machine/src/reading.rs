@@ -21,12 +21,12 @@ pub struct Reading {
 impl Reading {
     /// The state as the pipeline's functions read it.
     pub fn state(&self) -> impl StateReader + '_ {
-        Base(&self.view)
+        Base::new(&self.view)
     }
 
     /// One object.
     pub fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Record>>, ReadError> {
-        Base(&self.view).get(key)
+        Base::new(&self.view).get(key)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The machine itself: one committed state, blocks that may follow it, requests that wait.
 
+use crate::base::Hot;
 use crate::blocks::MOST_SKEW;
 use crate::error::MachineError;
 use crate::feed::{Event, Feed};
@@ -43,6 +44,8 @@ pub struct Machine {
     pub(crate) reading: Arc<Reading>,
     pub(crate) published: Arc<ArcSwap<Reading>>,
     pub(crate) feed: Arc<Feed>,
+    /// What the newest state's view holds of records that every block asks for.
+    pub(crate) hot: Hot,
     pub(crate) queue: VecDeque<Submission>,
     pub(crate) prepared: BTreeMap<Hash, Prepared>,
 }
@@ -103,6 +106,7 @@ impl Machine {
             .map_or(self.reading.tokens_changed, |effect| effect.revision);
         self.reading = Arc::new(Reading { view: self.store.view()?, derived, revision, tokens_changed });
         self.published.store(Arc::clone(&self.reading));
+        self.hot.follow(&executed.effects);
         let effects = std::mem::take(&mut executed.effects).into_iter();
         let before = std::mem::take(&mut executed.before).into_iter();
         let events =

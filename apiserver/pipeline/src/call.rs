@@ -52,6 +52,17 @@ impl Authority {
         authority(request).0
     }
 
+    /// The same, of nobody in particular: what the replay window needs of it.
+    pub(crate) fn without_user(&self) -> Self {
+        match self {
+            Self::Signed { .. } => self.clone(),
+            Self::Endorsed { replica, nonce, received, .. } => {
+                let (nonce, received, user) = (*nonce, *received, UserInfo::default());
+                Self::Endorsed { replica: *replica, nonce, received, user }
+            }
+        }
+    }
+
     /// When the request was made.
     pub fn made(&self) -> Timestamp {
         match self {

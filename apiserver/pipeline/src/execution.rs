@@ -93,6 +93,7 @@ pub struct Execution<'a, R: ?Sized> {
     pub(crate) time: String,
     window: &'a Window,
     seen: Window,
+    grant: authn::KnownGrant,
     /// Where the request began that is executed.
     began: Savepoint,
     /// The revision before the request, if it is a dry run.
@@ -138,7 +139,8 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         let time = clock::rfc3339(block.time);
         let overlay = Overlay::new(base, last);
         let (began, seen, refused) = (overlay.savepoint(), Window::default(), Vec::new());
-        Self { overlay, derived, block, time, window, seen, began, rehearses: None, refused }
+        let grant = authn::KnownGrant::default();
+        Self { overlay, derived, block, time, window, seen, grant, began, rehearses: None, refused }
     }
 
     /// Whether the block has written as much as a block may: it takes no further request.
@@ -177,7 +179,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         self.began = savepoint;
         let mut warnings = Vec::new();
         let dry_run = call.options.dry_run;
-        let authority = call.authority.clone();
+        let authority = call.authority.without_user();
         self.rehearses = dry_run.then(|| self.overlay.revision());
         let run = catch_unwind(AssertUnwindSafe(|| self.run(call, &mut warnings)));
         self.rehearses = None;
@@ -222,12 +224,11 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
             return Err(Status::failure(409, "Conflict", "this request was executed before").into());
         }
         let user = authn::authenticate(&self.overlay, &call)?;
-        let (group, version) = (call.info.group.clone(), call.info.version.clone());
         if verb::transaction::is(&call.info) {
             return verb::transaction::run(self, &user, call, warnings);
         }
-        let Some(kind) = self.derived.registry.resource(&group, &version, &call.info.resource).cloned()
-        else {
+        let RequestInfo { group, version, resource, .. } = &call.info;
+        let Some(kind) = self.derived.registry.resource(group, version, resource).cloned() else {
             return Err(Status::unknown_path().into());
         };
         check_scope(&kind, &call.info)?;
@@ -242,7 +243,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         if !self.derived.policy.allows(user, &asked) {
             return Err(crate::authz::refusal(user, &asked).into());
         }
-        authn::check_grant(&self.overlay, call, &asked)
+        authn::check_grant(&self.overlay, &self.grant, call, &asked)
     }
 
     /// Refuses unless a new object may be made in `namespace`.

@@ -165,6 +165,8 @@ impl Kind {
 #[derive(Debug, Default)]
 pub struct Registry {
     kinds: BTreeMap<(String, String, String), Arc<Kind>>,
+    /// The same by plural: every request asks for its kind, once at the door and once when it is executed.
+    by_plural: BTreeMap<String, Vec<Arc<Kind>>>,
 }
 
 impl Registry {
@@ -176,7 +178,11 @@ impl Registry {
                 (definition.group.clone(), definition.version.clone(), definition.names.plural.clone());
             kinds.insert(place, Arc::new(Kind::compile(definition)?));
         }
-        Ok(Self { kinds })
+        let mut by_plural: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
+        for kind in kinds.values() {
+            by_plural.entry(kind.definition.names.plural.clone()).or_default().push(Arc::clone(kind));
+        }
+        Ok(Self { kinds, by_plural })
     }
 
     /// Loads and compiles the kinds of a state.
@@ -193,7 +199,8 @@ impl Registry {
 
     /// The kind served at a group, version and plural.
     pub fn resource(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
-        self.kinds.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+        let served = |kind: &&Arc<Kind>| kind.definition.group == group && kind.definition.version == version;
+        self.by_plural.get(plural)?.iter().find(served)
     }
 
     /// The kind that an object names by `apiVersion` and `kind`.
