@@ -108,7 +108,8 @@ impl Submission {
 
 /// A running replica.
 pub struct Replica {
-    sender: Mutex<Option<Sender<Submission>>>,
+    /// Boxed: the channel has room for all that may wait from the first moment on, and a submission is as large as a page.
+    sender: Mutex<Option<Sender<Box<Submission>>>>,
     published: Arc<ArcSwap<Reading>>,
     feed: Arc<Feed>,
     store: Store,
@@ -172,7 +173,7 @@ impl Replica {
         };
         let (mut submission, outcome) = Submission::new(request, call);
         submission.waiting.weight = Some(weight);
-        if let Err(error) = sender.try_send(submission) {
+        if let Err(error) = sender.try_send(Box::new(submission)) {
             return Err(match error {
                 crossbeam_channel::TrySendError::Full(_) => {
                     let message = format!("{MOST_WAITING} writes are waiting; try again in a second");
@@ -288,7 +289,12 @@ fn stopped() -> Unavailable {
 }
 
 /// Runs the loop, and says so if it ends by a panic: a replica that is silent must not look ready.
-fn guarded(machine: Machine, solo: &Solo, receiver: &Receiver<Submission>, failure: &Mutex<Option<String>>) {
+fn guarded(
+    machine: Machine,
+    solo: &Solo,
+    receiver: &Receiver<Box<Submission>>,
+    failure: &Mutex<Option<String>>,
+) {
     let run = AssertUnwindSafe(|| write_loop(machine, solo, receiver, failure));
     if catch_unwind(run).is_ok() {
         return;
@@ -305,21 +311,21 @@ fn guarded(machine: Machine, solo: &Solo, receiver: &Receiver<Submission>, failu
 fn write_loop(
     mut machine: Machine,
     solo: &Solo,
-    receiver: &Receiver<Submission>,
+    receiver: &Receiver<Box<Submission>>,
     failure: &Mutex<Option<String>>,
 ) {
     let most = Limits::default().requests;
     loop {
         if !machine.has_work() {
             match receiver.recv() {
-                Ok(first) => machine.queue.push_back(first),
+                Ok(first) => machine.queue.push_back(*first),
                 Err(_) => return,
             }
         }
         let mut open = true;
         while machine.queue.len() < most {
             match receiver.try_recv() {
-                Ok(next) => machine.queue.push_back(next),
+                Ok(next) => machine.queue.push_back(*next),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
                     open = false;
@@ -369,7 +375,7 @@ fn refuse_when_full(machine: &mut Machine) -> bool {
 /// A replica that does not know what it has written must not go on: it answers everyone, and reads stay.
 fn fail(
     mut machine: Machine,
-    receiver: &Receiver<Submission>,
+    receiver: &Receiver<Box<Submission>>,
     failure: &Mutex<Option<String>>,
     error: &MachineError,
 ) {
