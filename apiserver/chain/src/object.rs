@@ -221,6 +221,47 @@ impl Record {
         Ok(record)
     }
 
+    /// The body of an encoded record, where it stands in `bytes`: for a pass over many records of which nothing else is
+    /// wanted. What stands before the body is measured and not judged.
+    ///
+    /// # Errors
+    /// When the lengths in `bytes` do not add up to its own.
+    pub fn body_of(bytes: &[u8]) -> Result<&[u8], DecodeError> {
+        fn skip(rest: &[u8], length: usize) -> Option<&[u8]> {
+            rest.get(length..)
+        }
+        fn count(rest: &[u8]) -> Option<(usize, &[u8])> {
+            let (number, rest) = rest.split_first_chunk::<4>()?;
+            Some((u32::from_le_bytes(*number) as usize, rest))
+        }
+        fn text(rest: &[u8]) -> Option<&[u8]> {
+            let (length, rest) = count(rest)?;
+            skip(rest, length)
+        }
+        fn pairs(rest: &[u8]) -> Option<&[u8]> {
+            let (pairs, mut rest) = count(rest)?;
+            for _ in 0..pairs {
+                rest = text(text(rest)?)?;
+            }
+            Some(rest)
+        }
+        let body = || {
+            // Revision; salt; of the facts: uid, labels, fields, unique values, owners, deleting, due.
+            let rest = skip(text(skip(bytes, 8)?)?, 16)?;
+            let (owners, rest) = count(pairs(pairs(pairs(rest)?)?)?)?;
+            let rest = skip(rest, owners.checked_mul(16)?.checked_add(1 + 8)?)?;
+            let (length, body) = count(rest)?;
+            (length == body.len()).then_some(body)
+        };
+        body().ok_or_else(|| {
+            let why = "its lengths do not add up";
+            DecodeError::Malformed {
+                what: Self::WHAT,
+                source: io::Error::new(io::ErrorKind::InvalidData, why),
+            }
+        })
+    }
+
     /// The object's leaf: H(0x00 ‖ salt length ‖ salt ‖ key length ‖ key ‖ revision ‖ body), lengths as u32 and the
     /// revision as u64, little-endian.
     pub fn leaf(&self, key: &[u8]) -> Hash {

@@ -83,15 +83,19 @@ impl Report {
 /// Checks the store in `dir`. The sizes of `options` do not matter, its key file does.
 ///
 /// # Errors
-/// [`StoreError::Locked`] when it is in use, [`StoreError::NotAStore`] and [`StoreError::NewerFormat`] when there is
-/// nothing that this program can check. What is wrong with the store is in the report.
+/// [`StoreError::Locked`] when it is in use, [`StoreError::NotAStore`], [`StoreError::NewerFormat`] and
+/// [`StoreError::OlderFormat`] when there is nothing that this program can check. What is wrong with the store is in the report.
 pub fn check(dir: &Path, options: &Options) -> Result<Report, StoreError> {
     let files = Files::new(dir);
     let _lock = files.take()?;
     let mut report = Report::default();
     match files.check_format(false) {
         Ok(()) => {}
-        Err(error @ (StoreError::NewerFormat { .. } | StoreError::NotAStore { .. })) => return Err(error),
+        Err(
+            error @ (StoreError::NewerFormat { .. }
+            | StoreError::OlderFormat { .. }
+            | StoreError::NotAStore { .. }),
+        ) => return Err(error),
         Err(error) => report.note(&files.format(), &error),
     }
     if files.restoring().exists() {

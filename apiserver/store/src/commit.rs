@@ -2,7 +2,7 @@
 
 use crate::error::StoreError;
 use crate::files::encode;
-use crate::keyspace::{self, FLOOR, Family, Floor, GONE, HEAD, LIVE, StoredBlock};
+use crate::keyspace::{self, Done, Event, FLOOR, Family, Floor, GONE, HEAD, LIVE, StoredBlock};
 use crate::mark::Head;
 use crate::store::{Inner, Store};
 use hypermesh_chain::{Change, Effect, Facts, Hash, Height, ObjectKey, Record, Revision, Timestamp};
@@ -97,25 +97,29 @@ impl Commit<'_> {
 impl Inner {
     fn batch(&self, commit: &Commit<'_>, head: Head, first: bool) -> Result<WriteBatch, StoreError> {
         let mut batch = WriteBatch::default();
-        // Objects that this commit has touched already: what they are indexed by now.
-        let mut touched = BTreeMap::new();
+        // Objects that this commit has touched already, as they are now.
+        let mut touched: BTreeMap<Vec<u8>, Option<&Record>> = BTreeMap::new();
         for (place, effect) in commit.effects.iter().enumerate() {
             let key = effect.key.encode();
-            let old = match touched.remove(&key) {
-                Some(facts) => facts,
-                // What was made has no rows to be taken back, and needs no look.
+            let found;
+            let old = match touched.get(&key) {
+                Some(record) => *record,
+                // What was made supersedes nothing, and needs no look.
                 None if matches!(effect.change, Change::Created(_)) => None,
                 None => match commit.before.get(place) {
-                    Some(before) => before.as_ref().map(|record| record.facts.clone()),
-                    None => self.record(&key)?.map(|record| record.facts),
+                    Some(before) => before.as_deref(),
+                    None => {
+                        found = self.record(&key)?;
+                        found.as_ref()
+                    }
                 },
             };
-            self.put_effect(&mut batch, &key, effect)?;
             let new = match &effect.change {
-                Change::Created(record) | Change::Updated(record) => Some(record.facts.clone()),
+                Change::Created(record) | Change::Updated(record) => Some(record),
                 Change::Deleted(_) => None,
             };
-            self.index(&mut batch, &key, old.as_ref(), new.as_ref())?;
+            self.put_effect(&mut batch, &key, effect, old)?;
+            self.index(&mut batch, &key, old.map(|old| &old.facts), new.map(|new| &new.facts))?;
             touched.insert(key, new);
         }
         let leaves = self.engine.family(Family::Leaves)?;
@@ -133,8 +137,8 @@ impl Inner {
             time: commit.time,
             revision: commit.revision,
             requests: commit.outcomes.iter().map(|(request, _)| *request).collect(),
-            certificate: commit.certificate.to_vec(),
-            block: commit.block.to_vec(),
+            certificate: commit.certificate,
+            block: commit.block,
         };
         self.put_sealed(&mut batch, Family::Blocks, &keyspace::number(commit.height.0), &encode(&block)?)?;
         let meta = self.engine.family(Family::Meta)?;
@@ -146,19 +150,32 @@ impl Inner {
         Ok(batch)
     }
 
-    fn put_effect(&self, batch: &mut WriteBatch, key: &[u8], effect: &Effect) -> Result<(), StoreError> {
+    /// Writes what an effect did to an object, and moves the record that it supersedes out of the way.
+    fn put_effect(
+        &self,
+        batch: &mut WriteBatch,
+        key: &[u8],
+        effect: &Effect,
+        old: Option<&Record>,
+    ) -> Result<(), StoreError> {
+        if let Some(old) = old {
+            self.put_sealed(batch, Family::Past, &keyspace::number(old.revision.0), &encode(old)?)?;
+        }
         let versions = self.engine.family(Family::Versions)?;
-        match &effect.change {
+        let done = match &effect.change {
             Change::Created(record) | Change::Updated(record) => {
                 batch.put_cf(versions, keyspace::version(key, effect.revision), [LIVE]);
                 self.put_sealed(batch, Family::Objects, key, &encode(record)?)?;
+                if matches!(effect.change, Change::Created(_)) { Done::Created } else { Done::Updated }
             }
-            Change::Deleted(_) => {
+            Change::Deleted(last) => {
                 batch.put_cf(versions, keyspace::version(key, effect.revision), [GONE]);
                 batch.delete_cf(self.engine.family(Family::Objects)?, key);
+                Done::Deleted(last)
             }
-        }
-        self.put_sealed(batch, Family::History, &keyspace::number(effect.revision.0), &encode(effect)?)
+        };
+        let event = Event { revision: effect.revision, key: &effect.key, done };
+        self.put_sealed(batch, Family::History, &keyspace::number(effect.revision.0), &encode(&event)?)
     }
 
     /// Seals `plain` into its row.

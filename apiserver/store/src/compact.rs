@@ -7,10 +7,10 @@
 
 use crate::error::StoreError;
 use crate::files::encode;
-use crate::keyspace::{self, FLOOR, Family, Floor, GONE};
+use crate::keyspace::{self, Done, FLOOR, Family, Floor, GONE};
 use crate::store::{Inner, Store};
 use crate::view::View;
-use hypermesh_chain::{Change, Height, Revision};
+use hypermesh_chain::{Height, Revision};
 use rocksdb::WriteBatch;
 use std::ops::ControlFlow;
 
@@ -77,18 +77,19 @@ impl Inner {
         let mut swept = goal;
         let mut versions = view.cursor(Family::Versions, &[], false)?;
         let (history, rows) = (self.engine.family(Family::History)?, self.engine.family(Family::Versions)?);
+        let past = self.engine.family(Family::Past)?;
         let mut remove = |batch: &mut WriteBatch, key: &[u8], revision: Revision| {
             batch.delete_cf(history, keyspace::number(revision.0));
             batch.delete_cf(rows, keyspace::version(key, revision));
             removed += 1;
         };
         view.rows(Family::History, &[], Some(&start), false, |number, sealed| {
-            let effect = self.keys.effect(number, sealed)?;
-            if effect.revision > goal {
+            let event = self.keys.event(number, sealed)?;
+            if event.revision > goal {
                 return Ok(ControlFlow::Break(()));
             }
-            let key = effect.key.encode();
-            versions.seek_for_prev(keyspace::version(&key, Revision(effect.revision.0.saturating_sub(1))));
+            let key = event.key.encode();
+            versions.seek_for_prev(keyspace::version(&key, Revision(event.revision.0.saturating_sub(1))));
             versions.status().map_err(|error| self.engine.fault("read", error))?;
             if let Some((row, live)) = versions.item()
                 && let Some((object, older)) = keyspace::read_version(row)
@@ -97,13 +98,14 @@ impl Inner {
                 && live != [GONE]
             {
                 remove(&mut batch, &key, older);
+                batch.delete_cf(past, keyspace::number(older.0));
             }
-            if matches!(effect.change, Change::Deleted(_)) {
-                remove(&mut batch, &key, effect.revision);
+            if matches!(event.done, Done::Deleted(_)) {
+                remove(&mut batch, &key, event.revision);
             }
             events += 1;
             if events == EVENTS {
-                swept = effect.revision;
+                swept = event.revision;
                 return Ok(ControlFlow::Break(()));
             }
             Ok(ControlFlow::Continue(()))
@@ -150,7 +152,9 @@ impl Inner {
         let mut options = rocksdb::CompactOptions::default();
         options.set_exclusive_manual_compaction(false);
         let db = &self.engine.db;
-        db.compact_range_cf_opt(self.engine.family(Family::History)?, Some(zero), Some(history), &options);
+        for family in [Family::History, Family::Past] {
+            db.compact_range_cf_opt(self.engine.family(family)?, Some(zero), Some(history), &options);
+        }
         db.compact_range_cf_opt(self.engine.family(Family::Blocks)?, Some(zero), Some(blocks), &options);
         Ok(())
     }

@@ -5,10 +5,10 @@
 use crate::error::StoreError;
 use crate::files::{Files, encode};
 use crate::keyring::{Access, Keyring, parse_key_file};
-use crate::keyspace::{self, Family, Floor, StoredBlock};
+use crate::keyspace::{self, Event, Family, Floor, StoredBlock};
 use crate::mark::{Head, Mark, Marked};
 use borsh::{BorshDeserialize, BorshSerialize};
-use hypermesh_chain::{Effect, Record};
+use hypermesh_chain::Record;
 use std::path::Path;
 
 /// A keyring of its own, to seal values with and to open damaged ones.
@@ -74,8 +74,8 @@ pub fn value(family: u8, bytes: &[u8]) -> Option<Vec<u8>> {
         encode(&borsh::from_slice::<T>(bytes).ok()?).ok()
     }
     match of(family) {
-        Family::Objects => again::<Record>(bytes),
-        Family::History => again::<Effect>(bytes),
+        Family::Objects | Family::Past => again::<Record>(bytes),
+        Family::History => again::<Event>(bytes),
         Family::Blocks => again::<StoredBlock>(bytes),
         Family::Meta if bytes.len() == 24 => again::<Floor>(bytes),
         Family::Meta => again::<Head>(bytes),

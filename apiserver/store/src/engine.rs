@@ -297,7 +297,7 @@ fn family_options(family: Option<Family>, options: &Options, cache: &Cache) -> r
         _ => 16 << 10,
     });
     // Filters pay where rows are asked for that are not there: new objects, new requests.
-    if matches!(family, Some(Family::Objects | Family::Outcomes)) {
+    if matches!(family, Some(Family::Objects | Family::Outcomes | Family::Past)) {
         table.set_bloom_filter(10.0, false);
         table.set_optimize_filters_for_memory(true);
     }
@@ -311,7 +311,10 @@ fn family_options(family: Option<Family>, options: &Options, cache: &Cache) -> r
     o.set_max_bytes_for_level_base(64 << 20);
     o.set_level_compaction_dynamic_level_bytes(true);
     // What compaction of history deletes shall not linger.
-    if matches!(family, Some(Family::History | Family::Versions | Family::Outcomes | Family::Indexes)) {
+    if matches!(
+        family,
+        Some(Family::History | Family::Past | Family::Versions | Family::Outcomes | Family::Indexes)
+    ) {
         o.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
     }
     o

@@ -27,6 +27,17 @@ pub enum StoreError {
         /// The newest format this program knows.
         known: u32,
     },
+    /// The directory was written by an earlier version of this program, whose format this one does not read.
+    #[error("{} has store format {found}, this program reads and writes {known}: let the version that wrote it export a \
+             snapshot, and restore that into an empty data directory", dir.display())]
+    OlderFormat {
+        /// The data directory.
+        dir: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The format that this program knows.
+        known: u32,
+    },
     /// The directory holds something else.
     #[error("{} is not empty and holds no store: choose an empty data directory", dir.display())]
     NotAStore {

@@ -20,7 +20,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The newest format this program reads and writes.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 const FORMAT_WORDS: &str = "hypermesh store ";
 
 /// Paths inside a data directory.
@@ -103,6 +103,9 @@ impl Files {
                 Err(StoreError::NewerFormat { dir: self.dir.clone(), found, known: FORMAT })
             }
             Some(FORMAT) => Ok(()),
+            Some(found @ 1..FORMAT) => {
+                Err(StoreError::OlderFormat { dir: self.dir.clone(), found, known: FORMAT })
+            }
             _ => Err(StoreError::Damaged { file: path, detail: "it names no known format".to_owned() }),
         }
     }

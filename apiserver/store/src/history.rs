@@ -1,7 +1,7 @@
 //! Reading the past: events, and the state at any retained revision.
 
 use crate::error::StoreError;
-use crate::keyspace::{self, Family, LIVE};
+use crate::keyspace::{self, Done, Event, Family, LIVE};
 use crate::records::object_key;
 use crate::store::Store;
 use crate::view::View;
@@ -30,7 +30,7 @@ impl View {
             return Ok(events);
         }
         self.rows(Family::History, &[], Some(&keyspace::number(after.0)), true, |key, sealed| {
-            events.push(self.inner().keys.effect(key, sealed)?);
+            events.push(self.effect(self.inner().keys.event(key, sealed)?)?);
             Ok(if events.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(events)
@@ -51,7 +51,7 @@ impl View {
         cursor.status().map_err(|error| self.inner().engine.fault("read", error))?;
         let Some((row, live)) = cursor.item() else { return Ok(None) };
         match keyspace::read_version(row) {
-            Some((object, at)) if object == key && live == [LIVE] => self.version(&key, at).map(Some),
+            Some((object, at)) if object == key && live == [LIVE] => self.made(&key, at).map(Some),
             _ => Ok(None),
         }
     }
@@ -79,7 +79,8 @@ impl View {
         let mut seen: Option<(Vec<u8>, Revision)> = None;
         let mut settle = |seen: &mut Option<(Vec<u8>, Revision)>| -> Result<bool, StoreError> {
             if let Some((key, at)) = seen.take() {
-                found.push((object_key(Family::Versions, &key)?, self.version(&key, at)?));
+                let object = object_key(Family::Versions, &key)?;
+                found.push((object, self.made(&key, at)?));
             }
             Ok(found.len() == limit)
         };
@@ -126,7 +127,7 @@ impl View {
             let number = keyspace::number(at.0);
             let missing = || StoreError::bad_record(Family::History.name(), &number, "it is missing");
             let sealed = self.row(Family::History, &number)?.ok_or_else(missing)?;
-            found.push(self.inner().keys.effect(&number, &sealed)?);
+            found.push(self.effect(self.inner().keys.event(&number, &sealed)?)?);
             if at <= oldest {
                 break;
             }
@@ -197,16 +198,31 @@ impl View {
         cursor.status().map_err(|error| self.inner().engine.fault("read", error))
     }
 
-    /// The record that the write `revision` gave the object `key`.
-    fn version(&self, key: &[u8], revision: Revision) -> Result<Record, StoreError> {
+    /// The record that the write `revision` made of the object `key`: superseded, or still the newest.
+    fn made(&self, key: &[u8], revision: Revision) -> Result<Record, StoreError> {
         let row = keyspace::number(revision.0);
-        let bad = |detail| StoreError::bad_record(Family::History.name(), &row, detail);
-        let sealed = self.row(Family::History, &row)?.ok_or_else(|| bad("it is missing"))?;
-        let effect = self.inner().keys.effect(&row, &sealed)?;
-        match effect.change {
-            Change::Created(record) | Change::Updated(record) if effect.key.encode() == key => Ok(record),
-            _ => Err(bad("it is an event of another object")),
+        if let Some(sealed) = self.row(Family::Past, &row)? {
+            return self.inner().keys.past(&row, &sealed);
         }
+        if let Some(sealed) = self.row(Family::Objects, key)? {
+            let newest = self.inner().keys.record(key, &sealed)?;
+            if newest.revision == revision {
+                return Ok(newest);
+            }
+        }
+        Err(StoreError::bad_record(Family::Past.name(), &row, "it is missing"))
+    }
+
+    /// A write with its record.
+    fn effect(&self, event: Event) -> Result<Effect, StoreError> {
+        let Event { revision, key, done } = event;
+        let made = || self.made(&key.encode(), revision);
+        let change = match done {
+            Done::Created => Change::Created(made()?),
+            Done::Updated => Change::Updated(made()?),
+            Done::Deleted(last) => Change::Deleted(last),
+        };
+        Ok(Effect { revision, key, change })
     }
 
     fn retained(&self, revision: Revision) -> Result<(), StoreError> {

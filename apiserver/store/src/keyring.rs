@@ -140,9 +140,10 @@ impl Keyring {
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plain);
         let body = sealed.get_mut(ID + NONCE_LEN..).unwrap_or_default();
-        let tag = cipher
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad(family, key), body)
-            .map_err(|_| StoreError::Crypto { doing: "seal a value" })?;
+        let tag = with_aad(family, key, |aad| {
+            cipher.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), body)
+        })
+        .map_err(|_| StoreError::Crypto { doing: "seal a value" })?;
         sealed.extend_from_slice(tag.as_ref());
         Ok(sealed)
     }
@@ -154,22 +155,41 @@ impl Keyring {
         key: &[u8],
         sealed: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
+        let mut plain = Vec::new();
+        self.open_into(family, key, sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// [`Self::open_value`] into `plain`, in place of what it held.
+    pub(crate) fn open_into(
+        &self,
+        family: Family,
+        key: &[u8],
+        sealed: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
         let bad = |detail| StoreError::bad_record(family.name(), key, detail);
         let (id, rest) = sealed.split_first_chunk::<ID>().ok_or_else(|| bad("it is too short"))?;
-        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or_else(|| bad("it is too short"))?;
+        let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>().ok_or_else(|| bad("it is too short"))?;
+        let (body, tag) = rest.split_last_chunk::<TAG>().ok_or_else(|| bad("it is too short"))?;
         let id = u32::from_be_bytes(*id);
         let cipher = {
             let keys = self.keys.read();
             if keys.newest.0 == id { Some(Arc::clone(&keys.newest.1)) } else { keys.all.get(&id).cloned() }
         };
         let cipher = cipher.ok_or_else(|| bad("it names a data key that is not there"))?;
-        let mut plain = body.to_vec();
-        let length = cipher
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad(family, key), &mut plain)
-            .map_err(|_| bad("its authentication tag does not match"))?
-            .len();
-        plain.truncate(length);
-        Ok(plain)
+        plain.clear();
+        plain.resize(body.len(), 0);
+        let opened = with_aad(family, key, |aad| {
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            cipher.open_separate_gather(nonce, Aad::from(aad), body, tag, plain)
+        });
+        if opened.is_err() {
+            // What did not pass is no plain text.
+            plain.clear();
+            return Err(bad("its authentication tag does not match"));
+        }
+        Ok(())
     }
 
     /// The id of the data key that new values are sealed with.
@@ -318,8 +338,23 @@ pub(crate) fn key_id(sealed: &[u8]) -> Option<u32> {
     sealed.first_chunk::<ID>().map(|id| u32::from_be_bytes(*id))
 }
 
-fn aad(family: Family, key: &[u8]) -> Aad<Vec<u8>> {
-    Aad::from([family.name().as_bytes(), &[0], key].concat())
+/// Calls `with` with what a row's value is bound to: the family's name, a zero byte, the row's key.
+fn with_aad<T>(family: Family, key: &[u8], with: impl FnOnce(&[u8]) -> T) -> T {
+    let mut short = [0; 256];
+    let parts = [family.name().as_bytes(), &[0], key];
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    match short.get_mut(..length) {
+        Some(room) => {
+            let mut rest = &mut *room;
+            for part in parts {
+                let (here, after) = rest.split_at_mut(part.len());
+                here.copy_from_slice(part);
+                rest = after;
+            }
+            with(room)
+        }
+        None => with(&parts.concat()),
+    }
 }
 
 fn draw() -> Result<[u8; 8], StoreError> {

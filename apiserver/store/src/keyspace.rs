@@ -3,7 +3,8 @@
 //! | family   | key                                        | value                                             | sealed |
 //! |----------|--------------------------------------------|---------------------------------------------------|--------|
 //! | objects  | object key                                 | `Record`, the newest                              | yes    |
-//! | history  | revision                                   | `Effect`                                          | yes    |
+//! | history  | revision                                   | `Event`: what the write did, and to which object  | yes    |
+//! | past     | revision                                   | `Record` that it made, once it is superseded      | yes    |
 //! | versions | object key, 0x00, revision                 | 1, or 0 where the write was a deletion            | no     |
 //! | indexes  | `d`, due time, object key                  | nothing                                           | no     |
 //! |          | `o`, owner's uid, object key               | nothing                                           | no     |
@@ -18,12 +19,14 @@
 //! (`hypermesh_chain::ObjectKey::encode`) holds exactly two zero bytes, and its parts hold none: a third one ends it,
 //! and the versions of one object stand together, in order, between the objects beside it.
 //!
-//! Which version of an object a revision saw: the last row of `versions` at or below it; its record stands in `history`
-//! under that row's revision. Compaction to revision F removes the rows of both that were superseded, or deleted, at
-//! or below F; the version that F itself sees stays until a later compaction passes the write that superseded it.
+//! A record is kept once. The newest of an object stands in `objects`; the write that supersedes it moves it to `past`,
+//! under the revision that made it. Which version of an object a revision saw: the last row of `versions` at or below
+//! it; its record stands in `past` under that row's revision, or else in `objects`. Compaction to revision F removes the
+//! rows of `history`, `versions` and `past` that were superseded, or deleted, at or below F; the version that F itself
+//! sees stays until a later compaction passes the write that superseded it.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use hypermesh_chain::{Hash, Height, Revision, Timestamp, Uid};
+use hypermesh_chain::{Hash, Height, ObjectKey, Record, Revision, Timestamp, Uid};
 
 /// A column family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,11 +39,12 @@ pub(crate) enum Family {
     Blocks,
     Outcomes,
     Meta,
+    Past,
 }
 
 impl Family {
     /// All of them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Objects,
         Self::History,
         Self::Versions,
@@ -49,6 +53,7 @@ impl Family {
         Self::Blocks,
         Self::Outcomes,
         Self::Meta,
+        Self::Past,
     ];
 
     /// The name in RocksDB, and the domain of what is sealed in it.
@@ -62,13 +67,14 @@ impl Family {
             Self::Blocks => "blocks",
             Self::Outcomes => "outcomes",
             Self::Meta => "meta",
+            Self::Past => "past",
         }
     }
 
     /// Whether the value under `key` is sealed.
     pub(crate) fn seals(self, key: &[u8]) -> bool {
         match self {
-            Self::Objects | Self::History | Self::Blocks | Self::Outcomes => true,
+            Self::Objects | Self::History | Self::Past | Self::Blocks | Self::Outcomes => true,
             Self::Indexes => key.first() == Some(&UNIQUE),
             Self::Versions | Self::Leaves | Self::Meta => false,
         }
@@ -101,20 +107,37 @@ pub(crate) struct Floor {
     pub(crate) height: Height,
 }
 
+/// A write as `history` keeps it. What is written may be borrowed; what is read is owned.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Event<K = ObjectKey, R = Record> {
+    pub(crate) revision: Revision,
+    pub(crate) key: K,
+    pub(crate) done: Done<R>,
+}
+
+/// What a write did. The record that it made is not here: it stands in `objects`, or in `past`.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum Done<R = Record> {
+    Created,
+    Updated,
+    /// With the last state, which carries the deletion's revision and stands nowhere else.
+    Deleted(R),
+}
+
 /// A block as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct StoredBlock {
+pub(crate) struct StoredBlock<B = Vec<u8>> {
     pub(crate) id: Hash,
     pub(crate) time: Timestamp,
     /// The last revision after the block.
     pub(crate) revision: Revision,
     /// The outcomes that go when the block goes.
     pub(crate) requests: Vec<Hash>,
-    pub(crate) certificate: Vec<u8>,
-    pub(crate) block: Vec<u8>,
+    pub(crate) certificate: B,
+    pub(crate) block: B,
 }
 
-/// The key of a row in `history` or `blocks`.
+/// The key of a row in `history`, `past` or `blocks`.
 pub(crate) fn number(n: u64) -> [u8; 8] {
     n.to_be_bytes()
 }

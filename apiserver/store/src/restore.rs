@@ -10,13 +10,13 @@ use crate::export::{
     BlockRow, Counts, Kind, MAGIC, Manifest, ObjectRow, OutcomeRow, chunk_hash, manifest_hash,
 };
 use crate::files::{Files, encode, make_dir, sync_dir};
-use crate::keyspace::{self, FLOOR, Family, Floor, HEAD, LIVE};
+use crate::keyspace::{self, Done, Event, FLOOR, Family, Floor, HEAD, LIVE};
 use crate::mark::Mark;
 use crate::options::Options;
 use crate::records::object_key;
 use crate::store::{Inner, Store};
 use borsh::BorshDeserialize;
-use hypermesh_chain::{Canonical, Change, Effect, Hash, Height, Revision};
+use hypermesh_chain::{Canonical, Hash, Height, Revision};
 use rocksdb::WriteBatch;
 use std::fs;
 use std::io::Read;
@@ -160,8 +160,8 @@ impl Intake<'_> {
             batch.put_cf(engine.family(Family::Leaves)?, &key, leaf.0);
         }
         batch.put_cf(engine.family(Family::Versions)?, keyspace::version(&key, revision), [LIVE]);
-        let effect = Effect { revision, key: object, change: Change::Created(record) };
-        self.inner.put_sealed(batch, Family::History, &keyspace::number(revision.0), &encode(&effect)?)?;
+        let event: Event = Event { revision, key: object, done: Done::Created };
+        self.inner.put_sealed(batch, Family::History, &keyspace::number(revision.0), &encode(&event)?)?;
         self.counts.objects += 1;
         self.last = key;
         Ok(())

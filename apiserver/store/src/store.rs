@@ -55,8 +55,8 @@ impl Store {
     /// Opens the store in `dir`, or makes one in an empty or missing directory.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::NewerFormat`], [`StoreError::NotAStore`], [`StoreError::HalfRestored`],
-    /// [`StoreError::WrongKey`]; [`StoreError::Damaged`] and [`StoreError::LostCommits`] name the file.
+    /// [`StoreError::Locked`], [`StoreError::NewerFormat`], [`StoreError::OlderFormat`], [`StoreError::NotAStore`],
+    /// [`StoreError::HalfRestored`], [`StoreError::WrongKey`]; [`StoreError::Damaged`] and [`StoreError::LostCommits`] name the file.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         let files = Files::new(dir);
         make_dir(dir)?;

@@ -123,6 +123,26 @@ impl View {
         })
     }
 
+    /// Calls `visit` with key and encoded record ([`Record::body_of`]) of the objects of `range` that come after `after`,
+    /// in order of key, until it breaks. For passes over much: nothing is copied for them, and they do not push out of
+    /// memory what others ask for often.
+    ///
+    /// # Errors
+    /// When a record is damaged.
+    pub fn pass(
+        &self,
+        range: &KeyRange,
+        after: Option<&ObjectKey>,
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let after = after.map(ObjectKey::encode);
+        let mut plain = Vec::new();
+        self.rows(Family::Objects, &range.prefix(), after.as_deref(), false, |key, sealed| {
+            self.inner().keys.open_into(Family::Objects, key, sealed, &mut plain)?;
+            Ok(visit(key, &plain))
+        })
+    }
+
     /// How many objects `range` holds.
     ///
     /// # Errors

@@ -30,8 +30,13 @@ fn decode_all(bytes: &[u8]) {
     one::<RangeProof>(bytes);
     one::<Receipt>(bytes);
     one::<Request>(bytes);
+    let _ = Record::body_of(bytes);
     let shared = Record::decode_shared(&Bytes::copy_from_slice(bytes));
-    assert_eq!(shared.ok(), Record::decode(bytes).ok(), "one decoder, with and without a copy");
+    let (shared, whole) = (shared.ok(), Record::decode(bytes).ok());
+    assert_eq!(shared, whole, "one decoder, with and without a copy");
+    if let Some(record) = whole {
+        assert_eq!(Record::body_of(bytes).ok(), Some(&record.body[..]), "its body, wherever it stands");
+    }
     if let Ok(key) = ObjectKey::parse(bytes) {
         assert_eq!(key.encode(), bytes);
         assert_eq!(ObjectKey::new(key.collection(), key.namespace(), key.name()), Some(key));

@@ -5,10 +5,10 @@ use crate::engine::Engine;
 use crate::error::StoreError;
 use crate::files::Files;
 use crate::keyring::Keyring;
-use crate::keyspace::{self, DUE, FLOOR, Family, Floor, GONE, LIVE, OWNER, UNIQUE};
+use crate::keyspace::{self, DUE, Done, Event, FLOOR, Family, Floor, GONE, LIVE, OWNER, UNIQUE};
 use crate::records::object_key;
 use crate::store::read_floor;
-use hypermesh_chain::{Change, Hash, Height, Record, Revision};
+use hypermesh_chain::{Hash, Height, Record, Revision};
 use rocksdb::{LiveFile, ReadOptions};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -32,6 +32,7 @@ pub(super) fn check(
     check.objects()?;
     check.versions()?;
     check.history()?;
+    check.past()?;
     check.indexes()?;
     check.leaves()?;
     let requests = check.blocks()?;
@@ -113,13 +114,14 @@ impl Check<'_> {
             if last != Some(record.revision) {
                 return wrong("versions know a later one");
             }
-            let Some(sealed) = check.engine.get(Family::History, &keyspace::number(record.revision.0))?
-            else {
+            let Some(event) = check.event(record.revision)? else {
                 return wrong("history does not hold its revision");
             };
-            let effect = check.keys.effect(&keyspace::number(record.revision.0), &sealed)?;
-            if *effect.change.record() != record {
-                return wrong("history holds another record for its revision");
+            if event.key.encode() != key || matches!(event.done, Done::Deleted(_)) {
+                return wrong("history holds another event for its revision");
+            }
+            if check.engine.get(Family::Past, &keyspace::number(record.revision.0))?.is_some() {
+                return wrong("past holds its revision, as if it were superseded");
             }
             for row in check.keys.index_rows(key, &record.facts) {
                 let Some(value) = check.engine.get(Family::Indexes, &row)? else {
@@ -148,19 +150,19 @@ impl Check<'_> {
             let Some((object, revision)) = keyspace::read_version(row) else {
                 return wrong("it is no version");
             };
-            let number = keyspace::number(revision.0);
-            let Some(sealed) = check.engine.get(Family::History, &number)? else {
-                return wrong("history does not hold it");
-            };
-            let effect = check.keys.effect(&number, &sealed)?;
-            let expected = if matches!(effect.change, Change::Deleted(_)) { GONE } else { LIVE };
-            if effect.key.encode() != object || live != [expected] {
+            let Some(event) = check.event(revision)? else { return wrong("history does not hold it") };
+            let expected = if matches!(event.done, Done::Deleted(_)) { GONE } else { LIVE };
+            if event.key.encode() != object || live != [expected] {
                 return wrong("history holds another event for it");
             }
             let newest = check.last_version(object)? == Some(revision);
             let there = newest && check.engine.get(Family::Objects, object)?.is_some();
             if newest && there != (expected == LIVE) {
                 return wrong("objects say otherwise");
+            }
+            let past = || check.engine.get(Family::Past, &keyspace::number(revision.0));
+            if !newest && expected == LIVE && past()?.is_none() {
+                return wrong("it is superseded, and past does not hold it");
             }
             Ok(())
         })
@@ -169,22 +171,43 @@ impl Check<'_> {
     fn history(&mut self) -> Result<(), StoreError> {
         let newest = self.report.head.map_or(Revision(0), |head| head.revision);
         self.each(Family::History, |check, number, sealed| {
-            let effect = check.keys.effect(number, sealed)?;
-            let revision = effect.revision;
-            if keyspace::read_number(number) != Some(revision.0)
-                || effect.change.record().revision != revision
-            {
+            let event = check.keys.event(number, sealed)?;
+            let revision = event.revision;
+            if keyspace::read_number(number) != Some(revision.0) {
                 return wrong("it is of another revision");
             }
             if revision > newest {
                 return wrong("it is newer than the newest commit");
             }
-            let row = keyspace::version(&effect.key.encode(), revision);
+            let row = keyspace::version(&event.key.encode(), revision);
             if check.engine.get(Family::Versions, &row)?.is_none() {
                 return wrong("versions do not know it");
             }
             Ok(())
         })
+    }
+
+    fn past(&mut self) -> Result<(), StoreError> {
+        self.each(Family::Past, |check, number, sealed| {
+            let record = check.keys.past(number, sealed)?;
+            let Some(event) = check.event(record.revision)? else {
+                return wrong("history does not hold its revision");
+            };
+            if matches!(event.done, Done::Deleted(_)) {
+                return wrong("history holds a deletion for its revision");
+            }
+            if check.last_version(&event.key.encode())? == Some(record.revision) {
+                return wrong("nothing has superseded it");
+            }
+            Ok(())
+        })
+    }
+
+    /// The event of a revision, if history holds it.
+    fn event(&self, revision: Revision) -> Result<Option<Event>, StoreError> {
+        let number = keyspace::number(revision.0);
+        let Some(sealed) = self.engine.get(Family::History, &number)? else { return Ok(None) };
+        self.keys.event(&number, &sealed).map(Some)
     }
 
     fn indexes(&mut self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! Whatever is written, compacted, sealed anew and reopened: the store says what a plain map of states would say.
 
 use crate::support::*;
-use hypermesh_chain::{Facts, KeyRange, ObjectKey, Revision};
+use hypermesh_chain::{Change, Facts, KeyRange, ObjectKey, Revision};
 use hypermesh_store::{StoreError, check};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -116,6 +116,21 @@ proptest! {
         let (newest, state) = states.last_key_value().unwrap();
         let events = store.events(Revision(oldest), usize::MAX).unwrap();
         prop_assert_eq!(events.len() as u64, newest - oldest);
+        for effect in events {
+            let (before, after) = (&states[&(effect.revision.0 - 1)], &states[&effect.revision.0]);
+            let (was, is) = (before.get(&effect.key), after.get(&effect.key));
+            let record = effect.change.record();
+            let shown = (String::from_utf8(record.body.to_vec()).unwrap(), record.facts.clone());
+            prop_assert_eq!(record.revision, effect.revision);
+            match &effect.change {
+                Change::Created(_) => prop_assert_eq!((was, is), (None, Some(&shown))),
+                Change::Updated(_) => {
+                    prop_assert!(was.is_some());
+                    prop_assert_eq!(is, Some(&shown));
+                }
+                Change::Deleted(_) => prop_assert_eq!((was, is), (Some(&shown), None)),
+            }
+        }
         for owner in 0..3 {
             let expected: Vec<_> =
                 state.iter().filter(|(_, (_, facts))| facts.owners.contains(&uid(owner))).map(|(key, _)| key.clone()).collect();

@@ -301,9 +301,14 @@ fn a_directory_has_one_holder_and_one_format() {
     drop(view);
     drop(open(dir.path()));
 
-    std::fs::write(dir.path().join("FORMAT"), "hypermesh store 2\n").unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "hypermesh store 3\n").unwrap();
     let error = Store::open(dir.path(), options()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. }), "{error}");
+    std::fs::write(dir.path().join("FORMAT"), "hypermesh store 1\n").unwrap();
+    for error in [Store::open(dir.path(), options()).unwrap_err(), check(dir.path(), &options()).unwrap_err()]
+    {
+        assert!(matches!(error, StoreError::OlderFormat { found: 1, known: 2, .. }), "{error}");
+    }
 
     let other = tempfile::tempdir().unwrap();
     std::fs::write(other.path().join("thesis.tex"), "mine").unwrap();
