@@ -8,6 +8,7 @@ use super::outgoing::Outgoing;
 use super::paging::Paging;
 use super::reply;
 use super::selection::{Selection, Shown, Terms};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use hypermesh_api::options::{ListOptions, VersionMatch};
 use hypermesh_api::{ListMeta, Status};
@@ -231,54 +232,39 @@ impl Plan {
         look: usize,
         out: &mut Vec<u8>,
     ) -> Result<Walked, StoreError> {
-        let mut state = Walk { plan: self, written, budget, look, out, last: after.clone(), cut: None };
+        self.walk_on(after, written, budget, look, out, &mut |_| ControlFlow::Break(()))
+    }
+
+    /// [`Self::walk`], where `enough` is given `out` whenever it holds `budget`, and may go on by emptying it.
+    pub(super) fn walk_on(
+        &self,
+        after: Option<ObjectKey>,
+        written: usize,
+        budget: usize,
+        look: usize,
+        out: &mut Vec<u8>,
+        enough: &mut dyn FnMut(&mut Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<Walked, StoreError> {
+        let last = after.as_ref().map(ObjectKey::encode).unwrap_or_default();
+        let mut state = Walk { plan: self, written, budget, look, most: look, out, enough, last, cut: None };
         match self.at {
-            None => {
-                let mut bad = None;
-                self.reading.view.for_each(&self.selection.range, after.as_ref(), |key, record| {
-                    match ObjectKey::decode(key) {
-                        Some(key) => state.object(key, &record),
-                        None => {
-                            bad = Some(key.to_vec());
-                            ControlFlow::Break(())
-                        }
-                    }
-                })?;
-                // A list that ended here would look whole.
-                if let Some(key) = bad {
-                    let (key, detail) = (key.escape_ascii().to_string(), "it does not decode");
-                    return Err(StoreError::BadRecord { family: "objects", key, detail });
-                }
-            }
-            Some(revision) => {
-                let mut after = after;
-                let mut paging = Paging::default();
-                loop {
-                    let size = paging.size();
-                    let page =
-                        self.reading.view.scan_at(&self.selection.range, revision, after.as_ref(), size)?;
-                    let full = page.len() == size;
-                    paging.saw(page.iter().map(|(_, record)| record.body.len()).sum());
-                    let mut broke = false;
-                    for (key, record) in page {
-                        after = Some(key.clone());
-                        if state.object(key, &record).is_break() {
-                            broke = true;
-                            break;
-                        }
-                    }
-                    if broke || !full {
-                        break;
-                    }
-                }
-            }
+            None => state.newest(after.as_ref())?,
+            Some(revision) => state.past(after, revision)?,
         }
         let Walk { written, last, cut, .. } = state;
-        Ok(match cut {
-            Some(cut) => Walked { last, written, more: cut != Cut::Limit },
-            None => Walked { last: None, written, more: false },
-        })
+        let Some(cut) = cut else { return Ok(Walked { last: None, written, more: false }) };
+        // A list that went on from nowhere would begin anew.
+        let last = if last.is_empty() { None } else { Some(read_key(&last)?) };
+        Ok(Walked { last, written, more: cut != Cut::Limit })
     }
+}
+
+fn read_key(key: &[u8]) -> Result<ObjectKey, StoreError> {
+    ObjectKey::decode(key).ok_or_else(|| StoreError::BadRecord {
+        family: "objects",
+        key: key.escape_ascii().to_string(),
+        detail: "it does not decode",
+    })
 }
 
 /// A walk in progress.
@@ -288,9 +274,14 @@ struct Walk<'p, 'o> {
     budget: usize,
     /// How many more objects may be looked at.
     look: usize,
+    /// How many may be looked at between two calls of `enough`.
+    most: usize,
     out: &'o mut Vec<u8>,
-    /// The last object that was written, by this walk or the one it goes on from.
-    last: Option<ObjectKey>,
+    /// Takes `out` over when it is full, and says whether to go on.
+    enough: &'o mut dyn FnMut(&mut Vec<u8>) -> ControlFlow<()>,
+    /// The last object that was written, by this walk or the one it goes on from, as the store knows it; empty before
+    /// the first.
+    last: Vec<u8>,
     /// What cut it short.
     cut: Option<Cut>,
 }
@@ -307,16 +298,79 @@ enum Cut {
 }
 
 impl Walk<'_, '_> {
-    fn object(&mut self, key: ObjectKey, record: &Record) -> ControlFlow<()> {
-        self.look = self.look.saturating_sub(1);
-        if !self.plan.selection.takes(&key, record) {
-            if self.look == 0 {
-                self.last = Some(key);
-                self.cut = Some(Cut::Look);
-                return ControlFlow::Break(());
+    /// Walks over the newest state. Where everything is wanted, nothing but the bodies is read of the records.
+    fn newest(&mut self, after: Option<&ObjectKey>) -> Result<(), StoreError> {
+        let plan = self.plan;
+        let (range, view) = (&plan.selection.range, &plan.reading.view);
+        let mut bad = None;
+        view.pass(range, after, |key, record| {
+            let seen = if plan.selection.everything() {
+                Record::body_of(record).map(|body| self.object(key, body)).map_err(|_| "it is no record")
+            } else {
+                self.chosen(key, record)
+            };
+            seen.unwrap_or_else(|detail| {
+                bad = Some((key.escape_ascii().to_string(), detail));
+                ControlFlow::Break(())
+            })
+        })?;
+        // A list that ended here would look whole.
+        match bad {
+            Some((key, detail)) => Err(StoreError::BadRecord { family: "objects", key, detail }),
+            None => Ok(()),
+        }
+    }
+
+    /// Walks over the state as it was at `revision`.
+    fn past(&mut self, mut after: Option<ObjectKey>, revision: Revision) -> Result<(), StoreError> {
+        let plan = self.plan;
+        let mut paging = Paging::default();
+        loop {
+            let size = paging.size();
+            let page = plan.reading.view.scan_at(&plan.selection.range, revision, after.as_ref(), size)?;
+            let full = page.len() == size;
+            paging.saw(page.iter().map(|(_, record)| record.body.len()).sum());
+            for (key, record) in page {
+                let flow = if plan.selection.takes(&key, &record) {
+                    self.object(&key.encode(), &record.body)
+                } else {
+                    self.passed(&key.encode())
+                };
+                if flow.is_break() {
+                    return Ok(());
+                }
+                after = Some(key);
             }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes an object if the selectors take it.
+    fn chosen(&mut self, key: &[u8], record: &[u8]) -> Result<ControlFlow<()>, &'static str> {
+        let object = ObjectKey::decode(key).ok_or("it does not decode")?;
+        let record = Record::decode_shared(&Bytes::copy_from_slice(record)).map_err(|_| "it is no record")?;
+        if self.plan.selection.takes(&object, &record) {
+            return Ok(self.object(key, &record.body));
+        }
+        Ok(self.passed(key))
+    }
+
+    /// Counts an object that is not selected.
+    fn passed(&mut self, key: &[u8]) -> ControlFlow<()> {
+        self.look = self.look.saturating_sub(1);
+        if self.look > 0 {
             return ControlFlow::Continue(());
         }
+        self.at(key);
+        self.cut = Some(Cut::Look);
+        ControlFlow::Break(())
+    }
+
+    /// Writes an object.
+    fn object(&mut self, key: &[u8], body: &[u8]) -> ControlFlow<()> {
+        self.look = self.look.saturating_sub(1);
         // One object beyond the limit shows that there is more.
         if self.written == self.plan.limit {
             self.cut = Some(Cut::Limit);
@@ -325,13 +379,26 @@ impl Walk<'_, '_> {
         if self.written > 0 {
             self.out.push(b',');
         }
-        self.plan.shown.write(&record.body, self.plan.now, self.out);
+        self.plan.shown.write(body, self.plan.now, self.out);
         self.written += 1;
-        self.last = Some(key);
-        if self.out.len() >= self.budget || self.look == 0 {
-            self.cut = Some(if self.look == 0 { Cut::Look } else { Cut::Size });
+        self.at(key);
+        if self.out.len() >= self.budget {
+            if (self.enough)(self.out).is_continue() {
+                self.look = self.most;
+                return ControlFlow::Continue(());
+            }
+            self.cut = Some(Cut::Size);
+            return ControlFlow::Break(());
+        }
+        if self.look == 0 {
+            self.cut = Some(Cut::Look);
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
+    }
+
+    fn at(&mut self, key: &[u8]) {
+        self.last.clear();
+        self.last.extend_from_slice(key);
     }
 }

@@ -13,6 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hypermesh_store::StoreError;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 
 /// Bytes that are gathered before a part is sent.
 const CHUNK: usize = 64 * 1024;
+/// Room for that, and for the object that exceeds it.
+const ROOM: usize = CHUNK + 4096;
 /// Objects that are looked at before it is looked whether anyone still waits.
 const LOOKED_AT: usize = 10_000;
 /// Parts that may wait for a slow client; production goes on when half of them are gone.
@@ -34,8 +37,13 @@ const EACH: Duration = Duration::from_secs(1);
 struct Making {
     plan: Plan,
     walked: Walked,
+    made: Made,
+}
+
+/// What was made of a list and not sent.
+struct Made {
     gzip: Option<GzEncoder<Vec<u8>>>,
-    /// Bytes that were made and not sent.
+    /// Bytes to be sent.
     ready: Bytes,
     /// Whether all of it was made.
     ended: bool,
@@ -62,12 +70,12 @@ pub(super) fn begin(
 ) -> Outgoing {
     let (sender, parts) = mpsc::channel(WAITING);
     let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-    let mut making = Making { plan, walked, gzip, ready: Bytes::new(), ended: false };
+    let mut making = Making { plan, walked, made: Made { gzip, ready: Bytes::new(), ended: false } };
     let (turns, stall) = (Arc::clone(&api.lists), api.stall);
     tokio::spawn(async move {
         let _room = room;
         // A sender that is dropped before it has said that this is all breaks the reply off.
-        if let Err(error) = making.take_up(first) {
+        if let Err(error) = making.made.take_up(first) {
             tracing::error!(%error, "a list could not be compressed");
             return;
         }
@@ -122,41 +130,66 @@ enum MakeError {
 impl Making {
     /// Sends parts until the client has enough or all are sent.
     fn turn(&mut self, sender: &mpsc::Sender<Part>) -> Result<Turn, MakeError> {
+        let made = &mut self.made;
         loop {
-            while !self.ready.is_empty() {
-                match sender.try_reserve() {
-                    // Sliced, so that a large object does not fill the queue with several of its size.
-                    Ok(place) => place.send(Part::Bytes(self.ready.split_to(self.ready.len().min(CHUNK)))),
-                    Err(mpsc::error::TrySendError::Full(())) => return Ok(Turn::Full),
-                    Err(mpsc::error::TrySendError::Closed(())) => return Ok(Turn::Gone),
-                }
+            if let Some(turn) = made.send(sender) {
+                return Ok(turn);
             }
-            if self.ended {
-                return Ok(match sender.try_send(Part::End) {
-                    Ok(()) => Turn::Done,
-                    Err(mpsc::error::TrySendError::Full(_)) => Turn::Full,
-                    Err(mpsc::error::TrySendError::Closed(_)) => Turn::Gone,
-                });
-            }
-            let mut part = Vec::with_capacity(CHUNK + 4096);
             // A search that finds nothing sends nothing: it would not notice that nobody waits.
             if sender.is_closed() {
                 return Ok(Turn::Gone);
             }
+            let mut part = Vec::with_capacity(ROOM);
             if self.walked.more {
-                self.walked = self.plan.walk(
-                    self.walked.last.take(),
-                    self.walked.written,
-                    CHUNK,
-                    LOOKED_AT,
-                    &mut part,
-                )?;
+                let (begun, written) = (self.walked.last.take(), self.walked.written);
+                let mut failed = None;
+                // One pass makes part after part, for as long as there is room for them.
+                let mut enough = |part: &mut Vec<u8>| {
+                    let full = std::mem::replace(part, Vec::with_capacity(ROOM));
+                    match made.take_up(full) {
+                        Ok(()) if made.send(sender).is_none() => ControlFlow::Continue(()),
+                        Ok(()) => ControlFlow::Break(()),
+                        Err(error) => {
+                            failed = Some(error);
+                            ControlFlow::Break(())
+                        }
+                    }
+                };
+                self.walked = self.plan.walk_on(begun, written, CHUNK, LOOKED_AT, &mut part, &mut enough)?;
+                if let Some(error) = failed {
+                    return Err(error.into());
+                }
             } else {
                 part = self.plan.suffix(&self.walked)?;
-                self.ended = true;
+                made.ended = true;
             }
-            self.take_up(part)?;
+            // A walk that stopped because there was no room for more leaves nothing here.
+            if made.ended || !part.is_empty() {
+                made.take_up(part)?;
+            }
         }
+    }
+}
+
+impl Made {
+    /// Sends what is ready. `None` when all of it is sent and there is room for more.
+    fn send(&mut self, sender: &mpsc::Sender<Part>) -> Option<Turn> {
+        while !self.ready.is_empty() {
+            match sender.try_reserve() {
+                // Sliced, so that a large object does not fill the queue with several of its size.
+                Ok(place) => place.send(Part::Bytes(self.ready.split_to(self.ready.len().min(CHUNK)))),
+                Err(mpsc::error::TrySendError::Full(())) => return Some(Turn::Full),
+                Err(mpsc::error::TrySendError::Closed(())) => return Some(Turn::Gone),
+            }
+        }
+        if !self.ended {
+            return None;
+        }
+        Some(match sender.try_send(Part::End) {
+            Ok(()) => Turn::Done,
+            Err(mpsc::error::TrySendError::Full(_)) => Turn::Full,
+            Err(mpsc::error::TrySendError::Closed(_)) => Turn::Gone,
+        })
     }
 
     /// Makes `part` ready to be sent, or adds it to what is being compressed.
