@@ -142,7 +142,7 @@ pub(crate) fn wants_impersonation(headers: &http::HeaderMap) -> bool {
 /// The user that `Impersonate-*` headers ask for, if `user` may.
 pub(crate) fn impersonated(
     reading: &Reading,
-    user: UserInfo,
+    user: &UserInfo,
     headers: &http::HeaderMap,
 ) -> Result<UserInfo, Status> {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -169,7 +169,7 @@ pub(crate) fn impersonated(
     let check = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let asked =
             Attributes { verb: "impersonate", group, resource, subresource, namespace, name, path: None };
-        if reading.derived.policy.allows(&user, &asked) { Ok(()) } else { Err(refusal(&user, &asked)) }
+        if reading.derived.policy.allows(user, &asked) { Ok(()) } else { Err(refusal(user, &asked)) }
     };
     let account = name.strip_prefix(UserInfo::SERVICE_ACCOUNT).and_then(|rest| rest.split_once(':'));
     match account {

@@ -8,6 +8,7 @@ mod admission;
 mod handshakes;
 mod io;
 mod pace;
+mod socket;
 
 pub(crate) use activity::{Activity, InProgress};
 pub(crate) use admission::{Admission, Limits, Refused};
@@ -22,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use pace::Streams;
 use rustls::ServerConfig;
+use socket::Socket;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -202,13 +204,13 @@ async fn handshake(
     tls: Arc<ServerConfig>,
     handshakes: &Handshakes,
     metrics: &Metrics,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<TlsStream<Socket>> {
     let mut turn = handshakes.begin();
     let failed = || {
         metrics.handshakes_failed.fetch_add(1, Ordering::Relaxed);
     };
     tokio::select! {
-        shaken = tokio::time::timeout(PATIENCE, TlsAcceptor::from(tls).accept(stream)) => match shaken {
+        shaken = tokio::time::timeout(PATIENCE, TlsAcceptor::from(tls).accept(Socket(stream))) => match shaken {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
                 failed();

@@ -99,6 +99,9 @@ pub(crate) enum Plus {
 
 /// Decodes `%XX`; the result must be UTF-8 without zero bytes.
 pub(crate) fn percent_decode(text: &str, plus: Plus) -> Result<String, &'static str> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+' | 0)) {
+        return Ok(text.to_owned());
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -9,11 +9,12 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use hypermesh_api::Status;
 use hypermesh_pipeline::authz::{Attributes, UserInfo, refusal};
+use std::sync::Arc;
 
 /// Who sends a request.
 pub(super) struct Who {
     /// In whose name it is executed.
-    pub user: UserInfo,
+    pub user: Arc<UserInfo>,
     /// Who is charged for what it takes: never whom it impersonates.
     pub caller: Caller,
     /// The author's signatures, verified, if that is how they are known.
@@ -22,7 +23,8 @@ pub(super) struct Who {
 
 impl Who {
     /// Somebody who was authenticated, or the anonymous user.
-    fn of(user: UserInfo) -> Self {
+    fn of(user: impl Into<Arc<UserInfo>>) -> Self {
+        let user = user.into();
         let caller = if user.name == "system:anonymous" {
             Caller::Stranger
         } else {
@@ -45,18 +47,18 @@ impl Api {
                 Some(_) if client.expires.is_some_and(|at| at <= self.unix_now()) => {
                     return Err(Box::new(Status::unauthorized()));
                 }
-                Some(user) => UserInfo::clone(user),
-                None => access::anonymous(),
+                Some(user) => Arc::clone(user),
+                None => Arc::new(access::anonymous()),
             },
         };
         let mut who = Who::of(user);
         if access::wants_impersonation(headers) {
-            who.user = access::impersonated(&reading, who.user, headers)?;
+            who.user = Arc::new(access::impersonated(&reading, &who.user, headers)?);
         }
         Ok(who)
     }
 
-    fn bearer(&self, text: &str) -> Result<UserInfo, Box<Status>> {
+    fn bearer(&self, text: &str) -> Result<Arc<UserInfo>, Box<Status>> {
         let token = text
             .split_once(' ')
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -71,7 +73,7 @@ impl Api {
         if !audiences.is_empty() && !audiences.contains(&self.issuer) {
             return Err(Box::new(Status::unauthorized()));
         }
-        Ok(UserInfo::clone(&user))
+        Ok(user)
     }
 
     /// Who signed, for a request that can be ordered; everything else is answered to whom connection or token name.

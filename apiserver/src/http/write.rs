@@ -14,6 +14,7 @@ use hypermesh_api::Status;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::Verb;
 use hypermesh_chain::request::{self as chain, Authority, Endorsement, Media, Method, User};
+use hypermesh_pipeline::authz::UserInfo;
 use hypermesh_pipeline::{Body, Call, Outcome};
 use hypermesh_wire::{BodyFormat, Offer, PatchType, transcode};
 
@@ -99,7 +100,7 @@ async fn order(
 ) -> Result<(Outcome, Option<Reservation>), Box<Status>> {
     let replica = &api.replica;
     let method = Method::parse(head.method.as_str()).ok_or_else(|| Box::new(Status::unknown_path()))?;
-    let user = author.who.user.clone();
+    let user = UserInfo::clone(&author.who.user);
     let endorsement = Endorsement {
         replica: replica.key(),
         user: User { name: user.name, uid: user.uid, groups: user.groups, extra: user.extra },

@@ -61,7 +61,8 @@ const OFFERED: [&str; 3] = ["application/json", "application/yaml", "application
 impl Accepted {
     /// Reads an `Accept` header; the empty one takes JSON. 406 where nothing offered is acceptable.
     pub fn negotiate(accept: &str, offer: Offer) -> Result<Self, Box<Status>> {
-        if accept.trim().is_empty() {
+        // What nearly every request says is not taken apart.
+        if matches!(accept, "" | "application/json" | "*/*") || accept.trim().is_empty() {
             return Ok(Self { encoding: Encoding::Json, view: View::Whole, pretty: false });
         }
         let clauses = accept_clauses(accept);
@@ -150,7 +151,7 @@ impl BodyFormat {
     /// Reads the `Content-Type` of a create, update or delete; the empty one is JSON. `protobuf`: whether the place
     /// takes it (built-in kinds, and the options of every delete). 415 for anything else.
     pub fn parse(content_type: &str, protobuf: bool) -> Result<Self, Box<Status>> {
-        if content_type.trim().is_empty() {
+        if matches!(content_type, "" | "application/json") || content_type.trim().is_empty() {
             return Ok(Self::Json);
         }
         match media_type(content_type).as_deref() {
