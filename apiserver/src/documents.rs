@@ -60,13 +60,24 @@ impl Documents {
     }
 
     fn keep(&self, name: String, build: impl FnOnce(&Catalog<'_>) -> Option<Vec<u8>>) -> Option<Document> {
+        self.keep_known(name, |catalog| {
+            build(catalog).map(|bytes| {
+                let etag = hypermesh_wire::etag(&bytes);
+                (bytes, etag)
+            })
+        })
+    }
+
+    /// [`Self::keep`] of a document that is known by something else than the hash of its bytes.
+    fn keep_known(
+        &self,
+        name: String,
+        build: impl FnOnce(&Catalog<'_>) -> Option<(Vec<u8>, String)>,
+    ) -> Option<Document> {
         if let Some(found) = self.kept.lock().get(&name) {
             return found.clone();
         }
-        let built = build(&self.catalog()).map(|bytes| {
-            let etag = hypermesh_wire::etag(&bytes);
-            Document { bytes: bytes.into(), etag }
-        });
+        let built = build(&self.catalog()).map(|(bytes, etag)| Document { bytes: bytes.into(), etag });
         // Only what is served is kept: names that clients make up must not fill the memory.
         if built.is_some() {
             self.kept.lock().insert(name, built.clone());
@@ -95,16 +106,18 @@ impl Documents {
         })
     }
 
-    /// The index of OpenAPI v3, or one of its documents (`api/v1`, `apis/apps/v1`).
+    /// The index of OpenAPI v3, or one of its documents (`api/v1`, `apis/apps/v1`), which is known by what the index says.
     pub fn openapi(&self, below: Option<&str>) -> Option<Document> {
         let name = format!("openapi/{}", below.unwrap_or_default());
-        self.keep(name, |catalog| match below.map(|path| path.split('/').collect::<Vec<_>>()) {
-            None => Some(openapi::index(catalog)),
-            Some(parts) => match parts[..] {
-                ["api", version] => openapi::document(catalog, "", version),
-                ["apis", group, version] => openapi::document(catalog, group, version),
-                _ => None,
-            },
+        let Some(below) = below else { return self.keep(name, |catalog| Some(openapi::index(catalog))) };
+        self.keep_known(name, |catalog| {
+            let (group, version) = match below.split('/').collect::<Vec<_>>()[..] {
+                ["api", version] => ("", version),
+                ["apis", group, version] => (group, version),
+                _ => return None,
+            };
+            let document = openapi::document(catalog, group, version)?;
+            Some((document, openapi::document_hash(catalog, group, version)))
         })
     }
 

@@ -127,6 +127,23 @@ fn owner_references(value: &Value, strange: &mut Vec<String>) -> Result<(), &'st
     Ok(())
 }
 
+/// Keeps each owner once, as the first of those references that are the same; the uids of the others.
+pub fn unite_owners(object: &mut Value) -> Vec<String> {
+    let list = object.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
+    let Some(list) = list.filter(|list| (2..=MOST_ENTRIES).contains(&list.len())) else { return Vec::new() };
+    let mut kept: Vec<Value> = Vec::with_capacity(list.len());
+    let mut twice = Vec::new();
+    for owner in list.drain(..) {
+        if kept.contains(&owner) {
+            twice.push(owner.get("uid").and_then(Value::as_str).unwrap_or_default().to_owned());
+        } else {
+            kept.push(owner);
+        }
+    }
+    *list = kept;
+    twice
+}
+
 fn mistyped(field: &str, wanted: &str) -> Status {
     Status::bad_request(format!("json: cannot decode the object: {field} must be {wanted}"))
 }

@@ -108,10 +108,10 @@ pub(super) async fn read(api: &Api, caller: &Caller, body: &mut Incoming) -> Res
 /// Reads on, and throws away, what is left of a body whose request was refused. Who asks before sending a body is told
 /// at once.
 ///
-/// On HTTP/1.1 the refusal goes out afterwards: the rest of the body stands before it. On HTTP/2 it goes out meanwhile,
-/// and the client stops sending when it has it. A body that is let go of resets its stream, which RFC 9113 allows after
-/// a whole reply (section 8.1), and which curl before 8.0 takes for an error all the same.
-pub(super) async fn linger(head: &Parts, mut body: Incoming) {
+/// The refusal goes out meanwhile, and who looks for it stops sending. A body that is let go of resets its stream on
+/// HTTP/2, which RFC 9113 allows after a whole reply (section 8.1) and curl before 8.0 takes for an error all the same; on
+/// HTTP/1.1 it ends the connection, and what is on its way then meets a reset that may overtake the reply.
+pub(super) fn linger(head: &Parts, mut body: Incoming) {
     if body.is_end_stream() || head.version > Version::HTTP_2 || head.headers.contains_key(header::EXPECT) {
         return;
     }
@@ -124,14 +124,8 @@ pub(super) async fn linger(head: &Parts, mut body: Incoming) {
             }
         }
     };
-    // Whoever is slower than this has been told long enough.
-    let discarding = tokio::time::timeout(LINGER, discarding);
-    if head.version == Version::HTTP_2 {
-        // As many at once as there are streams, and each for as long as above.
-        tokio::spawn(discarding);
-    } else {
-        let _ = discarding.await;
-    }
+    // Whoever is slower than this has been told long enough. There are as many at once as there are requests.
+    tokio::spawn(tokio::time::timeout(LINGER, discarding));
 }
 
 /// Why a body is not all there.

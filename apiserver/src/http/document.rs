@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
-use hypermesh_wire::{Offer, Root, View, openapi2};
+use hypermesh_wire::{Offer, Root, View, openapi, openapi2};
 use serde_json::json;
 use std::io::Read;
 
@@ -23,9 +23,9 @@ pub(super) fn answer(api: &Api, head: &Parts, path: &str) -> Result<Response<Out
         "/healthz" | "/livez" | "/readyz" => Ok(health(api, path, head.uri.query().unwrap_or_default())),
         "/metrics" => Ok(metrics(api)),
         "/openapi/v2" => openapi2(api, head),
-        "/openapi/v3" => openapi(api, head, None),
+        "/openapi/v3" => openapi3(api, head, None),
         _ => match path.strip_prefix("/openapi/v3/") {
-            Some(below) => openapi(api, head, Some(below)),
+            Some(below) => openapi3(api, head, Some(below)),
             None if path.starts_with("/api/") || path.starts_with("/apis/") => {
                 kept(head, api.documents().legacy(path))
             }
@@ -79,8 +79,35 @@ fn kept(
     reply::document(document.bytes, StatusCode::OK, &accepted, pretty, &head.headers)
 }
 
-fn openapi(api: &Api, head: &Parts, below: Option<&str>) -> Result<Response<Outgoing>, Box<Status>> {
+fn openapi3(api: &Api, head: &Parts, below: Option<&str>) -> Result<Response<Outgoing>, Box<Status>> {
     let Some(document) = api.documents().openapi(below) else { return unknown() };
+    let Some(below) = below else { return tagged(head, document) };
+    let query = Query::parse(head.uri.query().unwrap_or_default())?;
+    let hash = query.first("hash").filter(|hash| !hash.is_empty());
+    let mut response = if hash.is_some_and(|hash| hash != document.etag) {
+        // What is asked for is no more: who keeps the reply by its address must not take another for it.
+        let target = format!("/openapi/v3/{below}?hash={}", document.etag);
+        let target = HeaderValue::from_str(&target).map_err(|e| Box::new(Status::internal(e)))?;
+        let mut moved = empty(StatusCode::MOVED_PERMANENTLY);
+        moved.headers_mut().insert(header::LOCATION, target);
+        moved
+    } else if openapi::takes_json(&reply::accept(&head.headers)) {
+        tagged(head, document)?
+    } else {
+        empty(StatusCode::NOT_ACCEPTABLE)
+    };
+    let headers = response.headers_mut();
+    if hash.is_some() && headers.contains_key(header::ETAG) {
+        // A document that is asked for by its hash never changes.
+        let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
+        headers.insert(header::CACHE_CONTROL, forever);
+    }
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    Ok(response)
+}
+
+/// A document in JSON with its tag, or that it is the one that the client has.
+fn tagged(head: &Parts, document: crate::documents::Document) -> Result<Response<Outgoing>, Box<Status>> {
     if let Some(fresh) = not_modified(head, &document.etag) {
         return Ok(fresh);
     }
@@ -91,22 +118,22 @@ fn openapi(api: &Api, head: &Parts, below: Option<&str>) -> Result<Response<Outg
     };
     let mut response = reply::document(document.bytes, StatusCode::OK, &accepted, false, &head.headers)?;
     tag(&mut response, &document.etag);
-    if below.is_some() && head.uri.query().is_some_and(|query| query.contains("hash=")) {
-        // A document that is asked for by its hash never changes.
-        let forever = HeaderValue::from_static("public, immutable");
-        response.headers_mut().insert(header::CACHE_CONTROL, forever);
-    }
     Ok(response)
+}
+
+fn empty(code: StatusCode) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::empty());
+    *response.status_mut() = code;
+    response
 }
 
 /// The whole of OpenAPI v2. Who takes neither of its forms gets no words either: a client that could not read them asked.
 fn openapi2(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
-    let mut response = Response::new(Outgoing::empty());
     let vary = HeaderValue::from_static("Accept, Accept-Encoding");
     let Some(form) = openapi2::Form::negotiate(&reply::accept(&head.headers)) else {
-        *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
-        response.headers_mut().insert(header::VARY, vary);
-        return Ok(response);
+        let mut none = empty(StatusCode::NOT_ACCEPTABLE);
+        none.headers_mut().insert(header::VARY, vary);
+        return Ok(none);
     };
     let documents = api.documents();
     let etag = documents.openapi2_tag();
@@ -116,6 +143,7 @@ fn openapi2(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> 
     }
     let failed = |error: std::io::Error| Box::new(Status::internal(error));
     let packed = documents.openapi2(form).map_err(failed)?;
+    let mut response;
     if reply::takes_gzip(&head.headers) {
         response = Response::new(Outgoing::whole(packed));
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -142,8 +170,7 @@ fn not_modified(head: &Parts, etag: &str) -> Option<Response<Outgoing>> {
     if !wanted.split(',').any(|tag| tag.trim().trim_matches('"') == etag) {
         return None;
     }
-    let mut response = Response::new(Outgoing::empty());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let mut response = empty(StatusCode::NOT_MODIFIED);
     tag(&mut response, etag);
     Some(response)
 }

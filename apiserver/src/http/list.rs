@@ -120,7 +120,9 @@ fn plan(
             if Revision(version) > newest {
                 return Err(Box::new(Status::revision_too_large(version, newest.0)));
             }
-            if options.resource_version_match == Some(VersionMatch::Exact) {
+            // A first page that names a version is of that version, as in the reference: the pages after it are.
+            let paged = options.resource_version_match.is_none() && options.limit > 0 && version > 0;
+            if paged || options.resource_version_match == Some(VersionMatch::Exact) {
                 at = Some(Revision(version));
             }
         } else {

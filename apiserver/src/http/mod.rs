@@ -20,6 +20,7 @@ mod review;
 mod selection;
 mod signed;
 mod token_request;
+mod warning;
 mod watch;
 mod who;
 mod write;
@@ -101,7 +102,7 @@ impl Api {
             headers.insert(header::ALT_SVC, alternative.clone());
         }
         if response.status().as_u16() >= 400 {
-            body::linger(&head, body).await;
+            body::linger(&head, body);
         }
         response
     }

@@ -5,11 +5,11 @@ use super::context::{Api, Asked};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::who::Who;
-use super::{Exchange, body, reply, signed};
+use super::{Exchange, body, reply, signed, warning};
 use crate::budget::Reservation;
 use bytes::Bytes;
 use http::request::Parts as Head;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, Response};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::Verb;
@@ -43,7 +43,7 @@ pub(super) async fn answer(
         }
         Body::Document(bytes) => document(&asked.query, &asked.agent, &head.headers, bytes, outcome.code)?,
     };
-    warn(response.headers_mut(), &outcome.warnings);
+    warning::write(response.headers_mut(), &outcome.warnings);
     Ok(hold(response, room))
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn transaction(
     let author = Author { who: &who, signed, agent };
     let (outcome, room) = order(api, head, author, Media::Json, received).await?;
     let mut response = document(query, agent, &head.headers, outcome.body.bytes(), outcome.code)?;
-    warn(response.headers_mut(), &outcome.warnings);
+    warning::write(response.headers_mut(), &outcome.warnings);
     Ok(hold(response, room))
 }
 
@@ -170,26 +170,4 @@ fn document(
         return Ok(reply::status(&status, Some(query), agent, headers));
     }
     reply::document(bytes.clone(), reply::code(code), &accepted, accepted.is_pretty(query, agent), headers)
-}
-
-/// `Warning: 299 - "text"` for each text (RFC 7234, section 5.5).
-fn warn(headers: &mut HeaderMap, warnings: &[String]) {
-    for warning in warnings {
-        let mut quoted = String::with_capacity(warning.len() + 10);
-        quoted.push_str("299 - \"");
-        for c in warning.chars() {
-            match c {
-                '"' | '\\' => {
-                    quoted.push('\\');
-                    quoted.push(c);
-                }
-                c if c.is_control() => quoted.push(' '),
-                c => quoted.push(c),
-            }
-        }
-        quoted.push('"');
-        if let Ok(value) = HeaderValue::from_bytes(quoted.as_bytes()) {
-            headers.append(header::WARNING, value);
-        }
-    }
 }

@@ -13,11 +13,20 @@ pub(crate) use schemas::{built_in_components, is_meta, meta_components};
 
 use crate::catalog::Catalog;
 use crate::list::write_json;
+use crate::media::{MediaType, accept_clauses};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha512};
 
 /// Raised with every change of what a document looks like, so that kept documents of an older form are not served.
 const FORM: u32 = 1;
+
+/// Whether an `Accept` header takes the one form that documents of v3 have here: JSON.
+pub fn takes_json(accept: &str) -> bool {
+    let json = |clause: &MediaType| {
+        matches!((clause.kind.as_str(), clause.subtype.as_str()), ("*" | "application", "*" | "json"))
+    };
+    accept.trim().is_empty() || accept_clauses(accept).iter().any(json)
+}
 
 /// Where a group-version's document stands below `/openapi/v3/`: `api/v1`, or `apis/<group>/<version>`.
 pub fn document_path(group: &str, version: &str) -> String {

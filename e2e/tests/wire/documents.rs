@@ -1,4 +1,4 @@
-//! OpenAPI v2: what client-go's discovery, and with it Argo CD and Helm, asks for first.
+//! OpenAPI: v2, which client-go's discovery, and with it Argo CD and Helm, asks for first; v3 by its hashes.
 
 use anyhow::{Context as _, Result, ensure};
 use hypermesh_e2e::{Client, Cluster, Reply};
@@ -55,5 +55,30 @@ fn openapi_v2_comes_in_the_form_that_is_asked_for() -> Result<()> {
     // For whoever may discover: the same as the other documents.
     let anonymous = cluster.anonymous()?;
     ensure!(anonymous.get("/openapi/v2")?.code == anonymous.get("/openapi/v3")?.code);
+    Ok(())
+}
+
+#[test]
+fn a_document_of_v3_is_what_the_index_says() -> Result<()> {
+    let cluster = Cluster::start(Vec::new())?;
+    let admin = cluster.admin()?;
+    let index = admin.get("/openapi/v3")?.expect(200)?;
+    for (path, entry) in index["paths"].as_object().context("no paths")? {
+        let url = entry["serverRelativeURL"].as_str().context("no URL")?;
+        let reply = admin.get(url)?;
+        let etag = format!("\"{}\"", url.rsplit('=').next().unwrap_or_default());
+        ensure!(reply.code == 200 && reply.header("etag") == Some(&etag), "{path}");
+        ensure!(reply.header("cache-control") == Some("public, immutable, max-age=31536000"), "{path}");
+        let stale = admin.get(&format!("/openapi/v3/{path}?hash=STALE"))?;
+        ensure!(stale.code == 301 && stale.header("location") == Some(url), "{path}: {}", stale.code);
+        let fresh = admin.send("GET", url, &[("if-none-match", &etag)], Vec::new())?;
+        ensure!(fresh.code == 304, "{path}: {}", fresh.code);
+    }
+    let document = |accept: &str| admin.send("GET", "/openapi/v3/api/v1", &[("accept", accept)], Vec::new());
+    let protobuf = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+    let none = document(protobuf)?;
+    ensure!(none.code == 406 && none.body.is_empty(), "{}", none.code);
+    let either = document(&format!("{protobuf}, */*;q=0.1"))?;
+    ensure!(either.code == 200 && either.header("content-type") == Some("application/json"));
     Ok(())
 }

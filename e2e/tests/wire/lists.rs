@@ -91,3 +91,23 @@ fn a_legacy_watch_is_a_watch() -> Result<()> {
     ensure!(words.contains("cannot watch resource \"configmaps\""), "{words}");
     Ok(())
 }
+
+#[test]
+fn a_first_page_that_names_a_version_is_of_it() -> Result<()> {
+    let cluster = Cluster::start(Vec::new())?;
+    let admin = cluster.admin()?;
+    fill(&admin)?;
+    let list = admin.get(CONFIGMAPS)?.expect(200)?;
+    let then = list["metadata"]["resourceVersion"].as_str().context("no version")?;
+    admin.delete(&format!("{CONFIGMAPS}/a"))?.expect(200)?;
+    let first = |query: &str| -> Result<(Value, Value)> {
+        let list = admin.get(&format!("{CONFIGMAPS}?{query}"))?.expect(200)?;
+        Ok((list["items"][0]["metadata"]["name"].clone(), list["metadata"]["resourceVersion"].clone()))
+    };
+    ensure!(first(&format!("limit=1&resourceVersion={then}"))? == (json!("a"), json!(then)));
+    // Without a limit, or where it is said, a version is the oldest that will do; 0 is any.
+    ensure!(first(&format!("resourceVersion={then}"))?.0 == "b");
+    ensure!(first(&format!("limit=1&resourceVersion={then}&resourceVersionMatch=NotOlderThan"))?.0 == "b");
+    ensure!(first("limit=1&resourceVersion=0")?.0 == "b");
+    Ok(())
+}

@@ -44,8 +44,9 @@ fn what_cannot_be_taken_says_where() -> Result<()> {
         r#"299 - "the patch does not apply: operation 1: replace \"/data/x\": \"/data\" has no field \"x\"""#;
     ensure!(warning == words, "{warning}");
     // The whole object in place of itself.
-    let emptied = patch(r#"[{"op":"replace","path":"","value":{}}]"#)?.expect(422)?;
-    ensure!(emptied["details"]["causes"][0]["field"] == "metadata.name", "{emptied}");
+    let emptied = patch(r#"[{"op":"replace","path":"","value":{}}]"#)?.expect(400)?;
+    let nameless = "the name of the object (a based on URL) was undeterminable: name must be provided";
+    ensure!(emptied["message"] == nameless, "{emptied}");
     ensure!(admin.get(&format!("{CONFIGMAPS}/a"))?.expect(200)?["data"]["k"] == "1");
 
     let post = |kind: &str, body: &str| {
@@ -60,6 +61,25 @@ fn what_cannot_be_taken_says_where() -> Result<()> {
     );
     let yaml = post("application/yaml", "kind: ConfigMap\ndata:\n\tk: v\n")?;
     ensure!(yaml.starts_with("error converting YAML to JSON: yaml: line 3, column "), "{yaml}");
+    Ok(())
+}
+
+#[test]
+fn warnings_fit_into_a_head() -> Result<()> {
+    let cluster = Cluster::start(Vec::new())?;
+    let admin = cluster.admin()?;
+    let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+    for n in 0..5_000 {
+        map[format!("unknown{n:05}")] = json!(1);
+    }
+    let reply = admin.post(CONFIGMAPS, &map)?;
+    reply.expect(201)?;
+    let warnings: Vec<&str> =
+        reply.headers.iter().filter(|(name, _)| name == "warning").map(|(_, text)| text.as_str()).collect();
+    let first = warnings.first().copied().unwrap_or_default();
+    ensure!(first.contains("unknown00000"), "{first}");
+    let bytes: usize = warnings.iter().map(|text| text.len()).sum();
+    ensure!(warnings.len() == 51 && bytes < 8 * 1024, "{} warnings of {bytes} bytes", warnings.len());
     Ok(())
 }
 

@@ -29,6 +29,10 @@ pub(super) fn object<R: StateReader + ?Sized>(
     let name = request.call.info.name.clone();
     check_unmanaged(&request.kind, &applied)?;
     request.decode_as_given(&mut applied)?;
+    // What is applied is a part of an object: the rest, its name too, may be left to the path.
+    if let Some(meta) = metadata::of(&mut applied).filter(|meta| meta.get("name").is_none()) {
+        meta.insert("name".into(), name.as_str().into());
+    }
     request.place(&mut applied, Some(&name))?;
     if let Some(map) = applied.as_object_mut()
         && request.kind.definition.subresources.status

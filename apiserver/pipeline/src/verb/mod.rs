@@ -79,6 +79,13 @@ impl<'w> Request<'w> {
     pub fn decode(&mut self, object: &mut Value) -> Result<(), Status> {
         self.decode_as_given(object)?;
         self.kind.schema.apply_defaults(object);
+        let twice = crate::metadata::unite_owners(object);
+        if !twice.is_empty() {
+            self.warn(format!(
+                ".metadata.ownerReferences contains duplicate entries; duplicate UID(s) observed: {}",
+                twice.join(", ")
+            ));
+        }
         Ok(())
     }
 
@@ -136,7 +143,9 @@ impl<'w> Request<'w> {
         if let Some(wanted) = name {
             match meta.get("name").and_then(Value::as_str) {
                 None | Some("") => {
-                    meta.insert("name".into(), wanted.into());
+                    return Err(Status::bad_request(format!(
+                        "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+                    )));
                 }
                 Some(given) if given == wanted => {}
                 Some(given) => {

@@ -4,10 +4,9 @@ use super::Request;
 use super::replace::{self, Live, Tracked};
 use crate::execution::Execution;
 use crate::fault::Fault;
-use crate::metadata;
 use crate::outcome::Reply;
 use crate::state::StateReader;
-use hypermesh_api::{FieldError, Status};
+use hypermesh_api::Status;
 use hypermesh_chain::request::Media;
 use hypermesh_merge::patch::{self, PatchError};
 use serde_json::Value;
@@ -31,11 +30,6 @@ pub(super) fn run<R: StateReader + ?Sized>(
     let mut object = if sees_managed(request.call.media, &body) { live.whole()? } else { live.value.clone() };
     apply(request, &mut object, &body)?;
     request.decode(&mut object)?;
-    // Filled in from the path, as a body's may be, a name that was patched away would take all metadata with it unseen.
-    if metadata::text(&object, "name").is_empty() {
-        let error = FieldError::required("metadata.name", "name or generateName is required");
-        return Err(Status::invalid(request.kind.kind_subject(&name), &[error]).into());
-    }
     request.place(&mut object, Some(&name))?;
     replace::run(execution, request, live, object, Tracked::No)
 }

@@ -222,7 +222,7 @@ fn patches_of_every_kind() {
     let bare = patch(&path, Media::JsonPatch, json!([{"op": "remove", "path": "/metadata"}]));
     for nameless in [bare, merge(&path, json!({"metadata": null}))] {
         let refused = cluster.run(nameless);
-        assert_eq!(refused.code, 422, "{}", refused.refusal());
+        assert_eq!(refused.code, 400, "{}", refused.refusal());
     }
     let strategic = patch(&path, Media::StrategicMergePatch, json!({"spec": {"color": "x"}}));
     insta::assert_snapshot!(cluster.run(strategic).refusal(), @"415 UnsupportedMediaType: the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
@@ -309,7 +309,7 @@ fn a_patch_that_does_not_fit_says_where() {
     insta::assert_snapshot!(tell(json!([{"op": "add", "path": "/data/b", "value": ""}, {"op": "remove", "path": "/data/c"}])), @r#"422 Invalid: the server rejected our request due to an error in our request | the patch does not apply: operation 1: remove "/data/c": "/data" has no field "c""#);
     insta::assert_snapshot!(tell(json!([{"op": "remove", "path": "/data", "from": 1}, {"op": "frob", "path": ""}])), @r#"400 BadRequest: operation 1: unknown "op" "frob" |"#);
     // The whole object in place of itself: never a broken one.
-    insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": {}}])), @r#"422 Invalid: ConfigMap "c" is invalid: metadata.name: Required value: name or generateName is required |"#);
+    insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": {}}])), @r#"400 BadRequest: the name of the object (c based on URL) was undeterminable: name must be provided |"#);
     insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": 5}])), @r#"400 BadRequest: the object provided is not a JSON object |"#);
     insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": {"metadata": {"name": "d"}}}])), @r#"400 BadRequest: the name of the object (d) does not match the name on the URL (c) |"#);
     let kept = cluster.get("/configmaps", "default", "c").unwrap();
@@ -319,4 +319,37 @@ fn a_patch_that_does_not_fit_says_where() {
         json!([{"op": "replace", "path": "", "value": {"metadata": {"name": "c"}, "data": {"b": "2"}}}]);
     let stored = cluster.run(patch(&target, Media::JsonPatch, whole)).object();
     assert_eq!((&stored["data"], &stored["metadata"]["uid"]), (&json!({"b": "2"}), &kept["metadata"]["uid"]));
+}
+
+#[test]
+fn an_update_names_what_it_updates() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(CONFIG_MAPS, config_map("c", json!({"a": "1"})))).object();
+    let nameless = cluster.run(put(format!("{CONFIG_MAPS}/c"), json!({"data": {}})));
+    insta::assert_snapshot!(nameless.refusal(), @r#"400 BadRequest: the name of the object (c based on URL) was undeterminable: name must be provided"#);
+    let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"b": "2"}});
+    let stored = cluster.run(apply(&format!("{CONFIG_MAPS}/c"), applied)).object();
+    assert_eq!(stored["data"], json!({"a": "1", "b": "2"}));
+}
+
+#[test]
+fn an_owner_is_named_once() {
+    let mut cluster = Cluster::new();
+    let owner = cluster.run(post(ASSETS, asset("owner", json!({})))).object();
+    let other = reference(&owner, true);
+    let twice = owned("a1", &[(&owner, false), (&owner, false)]);
+    let answer = cluster.run(post(ASSETS, twice));
+    assert_eq!(answer.warnings.len(), 1, "{:?}", answer.warnings);
+    assert!(
+        answer.warnings[0].ends_with(owner["metadata"]["uid"].as_str().unwrap()),
+        "{:?}",
+        answer.warnings
+    );
+    let stored = answer.object();
+    assert_eq!(stored["metadata"]["ownerReferences"].as_array().unwrap().len(), 1);
+    // Those that differ are not the same.
+    let mut both = stored;
+    both["metadata"]["ownerReferences"].as_array_mut().unwrap().push(other);
+    let answer = cluster.run(put(format!("{ASSETS}/a1"), both));
+    assert_eq!((answer.code, answer.warnings.len()), (200, 0), "{}", answer.message());
 }
