@@ -4,12 +4,14 @@
 //! from a registry, an archive or a layer is taken for hostile until a digest vouches for it, and bounded by [`Limits`]
 //! even then.
 
+mod archive;
 mod config;
 mod credentials;
 mod digest;
 pub mod gc;
 mod limits;
 mod manifest;
+mod pack;
 mod platform;
 mod pull;
 mod reference;
@@ -20,6 +22,7 @@ mod store;
 pub mod tarball;
 mod unpack;
 
+pub use archive::{ArchiveError, ExportTo, ImportOptions, Imported};
 pub use config::{ConfigError, Empty, Execution, History, ImageConfig, RootFsIds};
 pub use credentials::{Credential, CredentialError, Keyring};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
@@ -28,6 +31,7 @@ pub use manifest::{
     Descriptor, Document, Index, Manifest, ManifestError, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP,
     OCI_LAYER_ZSTD, OCI_MANIFEST,
 };
+pub use pack::{PackError, PackSource, PackSpec, Packed};
 pub use platform::{Platform, PlatformError};
 pub use pull::{
     FetchError, LayerProgress, Mirror, Progress, PullError, PullOptions, Pulled, Puller, Retry, Step,

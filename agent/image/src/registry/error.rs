@@ -26,7 +26,7 @@ pub enum RegistryError {
         shown: usize,
     },
     /// It knows who asks, and refuses.
-    #[error("{host} denies {repository} to who asks{}", told(.message))]
+    #[error("{host} knows who asks, and denies {repository}{}", told(.message))]
     Denied {
         /// Which host.
         host: String,

@@ -147,7 +147,7 @@ impl Copier {
     fn named(&self, dir: &OwnedFd, name: &[u8], stat: &Stat, link: bool) -> Result<(), Errno> {
         if self.owners {
             let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-            rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+            mapped(rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))?;
         }
         if !link {
             rustix::fs::chmodat(dir, name, Mode::from_raw_mode(stat.st_mode & 0o7777), AtFlags::empty())?;
@@ -171,7 +171,7 @@ impl Copier {
 fn like_with(from: &OwnedFd, to: &OwnedFd, owners: bool) -> Result<(), Errno> {
     let stat = rustix::fs::fstat(from)?;
     if owners {
-        rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+        mapped(rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid))))?;
     }
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     for name in attributes(from)? {
@@ -183,6 +183,11 @@ fn like_with(from: &OwnedFd, to: &OwnedFd, owners: bool) -> Result<(), Errno> {
         }
     }
     rustix::fs::futimens(to, &times(&stat))
+}
+
+/// An owner that this user namespace has no number for stays as it is.
+fn mapped(given: Result<(), Errno>) -> Result<(), Errno> {
+    if given == Err(Errno::INVAL) { Ok(()) } else { given }
 }
 
 fn times(stat: &Stat) -> Timestamps {

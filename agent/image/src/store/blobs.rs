@@ -1,7 +1,7 @@
 //! Blobs: in through a partial file that is hashed as it grows, out through a hash again.
 
 use super::files::sync_parent;
-use super::{Claim, Store, StoreError, errno_error, io_error};
+use super::{Claim, Hold, Store, StoreError, errno_error, io_error};
 use crate::digest::{Algorithm, Digest, Hasher};
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
@@ -321,7 +321,14 @@ impl NewBlob<'_> {
     /// # Errors
     /// If the disk would not.
     pub fn commit(self) -> Result<(Digest, u64), StoreError> {
+        let store = self.store;
+        self.commit_held(&mut store.hold())
+    }
+
+    /// The same, held before it is there: a collection may be sweeping.
+    pub(crate) fn commit_held(self, hold: &mut Hold<'_>) -> Result<(Digest, u64), StoreError> {
         let digest = self.hasher.clone().finish();
+        hold.add(&digest);
         let _claim = self.store.claim(&digest);
         if self.store.blob_size(&digest) == Some(self.written) {
             return Ok((digest, self.written));

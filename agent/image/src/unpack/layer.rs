@@ -192,7 +192,12 @@ impl<'a> Layer<'a> {
             }
             Kind::File => self.file(archive, &dir, name, path, &entry),
             Kind::Hardlink => self.hardlink(&dir, name, path, &entry),
-            _ => self.node(&dir, name, &entry).map_err(|errno| told("making", path, errno.into())),
+            _ => {
+                let made = self.node(&dir, name, &entry);
+                let left_out = made.map_err(|errno| told("making", path, errno.into()))?;
+                self.leave_out(path, left_out);
+                Ok(())
+            }
         }
     }
 
@@ -308,7 +313,7 @@ impl<'a> Layer<'a> {
             .map_err(|errno| told("linking", path, errno.into()))
     }
 
-    fn node(&mut self, dir: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), Errno> {
+    fn node(&mut self, dir: &OwnedFd, name: &[u8], entry: &Entry) -> Result<Vec<String>, Errno> {
         let mode = Mode::RUSR | Mode::WUSR;
         let link = entry.kind == Kind::Symlink;
         match entry.kind {
@@ -330,7 +335,7 @@ impl<'a> Layer<'a> {
     fn leave_out(&mut self, path: &EntryPath, names: Vec<String>) {
         for name in names {
             if self.report.left_out.len() < LEFT_OUT {
-                let line = format!("{}: the attribute {name}", path.shown());
+                let line = format!("{}: {name}", path.shown());
                 self.report.left_out.push(line);
             }
         }

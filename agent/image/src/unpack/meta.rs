@@ -40,16 +40,16 @@ pub(super) fn times((seconds, nanos): (i64, u32)) -> Timestamps {
 }
 
 /// Gives an open file or folder its owner, mode and attributes. Giving away clears setuid and capabilities, so it comes
-/// first. Gives back the names of the attributes that were left out.
+/// first. Gives back what was left out.
 pub(super) fn set_open(fd: impl AsFd, entry: &Entry, owners: Owners) -> Result<Vec<String>, Errno> {
+    let mut left_out = Vec::new();
     if let (Owners::Kept, Some((uid, gid))) = (owners, owner(entry)) {
-        rustix::fs::fchown(&fd, Some(uid), Some(gid))?;
+        left_out.extend(given(entry, rustix::fs::fchown(&fd, Some(uid), Some(gid)))?);
     }
     rustix::fs::fchmod(&fd, Mode::from_raw_mode(entry.mode))?;
-    let mut left_out = Vec::new();
     for (name, value) in &entry.xattrs {
         if !wanted(name) || !set_xattr(&fd, name, value)? {
-            left_out.push(String::from_utf8_lossy(name).into_owned());
+            left_out.push(format!("the attribute {}", String::from_utf8_lossy(name)));
         }
     }
     Ok(left_out)
@@ -62,15 +62,27 @@ pub(super) fn set_named(
     entry: &Entry,
     owners: Owners,
     link: bool,
-) -> Result<(), Errno> {
+) -> Result<Vec<String>, Errno> {
+    let mut left_out = Vec::new();
     if let (Owners::Kept, Some((uid, gid))) = (owners, owner(entry)) {
-        rustix::fs::chownat(&dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        let result = rustix::fs::chownat(&dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
+        left_out.extend(given(entry, result)?);
     }
     if !link {
         // It was made a moment ago in a folder that is nobody else's; a link in its place would stay within the store.
         rustix::fs::chmodat(&dir, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())?;
     }
-    rustix::fs::utimensat(&dir, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
+    rustix::fs::utimensat(&dir, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(left_out)
+}
+
+/// An owner that this user namespace has no number for is left out: the file stays with who unpacks.
+fn given(entry: &Entry, result: Result<(), Errno>) -> Result<Option<String>, Errno> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(Errno::INVAL) => Ok(Some(format!("the owner {}:{}", entry.uid, entry.gid))),
+        Err(error) => Err(error),
+    }
 }
 
 /// What an image may bring. Labels and signatures of another machine's policy mean nothing here.

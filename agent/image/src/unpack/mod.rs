@@ -17,6 +17,7 @@ mod whiteout;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use plain::Plain;
 pub(crate) use tree::{file_type, is_whiteout, stat_in};
 pub(crate) use whiteout::OPAQUE_FILE;
 

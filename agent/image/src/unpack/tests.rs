@@ -166,8 +166,10 @@ fn open(path: &Path) -> OwnedFd {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
 }
 
+/// Whether this is root of the machine, and not of a user namespace alone.
 fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    let all = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.contains("4294967295"));
+    rustix::process::geteuid().is_root() && all
 }
 
 #[test]
