@@ -5,6 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{fmt, str::FromStr};
 
+/// The server's clock may be ahead by so much: a time that it has told is none to come.
+const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+
 /// A revision of the store, or a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -20,8 +23,13 @@ impl Moment {
         if let Ok(revision) = text.parse() {
             return Ok(Self::Revision(revision));
         }
-        if let Ok(time) = text.parse() {
-            return Ok(Self::Time(time));
+        if let Ok(time) = text.parse::<Timestamp>() {
+            let latest = now.checked_add(AHEAD).unwrap_or(now);
+            return if time <= latest {
+                Ok(Self::Time(time))
+            } else {
+                Err(format!("{text:?} is yet to come"))
+            };
         }
         let ago = parse_duration(text.strip_suffix(" ago").unwrap_or(text)).ok();
         let time = ago.and_then(|ago| now.checked_sub(SignedDuration::try_from(ago).ok()?).ok());
@@ -85,7 +93,8 @@ mod tests {
         assert_eq!(parse("10m ago"), Some(Moment::Time(time)));
         assert_eq!(parse("2026-11-21T11:50:00+02:00"), Some(Moment::Time(time)));
         assert_eq!(parse("1d"), Some(Moment::Time("2026-11-20T10:00:00Z".parse().unwrap())));
-        for wrong in ["", "yesterday", "-5", "2026-11-21", "99999999999h", " ago"] {
+        assert!(parse("2026-11-21T10:09:00Z").is_some());
+        for wrong in ["2026-11-21T10:11:00Z", "", "yesterday", "-5", "2026-11-21", "99999999999h", " ago"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
         let asked = Moment::Time(time).ask(Call::get("/x"));

@@ -98,7 +98,8 @@ impl From<hypermesh_client::Error> for Error {
 
 /// `Error from server (NotFound): …`; what the server says must not reach a terminal as it is.
 fn refused(status: &Status) -> String {
-    if status.code == 401 {
+    // What is wrong with a signature, or with the clocks, is said; who shows nothing is told no more than that.
+    if status.code == 401 && matches!(status.message.as_str(), "" | "Unauthorized") {
         return "the server does not know who is asking (Unauthorized): the certificate or token is missing, expired \
                 or of another cluster"
             .to_owned();
@@ -106,9 +107,19 @@ fn refused(status: &Status) -> String {
     if status.reason.is_empty() {
         return format!("Error from server (HTTP {}): {}", status.code, escape(&status.message));
     }
+    if let Some((asked, newest)) = too_large(&status.message) {
+        return format!("revision {asked} is yet to come: the newest is {newest}");
+    }
     // A reason is one word.
     let reason = escape(&status.reason).replace('\n', "\\n");
     format!("Error from server ({reason}): {}", escape(&status.message))
+}
+
+/// `Timeout: Too large resource version: 9, current: 5`
+fn too_large(message: &str) -> Option<(u64, u64)> {
+    let (_, rest) = message.split_once("Too large resource version: ")?;
+    let (asked, newest) = rest.split_once(", current: ")?;
+    Some((asked.parse().ok()?, newest.parse().ok()?))
 }
 
 /// Reads a refusal. Proxies and muxes answer in other forms than a Status; then their first line is the message.
@@ -151,6 +162,18 @@ pub(crate) fn warning(value: &HeaderValue) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_says_what_a_person_can_do() {
+        let of = |code, reason: &str, message: &str| refused(&Status::failure(code, reason, message));
+        assert!(of(401, "Unauthorized", "Unauthorized").contains("missing, expired"));
+        let clocks = "the request is too old; this machine's clock says 10:00, that of https://a says 10:20";
+        assert_eq!(of(401, "Unauthorized", clocks), format!("Error from server (Unauthorized): {clocks}"));
+        assert_eq!(
+            of(504, "Timeout", "Timeout: Too large resource version: 999, current: 59"),
+            "revision 999 is yet to come: the newest is 59"
+        );
+    }
 
     #[test]
     fn reads_warnings_and_refusals_of_any_form() {

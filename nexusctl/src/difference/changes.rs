@@ -94,9 +94,11 @@ pub fn merge_patch(before: &Value, after: &Value) -> Value {
     Value::Object(patch)
 }
 
-/// The fields that both have changed, to different values or not: where one change lies within another, the outer one.
+/// The fields that both have changed, unless to the same value: where one change lies within another, the outer one.
 pub fn overlap<'c>(ours: &[Change], theirs: &'c [Change]) -> Vec<&'c Change> {
     let within = |outer: &FieldPath, inner: &FieldPath| inner.steps().starts_with(outer.steps());
     let meet = |a: &FieldPath, b: &FieldPath| within(a, b) || within(b, a);
-    theirs.iter().filter(|their| ours.iter().any(|our| meet(&our.path, &their.path))).collect()
+    let agree = |our: &Change, their: &Change| our.path == their.path && our.after == their.after;
+    let clash = |our: &Change, their: &Change| meet(&our.path, &their.path) && !agree(our, their);
+    theirs.iter().filter(|their| ours.iter().any(|our| clash(our, their))).collect()
 }

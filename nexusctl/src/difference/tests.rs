@@ -79,6 +79,8 @@ fn changes_of_two_meet_where_one_lies_within_the_other() {
     assert!(overlap(&ours, &of(json!({"spec": {"replicas": 5, "template": {"a": 1, "b": 3}}}))).is_empty());
     assert_eq!(overlap(&ours, &of(json!({"spec": {"replicas": 1}}))).len(), 1);
     assert_eq!(overlap(&ours, &of(json!({"spec": {"replicas": 1, "template": {"a": 9, "b": 2}}}))).len(), 1);
+    // Who wants the same is in nobody's way.
+    assert!(overlap(&ours, &of(json!({"spec": {"replicas": 5, "template": {"a": 2, "b": 2}}}))).is_empty());
 }
 
 /// Objects without nulls, as servers keep them.

@@ -58,7 +58,12 @@ pub fn changeable(environment: &Environment, flag: Option<&Path>) -> Result<Vec<
             if found.is_empty() { usual.into_iter().collect() } else { found }
         }
     };
-    match by_up.filter(|by_up| paths.contains(by_up)) {
+    // Beside what a cluster of `nexusctl up` begins with lies the file that it writes.
+    let written = |path: &PathBuf| {
+        by_up.as_ref() == Some(path)
+            || (path.ends_with("admin.kubeconfig") && path.with_file_name("genesis").exists())
+    };
+    match paths.iter().find(|path| written(path)).cloned() {
         Some(path) => Err(Error::NotOurs { path }),
         None if paths.is_empty() => Err(Error::NoConfiguration { looked_at: Vec::new() }),
         None => Ok(paths),

@@ -56,6 +56,25 @@ fn a_context_names_server_identity_and_namespace() {
 }
 
 #[test]
+fn the_pin_holds_for_another_address_and_not_for_another_authority() {
+    let id = "07".repeat(32);
+    let extensions = format!(
+        "tls-server-name: internal\n    extensions: [{{name: hypermesh.online/cluster, extension: {{id: '{id}'}}}}]"
+    );
+    let pinned = GOOD.replace("tls-server-name: internal", &extensions);
+    let pin = |overrides: &Overrides| {
+        resolved(&[&pinned], overrides).unwrap().cluster.map(|cluster| cluster.to_string())
+    };
+    assert_eq!(pin(&Overrides::default()), Some(id.clone()));
+    let elsewhere = Overrides { server: Some("https://10.0.0.7:6443".into()), ..Overrides::default() };
+    assert_eq!(pin(&elsewhere), Some(id));
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.crt");
+    fs::write(&authority, "pem").unwrap();
+    assert_eq!(pin(&Overrides { certificate_authority: Some(authority), ..elsewhere }), None);
+}
+
+#[test]
 fn the_first_file_that_sets_a_name_wins() {
     let first = "clusters:\n- {name: c, cluster: {server: 'https://first'}}\ncurrent-context: ''\n";
     let target = resolved(&[first, GOOD], &Overrides::default()).unwrap();

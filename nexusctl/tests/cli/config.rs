@@ -256,6 +256,14 @@ fn a_file_that_a_server_writes_anew_is_not_changed() {
     );
     assert_eq!(fs::read_to_string(&by_up).unwrap(), FIRST);
     assert_eq!(run_in(environment, "config current-context", "").out, "here\n");
+    // Wherever the cluster's folder is.
+    let (elsewhere, words) = (folder.path("admin.kubeconfig"), "config set-context --current --namespace x");
+    fs::write(&elsewhere, FIRST).unwrap();
+    let named = Environment { kubeconfig: Some(elsewhere.clone().into()), ..Environment::default() };
+    assert_eq!(run_in(named.clone(), words, "").code, 0);
+    fs::write(folder.path("genesis"), "").unwrap();
+    let ran = run_in(named, words, "");
+    assert!(ran.code == 1 && ran.err.contains("belongs to `nexusctl up`"), "{}", ran.err);
 }
 
 #[test]

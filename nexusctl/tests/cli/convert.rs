@@ -137,13 +137,7 @@ metadata: {name: t}
        |
        = help: did you mean `Private`?
 
-    error: data[a]: Invalid value: "<redacted>": must be base64: Invalid symbol 42, offset 0.
-      --> <stdin>:19:11
-       |
-    19 | data: {a: '***'}
-       |           ^^^^^
-
-    error: data.a: Invalid value: "<redacted>": data.a in body must be of type byte: "<redacted>"
+    error: data[a]: Invalid value: "<redacted>": must be base64: illegal base64 data at input byte 0
       --> <stdin>:19:11
        |
     19 | data: {a: '***'}
@@ -176,17 +170,7 @@ metadata: {name: t}
                 "file": "<stdin>",
                 "kind": "Secret",
                 "line": 4,
-                "message": "data[a]: Invalid value: \"<redacted>\": must be base64: Invalid symbol 42, offset 0.",
-                "name": "s",
-                "status": "Invalid"
-            },
-            {
-                "apiVersion": "v1",
-                "column": 11,
-                "file": "<stdin>",
-                "kind": "Secret",
-                "line": 4,
-                "message": "data.a: Invalid value: \"<redacted>\": data.a in body must be of type byte: \"<redacted>\"",
+                "message": "data[a]: Invalid value: \"<redacted>\": must be base64: illegal base64 data at input byte 0",
                 "name": "s",
                 "status": "Invalid"
             }
