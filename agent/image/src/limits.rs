@@ -28,6 +28,8 @@ pub struct Limits {
     pub zstd_window_log: u32,
     /// Entries of a layer or of an archive.
     pub entries: u64,
+    /// Bytes of folders' names that are remembered until a layer is whole.
+    pub folder_bytes: usize,
     /// Components of a path.
     pub depth: usize,
     /// Bytes of a path, and of what a link points to. Linux takes 4,095.
@@ -71,6 +73,7 @@ impl Default for Limits {
             expansion_floor: 256 * MIB,
             zstd_window_log: 27,
             entries: 4_000_000,
+            folder_bytes: (128 * MIB) as usize,
             depth: 255,
             path_bytes: 4095,
             header_bytes: MIB,

@@ -56,6 +56,12 @@ impl Platform {
         Self::new(std::env::consts::OS, std::env::consts::ARCH, None)
     }
 
+    /// What this machine runs at its best: with the level of its processor where architectures have levels.
+    #[must_use]
+    pub fn node() -> Self {
+        Self { variant: level().map(str::to_owned), ..Self::host() }
+    }
+
     /// How far an image for `self` is from the best that a node of `node` runs: 0 is the node's own variant; none if
     /// the node does not run it.
     #[must_use]
@@ -81,6 +87,45 @@ impl Platform {
         let (image, node) = (level(image.variant.as_deref())?, level(node.variant.as_deref())?);
         node.checked_sub(image)
     }
+}
+
+/// The x86-64 psABI's level of this processor; none is the first.
+#[cfg(target_arch = "x86_64")]
+fn level() -> Option<&'static str> {
+    use std::is_x86_feature_detected as has;
+    let second = has!("cmpxchg16b")
+        && has!("popcnt")
+        && has!("sse3")
+        && has!("ssse3")
+        && has!("sse4.1")
+        && has!("sse4.2");
+    let third = second
+        && has!("avx")
+        && has!("avx2")
+        && has!("bmi1")
+        && has!("bmi2")
+        && has!("f16c")
+        && has!("fma")
+        && has!("lzcnt")
+        && has!("movbe");
+    let fourth = third
+        && has!("avx512f")
+        && has!("avx512bw")
+        && has!("avx512cd")
+        && has!("avx512dq")
+        && has!("avx512vl");
+    match (fourth, third, second) {
+        (true, _, _) => Some("v4"),
+        (_, true, _) => Some("v3"),
+        (_, _, true) => Some("v2"),
+        _ => None,
+    }
+}
+
+/// What the program was built for is what there is.
+#[cfg(not(target_arch = "x86_64"))]
+const fn level() -> Option<&'static str> {
+    None
 }
 
 impl fmt::Display for Platform {
@@ -132,6 +177,12 @@ mod tests {
         assert_eq!(distance("linux/arm/v7", "linux/arm64"), None);
         assert_eq!(distance("windows/amd64", "linux/amd64"), None);
         assert_eq!(distance("linux/riscv64", "linux/riscv64"), Some(0));
+    }
+
+    #[test]
+    fn this_machine_runs_what_is_built_for_it() {
+        assert!(Platform::host().distance(&Platform::node()).is_some());
+        assert_eq!(Platform::node().distance(&Platform::node()), Some(0));
     }
 
     #[test]

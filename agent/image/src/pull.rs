@@ -82,7 +82,7 @@ pub struct PullOptions {
 impl Default for PullOptions {
     fn default() -> Self {
         Self {
-            platform: Platform::host(),
+            platform: Platform::node(),
             mirrors: BTreeMap::new(),
             downloads: 3,
             unpacks: 2,
@@ -569,7 +569,10 @@ impl Job<'_> {
         let mut failures = 0;
         loop {
             let error = match ask().await {
-                Ok(given) => return Ok(given),
+                Ok(given) => {
+                    self.progress.send_if_modified(|progress| progress.waiting.take().is_some());
+                    return Ok(given);
+                }
                 Err(error) => error,
             };
             failures += 1;

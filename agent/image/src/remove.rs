@@ -11,6 +11,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Entries that are looked at together.
+const BATCH: usize = 1024;
+/// Somebody who goes on making files does not keep a removal busy for ever.
+const ROUNDS: usize = 8;
+
 /// A folder that was left for one below it.
 struct Above {
     /// Folders in it that are still to be entered.
@@ -41,8 +46,17 @@ pub(crate) fn remove_in(dir: impl AsFd, name: &[u8]) -> Result<(), Errno> {
     if rustix::fs::fstat(&top)?.st_dev != rustix::fs::fstat(&dir)?.st_dev {
         return Err(Errno::XDEV);
     }
-    walk(top, &mut Remover)?;
-    rustix::fs::unlinkat(&dir, name, AtFlags::REMOVEDIR)
+    drop(top);
+    let mut rounds = 0;
+    loop {
+        walk(open(dir.as_fd(), name)?, &mut Remover)?;
+        rounds += 1;
+        match rustix::fs::unlinkat(&dir, name, AtFlags::REMOVEDIR) {
+            // Reading a folder while it shrinks may pass over entries.
+            Err(Errno::NOTEMPTY) if rounds < ROUNDS => {}
+            result => return result,
+        }
+    }
 }
 
 struct Remover;
@@ -60,7 +74,11 @@ impl Visit for Remover {
     }
 
     fn leave(&mut self, dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
+        match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+            // Those above are not empty then either, and all of it is gone through once more.
+            Ok(()) | Err(Errno::NOTEMPTY) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -160,24 +178,33 @@ fn walk(top: OwnedFd, visit: &mut impl Visit) -> Result<(), Errno> {
     }
 }
 
-/// Visits what is no folder, and gives the names of those that are.
+/// Visits what is no folder, and gives the names of those that are. A folder may have any number of entries: those
+/// that are no folders are looked at some at a time.
 fn leaves(dir: &OwnedFd, visit: &mut impl Visit) -> Result<Vec<Vec<u8>>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(dir)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            names.push(name);
+    let (mut folders, mut some) = (Vec::new(), Vec::with_capacity(BATCH));
+    let mut entries = Dir::read_from(dir)?;
+    loop {
+        let entry = entries.read().transpose()?;
+        let last = entry.is_none();
+        if let Some(entry) = entry {
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                some.push(name.to_vec());
+            }
+        }
+        if last || some.len() == BATCH {
+            for name in some.drain(..) {
+                match stat_in(dir, &name)? {
+                    Some(stat) if file_type(&stat) == FileType::Directory => folders.push(name),
+                    Some(stat) => visit.leaf(dir, &name, &stat)?,
+                    None => {}
+                }
+            }
+        }
+        if last {
+            return Ok(folders);
         }
     }
-    let mut folders = Vec::new();
-    for name in names {
-        match stat_in(dir, &name)? {
-            Some(stat) if file_type(&stat) == FileType::Directory => folders.push(name),
-            Some(stat) => visit.leaf(dir, &name, &stat)?,
-            None => {}
-        }
-    }
-    Ok(folders)
 }
 
 /// Opens a folder, giving its owner the right to first where a container took it away.

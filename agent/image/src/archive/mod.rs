@@ -163,7 +163,7 @@ impl Store {
     /// # Errors
     /// What is wrong with the archive, or what the store could not do. Nothing is named then.
     pub fn import(&self, path: &Path, options: &ImportOptions) -> Result<Vec<Imported>, ArchiveError> {
-        let platform = options.platform.clone().unwrap_or_else(Platform::host);
+        let platform = options.platform.clone().unwrap_or_else(Platform::node);
         let mut hold = self.hold();
         let taken = self.take(path, options.name.as_ref(), &platform, &mut hold)?;
         let mut imported = Vec::new();

@@ -118,7 +118,14 @@ impl Store {
         hold.add(manifest);
         let layers = self.unpack_image(manifest)?;
         let lowers: Vec<PathBuf> = layers.iter().map(|layer| self.layer_path(layer)).collect();
-        let (overlay, reason) = self.choose(options.form)?;
+        let (overlay, reason) = if lowers.is_empty() && options.read_only {
+            (
+                false,
+                "the image has no layers, and nothing is to be written: there is nothing to merge".to_owned(),
+            )
+        } else {
+            self.choose(options.form)?
+        };
         let making = self.temporary("snapshot");
         let place = self.snapshot_path(id);
         let made = self.fill(&making, &place, &lowers, overlay, options.read_only).and_then(|form| {
@@ -143,15 +150,16 @@ impl Store {
         }
         match (self.overlay(), wanted) {
             (Probe::Works(how), _) => Ok((true, format!("overlayfs works here ({how})"))),
-            (Probe::Not(why), Wanted::Overlay) => Err(StoreError::NoOverlay(why)),
+            (Probe::Not(why), Wanted::Overlay) => Err(StoreError::NoOverlay(why.clone())),
             (Probe::Not(why), _) => Ok((false, format!("copied, since {why}"))),
         }
     }
 
-    /// Whether overlayfs can be mounted over this store by this process. Nothing is left mounted.
+    /// Whether overlayfs can be mounted over this store by this process: tried once, by who asks first. Nothing is left
+    /// mounted.
     #[must_use]
-    pub fn overlay(&self) -> Probe {
-        overlay::probe(self)
+    pub fn overlay(&self) -> &Probe {
+        self.probed().get_or_init(|| overlay::probe(self))
     }
 
     fn fill(

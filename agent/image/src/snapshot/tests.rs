@@ -120,7 +120,7 @@ fn overlayfs_shows_what_the_layers_say() {
     fs::create_dir(&target).unwrap();
     let ran = in_namespace(|| {
         if let Probe::Not(why) = store.overlay() {
-            skip(&why);
+            skip(why);
             return;
         }
         let options = RootFsOptions { form: Wanted::Overlay, read_only: false };
@@ -130,6 +130,16 @@ fn overlayfs_shows_what_the_layers_say() {
         let before = store.snapshot_usage("c1").unwrap();
         fs::write(target.join("etc/b"), vec![b'x'; 65536]).unwrap();
         assert!(store.snapshot_usage("c1").unwrap().bytes >= before.bytes + 65536);
+        let none = image(&store, "test/none", &[]);
+        for read_only in [false, true] {
+            let id = format!("none-{read_only}");
+            let rootfs = store.prepare(&id, &none, RootFsOptions { form: Wanted::Best, read_only }).unwrap();
+            let place = dir.path().join(id);
+            fs::create_dir(&place).unwrap();
+            rootfs.mount(&place).unwrap();
+            assert_eq!(tree(&place), Vec::<String>::new());
+            assert_eq!(fs::write(place.join("x"), "").is_err(), read_only);
+        }
         // The layers are as they were.
         let read =
             store.prepare("c2", &manifest, RootFsOptions { form: Wanted::Overlay, read_only: true }).unwrap();
@@ -156,7 +166,7 @@ fn more_layers_than_fit_in_a_page_are_mounted_by_both_ways() {
     fs::create_dir(&target).unwrap();
     let ran = in_namespace(|| {
         if let Probe::Not(why) = store.overlay() {
-            skip(&why);
+            skip(why);
             return;
         }
         let rootfs = store.prepare("c", &manifest, RootFsOptions::default()).unwrap();

@@ -35,6 +35,7 @@ pub(crate) use files::write_atomically;
 use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::remove::remove_in;
+use crate::snapshot::Probe;
 use crate::unpack::{Devices, UnpackError, Whiteouts};
 use index::Index;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -45,7 +46,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How a store is opened.
@@ -74,6 +75,9 @@ pub enum StoreError {
     /// Another process has it.
     #[error("the image store {} is in use by another process; one at a time can have it", .0.display())]
     InUse(PathBuf),
+    /// Something else lies there.
+    #[error("{} has files in it and is no image store; name an empty folder, or one that does not exist yet", .0.display())]
+    NotAStore(PathBuf),
     /// It was made by a newer program.
     #[error(
         "the image store's index is of version {found}, and this program knows {known}: it was written by a newer one"
@@ -211,6 +215,8 @@ pub struct Store {
     state: Mutex<State>,
     freed: Condvar,
     unique: AtomicU64,
+    /// Whether overlayfs works, once somebody asked.
+    overlay: OnceLock<Probe>,
     /// Held until the store is dropped.
     _lock: OwnedFd,
 }
@@ -244,13 +250,11 @@ impl Store {
     /// If another process has it, a newer program wrote it, or the disk would not.
     pub fn open(root: &Path, options: StoreOptions) -> Result<(Self, Vec<Finding>), StoreError> {
         let root = std::path::absolute(root).map_err(io_error("finding", root))?;
-        for folder in ["", "blobs/sha256", "blobs/sha512", "partial", "layers", "snapshots", "empty", "tmp"] {
+        settle_root(&root)?;
+        for folder in ["blobs/sha256", "blobs/sha512", "partial", "layers", "snapshots", "empty", "tmp"] {
             let path = root.join(folder);
             std::fs::create_dir_all(&path).map_err(io_error("making", &path))?;
         }
-        // Files of any user may lie below; nobody else may look for setuid programs in them.
-        let shut = std::os::unix::fs::PermissionsExt::from_mode(0o711);
-        std::fs::set_permissions(&root, shut).map_err(io_error("shutting", &root))?;
         let lock = take_lock(&root)?;
         let dir = open_dir(&root)?;
         let mut findings = Vec::new();
@@ -272,6 +276,7 @@ impl Store {
             state: Mutex::new(state),
             freed: Condvar::new(),
             unique: AtomicU64::new(0),
+            overlay: OnceLock::new(),
             _lock: lock,
         };
         Ok((store, findings))
@@ -298,6 +303,10 @@ impl Store {
     /// Keeps blobs and layers from being collected until it is dropped.
     pub fn hold(&self) -> Hold<'_> {
         Hold { store: self, digests: Vec::new() }
+    }
+
+    pub(crate) const fn probed(&self) -> &OnceLock<Probe> {
+        &self.overlay
     }
 
     pub(crate) const fn dir(&self) -> &OwnedFd {
@@ -398,6 +407,24 @@ impl Drop for Hold<'_> {
             }
         }
     }
+}
+
+/// Makes the store's folder where there is none. One that has other things in it is left alone.
+fn settle_root(root: &Path) -> Result<(), StoreError> {
+    if root.join("lock").symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(root).map_err(io_error("making", root))?;
+    for entry in std::fs::read_dir(root).map_err(io_error("reading", root))? {
+        let name = entry.map_err(io_error("reading", root))?.file_name();
+        // A file system of its own has one thing in it from the beginning.
+        if name != "lost+found" {
+            return Err(StoreError::NotAStore(root.to_owned()));
+        }
+    }
+    // Files of any user may lie below; nobody else may look for setuid programs in them.
+    let shut = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(root, shut).map_err(io_error("shutting", root))
 }
 
 fn take_lock(root: &Path) -> Result<OwnedFd, StoreError> {

@@ -64,6 +64,15 @@ fn one_process_at_a_time_has_a_store() {
 }
 
 #[test]
+fn a_folder_with_other_things_in_it_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("thesis"), "").unwrap();
+    let refused = Store::open(dir.path(), StoreOptions::default());
+    assert!(matches!(refused, Err(StoreError::NotAStore(_))));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn blobs_come_in_whole_and_right_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());

@@ -69,15 +69,13 @@ pub struct Archive<R> {
     /// What follows that data up to the next block.
     padding: u64,
     entries: u64,
-    global: Records,
     ended: bool,
 }
 
 impl<R: Read> Archive<R> {
     /// Over a plain tar.
     pub fn new(inner: R, limits: &Limits) -> Self {
-        let global = Records::default();
-        Self { inner, limits: limits.clone(), at: 0, left: 0, padding: 0, entries: 0, global, ended: false }
+        Self { inner, limits: limits.clone(), at: 0, left: 0, padding: 0, entries: 0, ended: false }
     }
 
     /// The next entry; what was left of the present one is passed over. None at the archive's end.
@@ -86,7 +84,7 @@ impl<R: Read> Archive<R> {
     /// Whatever makes it no archive, or more than the limits take.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         self.pass_over()?;
-        let mut records = self.global.clone();
+        let mut records = Records::default();
         let (mut long_path, mut long_link) = (None, None);
         let mut extended = false;
         loop {
@@ -108,11 +106,9 @@ impl<R: Read> Archive<R> {
                     records.take(&body, &self.bounds()).map_err(|wrong| self.wrong(at, wrong))?;
                 }
                 EntryType::XGlobalHeader => {
-                    let body = self.extended(size)?;
-                    let mut global = std::mem::take(&mut self.global);
-                    global.take(&body, &self.bounds()).map_err(|wrong| self.wrong(at, wrong))?;
-                    self.global = global;
-                    records = self.global.clone();
+                    // Neither Docker nor containerd lets them speak for every entry that follows; git writes its
+                    // commit into one.
+                    self.extended(size)?;
                 }
                 _ => return self.entry(at, header, records, long_path, long_link).map(Some),
             }

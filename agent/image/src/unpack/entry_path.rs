@@ -51,6 +51,11 @@ impl EntryPath {
         })
     }
 
+    /// Its bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.text.len()
+    }
+
     /// The same parent with another last component.
     pub(crate) fn sibling(&self, name: &[u8]) -> Self {
         let mut text = self.split().map_or_else(Vec::new, |(parent, _)| parent.to_vec());

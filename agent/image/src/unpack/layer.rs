@@ -82,7 +82,9 @@ pub(super) struct Layer<'a> {
     options: UnpackOptions,
     limits: &'a Limits,
     /// Folders get mode and time when nothing more is made in them.
-    folders: BTreeMap<EntryPath, Entry>,
+    folders: BTreeMap<EntryPath, Folder>,
+    /// What their names take.
+    folder_bytes: usize,
     report: Report,
     buffer: Vec<u8>,
 }
@@ -91,7 +93,7 @@ impl<'a> Layer<'a> {
     pub(super) fn new(tree: Tree, options: UnpackOptions, limits: &'a Limits) -> Self {
         let owners = if rustix::process::geteuid().is_root() { Owners::Kept } else { Owners::Mine };
         let (folders, report) = (BTreeMap::new(), Report::default());
-        Self { tree, owners, options, limits, folders, report, buffer: vec![0; 128 * 1024] }
+        Self { tree, owners, options, limits, folders, folder_bytes: 0, report, buffer: vec![0; 128 * 1024] }
     }
 
     pub(super) fn take_all<R: Read>(&mut self, archive: &mut Archive<R>) -> Result<(), UnpackError> {
@@ -105,22 +107,16 @@ impl<'a> Layer<'a> {
     /// Gives folders what they get last.
     pub(super) fn finish(mut self) -> Result<Report, UnpackError> {
         // From the deepest up, since a folder's mode may shut it.
-        for (path, entry) in std::mem::take(&mut self.folders).into_iter().rev() {
+        for (path, folder) in std::mem::take(&mut self.folders).into_iter().rev() {
             let dir = match self.tree.open_dir(&path) {
                 Ok(dir) => dir,
                 // It was replaced later in the archive.
                 Err(TreeError::Os(Errno::NOTDIR | Errno::LOOP | Errno::NOENT)) => continue,
                 Err(error) => return Err(told("opening", &path, error)),
             };
-            let os = |doing| move |errno: Errno| (doing, errno);
-            let set =
-                meta::set_open(&dir, &entry, self.owners).map_err(os("setting owner, mode or attributes of"));
-            let set = set.and_then(|left_out| {
-                rustix::fs::futimens(&dir, &meta::times(entry.mtime)).map_err(os("setting the time of"))?;
-                Ok(left_out)
-            });
-            let left_out = set.map_err(|(doing, errno)| told(doing, &path, errno.into()))?;
-            self.leave_out(&path, left_out);
+            rustix::fs::fchmod(&dir, Mode::from_raw_mode(folder.mode))
+                .and_then(|()| rustix::fs::futimens(&dir, &meta::times(folder.mtime)))
+                .map_err(|errno| told("setting mode and time of", &path, errno.into()))?;
         }
         Ok(self.report)
     }
@@ -177,8 +173,7 @@ impl<'a> Layer<'a> {
             if entry.kind != Kind::Dir {
                 return Err(refused(Refusal::Root));
             }
-            self.folders.insert(path.clone(), entry);
-            return Ok(());
+            return self.folder_meta(path, &entry);
         };
         check(&entry, self.options.devices, self.limits).map_err(refused)?;
         let dir = self.tree.parent(parent, true).map_err(|error| told("making the way to", path, error))?;
@@ -187,8 +182,7 @@ impl<'a> Layer<'a> {
         match entry.kind {
             Kind::Dir => {
                 self.folder(&dir, name, was).map_err(|errno| told("making", path, errno.into()))?;
-                self.folders.insert(path.clone(), entry);
-                Ok(())
+                self.folder_meta(path, &entry)
             }
             Kind::File => self.file(archive, &dir, name, path, &entry),
             Kind::Hardlink => self.hardlink(&dir, name, path, &entry),
@@ -228,6 +222,22 @@ impl<'a> Layer<'a> {
             let made = rustix::fs::openat(dir, name, flags, Mode::empty())?;
             self.options.whiteouts.make_opaque(&made)?;
         }
+        Ok(())
+    }
+
+    /// Gives a folder its owner and attributes, and remembers what it gets last.
+    fn folder_meta(&mut self, path: &EntryPath, entry: &Entry) -> Result<(), UnpackError> {
+        self.folder_bytes += path.length() + size_of::<Folder>();
+        if self.folder_bytes > self.limits.folder_bytes {
+            let refusal = Refusal::Folders(self.limits.folder_bytes);
+            return Err(UnpackError::Refused { path: path.shown(), refusal });
+        }
+        let dir = self.tree.open_dir(path).map_err(|error| told("opening", path, error))?;
+        let open = Entry { mode: 0o700, ..entry.clone() };
+        let left_out = meta::set_open(&dir, &open, self.owners)
+            .map_err(|errno| told("setting owner or attributes of", path, errno.into()))?;
+        self.folders.insert(path.clone(), Folder { mode: entry.mode, mtime: entry.mtime });
+        self.leave_out(path, left_out);
         Ok(())
     }
 
@@ -340,6 +350,12 @@ impl<'a> Layer<'a> {
             }
         }
     }
+}
+
+/// What a folder gets when nothing more is made in it.
+struct Folder {
+    mode: u32,
+    mtime: (i64, u32),
 }
 
 /// What was under a name before.

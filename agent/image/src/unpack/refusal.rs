@@ -80,6 +80,9 @@ pub enum Refusal {
         "a folder on the way to it is a symbolic link, and this kernel has no openat2 (Linux 5.6), without which links are not followed here"
     )]
     LinkOnTheWay,
+    /// More folders than are remembered.
+    #[error("with it the names of the layer's folders have more than {0} bytes, which is the most")]
+    Folders(usize),
     /// Files that are together larger than a layer may be.
     #[error("with it the layer's files are larger than {0} bytes, which is the most")]
     TooLarge(u64),
