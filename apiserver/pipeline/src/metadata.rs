@@ -13,6 +13,9 @@ pub const MOST_BYTES: usize = 3 * 1024 * 1024;
 /// Owners and finalizers are at most this many. Both are walked for every write and every collection of garbage.
 const MOST_ENTRIES: usize = 64;
 
+/// Characters of a time that is none, as a refusal shows it.
+const LONGEST_SHOWN: usize = 64;
+
 /// Object metadata as a map; a missing one is made.
 pub fn of(object: &mut Value) -> Option<&mut Map<String, Value>> {
     let map = object.as_object_mut()?;
@@ -46,49 +49,51 @@ pub fn set_finalizers(object: &mut Value, finalizers: Vec<String>) {
 }
 
 /// Checks JSON types as a decoder into ObjectMeta would, drops nulls, and collects unknown fields.
-pub fn decode(object: &mut Value, unknown: &mut Vec<String>) -> Result<(), Status> {
+pub fn decode(kind: &Kind, object: &mut Value, unknown: &mut Vec<String>) -> Result<(), Status> {
     let Some(map) = object.as_object_mut() else {
         return Err(Status::bad_request("the object provided is not a JSON object"));
     };
     if matches!(map.get("metadata"), None | Some(Value::Null)) {
         map.insert("metadata".into(), Value::Object(Map::new()));
     }
-    let Some(meta) = map.get_mut("metadata").and_then(Value::as_object_mut) else {
-        return Err(mistyped("metadata", "an object"));
+    if !map.get("metadata").is_some_and(Value::is_object) {
+        return Err(mistyped(kind, "metadata", &Mistyped::of(map.get("metadata"), "v1.ObjectMeta")));
     };
+    let Some(meta) = of(object) else { return Ok(()) };
     meta.retain(|_, value| !value.is_null());
     let mut strange = Vec::new();
     for (field, value) in meta.iter() {
+        let one = |fits: bool, wanted| if fits { Ok(()) } else { Err(Mistyped::of(Some(value), wanted)) };
         let fits = match field.as_str() {
             "name" | "generateName" | "namespace" | "selfLink" | "uid" | "resourceVersion" => {
-                value.is_string().then_some(()).ok_or("a string")
+                one(value.is_string(), "string")
             }
-            "creationTimestamp" | "deletionTimestamp" => {
-                value.as_str().and_then(crate::clock::parse).map(|_| ()).ok_or("a time in RFC 3339 form")
-            }
-            "generation" | "deletionGracePeriodSeconds" => value.is_i64().then_some(()).ok_or("an integer"),
-            "labels" | "annotations" => value
-                .as_object()
-                .is_some_and(|map| map.values().all(Value::is_string))
-                .then_some(())
-                .ok_or("a map of strings"),
-            "finalizers" => value
-                .as_array()
-                .is_some_and(|list| list.iter().all(Value::is_string))
-                .then_some(())
-                .ok_or("a list of strings"),
+            "creationTimestamp" | "deletionTimestamp" => match value.as_str() {
+                Some(text) if crate::clock::parse(text).is_none() => {
+                    Err(Mistyped::Time(text.chars().take(LONGEST_SHOWN).collect()))
+                }
+                text => one(text.is_some(), "v1.Time"),
+            },
+            "generation" | "deletionGracePeriodSeconds" => one(value.is_i64(), "int64"),
+            "labels" | "annotations" => match value {
+                Value::Object(map) => texts(map.values()),
+                _ => one(false, "map[string]string"),
+            },
+            "finalizers" => match value {
+                Value::Array(list) => texts(list.iter()),
+                _ => one(false, "[]string"),
+            },
             "ownerReferences" => owner_references(value, &mut strange),
-            "managedFields" => value
-                .as_array()
-                .is_some_and(|list| list.iter().all(Value::is_object))
-                .then_some(())
-                .ok_or("a list of objects"),
+            "managedFields" => {
+                let fits = value.as_array().is_some_and(|list| list.iter().all(Value::is_object));
+                one(fits, "[]v1.ManagedFieldsEntry")
+            }
             _ => {
                 strange.push(field.clone());
                 Ok(())
             }
         };
-        fits.map_err(|wanted| mistyped(&format!("metadata.{field}"), wanted))?;
+        fits.map_err(|why| mistyped(kind, &format!("metadata.{field}"), &why))?;
     }
     for field in strange {
         unknown.push(format!("metadata.{field}"));
@@ -107,24 +112,54 @@ pub fn decode(object: &mut Value, unknown: &mut Vec<String>) -> Result<(), Statu
     Ok(())
 }
 
-fn owner_references(value: &Value, strange: &mut Vec<String>) -> Result<(), &'static str> {
-    let list = value.as_array().ok_or("a list of objects")?;
+fn owner_references(value: &Value, strange: &mut Vec<String>) -> Result<(), Mistyped> {
+    let list = value.as_array().ok_or_else(|| Mistyped::of(Some(value), "[]v1.OwnerReference"))?;
     for (i, reference) in list.iter().enumerate() {
-        for (field, value) in reference.as_object().ok_or("a list of objects")? {
-            let fits = match field.as_str() {
-                "apiVersion" | "kind" | "name" | "uid" => value.is_string(),
-                "controller" | "blockOwnerDeletion" => value.is_boolean() || value.is_null(),
+        let fields = reference.as_object();
+        for (field, value) in fields.ok_or_else(|| Mistyped::of(Some(reference), "v1.OwnerReference"))? {
+            let (fits, wanted) = match field.as_str() {
+                "apiVersion" | "kind" | "name" | "uid" => (value.is_string(), "string"),
+                "controller" | "blockOwnerDeletion" => (value.is_boolean() || value.is_null(), "bool"),
                 _ => {
                     strange.push(format!("ownerReferences[{i}].{field}"));
-                    true
+                    (true, "")
                 }
             };
             if !fits {
-                return Err("a list of owner references");
+                return Err(Mistyped::of(Some(value), wanted));
             }
         }
     }
     Ok(())
+}
+
+/// Why a value is none of a field of ObjectMeta.
+enum Mistyped {
+    /// What was found, and the type of the field, in Go's words.
+    Type(&'static str, &'static str),
+    /// Text that is no time.
+    Time(String),
+}
+
+impl Mistyped {
+    fn of(found: Option<&Value>, wanted: &'static str) -> Self {
+        let found = match found {
+            None | Some(Value::Null) => "null",
+            Some(Value::Bool(_)) => "bool",
+            Some(Value::Number(_)) => "number",
+            Some(Value::String(_)) => "string",
+            Some(Value::Array(_)) => "array",
+            Some(Value::Object(_)) => "object",
+        };
+        Self::Type(found, wanted)
+    }
+}
+
+fn texts<'v>(mut values: impl Iterator<Item = &'v Value>) -> Result<(), Mistyped> {
+    match values.find(|value| !value.is_string()) {
+        Some(other) => Err(Mistyped::of(Some(other), "string")),
+        None => Ok(()),
+    }
 }
 
 /// Keeps each owner once, as the first of those references that are the same; the uids of the others.
@@ -144,8 +179,19 @@ pub fn unite_owners(object: &mut Value) -> Vec<String> {
     twice
 }
 
-fn mistyped(field: &str, wanted: &str) -> Status {
-    Status::bad_request(format!("json: cannot decode the object: {field} must be {wanted}"))
+/// The reference's words, which clients take apart.
+fn mistyped(kind: &Kind, field: &str, why: &Mistyped) -> Status {
+    let (name, version) = (&kind.definition.names.kind, &kind.definition.version);
+    let why = match why {
+        Mistyped::Type(found, wanted) => {
+            format!("json: cannot unmarshal {found} into Go struct field {name}.{field} of type {wanted}")
+        }
+        Mistyped::Time(text) => {
+            let text = hypermesh_api::printed::quoted(text);
+            format!("{field}: parsing time {text}: it must be a time in RFC 3339 form")
+        }
+    };
+    Status::bad_request(format!("{name} in version {version:?} cannot be handled as a {name}: {why}"))
 }
 
 /// Validates metadata of an object that is about to be stored.

@@ -96,7 +96,7 @@ impl<'w> Request<'w> {
         let mut problems: Vec<String> =
             self.call.duplicates.drain(..).map(|path| format!("duplicate field \"{path}\"")).collect();
         let mut unknown = Vec::new();
-        crate::metadata::decode(object, &mut unknown)?;
+        crate::metadata::decode(&kind, object, &mut unknown)?;
         unknown.extend(kind.schema.prune(object));
         crate::hook::decode(&kind, object);
         problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));

@@ -353,3 +353,37 @@ fn an_owner_is_named_once() {
     let answer = cluster.run(put(format!("{ASSETS}/a1"), both));
     assert_eq!((answer.code, answer.warnings.len()), (200, 0), "{}", answer.message());
 }
+
+#[test]
+fn metadata_of_another_type_is_told_as_the_reference_tells_it() {
+    let mut cluster = Cluster::new();
+    let texts: Vec<String> = [
+        json!(5),
+        json!({"name": 5}),
+        json!({"name": "c", "labels": ["a"]}),
+        json!({"name": "c", "labels": {"a": 1}}),
+        json!({"name": "c", "finalizers": {}}),
+        json!({"name": "c", "finalizers": [true]}),
+        json!({"name": "c", "generation": 1.5}),
+        json!({"name": "c", "creationTimestamp": 5}),
+        json!({"name": "c", "creationTimestamp": "yesterday"}),
+        json!({"name": "c", "ownerReferences": [{"uid": 1}]}),
+        json!({"name": "c", "managedFields": "x"}),
+    ]
+    .into_iter()
+    .map(|meta| cluster.run(post(CONFIG_MAPS, json!({"metadata": meta}))).refusal())
+    .collect();
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.metadata of type v1.ObjectMeta
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.metadata.name of type string
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal array into Go struct field ConfigMap.metadata.labels of type map[string]string
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.metadata.labels of type string
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal object into Go struct field ConfigMap.metadata.finalizers of type []string
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal bool into Go struct field ConfigMap.metadata.finalizers of type string
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.metadata.generation of type int64
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.metadata.creationTimestamp of type v1.Time
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: metadata.creationTimestamp: parsing time "yesterday": it must be a time in RFC 3339 form
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.metadata.ownerReferences of type string
+400 BadRequest: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal string into Go struct field ConfigMap.metadata.managedFields of type []v1.ManagedFieldsEntry
+"#);
+}
