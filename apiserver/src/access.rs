@@ -2,13 +2,15 @@
 //!
 //! Source: `k8s.io/apiserver/pkg/authentication` (x509, bearer token, impersonation) and, for bootstrap tokens,
 //! `k8s.io/cluster-bootstrap`.
+//!
+//! All of it is a function of what the client showed, the state and the time; the server asks it, and so do fuzz targets.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hypermesh_api::Status;
 use hypermesh_chain::{ObjectKey, PublicKey};
-use hypermesh_machine::Reading;
-use hypermesh_pipeline::authz::{Attributes, UserInfo, refusal};
+use hypermesh_pipeline::StateReader;
+use hypermesh_pipeline::authz::{Attributes, Policy, UserInfo, refusal};
 use hypermesh_pki::token::{self, Claims};
 use serde_json::Value;
 
@@ -16,7 +18,7 @@ use serde_json::Value;
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// Whom a client certificate names: the common name is the user, organisations are groups.
-pub(crate) fn certificate_user(der: &[u8]) -> Option<UserInfo> {
+pub fn certificate_user(der: &[u8]) -> Option<UserInfo> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let name = certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
     let mut groups: Vec<String> = certificate
@@ -30,7 +32,7 @@ pub(crate) fn certificate_user(der: &[u8]) -> Option<UserInfo> {
 }
 
 /// A client that showed nothing.
-pub(crate) fn anonymous() -> UserInfo {
+pub fn anonymous() -> UserInfo {
     UserInfo {
         name: "system:anonymous".to_owned(),
         groups: vec!["system:unauthenticated".to_owned()],
@@ -40,7 +42,7 @@ pub(crate) fn anonymous() -> UserInfo {
 
 /// What a bearer token comes to.
 #[derive(Debug)]
-pub(crate) struct TokenUser {
+pub struct TokenUser {
     /// For whom it stands.
     pub user: UserInfo,
     /// For which audiences; empty for this server alone.
@@ -49,27 +51,30 @@ pub(crate) struct TokenUser {
     pub expires: i64,
 }
 
-/// Whom a bearer token stands for. `None` for a token that nobody here issued.
-pub(crate) fn token_user(
-    reading: &Reading,
+/// Whom a bearer token stands for, at `now` in seconds since the epoch. `None` for a token that nobody here issued.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn token_user(
+    state: &impl StateReader,
     key: &PublicKey,
     text: &str,
     now: i64,
 ) -> Result<Option<TokenUser>, Status> {
-    if let Some(found) = bootstrap_user(reading, text, now)? {
+    if let Some(found) = bootstrap_user(state, text, now)? {
         return Ok(Some(found));
     }
     match token::verify(key, text, now) {
-        Ok(claims) => service_account(reading, &claims),
+        Ok(claims) => service_account(state, &claims),
         Err(_) => Ok(None),
     }
 }
 
-fn service_account(reading: &Reading, claims: &Claims) -> Result<Option<TokenUser>, Status> {
+fn service_account(state: &impl StateReader, claims: &Claims) -> Result<Option<TokenUser>, Status> {
     let (namespace, account) = (&claims.bound.namespace, &claims.bound.serviceaccount);
     let lives = |collection: &str, name: &str, uid: &str| -> Result<bool, Status> {
         let Some(key) = ObjectKey::new(collection, namespace.as_str(), name) else { return Ok(false) };
-        let record = reading.get(&key).map_err(Status::internal)?;
+        let record = state.get(&key).map_err(Status::internal)?;
         Ok(record.is_some_and(|record| !record.facts.deleting && record.facts.uid.to_string() == uid))
     };
     if !lives("/serviceaccounts", &account.name, &account.uid)? {
@@ -90,7 +95,7 @@ fn service_account(reading: &Reading, claims: &Claims) -> Result<Option<TokenUse
 }
 
 /// `[a-z0-9]{6}.[a-z0-9]{16}`, kept as a Secret in `kube-system`.
-fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<TokenUser>, Status> {
+fn bootstrap_user(state: &impl StateReader, text: &str, now: i64) -> Result<Option<TokenUser>, Status> {
     let Some((id, secret)) = text.split_once('.').filter(|(id, secret)| {
         let plain = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret)
@@ -100,7 +105,7 @@ fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<Toke
     let Some(key) = ObjectKey::new("/secrets", "kube-system", format!("bootstrap-token-{id}")) else {
         return Ok(None);
     };
-    let Some(record) = reading.get(&key).map_err(Status::internal)? else { return Ok(None) };
+    let Some(record) = state.get(&key).map_err(Status::internal)? else { return Ok(None) };
     let object: Value = serde_json::from_slice(&record.body).map_err(Status::internal)?;
     let field = |name: &str| {
         let bytes = object.get("data")?.get(name)?.as_str().and_then(|text| STANDARD.decode(text).ok())?;
@@ -117,34 +122,45 @@ fn bootstrap_user(reading: &Reading, text: &str, now: i64) -> Result<Option<Toke
         None => i64::MAX,
     };
     let usable = object.get("type").and_then(Value::as_str) == Some("bootstrap.kubernetes.io/token")
-        && field("usage-bootstrap-authentication").as_deref() == Some("true");
+        && field("usage-bootstrap-authentication").as_deref() == Some("true")
+        && field("token-id").as_deref() == Some(id);
     if !same || expires <= now || !usable || record.facts.deleting {
         return Ok(None);
     }
     let mut groups = vec!["system:bootstrappers".to_owned()];
-    groups.extend(
-        field("auth-extra-groups")
-            .unwrap_or_default()
-            .split(',')
-            .filter(|group| group.starts_with("system:bootstrappers:"))
-            .map(str::to_owned),
-    );
+    let extra = field("auth-extra-groups").unwrap_or_default();
+    for group in extra.split(',').filter(|group| !group.is_empty()) {
+        // A token that asks for more than it may be given gives nothing.
+        if !is_bootstrap_group(group) {
+            return Ok(None);
+        }
+        groups.push(group.to_owned());
+    }
     groups.push(AUTHENTICATED.to_owned());
     let user = UserInfo { name: format!("system:bootstrap:{id}"), groups, ..UserInfo::default() };
     Ok(Some(TokenUser { user, audiences: Vec::new(), expires }))
 }
 
+/// Source: `k8s.io/cluster-bootstrap/token/api` BootstrapGroupPattern.
+fn is_bootstrap_group(group: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    group.strip_prefix("system:bootstrappers:").is_some_and(|rest| {
+        (1..=256).contains(&rest.len())
+            && rest.bytes().all(|b| plain(b) || b == b':' || b == b'-')
+            && rest.bytes().next_back().is_some_and(plain)
+    })
+}
+
 /// Whether a request asks to act as another.
-pub(crate) fn wants_impersonation(headers: &http::HeaderMap) -> bool {
+pub fn wants_impersonation(headers: &http::HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str().starts_with("impersonate-"))
 }
 
 /// The user that `Impersonate-*` headers ask for, if `user` may.
-pub(crate) fn impersonated(
-    reading: &Reading,
-    user: &UserInfo,
-    headers: &http::HeaderMap,
-) -> Result<UserInfo, Status> {
+///
+/// # Errors
+/// The refusal.
+pub fn impersonated(policy: &Policy, user: &UserInfo, headers: &http::HeaderMap) -> Result<UserInfo, Status> {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let all = |name: &str| headers.get_all(name).iter().map(text).collect::<Vec<_>>();
     let name = headers.get("impersonate-user").map(text).unwrap_or_default();
@@ -169,7 +185,7 @@ pub(crate) fn impersonated(
     let check = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let asked =
             Attributes { verb: "impersonate", group, resource, subresource, namespace, name, path: None };
-        if reading.derived.policy.allows(user, &asked) { Ok(()) } else { Err(refusal(user, &asked)) }
+        if policy.allows(user, &asked) { Ok(()) } else { Err(refusal(user, &asked)) }
     };
     let account = name.strip_prefix(UserInfo::SERVICE_ACCOUNT).and_then(|rest| rest.split_once(':'));
     match account {

@@ -1,5 +1,6 @@
 //! The certificates of a data folder, for who looks after it without a running server.
 
+use crate::store_key::{self, StoreKeyError};
 use hypermesh_chain::{Genesis, Timestamp};
 use hypermesh_pipeline::clock;
 use hypermesh_pki::{Held, Pki, PkiError, Renewal, Settings};
@@ -19,6 +20,9 @@ pub enum CertificatesError {
     /// There is no cluster in the folder.
     #[error("{0} holds no cluster; `nexusctl up` makes one")]
     Empty(PathBuf),
+    /// The key that seals the store.
+    #[error("the key that seals the store cannot be shown")]
+    StoreKey(#[from] StoreKeyError),
     /// The kubeconfig names no server.
     #[error("{0} names no server; start the cluster once, and it is written anew")]
     Kubeconfig(PathBuf),
@@ -27,7 +31,7 @@ pub enum CertificatesError {
 /// One certificate, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// `ca`, `client-ca`, `server` or `admin`.
+    /// `ca`, `client-ca`, `server`, `admin` or `controllers`; `store-key` for the key that seals the store.
     pub name: String,
     /// Whom it names.
     pub subject: String,
@@ -39,10 +43,23 @@ pub struct Certificate {
     pub serial: String,
 }
 
-/// The certificates of a data folder.
+/// The certificates of a data folder, and the key that seals its store.
 pub fn status(dir: &Path) -> Result<Vec<Certificate>, CertificatesError> {
     let held = Pki::list(dir)?;
-    Ok(held.into_iter().map(|(name, held)| shown(name, &held)).collect())
+    let mut all: Vec<Certificate> = held.into_iter().map(|(name, held)| shown(name, &held)).collect();
+    if let Some(key) = store_key::status(dir)? {
+        let made =
+            key.made.map_or_else(|| "of the operator's own making".to_owned(), |made| format!("made {made}"));
+        let renews = if key.asked { "now, as asked" } else { "by age (--key-rotation)" };
+        all.push(Certificate {
+            name: "store-key".to_owned(),
+            subject: made,
+            expires: "never".to_owned(),
+            renews: renews.to_owned(),
+            serial: "<none>".to_owned(),
+        });
+    }
+    Ok(all)
 }
 
 /// Renews the server's and the administrator's certificate. A running server takes them up by itself.

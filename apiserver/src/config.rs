@@ -1,6 +1,7 @@
 //! What a server is started with.
 
 use hypermesh_schemas::KindDefinition;
+use hypermesh_store::{KeyRotation, Options};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Config {
     pub history: Duration,
     /// What clients may take.
     pub limits: Limits,
+    /// When the key that seals the store is replaced by itself.
+    pub key_rotation: KeyRotation,
 }
 
 /// What all clients together, and one of them, may take.
@@ -67,6 +70,7 @@ impl Config {
             extra_kinds: Vec::new(),
             history: DEFAULT_HISTORY,
             limits: Limits::default(),
+            key_rotation: Options::default().key_rotation,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::config::{Config, Limits};
 use clap::{Args, CommandFactory as _, Parser};
+use hypermesh_store::KeyRotation;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use toml::de::DeTable;
 
 /// History is kept for at least as long as it takes to compact it.
 const LEAST_HISTORY: Duration = Duration::from_secs(300);
+/// The key that seals the store is replaced no more often, but when somebody asks.
+const LEAST_KEY_AGE: Duration = Duration::from_secs(3600);
 
 /// Flags of `nexus-apiserver`.
 #[derive(Clone, Debug, Default, Deserialize, Parser)]
@@ -52,6 +55,9 @@ pub struct Flags {
     /// Connections at a time of one address other than this machine's own [default: 1000]
     #[arg(long, value_name = "N")]
     pub max_connections_per_address: Option<usize>,
+    /// How old the key that seals the store may get before it is replaced: 24h, 90d, or never [default: 365d]
+    #[arg(long, value_name = "DURATION")]
+    pub key_rotation: Option<Rotation>,
 }
 
 /// What a server keeps and lets clients take, for daemons that serve the API among other things.
@@ -69,6 +75,9 @@ pub struct Tuning {
     /// Connections at a time of one address other than this machine's own [default: 1000]
     #[arg(long, value_name = "N")]
     pub max_connections_per_address: Option<usize>,
+    /// How old the key that seals the store may get before it is replaced: 24h, 90d, or never [default: 365d]
+    #[arg(long, value_name = "DURATION")]
+    pub key_rotation: Option<Rotation>,
 }
 
 impl Tuning {
@@ -81,6 +90,9 @@ impl Tuning {
         *memory = self.max_memory.map_or(*memory, |Size(bytes)| bytes);
         *connections = self.max_connections.unwrap_or(*connections);
         *connections_per_address = self.max_connections_per_address.unwrap_or(*connections_per_address);
+        if let Some(Rotation(rotation)) = self.key_rotation {
+            config.key_rotation = rotation;
+        }
     }
 }
 
@@ -139,6 +151,7 @@ impl Flags {
             max_connections_per_address: self
                 .max_connections_per_address
                 .or(file.max_connections_per_address),
+            key_rotation: self.key_rotation.or(file.key_rotation),
         })
     }
 
@@ -180,6 +193,7 @@ impl Flags {
             max_memory: self.max_memory,
             max_connections: self.max_connections,
             max_connections_per_address: self.max_connections_per_address,
+            key_rotation: self.key_rotation,
         }
     }
 }
@@ -200,21 +214,7 @@ impl FromStr for History {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 24 * 3600)];
-        let wrong = || format!("{text:?} is not a duration such as 30m, 24h or 7d");
-        let mut seconds = 0_u64;
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (number, unit, after) = measure(rest).ok_or_else(wrong)?;
-            let (_, each) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-            seconds =
-                number.checked_mul(*each).and_then(|part| seconds.checked_add(part)).ok_or_else(wrong)?;
-            rest = after;
-        }
-        let history = Duration::from_secs(seconds);
-        if text.is_empty() {
-            return Err(wrong());
-        }
+        let history = duration(text)?;
         if history < LEAST_HISTORY {
             return Err(format!(
                 "{text:?} is too short: watches and lists go on from history, so 5m is the least"
@@ -225,6 +225,49 @@ impl FromStr for History {
 }
 
 impl TryFrom<String> for History {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// `30m`, `24h`, `7d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 24 * 3600)];
+    let wrong = || format!("{text:?} is not a duration such as 30m, 24h or 7d");
+    let mut seconds = 0_u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, unit, after) = measure(rest).ok_or_else(wrong)?;
+        let (_, each) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+        seconds = number.checked_mul(*each).and_then(|part| seconds.checked_add(part)).ok_or_else(wrong)?;
+        rest = after;
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+/// When the key that seals the store is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Rotation(pub KeyRotation);
+
+impl FromStr for Rotation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self(KeyRotation::Keep));
+        }
+        let age = duration(text).map_err(|why| format!("{why}, and not `never`"))?;
+        if age < LEAST_KEY_AGE {
+            return Err(format!("{text:?} is too short: a key lives an hour at least, so 1h is the least"));
+        }
+        Ok(Self(KeyRotation::OlderThan(age)))
+    }
+}
+
+impl TryFrom<String> for Rotation {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {

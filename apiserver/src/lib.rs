@@ -4,7 +4,7 @@
 //! and answered with their outcome. Authentication is settled here, rights are decided by the state's policy (the
 //! pipeline decides again, in order, what it is asked to write).
 
-mod access;
+pub mod access;
 mod budget;
 pub mod certificates;
 mod config;
@@ -19,6 +19,7 @@ pub mod memory;
 mod metrics;
 mod quic;
 mod server;
+pub mod store_key;
 mod tokens;
 mod verify;
 mod virtuals;

@@ -7,15 +7,17 @@ use crate::http::Api;
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::quic;
+use crate::store_key;
 use arc_swap::ArcSwap;
 use hypermesh_chain::validator::Validator;
 use hypermesh_chain::{Genesis, Timestamp, ValidatorSet};
 use hypermesh_machine::{OpenError, Replica, read_genesis, write_genesis};
 use hypermesh_pipeline::PIPELINE_VERSION;
 use hypermesh_pki::{Pki, PkiError, Settings};
-use hypermesh_store::Options;
+use hypermesh_store::{KeyRotation, Options};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
+use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,6 +62,9 @@ pub enum ServerError {
     /// The replica.
     #[error("the data cannot be opened")]
     Open(#[from] OpenError),
+    /// The key that seals the store.
+    #[error("the key that seals the store cannot be looked after")]
+    StoreKey(#[from] store_key::StoreKeyError),
     /// The genesis of a new cluster cannot be made.
     #[error("the genesis of a new cluster cannot be made: {0}")]
     Genesis(String),
@@ -113,6 +118,7 @@ impl Server {
             source,
         })?;
         let (keep, limits) = (config.history, config.limits);
+        let (dir, key_rotation) = (config.dir.clone(), config.key_rotation);
         let admission = Admission::new(crate::connection::Limits {
             all: limits.connections.min(crate::files::for_connections()),
             address: limits.connections_per_address,
@@ -137,6 +143,7 @@ impl Server {
             tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, admission, closed.clone())),
             tokio::spawn(look_after_certificates(pki, tls, closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
+            tokio::spawn(look_after_store_key(Arc::clone(&replica), dir, key_rotation, closed.clone())),
         ];
         tasks.extend(quic.map(|router| tokio::spawn(quic::serve(router, closed))));
         Ok(Self { address, kubeconfig, controllers_kubeconfig, replica, closing, tasks, folder })
@@ -225,8 +232,14 @@ fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica
     };
     let mut definitions = hypermesh_schemas::definitions();
     definitions.extend(config.extra_kinds);
-    let machine = hypermesh_machine::Config { dir: config.dir, store: Options::default(), key, definitions };
-    Ok((folder, pki, Arc::new(Replica::start(machine, &genesis)?)))
+    let store = Options {
+        key_rotation: store_key::at_opening(&config.dir, config.key_rotation),
+        ..Options::default()
+    };
+    let machine = hypermesh_machine::Config { dir: config.dir.clone(), store, key, definitions };
+    let replica = Replica::start(machine, &genesis)?;
+    store_key::met(&config.dir)?;
+    Ok((folder, pki, Arc::new(replica)))
 }
 
 fn lines(findings: &[hypermesh_pki::Finding]) -> String {
@@ -339,6 +352,40 @@ async fn look_after_certificates(
                 Ok(config) => tls.store(config),
                 Err(error) => tracing::error!(%error, "the new certificate cannot be used"),
             }
+        }
+    }
+}
+
+/// Replaces the key that seals the store when it is old, or when somebody has asked for it.
+async fn look_after_store_key(
+    replica: Arc<Replica>,
+    dir: PathBuf,
+    rotation: KeyRotation,
+    mut closing: watch::Receiver<bool>,
+) {
+    // What goes wrong is said once, until it goes right.
+    let mut said = false;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(store_key::LOOK) => {}
+            _ = closing.wait_for(|closing| *closing) => return,
+        }
+        let (replica, dir) = (Arc::clone(&replica), dir.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            store_key::look_after(replica.store(), &dir, rotation, SystemTime::now())
+        });
+        match done.await {
+            Ok(Ok(false)) => said = false,
+            Ok(Ok(true)) => {
+                said = false;
+                tracing::info!("the key that seals the store has been replaced");
+            }
+            Ok(Err(error)) if !said => {
+                said = true;
+                tracing::error!(%error, source = error.source(), "the key that seals the store could not be replaced");
+            }
+            Ok(Err(_)) => {}
+            Err(error) => tracing::error!(%error, "looking after the store's key ended by a panic"),
         }
     }
 }

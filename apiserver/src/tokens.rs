@@ -53,7 +53,7 @@ impl Tokens {
         {
             return Ok(Some(known.bearer.clone()));
         }
-        let Some(found) = access::token_user(reading, key, text, now)? else { return Ok(None) };
+        let Some(found) = access::token_user(&reading.state(), key, text, now)? else { return Ok(None) };
         let until = found.expires.min(now.saturating_add(LONGEST));
         let bearer = Bearer { user: Arc::new(found.user), audiences: Arc::from(found.audiences) };
         let known = Known { bearer: bearer.clone(), learnt: reading.revision, until };

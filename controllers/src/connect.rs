@@ -1,7 +1,9 @@
 //! The one place where a client of the API server is made: as any client, by a kubeconfig, over the transport of
 //! `hypermesh-client`, which signs what it sends.
 
+use crate::rights::USER;
 use crate::root_bundle::{RootBundle, RootBundleError};
+use crate::runtime::Failure;
 use hypermesh_client::{Config, Trust};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -41,6 +43,53 @@ pub fn connect(kubeconfig: &Path) -> Result<(kube::Client, RootBundle), ConnectE
     let bundle = bundle(&config, kubeconfig)?;
     let client = hypermesh_client::connect(&config).map_err(failed)?;
     Ok((client, bundle))
+}
+
+/// Whether what is written goes out signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// By this key, for this user.
+    By {
+        /// In hexadecimal.
+        key: String,
+        /// Whom it is registered to.
+        user: String,
+    },
+    /// It does not: what is missing, and what to do.
+    Missing(String),
+}
+
+/// Asks the API server who signs.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn signature(kubeconfig: &Path, client: &kube::Client) -> Result<Signature, Failure> {
+    let path = kubeconfig.display();
+    let key = match Config::from_kubeconfig(kubeconfig).and_then(|config| config.public_key()) {
+        Ok(Some(key)) => key,
+        Ok(None) => {
+            return Ok(Signature::Missing(format!(
+                "the user of {path} has no Ed25519 key; a client certificate with one, instead of a token, would sign"
+            )));
+        }
+        Err(error) => return Ok(Signature::Missing(format!("{path}: {error}"))),
+    };
+    let review = serde_json::json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let failed = || Failure::of("ask who signs");
+    let request = http::Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(review.to_string().into_bytes())
+        .map_err(|error| failed()(kube::Error::HttpError(error)))?;
+    let reply: serde_json::Value = client.request(request).await.map_err(failed())?;
+    let user = reply.pointer("/status/userInfo/username").and_then(serde_json::Value::as_str).unwrap_or("");
+    let signed = reply.pointer("/status/userInfo/extra/hypermesh.online~1signed-by").is_some();
+    if signed {
+        return Ok(Signature::By { key, user: user.to_owned() });
+    }
+    Ok(Signature::Missing(format!(
+        "the key {key} of {path} is not registered in this cluster; an administrator registers it by `nexusctl auth \
+         register {USER} --key {key}`, and the controllers take it up when they start again"
+    )))
 }
 
 /// The authorities that a kubeconfig names now.

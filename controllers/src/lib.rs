@@ -3,6 +3,7 @@
 //! They reach the store through the public API alone, as any client does, with rights of their own ([`rights`]). A folder
 //! holds the five steps of its reconciler, a file each; `docs/guides/adding-a-kind.md` shows how one is added.
 
+pub mod bootstrap_token;
 mod connect;
 pub mod event;
 pub mod namespace;

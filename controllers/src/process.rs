@@ -1,7 +1,8 @@
 //! A controller process from start to end: metrics, election, controllers, and another round when the cluster's
 //! authorities change.
 
-use crate::connect::{ConnectError, authorities, connect};
+use crate::bootstrap_token::BootstrapTokens;
+use crate::connect::{ConnectError, Signature, authorities, connect, signature};
 use crate::event::EventRetention;
 use crate::namespace::NamespaceContents;
 use crate::root_bundle::RootBundle;
@@ -160,6 +161,8 @@ impl Process {
             tokio::join!(
                 drive(Arc::new(contents), context.clone(), ours.clone()),
                 drive(Arc::new(retention), context.clone(), ours.clone()),
+                drive(Arc::new(BootstrapTokens::default()), context.clone(), ours.clone()),
+                self.tell_who_signs(&context, ours.clone()),
             )
         };
         let mut controllers = std::pin::pin!(controllers);
@@ -177,6 +180,27 @@ impl Process {
         stopper.stop();
         if tokio::time::timeout(DRAIN, controllers).await.is_err() {
             tracing::warn!("reconciles that were under way are abandoned");
+        }
+    }
+}
+
+impl Process {
+    /// Says whether what the controllers write is signed by a key of theirs, and if not, what is missing.
+    async fn tell_who_signs(&self, context: &Context, mut stop: Stop) {
+        let signature = tokio::select! {
+            () = stop.stopped() => return,
+            signature = signature(&self.settings.kubeconfig, &context.client) => signature,
+        };
+        match signature {
+            Ok(Signature::By { key, user }) => tracing::info!(key, user, "writes are signed"),
+            Ok(Signature::Missing(what)) => {
+                tracing::warn!(
+                    "writes are not signed, and only what a replica may vouch for is taken: {what}"
+                );
+            }
+            Err(failure) => {
+                tracing::warn!(error = chain(&failure), "whether writes are signed could not be asked");
+            }
         }
     }
 }

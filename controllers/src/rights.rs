@@ -5,7 +5,7 @@
 use crate::namespace::BUNDLE;
 use crate::runtime::Failure;
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
 use serde_json::{Value, json};
 
@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 pub const USER: &str = "system:nexus-controllers";
 /// Where their Lease lies, and its name.
 pub const LEASE: (&str, &str) = ("kube-system", "nexus-controllers");
+
+/// The label of keys that [`register`] registered.
+const REGISTERED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nexusctl-up");
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const VERSION: &str = "rbac.authorization.k8s.io/v1";
@@ -43,6 +46,9 @@ pub fn objects() -> Vec<Value> {
             "resourceNames": [lease],
             "verbs": ["get", "list", "update", "watch"],
         },
+        // Bootstrap tokens lie there. What RBAC cannot say, that only Secrets of their type are meant, the controllers
+        // say in what they ask for.
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["delete", "list"]},
     ]);
     let meta = json!({"name": USER});
     let meta_here = json!({"name": USER, "namespace": namespace});
@@ -73,6 +79,38 @@ pub fn list() -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": objects()})
 }
 
+/// Registers the controllers' key, in hexadecimal, as an administrator, and revokes keys that were registered like this
+/// before. What is so already is not written.
+pub async fn register(administrator: &Client, key: &str) -> Result<(), Failure> {
+    let resource = crate::runtime::resource(&hypermesh_schemas::identity::definition());
+    let api: Api<DynamicObject> = Api::all_with(administrator.clone(), &resource);
+    let (label, by) = REGISTERED_BY;
+    let identity = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": key, "labels": {label: by}},
+        "spec": {"user": USER},
+    });
+    let params = PatchParams::apply("nexusctl-up").force();
+    match api.patch(key, &params, &Patch::Apply(&identity)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            // The kinds of a cluster are those that it was made with.
+            tracing::warn!(
+                "this cluster is of a version that registers no keys: the controllers do not sign"
+            );
+            return Ok(());
+        }
+        applied => applied.map_err(Failure::of("register the controllers' key"))?,
+    };
+    let mine = ListParams::default().labels(&format!("{label}={by}")).fields(&format!("spec.user={USER}"));
+    let known = api.list_metadata(&mine).await.map_err(Failure::of("list the controllers' keys"))?;
+    for name in known.items.into_iter().filter_map(|known| known.metadata.name).filter(|name| name != key) {
+        let revoked = api.delete(&name, &DeleteParams::default()).await;
+        revoked.map_err(Failure::of(format!("revoke the controllers' former key {name}")))?;
+    }
+    Ok(())
+}
+
 /// Applies the objects as an administrator. What is so already is not written.
 pub async fn grant(administrator: &Client) -> Result<(), Failure> {
     let params = PatchParams::apply("nexusctl-up").force();
@@ -101,9 +139,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_granted_by_a_star_and_no_secret_at_all() {
+    fn nothing_is_granted_by_a_star_and_no_secret_outside_of_kube_system() {
         let text = list().to_string();
-        assert!(!text.contains('*') && !text.contains("secrets") && !text.contains("escalate"), "{text}");
+        assert!(!text.contains('*') && !text.contains("escalate"), "{text}");
         assert!(!text.contains("impersonate") && !text.contains("cluster-admin"), "{text}");
+        for object in objects().iter().filter(|object| object.to_string().contains("secrets")) {
+            assert_eq!(object["metadata"]["namespace"], "kube-system", "{object}");
+        }
     }
 }

@@ -275,6 +275,99 @@ fn events_expire_and_a_wish_that_cannot_be_met_is_told_once() -> Result<()> {
     controllers.stop()
 }
 
+/// Runs nexusctl as the administrator.
+fn nexusctl(cluster: &Cluster, words: &[&str]) -> Result<String> {
+    let output = std::process::Command::new(binary()?)
+        .args(words)
+        .env("KUBECONFIG", cluster.kubeconfig()?)
+        .output()
+        .context("running nexusctl")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{words:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(said)
+}
+
+/// By which keys the newest version of an object was signed.
+fn signed_by(admin: &Client, path: &str) -> Result<(Value, Value)> {
+    let history = admin.get(&format!("{path}?history=true"))?.expect(200)?;
+    let by = history.pointer("/items/0/by").context("nobody wrote it")?;
+    Ok((by["user"].clone(), by["keys"].clone()))
+}
+
+#[test]
+fn what_controllers_write_is_signed_once_their_key_is_registered() -> Result<()> {
+    let cluster = cluster()?;
+    let admin = cluster.admin()?;
+    let controllers = Controllers::start(&cluster, &["--alone"])?;
+    comes(&admin, ACCOUNT)?;
+    let (user, keys) = signed_by(&admin, ACCOUNT)?;
+    ensure!(user == "system:nexus-controllers" && keys.is_null(), "{user} {keys}");
+    controllers.stop()?;
+
+    let kubeconfig = cluster.dir().join("controllers.kubeconfig");
+    let kubeconfig = kubeconfig.to_str().context("a path that is no text")?;
+    let said = nexusctl(&cluster, &["auth", "register", "system:nexus-controllers", "--key", kubeconfig])?;
+    let key = said.split(['/', ' ']).nth(1).context("no key")?.to_owned();
+    ensure!(said.contains("registered: it signs for system:nexus-controllers"), "{said}");
+    let again = nexusctl(&cluster, &["auth", "register", "system:nexus-controllers", "--key", &key])?;
+    ensure!(again.contains("unchanged"), "{again}");
+    let known = nexusctl(&cluster, &["auth", "keys"])?;
+    ensure!(
+        known.contains("admin") && known.contains("(in use here)") && known.contains(&key[..16]),
+        "{known}"
+    );
+    let who = nexusctl(&cluster, &["auth", "whoami"])?;
+    ensure!(who.contains("Signed      by "), "{who}");
+
+    let controllers = Controllers::start(&cluster, &["--alone"])?;
+    admin.delete(ACCOUNT)?.expect(200)?;
+    comes(&admin, ACCOUNT)?;
+    let (user, keys) = signed_by(&admin, ACCOUNT)?;
+    ensure!(user == "system:nexus-controllers" && keys == json!([key]), "{user} {keys}");
+    controllers.stop()?;
+
+    let gone = nexusctl(&cluster, &["auth", "revoke", &key[..10]])?;
+    ensure!(gone.trim_end().ends_with("revoked"), "{gone}");
+    let controllers = Controllers::start(&cluster, &["--alone"])?;
+    admin.delete(ACCOUNT)?.expect(200)?;
+    comes(&admin, ACCOUNT)?;
+    ensure!(signed_by(&admin, ACCOUNT)?.1.is_null(), "a revoked key signs");
+    controllers.stop()
+}
+
+#[test]
+fn bootstrap_tokens_that_have_expired_go() -> Result<()> {
+    let cluster = cluster()?;
+    let admin = cluster.admin()?;
+    let forever = nexusctl(&cluster, &["token", "create", "--ttl=0", "--description=for ever"])?;
+    let short = nexusctl(&cluster, &["token", "create", "--ttl=2s"])?;
+    let long = nexusctl(&cluster, &["token", "create", "--ttl=1h", "--group=system:bootstrappers:racks"])?;
+    let place = |token: &str| {
+        format!(
+            "/api/v1/namespaces/kube-system/secrets/bootstrap-token-{}",
+            token.split('.').next().unwrap_or("")
+        )
+    };
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other"},
+        "stringData": {"expiration": "2020-01-01T00:00:00Z"}});
+    admin.post("/api/v1/namespaces/kube-system/secrets", &secret)?.expect(201)?;
+    let controllers = Controllers::start(&cluster, &["--alone"])?;
+    goes(&admin, &place(&short))?;
+    let listed = nexusctl(&cluster, &["token", "list"])?;
+    for word in [forever.trim(), "<forever>", "<never>", long.trim(), "59m", "system:bootstrappers:racks"] {
+        ensure!(listed.contains(word), "{word} is not in\n{listed}");
+    }
+    ensure!(!listed.contains(short.trim()), "{listed}");
+    admin.get("/api/v1/namespaces/kube-system/secrets/other")?.expect(200)?;
+    let joining = cluster.anonymous()?.bearer(forever.trim());
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    joining.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review)?.expect(201)?;
+    let deleted = nexusctl(&cluster, &["token", "delete", forever.trim()])?;
+    ensure!(deleted.starts_with("bootstrap token "), "{deleted}");
+    goes(&admin, &place(&forever))?;
+    controllers.stop()
+}
+
 #[test]
 fn an_idle_cluster_orders_at_most_one_block_in_ten_seconds() -> Result<()> {
     let cluster = cluster()?;
@@ -302,13 +395,15 @@ fn the_controllers_may_do_what_they_need_and_nothing_else() -> Result<()> {
         "/api/v1/events",
         "/api/v1/configmaps?fieldSelector=metadata.name%3Dkube-root-ca.crt",
         "/api/v1/serviceaccounts?fieldSelector=metadata.name%3Ddefault",
+        "/api/v1/namespaces/kube-system/secrets?fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken",
     ];
     for path in allowed {
         controllers.get(path)?.expect(200).with_context(|| path.to_owned())?;
     }
     let refused = [
         "/api/v1/secrets",
-        "/api/v1/namespaces/kube-system/secrets",
+        "/api/v1/namespaces/default/secrets",
+        "/api/v1/namespaces/kube-system/secrets/any",
         "/api/v1/configmaps",
         "/api/v1/serviceaccounts",
         "/apis/rbac.authorization.k8s.io/v1/clusterroles",
@@ -357,6 +452,11 @@ async fn a_cluster_in_one_process_runs_them_itself() -> Result<()> {
             tokio::time::sleep(Duration::from_millis(20)).await;
             connection = server.target.connect().await?;
         }
+        // They sign from the first write on.
+        let history = connection.expect(Call::get(format!("{ACCOUNT}?history=true"))).await?;
+        let history: Value = serde_json::from_slice(&history)?;
+        let by = history.pointer("/items/0/by").context("nobody wrote it")?;
+        ensure!(by["keys"].as_array().is_some_and(|keys| keys.len() == 1), "{by}");
         drop(connection);
         server.stop().await?;
     }

@@ -18,7 +18,7 @@ hypermesh-client: hypermesh-api hypermesh-chain hypermesh-wire stoq
 hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-schemas
-hypermesh-fuzz: hypermesh-api hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-structural hypermesh-wire nexusctl
+hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-structural hypermesh-wire nexusctl
 hypermesh-image:
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural
@@ -75,7 +75,7 @@ const IMPORTERS: [(&str, &[&str]); 8] = [
     // The seam of replication: the machine implements it, engines drive it, nobody else speaks it.
     ("hypermesh-consensus", &["hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e"]),
     // A process that runs everything holds the server; every other client reaches it through its API.
-    ("hypermesh-apiserver", &["nexusctl", "hypermesh-e2e"]),
+    ("hypermesh-apiserver", &["nexusctl", "hypermesh-e2e", "hypermesh-fuzz"]),
     ("nexusctl", &["hypermesh-e2e", "hypermesh-fuzz"]),
     ("hypermesh-controllers", &["nexusctl", "hypermesh-e2e"]),
     ("hypermesh-e2e", &[]),

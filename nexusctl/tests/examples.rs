@@ -50,9 +50,35 @@ impl Place {
             let (ok, text) = place.shell("nexusctl label network/office workload/web seen=yes");
             assert!(ok, "{text}");
         }
+        place.fill_in_whom_examples_name();
         // Where a controller has not made it.
         let _ = place.shell("nexusctl create serviceaccount default");
         place
+    }
+
+    /// Keys, accounts and tokens that examples name.
+    fn fill_in_whom_examples_name(&self) {
+        for file in ["alice.pub", "deployer.pub", "new.pub"] {
+            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+            std::fs::write(self.folder.path().join(file), pair.public_key_pem()).unwrap();
+        }
+        let folder = self.folder.path();
+        std::fs::copy(folder.join("data/controllers.kubeconfig"), folder.join("controllers.kubeconfig"))
+            .unwrap();
+        for line in [
+            "nexusctl create namespace ci",
+            "nexusctl create serviceaccount deployer -n ci",
+            "nexusctl create secret generic bootstrap-token-abcdef -n kube-system",
+        ] {
+            let (ok, text) = self.shell(line);
+            assert!(ok, "{line}: {text}");
+        }
+        // Half of all numbers are keys.
+        for digits in ["3f9c2b7a61d0e8f4", "c4aa91d2b0b1b2b3"] {
+            let register =
+                |n: u64| self.shell(&format!("nexusctl auth register carol --key {digits}{n:048x}"));
+            assert!((0..64).any(|n| register(n).0), "{digits}");
+        }
     }
 
     /// Runs a line in a shell; whether it succeeded, and what it wrote.

@@ -2,7 +2,7 @@
 
 use crate::condition::not_controlled_yet;
 use crate::definition::{
-    KindDefinition, NameFormat, Names, PrinterColumn, Scale, Scope, Strategy, Subresources, UniqueField,
+    Hook, KindDefinition, NameFormat, Names, PrinterColumn, Scale, Scope, Strategy, Subresources, UniqueField,
 };
 use crate::structural::{schema_of, walk};
 use schemars::JsonSchema;
@@ -55,6 +55,30 @@ impl Declaration {
         })
     }
 
+    /// A kind that takes effect as it is stored: it has no status, and nobody has to act on it.
+    pub(crate) fn settled<Spec: JsonSchema>(
+        scope: Scope,
+        kind: &str,
+        plural: &str,
+        description: &str,
+    ) -> Self {
+        let Self(mut kind) = Self::of::<Spec, ()>(scope, kind, plural, description);
+        if let Some(fields) = kind.schema.get_mut("properties").and_then(Value::as_object_mut) {
+            fields.remove("status");
+        }
+        kind.subresources.status = false;
+        kind.strategy.initial_status = None;
+        // Who asks for all means what was asked to run, and not who may ask.
+        kind.names.categories.clear();
+        Self(kind)
+    }
+
+    /// Behaviour of the pipeline that the kind turns on.
+    pub(crate) fn hook(mut self, hook: Hook) -> Self {
+        self.0.strategy.hooks.push(hook);
+        self
+    }
+
     /// A short name: `wl`.
     pub(crate) fn short_name(mut self, name: &str) -> Self {
         self.0.names.short_names.push(name.to_owned());
@@ -93,8 +117,11 @@ impl Declaration {
         self
     }
 
-    /// The definition, with the columns that every kind ends on.
+    /// The definition, with the columns that every kind with a status ends on.
     pub(crate) fn finish(self) -> KindDefinition {
+        if !self.0.subresources.status {
+            return self.0;
+        }
         let ready = r#".status.conditions[?(@.type=="Ready")]"#;
         self.column("Ready", "string", &format!("{ready}.status"), "Whether the object is as its spec asks.")
             .column("Reason", "string", &format!("{ready}.reason"), "Why it is ready, or why not.")

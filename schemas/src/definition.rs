@@ -180,4 +180,7 @@ pub enum Hook {
     RoleBinding,
     /// Expires after the configured retention.
     Event,
+    /// Registers the key that its name is: whoever writes one needs the right to impersonate whom it stands for, and the
+    /// last key of an administrator stays.
+    Identity,
 }

@@ -17,6 +17,7 @@ pub mod domain;
 pub mod editor;
 mod from_crd;
 pub mod generated;
+pub mod identity;
 pub mod instance;
 pub mod issuer;
 pub mod kubernetes;
@@ -37,6 +38,7 @@ pub fn definitions() -> Vec<KindDefinition> {
         asset::definition(),
         certificate::definition(),
         domain::definition(),
+        identity::definition(),
         instance::definition(),
         issuer::definition(),
         network::definition(),

@@ -58,6 +58,13 @@ fn all_rules() {
     Domain.spec.records[]: self.type != 'CNAME' || (self.name != '@' && has(self.values) && size(self.values) == 1)
     Domain.spec.records[]: self.type != 'A' || !has(self.values) || self.values.all(v, v.matches('^(\\d+[.]){3}\\d+$'))
     Domain.spec.records[]: self.type != 'AAAA' || !has(self.values) || self.values.all(v, v.matches('^[0-9A-Fa-f:.]+$') && v.contains(':'))
+    Identity.spec: self.user.startsWith('system:serviceaccount:') == has(self.uid)
+    Identity.spec: !self.user.startsWith('system:serviceaccount:') || !has(self.groups) || size(self.groups) == 0
+    Identity.spec.groups: !self.exists(g, g == 'system:authenticated' || g == 'system:unauthenticated')
+    Identity.spec.uid: self == oldSelf
+    Identity.spec.user: self == oldSelf
+    Identity.spec.user: self != 'system:anonymous'
+    Identity.spec.user: !self.startsWith('system:serviceaccount:') || self.matches('^system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')
     Issuer.spec: [has(self.cluster), has(self.ca), has(self.selfSigned)].filter(x, x).size() == 1
     Network.spec: !has(oldSelf.addressing) || (has(self.addressing) && self.addressing == oldSelf.addressing)
     Network.spec.addressing: !has(self.ipv4) || self.ipv4.contains('.')
@@ -509,6 +516,49 @@ fn certificates_and_issuers() {
             ".spec: an issuer is exactly one of cluster, ca and selfSigned",
         );
     }
+}
+
+#[test]
+fn identities() {
+    let spec = |spec: Value| json!({"spec": spec});
+    let account = "system:serviceaccount:ci:deployer";
+    right("Identity", spec(json!({"user": "alice", "groups": ["developers"]})));
+    right("Identity", spec(json!({"user": account, "uid": "u"})));
+    wrong(
+        "Identity",
+        spec(json!({"user": account})),
+        ".spec.uid: the key of a service account names the account's uid, and no other key has one",
+    );
+    wrong(
+        "Identity",
+        spec(json!({"user": "alice", "uid": "u"})),
+        ".spec.uid: the key of a service account names the account's uid, and no other key has one",
+    );
+    wrong(
+        "Identity",
+        spec(json!({"user": account, "uid": "u", "groups": ["a"]})),
+        ".spec.groups: the groups of a service account follow from its name",
+    );
+    wrong(
+        "Identity",
+        spec(json!({"user": "system:serviceaccount:ci", "uid": "u"})),
+        ".spec.user: a service account is named system:serviceaccount:NAMESPACE:NAME",
+    );
+    wrong("Identity", spec(json!({"user": "system:anonymous"})), ".spec.user: who signs is not anonymous");
+    wrong(
+        "Identity",
+        spec(json!({"user": "alice", "groups": ["system:authenticated"]})),
+        ".spec.groups: whoever signs is in system:authenticated, and not in system:unauthenticated",
+    );
+    let user = |name: &str| spec(json!({"user": name}));
+    frozen(
+        "Identity",
+        user("alice"),
+        user("bob"),
+        ".spec.user: a key stands for one user: register another key",
+    );
+    let uid = |uid: &str| spec(json!({"user": account, "uid": uid}));
+    frozen("Identity", uid("u"), uid("v"), ".spec.uid: a key stands for one account: register another key");
 }
 
 #[test]

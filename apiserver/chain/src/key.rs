@@ -63,6 +63,12 @@ impl PublicKey {
         key.verify(&signature, message).map_err(|_| SignatureError::Mismatch(*self))
     }
 
+    /// Whether the key may stand for somebody: it is a point of the curve, and not one of the eight of small order, under
+    /// which anybody can sign anything (ZIP-215 has to accept them).
+    pub fn is_sound(&self) -> bool {
+        ed25519_dalek::VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+    }
+
     /// Padded base64 of the 32 bytes.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.0)

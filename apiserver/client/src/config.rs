@@ -138,6 +138,14 @@ pub struct Source {
     pub read: Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>,
 }
 
+/// The public half of a private key in PEM, in hexadecimal; `None` for one of another algorithm than Ed25519.
+///
+/// # Errors
+/// What is no private key.
+pub fn public_key(key: &Material) -> Result<Option<String>, Error> {
+    Ok(crate::sign::signing_key(key)?.map(|key| key.public().to_string()))
+}
+
 impl Config {
     /// A client of `server` that trusts the machine's authorities and shows nothing.
     pub fn new(server: Server) -> Self {
@@ -164,6 +172,19 @@ impl Config {
     /// or token that is renewed there is taken up.
     pub fn from_kubeconfig(path: &Path) -> Result<Self, Error> {
         crate::kubeconfig::read(path)
+    }
+
+    /// The key that signs writes, in hexadecimal: the name of the Identity that registers it. `None` where writes go out
+    /// unsigned, because there is no Ed25519 key, or because a token or somebody else is acted as.
+    ///
+    /// # Errors
+    /// A key that cannot be read.
+    pub fn public_key(&self) -> Result<Option<String>, Error> {
+        let Some((_, key)) = &self.identity.certificate else { return Ok(None) };
+        if self.identity.token.is_some() || self.identity.impersonate.is_some() {
+            return Ok(None);
+        }
+        public_key(key)
     }
 
     /// Sets `User-Agent`.

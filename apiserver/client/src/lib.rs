@@ -31,7 +31,9 @@ mod wire;
 
 pub use body::{Body, BoxError, CollectError};
 pub use client::Client;
-pub use config::{Acquaintance, Config, Identity, Material, Meet, Server, Source, Transport, Trust};
+pub use config::{
+    Acquaintance, Config, Identity, Material, Meet, Server, Source, Transport, Trust, public_key,
+};
 pub use error::Error;
 pub use hypermesh_chain::ClusterId;
 pub use kubeconfig::{CLUSTER_EXTENSION, SIGNING_EXTENSION};

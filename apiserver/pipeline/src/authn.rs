@@ -7,16 +7,14 @@
 use crate::authz::{Attributes, UserInfo};
 use crate::call::{Authority, Call};
 use crate::fault::Fault;
+use crate::identities::Identities;
 use crate::overlay::Overlay;
 use crate::state::StateReader;
-use crate::system::{self, ClusterConfig, Grant, Identity};
+use crate::system::{self, ClusterConfig, Grant};
 use hypermesh_api::Status;
 use hypermesh_chain::{Record, Timestamp};
 use std::cell::RefCell;
 use std::sync::Arc;
-
-/// The group of everyone who is known.
-const AUTHENTICATED: &str = "system:authenticated";
 
 /// Refuses a request that was made too long before the block, or too far ahead of it.
 pub fn check_validity(call: &Call, config: &ClusterConfig, now: Timestamp) -> Result<(), Status> {
@@ -50,7 +48,11 @@ pub fn check_validity(call: &Call, config: &ClusterConfig, now: Timestamp) -> Re
 }
 
 /// Whom the request is from.
-pub fn authenticate<R: StateReader + ?Sized>(state: &Overlay<'_, R>, call: &Call) -> Result<UserInfo, Fault> {
+pub fn authenticate<R: StateReader + ?Sized>(
+    state: &Overlay<'_, R>,
+    identities: &Identities,
+    call: &Call,
+) -> Result<UserInfo, Fault> {
     match &call.authority {
         Authority::Endorsed { user, .. } => Ok(user.clone()),
         Authority::Signed { keys, .. } => {
@@ -62,18 +64,14 @@ pub fn authenticate<R: StateReader + ?Sized>(state: &Overlay<'_, R>, call: &Call
                 )
                 .into());
             };
-            let place = system::key(system::IDENTITIES, &hex_of(key)).ok_or_else(Status::unauthorized)?;
-            let record = state.get(&place)?.ok_or_else(|| {
+            let user = identities.user(key, |place| state.get(place))?.ok_or_else(|| {
                 Status::failure(
                     401,
                     "Unauthorized",
                     "the key that signed the request is not registered in this cluster",
                 )
             })?;
-            let identity: Identity = serde_json::from_slice(&record.body).map_err(Status::internal)?;
-            let mut groups = identity.groups;
-            groups.push(AUTHENTICATED.to_owned());
-            Ok(UserInfo { name: identity.user, groups, ..UserInfo::default() })
+            Ok(UserInfo::clone(&user))
         }
     }
 }

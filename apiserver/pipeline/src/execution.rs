@@ -3,6 +3,7 @@
 use crate::authz::{Attributes, Policy, UserInfo};
 use crate::call::Call;
 use crate::fault::Fault;
+use crate::identities::{self, Identities};
 use crate::outcome::{Outcome, Reply};
 use crate::overlay::{Overlay, Savepoint};
 use crate::record::Stamp;
@@ -46,6 +47,8 @@ pub struct Derived {
     pub registry: Arc<Registry>,
     /// Roles and bindings.
     pub policy: Arc<Policy>,
+    /// Registered keys.
+    pub identities: Arc<Identities>,
     /// The cluster's settings.
     pub config: ClusterConfig,
     /// Whether work is to be done after a block.
@@ -68,6 +71,7 @@ impl Derived {
         Ok(Self {
             registry: Arc::new(Registry::load(state)?),
             policy: Arc::new(Policy::load(state)?),
+            identities: Arc::new(Identities::load(state)?),
             config,
             work: any(system::WORK)?,
             retries: any(system::RETRIES)?,
@@ -213,6 +217,9 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
             if crate::authz::concerns(collection) {
                 Arc::make_mut(&mut self.derived.policy).follow(effect);
             }
+            if identities::concerns(collection) {
+                Arc::make_mut(&mut self.derived.identities).follow(effect);
+            }
             self.derived.work |= collection == system::WORK;
             self.derived.retries |= collection == system::RETRIES;
         }
@@ -223,7 +230,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         if self.window.contains(&call.authority) || self.seen.contains(&call.authority) {
             return Err(Status::failure(409, "Conflict", "this request was executed before").into());
         }
-        let user = authn::authenticate(&self.overlay, &call)?;
+        let user = authn::authenticate(&self.overlay, &self.derived.identities, &call)?;
         if verb::transaction::is(&call.info) {
             return verb::transaction::run(self, &user, call, warnings);
         }
@@ -273,8 +280,12 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
 
     /// Does some of the work that goes on after a block.
     pub fn finish(mut self) -> Result<Executed, ReadError> {
-        if self.derived.work || self.derived.retries {
+        let stale = self.derived.policy.stale(None).is_some();
+        if stale || self.derived.work || self.derived.retries {
             let savepoint = self.overlay.savepoint();
+            if stale {
+                work::aggregate(&mut self)?;
+            }
             let left = work::step(&mut self)?;
             self.follow(savepoint);
             (self.derived.work, self.derived.retries) = (left.work, left.retries);

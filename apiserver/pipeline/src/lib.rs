@@ -17,6 +17,7 @@ pub mod execution;
 pub mod fault;
 pub mod genesis;
 mod hook;
+pub mod identities;
 pub mod judge;
 pub mod metadata;
 pub mod outcome;
@@ -32,6 +33,7 @@ mod work;
 
 pub use call::Call;
 pub use execution::{BlockFacts, Derived, Executed, Execution, Refused};
+pub use identities::Identities;
 pub use outcome::{Body, Outcome};
 pub use registry::{Kind, Registry};
 pub use state::{ReadError, StateReader};

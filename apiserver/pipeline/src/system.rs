@@ -1,4 +1,4 @@
-//! What the state holds beside objects of kinds: kind definitions, identities, endorsement grants, work in progress.
+//! What the state holds beside objects of kinds: kind definitions, endorsement grants, work in progress.
 //!
 //! They are records like any other, in collections of a group (`~`) that no kind can have, so they are hashed into the
 //! state root, encrypted, snapshotted and proved by the same means.
@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 
 /// Kind definitions: `~/kinds`, named `plural.group`.
 pub const KINDS: &str = "~/kinds";
-/// Registered keys: `~/identities`, named by the key in hexadecimal.
-pub const IDENTITIES: &str = "~/identities";
 /// Endorsement grants: `~/grants`, named by the replica's key in hexadecimal.
 pub const GRANTS: &str = "~/grants";
 /// Work that goes on after a block: `~/work`, named so that the name tells the job and its subject.
@@ -36,17 +34,6 @@ pub fn range(collection: &'static str) -> KeyRange {
 /// Whether `collection` belongs to the system.
 pub fn is_system(collection: &str) -> bool {
     collection.starts_with("~/")
-}
-
-/// A key that may sign requests, and who it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Identity {
-    /// User name as RBAC sees it.
-    pub user: String,
-    /// Groups, beside `system:authenticated`.
-    #[serde(default)]
-    pub groups: Vec<String>,
 }
 
 /// What a replica may endorse on behalf of clients that cannot sign.

@@ -17,6 +17,7 @@ history = "7d"
 max-memory = "128MiB"
 max-connections = 100
 max-connections-per-address = 10
+key-rotation = "90d"
 "#;
 
 #[test]
@@ -32,15 +33,16 @@ fn a_file_may_hold_any_flag() {
     assert_eq!(config.history, Duration::from_secs(7 * 24 * 3600));
     let Limits { memory, connections, connections_per_address, .. } = config.limits;
     assert_eq!((memory, connections, connections_per_address), (128 << 20, 100, 10));
+    assert_eq!(config.key_rotation, KeyRotation::OlderThan(Duration::from_secs(90 * 24 * 3600)));
     assert_eq!(flags.tls_san, ["api.example", "192.0.2.1"]);
 }
 
 #[test]
 fn what_is_not_given_stays_as_it_is() {
     let mut config = Config::new(PathBuf::new(), ([127, 0, 0, 1], 0).into());
-    let before = (config.history, config.limits);
+    let before = (config.history, config.limits, config.key_rotation);
     file("").unwrap().tuning().apply(&mut config);
-    assert_eq!((config.history, config.limits), before);
+    assert_eq!((config.history, config.limits, config.key_rotation), before);
 }
 
 #[test]
@@ -93,5 +95,15 @@ fn durations_and_sizes() {
     assert_eq!(bytes("2Gi"), Ok(2 << 30));
     for bad in ["", "64", "64MB", "64KiB", "1MiB", "64MiB1", "99999999999999999999GiB"] {
         assert!(bytes(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_key_gets_as_old_as_it_is_said_or_as_it_likes() {
+    assert_eq!("never".parse(), Ok(Rotation(KeyRotation::Keep)));
+    assert_eq!("36h".parse(), Ok(Rotation(KeyRotation::OlderThan(Duration::from_secs(36 * 3600)))));
+    for (text, why) in [("59m", "1h is the least"), ("now", "and not `never`"), ("", "and not `never`")] {
+        let error = text.parse::<Rotation>().unwrap_err();
+        assert!(error.contains(why), "{text}: {error}");
     }
 }

@@ -21,7 +21,7 @@ use hypermesh_chain::{
 };
 use hypermesh_machine::Reading;
 use hypermesh_pipeline::authn::hex_of;
-use hypermesh_pipeline::{clock, system};
+use hypermesh_pipeline::clock;
 use hypermesh_store::StoreError;
 use hypermesh_wire::Offer;
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,9 @@ struct By {
     #[serde(skip_serializing_if = "String::is_empty")]
     manager: String,
     method: &'static str,
+    /// The keys that signed the request; none for one that a replica vouched for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<String>,
 }
 
 /// Answers `history=true`.
@@ -280,7 +283,8 @@ fn author(
         }
     };
     let manager = if named.is_empty() { manager } else { named };
-    Ok(Some(By { user, manager, method: method(request) }))
+    let keys = request.authority.signatures().iter().map(|signature| signature.key.to_string()).collect();
+    Ok(Some(By { user, manager, method: method(request), keys }))
 }
 
 /// Whether a request that wrote was about an object: by its path, or by what its body names.
@@ -347,10 +351,8 @@ impl NameParts<'_> {
 
 /// Whom a key is registered to now; the key itself if nobody.
 fn registered(reading: &Reading, key: &[u8; 32]) -> String {
-    let hex = hex_of(key);
-    let record = system::key(system::IDENTITIES, &hex).and_then(|place| reading.get(&place).ok().flatten());
-    let identity = record.and_then(|r| serde_json::from_slice::<system::Identity>(&r.body).ok());
-    identity.map_or_else(|| format!("key {hex}"), |identity| identity.user)
+    let name = reading.derived.identities.name(key);
+    name.map_or_else(|| format!("key {}", hex_of(key)), str::to_owned)
 }
 
 fn method(request: &Request) -> &'static str {

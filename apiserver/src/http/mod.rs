@@ -146,10 +146,10 @@ impl Api {
             let reading = self.replica.reading();
             reading.derived.registry.resource(&info.group, &info.version, &info.resource).cloned()
         };
-        // Only what is ordered is signed.
+        // Only what is ordered is signed, and the question who signs.
         let orders = info.verb.is_write()
             && info.subresource != "token"
-            && (kind.is_some() || info.resource == "transactions");
+            && (kind.is_some() || matches!(info.resource.as_str(), "transactions" | "selfsubjectreviews"));
         let who = if orders && signed::claims(&head.headers) {
             self.author(head)?
         } else {

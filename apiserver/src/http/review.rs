@@ -12,6 +12,9 @@ use hypermesh_pipeline::authz::{Attributes, PolicyRule, UserInfo};
 use hypermesh_wire::{BodyFormat, Offer, transcode};
 use serde_json::{Map, Value, json};
 
+/// The extra of a SelfSubjectReview that names the keys which signed it.
+const SIGNED_BY: &str = "hypermesh.online/signed-by";
+
 pub(super) async fn answer(
     api: &Api,
     who: Who,
@@ -26,7 +29,14 @@ pub(super) async fn answer(
         .map_err(|why| Box::new(Status::bad_request(format!("the review is not JSON: {why}"))))?;
     let spec = review.get("spec").cloned().unwrap_or_else(|| json!({}));
     let (kind, status) = match info.resource.as_str() {
-        "selfsubjectreviews" => ("SelfSubjectReview", json!({"userInfo": shown(&who.user)})),
+        "selfsubjectreviews" => {
+            let mut user = UserInfo::clone(&who.user);
+            if let Some(signed) = &who.signed {
+                signed.holds_now(&received.bytes)?;
+                user.extra.push((SIGNED_BY.to_owned(), signed.keys()));
+            }
+            ("SelfSubjectReview", json!({"userInfo": shown(&user)}))
+        }
         "selfsubjectaccessreviews" => ("SelfSubjectAccessReview", access(api, &who.user, &spec)?),
         "subjectaccessreviews" => {
             ("SubjectAccessReview", access(api, &subject(&spec, "SubjectAccessReview")?, &spec)?)
@@ -159,7 +169,7 @@ fn rules(api: &Api, user: &UserInfo, spec: &Value) -> Value {
 fn token(api: &Api, spec: &Value) -> Result<Value, Box<Status>> {
     let text = spec.get("token").and_then(Value::as_str).unwrap_or_default();
     let wanted = strings(spec.get("audiences"));
-    let found = access::token_user(&api.replica.reading(), &api.token_key, text, api.unix_now())?;
+    let found = access::token_user(&api.replica.reading().state(), &api.token_key, text, api.unix_now())?;
     let Some(access::TokenUser { user, audiences, .. }) = found else {
         return Ok(
             json!({"authenticated": false, "error": "the token is not one of this cluster, or has expired"}),

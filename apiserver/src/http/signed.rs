@@ -17,7 +17,7 @@ use hypermesh_chain::signature::{Message, Received, authenticate, content_digest
 use hypermesh_chain::{Hash, PublicKey};
 use hypermesh_pipeline::authn::hex_of;
 use hypermesh_pipeline::authz::UserInfo;
-use hypermesh_pipeline::system::{self, Identity};
+use std::sync::Arc;
 
 const INPUT: &str = "signature-input";
 
@@ -60,7 +60,7 @@ fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Box<S
 }
 
 /// Verifies the signatures of a request over all that its head says, and tells for whom it stands.
-pub(super) fn verify(api: &Api, head: &Parts) -> Result<(UserInfo, Signed), Box<Status>> {
+pub(super) fn verify(api: &Api, head: &Parts) -> Result<(Arc<UserInfo>, Signed), Box<Status>> {
     let headers = &head.headers;
     let text = |name| joined(headers, name).ok_or_else(|| refused(format!("the header {name} is not text")));
     let (input, signature) = (text(INPUT)?, text("signature")?);
@@ -121,25 +121,26 @@ fn named_first(input: &str) -> Option<String> {
 
 /// Whom the key that stands first is registered to. All keys have to be registered: one that is not is refused before
 /// it costs an order.
-fn owner(api: &Api, signatures: &[RequestSignature], first: Option<&str>) -> Result<UserInfo, Box<Status>> {
+fn owner(
+    api: &Api,
+    signatures: &[RequestSignature],
+    first: Option<&str>,
+) -> Result<Arc<UserInfo>, Box<Status>> {
     let reading = api.replica.reading();
-    let identity = |key: &PublicKey| -> Result<Identity, Box<Status>> {
-        let unknown = || refused("the key that signed the request is not registered in this cluster");
-        let place = system::key(system::IDENTITIES, &hex_of(&key.0)).ok_or_else(unknown)?;
-        let record = reading.get(&place).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(unknown)?;
-        serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))
+    let registered = |key: &PublicKey| {
+        let user = reading.derived.identities.user(&key.0, |place| reading.get(place));
+        let user = user.map_err(|e| Box::new(Status::internal(e)))?;
+        user.ok_or_else(|| refused("the key that signed the request is not registered in this cluster"))
     };
     let mut owner = None;
     for signature in signatures {
-        let found = identity(&signature.key)?;
+        let found = registered(&signature.key)?;
         if owner.is_none() || first == Some(hex_of(&signature.key.0).as_str()) {
             owner = Some(found);
         }
     }
     let owner = owner.ok_or_else(|| refused("the request has no signature"))?;
-    let mut groups = owner.groups;
-    groups.push("system:authenticated".to_owned());
-    Ok(UserInfo { name: owner.user, groups, ..UserInfo::default() })
+    Ok(owner)
 }
 
 /// Whether all signatures are of now, as the state's clock will judge. Who has seen a request pass could send its head
@@ -153,6 +154,22 @@ fn fresh(api: &Api, signatures: &[RequestSignature]) -> bool {
 }
 
 impl Signed {
+    /// The keys, in hexadecimal.
+    pub fn keys(&self) -> Vec<String> {
+        self.signatures.iter().map(|signature| signature.key.to_string()).collect()
+    }
+
+    /// Fails unless this body was signed, just now: for what is answered on the spot.
+    pub fn holds_now(&self, body: &[u8]) -> Result<(), Box<Status>> {
+        if !self.fresh {
+            return Err(refused("the request's signature is too old, or dated ahead of the cluster's time"));
+        }
+        if self.media == Media::Json && Hash::of(&[body]) == self.body {
+            return Ok(());
+        }
+        Err(refused("the request's signature does not hold: it is over another body"))
+    }
+
     /// The authority of the request that is ordered. What was signed must be what is ordered, byte for byte.
     pub fn authority(self, request: &Request) -> Result<Authority, Box<Status>> {
         let found = request.body_digest();

@@ -53,7 +53,7 @@ impl Api {
         };
         let mut who = Who::of(user);
         if access::wants_impersonation(headers) {
-            who.user = Arc::new(access::impersonated(&reading, &who.user, headers)?);
+            who.user = Arc::new(access::impersonated(&reading.derived.policy, &who.user, headers)?);
         }
         Ok(who)
     }

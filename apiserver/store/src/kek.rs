@@ -14,7 +14,7 @@
 //! What the old key wrapped is gone from the file system then. Whether it is gone from the disk is the disk's business.
 
 use crate::error::StoreError;
-use crate::files::{read_with_sum, sync_dir, with_sum, write_durably};
+use crate::files::{Files, read_with_sum, sync_dir, with_sum, write_durably};
 use crate::keyring::{Secret, cipher, secret};
 use aws_lc_rs::aead::LessSafeKey;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -96,6 +96,15 @@ impl Kek {
     pub(crate) fn age(&self, now: SystemTime) -> Option<Duration> {
         self.made.map(|made| now.duration_since(made).unwrap_or_default())
     }
+}
+
+/// When the key-encryption key of the store in `dir` was made, where no other file than its own holds it; `None` for one
+/// of the operator's own making, which has no age.
+///
+/// # Errors
+/// When the file is not there, or is damaged.
+pub fn key_made(dir: &Path) -> Result<Option<SystemTime>, StoreError> {
+    Ok(Kek::read(&Files::new(dir).keys().join("kek"))?.made)
 }
 
 /// Where the key that follows the one at `path` is put.

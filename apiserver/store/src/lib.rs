@@ -39,6 +39,7 @@ pub use commit::Commit;
 pub use compact::Compaction;
 pub use error::StoreError;
 pub use export::{Manifest, Scope};
+pub use kek::key_made;
 pub use mark::Head;
 pub use options::{KeyRotation, Options};
 pub use reseal::Reseal;

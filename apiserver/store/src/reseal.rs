@@ -41,6 +41,11 @@ impl Store {
         self.0.keys.rotate_kek()
     }
 
+    /// How old the key-encryption key is at `now`; `None` for one of the operator's own making.
+    pub fn key_encryption_key_age(&self, now: std::time::SystemTime) -> Option<std::time::Duration> {
+        self.0.keys.kek_age(now)
+    }
+
     /// Seals with the newest key what older keys have sealed, slice by slice, and forgets the older keys. Reads and
     /// commits go on meanwhile; call it where blocking is allowed. A call that was cut short may be repeated.
     ///

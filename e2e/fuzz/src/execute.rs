@@ -10,8 +10,8 @@ use hypermesh_api::decode_json;
 use hypermesh_chain::{Genesis, Height, Revision, SigningKey, Timestamp, Validator, ValidatorSet};
 use hypermesh_pipeline::authz::Policy;
 use hypermesh_pipeline::{
-    BlockFacts, Call, Derived, Execution, Outcome, PIPELINE_VERSION, StateReader as _, Window, genesis,
-    system,
+    BlockFacts, Call, Derived, Execution, Identities, Outcome, PIPELINE_VERSION, StateReader as _, Window,
+    genesis, system,
 };
 use std::sync::LazyLock;
 
@@ -126,6 +126,8 @@ impl Run {
         let state = &self.cluster.state;
         let policy = Policy::load(state).expect("the state is read");
         assert_eq!(format!("{policy:?}"), format!("{:?}", self.cluster.derived.policy));
+        let identities = Identities::load(state).expect("the state is read");
+        assert_eq!(format!("{identities:?}"), format!("{:?}", self.cluster.derived.identities));
         let work = state.scan(&system::range(system::WORK), None, 1).expect("the state is read");
         assert_eq!(!work.is_empty(), self.cluster.derived.work);
         assert!(

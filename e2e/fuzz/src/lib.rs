@@ -15,7 +15,10 @@ mod kinds;
 #[path = "../../../apiserver/pipeline/tests/whole/state.rs"]
 mod memory;
 
+pub mod access;
+pub mod account_token;
 pub mod apply;
+pub mod bootstrap_token;
 pub mod call;
 pub mod cel;
 pub mod certificate;
@@ -64,7 +67,7 @@ macro_rules! table {
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = table! {
-    apply call cel certificate chain continue_token crd execute fields json json_patch kubeconfig manifest media
-    merge_patch printer_column proof protobuf query rbac records route schema selector signature snapshot store_files
-    strategic_patch token values yaml
+    access account_token apply bootstrap_token call cel certificate chain continue_token crd execute fields json
+    json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records route schema
+    selector signature snapshot store_files strategic_patch token values yaml
 };

@@ -1,4 +1,7 @@
-//! `auth can-i` and `auth whoami`: identity and rights, as the server sees them.
+//! `auth`: identity and rights, as the server sees them, and the keys that stand for people and programs.
+
+mod key;
+mod keys;
 
 use crate::{
     client::Call,
@@ -19,8 +22,14 @@ pub enum Command {
     /// Whether something is allowed: prints yes or no, and exits 1 for no
     #[command(name = "can-i")]
     CanI(CanI),
-    /// Who the server takes the caller for
+    /// Who the server takes the caller for, and whether what they write is signed
     Whoami(Whoami),
+    /// Show the keys that sign, and for whom they stand
+    Keys(keys::Keys),
+    /// Have a key stand for a user
+    Register(keys::Register),
+    /// Let a key stand for nobody any more, from the next block on
+    Revoke(keys::Revoke),
 }
 
 /// Arguments of `auth can-i`.
@@ -63,6 +72,9 @@ pub async fn run(command: Command, session: &mut Session) -> Result<Exit, Error>
     match command {
         Command::CanI(arguments) => can_i(arguments, session).await,
         Command::Whoami(arguments) => whoami(arguments, session).await,
+        Command::Keys(arguments) => keys::list(arguments, session).await,
+        Command::Register(arguments) => keys::register(arguments, session).await,
+        Command::Revoke(arguments) => keys::revoke(arguments, session).await,
     }
 }
 
@@ -127,14 +139,39 @@ async fn whoami(arguments: Whoami, session: &mut Session) -> Result<Exit, Error>
         Some(Format::Yaml) => session.print(&output::yaml::to_string(&reply))?,
         Some(_) => return Err(Error::Message("an identity can be shown as json or yaml".into())),
         None => {
-            let text = table(reply.pointer("/status/userInfo").unwrap_or(&Value::Null));
+            let info = reply.pointer("/status/userInfo").unwrap_or(&Value::Null);
+            let text = table(info, &signs(info, session));
             session.print(&text)?;
         }
     }
     Ok(Exit::Success)
 }
 
-fn table(info: &Value) -> String {
+/// The extra by which the server says which keys signed the question.
+const SIGNED_BY: &str = "hypermesh.online/signed-by";
+
+/// Whether what the caller writes is signed, and by which key; if not, why.
+fn signs(info: &Value, session: &Session) -> String {
+    let keys = info.pointer("/extra/hypermesh.online~1signed-by").and_then(Value::as_array);
+    if let Some(keys) = keys {
+        let keys: Vec<&str> = keys.iter().filter_map(Value::as_str).collect();
+        return format!("by {}", keys.join(", "));
+    }
+    if session.options.impersonate.is_some() {
+        return "no: who acts as another does not sign".to_owned();
+    }
+    match key::own(session) {
+        Ok(Some(key)) => {
+            format!("no: the key {key} is not registered (`nexusctl auth register USER --key {key}` does)")
+        }
+        Ok(None) => {
+            "no: there is no client certificate with an Ed25519 key, or a token goes before it".to_owned()
+        }
+        Err(_) => "no".to_owned(),
+    }
+}
+
+fn table(info: &Value, signs: &str) -> String {
     let mut lines = vec![vec!["ATTRIBUTE".to_owned(), "VALUE".to_owned()]];
     let shown = |value: &Value| match value {
         Value::String(text) => output::escape(text),
@@ -149,7 +186,9 @@ fn table(info: &Value) -> String {
             lines.push(vec![label.to_owned(), shown(value)]);
         }
     }
-    for (key, value) in info.get("extra").and_then(Value::as_object).into_iter().flatten() {
+    lines.push(vec!["Signed".to_owned(), output::escape(signs)]);
+    let extra = info.get("extra").and_then(Value::as_object).into_iter().flatten();
+    for (key, value) in extra.filter(|(key, _)| *key != SIGNED_BY) {
         lines.push(vec![format!("Extra: {}", output::escape(key)), shown(value)]);
     }
     let mut widths = Vec::new();

@@ -1,4 +1,4 @@
-//! `certs`: the certificates of a cluster that runs from a data folder of this machine.
+//! `certs`: the certificates of a cluster that runs from a data folder of this machine, and the key that seals its store.
 
 use crate::{
     error::{Error, Exit, chain},
@@ -16,9 +16,11 @@ pub enum Command {
     Status(Arguments),
     /// Renew the server's and the administrator's certificate now; a running server takes them up within 30 s
     Rotate(Arguments),
+    /// Have the key that seals the store replaced: a running server does it within 10 s, else the next one at its start
+    RotateStoreKey(Arguments),
 }
 
-/// Arguments of both.
+/// Arguments of all.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +33,8 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
-    let (Command::Status(arguments) | Command::Rotate(arguments)) = &command;
+    let (Command::Status(arguments) | Command::Rotate(arguments) | Command::RotateStoreKey(arguments)) =
+        &command;
     let dir = match arguments.data_dir.clone().or_else(|| session.environment.data_dir()) {
         Some(dir) => dir,
         None => return Err(Error::Message("there is no home to look in: say --data-dir DIR".into())),
@@ -39,6 +42,9 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     let failed = |error: certificates::CertificatesError| Error::Message(chain(&error));
     if matches!(command, Command::Rotate(_)) {
         certificates::rotate(&dir).map_err(failed)?;
+    }
+    if matches!(command, Command::RotateStoreKey(_)) {
+        hypermesh_apiserver::store_key::ask(&dir).map_err(|error| Error::Message(chain(&error)))?;
     }
     let rows = certificates::status(&dir).map_err(failed)?;
     if rows.is_empty() {

@@ -1,7 +1,9 @@
-//! `token create`: a bootstrap token, with which a machine or a person comes in for the first time.
+//! `token`: bootstrap tokens, with which a machine or a person comes in for the first time.
 //!
 //! A token is a Secret of `kube-system` in the form that kubeadm's users know
-//! (`k8s.io/cluster-bootstrap`): `bootstrap-token-ID`, with an expiry, never shown again.
+//! (`k8s.io/cluster-bootstrap`): `bootstrap-token-ID`, with an expiry. Whoever may read those Secrets may use the tokens.
+
+mod list;
 
 use crate::{
     client::Call,
@@ -11,13 +13,17 @@ use crate::{
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::json;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a token and print it: it is not shown again
+    /// Make a token and print it
     Create(Create),
+    /// Show the tokens that there are
+    List(list::List),
+    /// Delete tokens
+    Delete(Delete),
 }
 
 /// Arguments of `token create`.
@@ -26,36 +32,93 @@ pub enum Command {
 Examples:
   nexusctl token create --ttl=1h --description='the rack in the hall'")]
 pub struct Create {
-    /// For how long the token can be used: 30m, 24h
+    /// For how long the token can be used: 30m, 24h; 0 for ever
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::cli::parse_duration)]
     pub ttl: Duration,
     /// What the token is for, kept beside it
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub description: String,
     /// Further group of who uses it (must begin with system:bootstrappers:); may be given several times
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, visible_alias = "groups", value_name = "GROUP", value_delimiter = ',')]
     pub group: Vec<String>,
+    /// What the token is good for: authentication
+    #[arg(long, value_name = "USAGE", value_delimiter = ',', default_value = "authentication")]
+    pub usages: Vec<String>,
 }
+
+/// Arguments of `token delete`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl token delete abcdef")]
+pub struct Delete {
+    /// Tokens, whole or by what stands before their dot
+    #[arg(value_name = "TOKEN", required = true)]
+    pub tokens: Vec<String>,
+}
+
+/// Where tokens are.
+const SECRETS: &str = "/api/v1/namespaces/kube-system/secrets";
+/// What a token's Secret begins with.
+const PREFIX: &str = "bootstrap-token-";
+/// What every group of a token begins with.
+const GROUPS: &str = "system:bootstrappers:";
 
 /// Runs the verb.
 pub async fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
-    let Command::Create(arguments) = command;
+    match command {
+        Command::Create(arguments) => create(arguments, session).await,
+        Command::List(arguments) => list::run(&arguments, session).await,
+        Command::Delete(arguments) => delete(arguments, session).await,
+    }
+}
+
+/// What would make a token that nobody takes is refused here.
+fn check(arguments: &Create) -> Result<(), Error> {
     for group in &arguments.group {
-        if !group.starts_with("system:bootstrappers:") {
+        if !is_group(group) {
             return Err(Error::Message(format!(
-                "--group {group}: a group of a bootstrap token begins with system:bootstrappers:"
+                "--group {group}: a group of a bootstrap token is {GROUPS} and then lower-case letters, digits, dashes \
+                 and colons, a letter or digit at the end"
             )));
         }
     }
+    for usage in &arguments.usages {
+        match usage.as_str() {
+            "authentication" => {}
+            "signing" => {
+                let why = "this version publishes no cluster-info that a token could sign";
+                return Err(Error::Message(format!("--usages signing: {why}; there is authentication")));
+            }
+            other => {
+                return Err(Error::Message(format!("--usages {other}: there is authentication")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Source: `k8s.io/cluster-bootstrap/token/api` BootstrapGroupPattern.
+fn is_group(group: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    group.strip_prefix(GROUPS).is_some_and(|rest| {
+        (1..=256).contains(&rest.len())
+            && rest.bytes().all(|b| plain(b) || b == b':' || b == b'-')
+            && rest.bytes().next_back().is_some_and(plain)
+    })
+}
+
+async fn create(arguments: Create, session: &mut Session) -> Result<Exit, Error> {
+    check(&arguments)?;
     let (id, secret) = (letters(6)?, letters(16)?);
-    let ends = SystemTime::now() + arguments.ttl;
-    let seconds = ends.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut data = json!({
         "token-id": id,
         "token-secret": secret,
-        "expiration": rfc3339(seconds)?,
         "usage-bootstrap-authentication": "true",
     });
+    if !arguments.ttl.is_zero() {
+        data["expiration"] = end(arguments.ttl)?.into();
+    }
     if !arguments.description.is_empty() {
         data["description"] = arguments.description.into();
     }
@@ -65,13 +128,12 @@ pub async fn run(command: Command, session: &mut Session) -> Result<Exit, Error>
     let object = json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": format!("bootstrap-token-{id}"), "namespace": "kube-system"},
+        "metadata": {"name": format!("{PREFIX}{id}"), "namespace": "kube-system"},
         "type": "bootstrap.kubernetes.io/token",
         "stringData": data,
     });
     session.client()?;
-    let path = "/api/v1/namespaces/kube-system/secrets";
-    let call = Call::with_body(Method::POST, path, object.to_string())
+    let call = Call::with_body(Method::POST, SECRETS, object.to_string())
         .content_type("application/json")
         .query(&[("fieldManager", "nexusctl"), ("fieldValidation", "Strict")]);
     session.send(&call).await?;
@@ -96,9 +158,56 @@ fn letters(count: usize) -> Result<String, Error> {
     Ok(text)
 }
 
-fn rfc3339(seconds: u64) -> Result<String, Error> {
+/// The moment so long from now.
+fn end(ttl: Duration) -> Result<String, Error> {
     let wrong = || Error::Message("--ttl reaches too far into the future".into());
-    let stamp = i64::try_from(seconds).map_err(|_| wrong())?;
-    let stamp = jiff::Timestamp::from_second(stamp).map_err(|_| wrong())?;
+    let ttl = jiff::SignedDuration::try_from(ttl).map_err(|_| wrong())?;
+    let stamp = jiff::Timestamp::now().checked_add(ttl).map_err(|_| wrong())?;
     Ok(stamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+async fn delete(arguments: Delete, session: &mut Session) -> Result<Exit, Error> {
+    let mut ids = Vec::new();
+    for token in &arguments.tokens {
+        let id = token.split_once('.').map_or(token.as_str(), |(id, _)| id);
+        if id.len() != 6 || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+            // It may be most of a secret: it is not shown again.
+            let words =
+                "a token is six characters of a-z and 0-9, a dot and sixteen more; the six are enough";
+            return Err(Error::Message(words.into()));
+        }
+        ids.push(id);
+    }
+    for id in ids {
+        let call = Call::with_body(Method::DELETE, format!("{SECRETS}/{PREFIX}{id}"), "");
+        match session.send(&call).await {
+            Err(error) if error.is_not_found() => {
+                return Err(Error::Message(format!("there is no bootstrap token {id:?}")));
+            }
+            other => other.map(drop)?,
+        }
+        session.say(&format!("bootstrap token {id:?} deleted"))?;
+    }
+    Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_those_that_a_server_gives() {
+        for good in ["system:bootstrappers:a", "system:bootstrappers:worker:rack-7"] {
+            assert!(is_group(good), "{good}");
+        }
+        for bad in [
+            "system:masters",
+            "system:bootstrappers",
+            "system:bootstrappers:",
+            "system:bootstrappers:A",
+            "system:bootstrappers:a-",
+        ] {
+            assert!(!is_group(bad), "{bad}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness that fails is a test that fails")]
 
 mod apply;
+mod auth;
 mod change;
 mod config;
 mod convert;

@@ -80,6 +80,7 @@ fn versions_and_identity() {
     ATTRIBUTE   VALUE
     Username    admin
     Groups      [system:masters system:authenticated]
+    Signed      no: there is no client certificate with an Ed25519 key, or a token goes before it
     ");
     assert_eq!(server.run("get --raw /readyz").out, "ok");
 }

@@ -107,3 +107,18 @@ fn a_secret_does_not_show() {
     let shown = format!("{:?}", SigningKey::from_seed(&[0x41; 32]));
     assert!(!shown.contains("4141") && !shown.contains("65, 65"), "{shown}");
 }
+
+#[test]
+fn keys_under_which_anybody_signs_are_not_sound() {
+    assert!(SigningKey::from_seed(&[7; 32]).public().is_sound());
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    // The neutral element, as it is written and with the other sign; points of order 4 and 8; no point at all.
+    let mut signed = neutral;
+    signed[31] |= 0x80;
+    let order_eight: PublicKey =
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a".parse().unwrap();
+    for weak in [PublicKey(neutral), PublicKey(signed), PublicKey([0; 32]), order_eight, PublicKey([2; 32])] {
+        assert!(!weak.is_sound(), "{weak}");
+    }
+}

@@ -25,9 +25,11 @@ pub(super) struct Form {
     pub body: Bytes,
 }
 
-/// Whether a request for this path is ordered, as far as its path tells.
+/// Whether a request for this path is ordered, as far as its path tells; or asks who the caller is, which a signature
+/// answers too.
 pub(super) fn is_ordered(method: &str, path: &str) -> bool {
     match Target::parse(method, path, &Query::default()) {
+        Ok(Target::Resource(info)) if info.resource == "selfsubjectreviews" => true,
         Ok(Target::Resource(info)) => {
             !REVIEWS.contains(&info.group.as_str()) && !UNORDERED.contains(&info.subresource.as_str())
         }
@@ -145,6 +147,7 @@ mod tests {
     fn reviews_and_upgrades_are_not_ordered() {
         assert!(is_ordered("POST", "/api/v1/namespaces/default/configmaps"));
         assert!(is_ordered("PUT", "/api/v1/namespaces/default/secrets/token"));
+        assert!(is_ordered("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews"));
         for path in [
             "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
             "/api/v1/namespaces/default/serviceaccounts/x/token",

@@ -30,8 +30,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn start(dir: &std::path::Path, store: Options) -> Replica {
-    let definitions = hypermesh_schemas::definitions().into_iter().filter(|kind| kind.strategy.built_in);
-    let config = Config { dir: dir.to_owned(), store, key: key(), definitions: definitions.collect() };
+    let config = Config { dir: dir.to_owned(), store, key: key(), definitions: definitions() };
     Replica::start(config, &genesis()).unwrap()
 }
 

@@ -36,9 +36,10 @@ pub fn genesis() -> Genesis {
     }
 }
 
-/// Kubernetes' own kinds: they are enough here, and quick to compile.
-fn definitions() -> Vec<KindDefinition> {
-    hypermesh_schemas::definitions().into_iter().filter(|kind| kind.strategy.built_in).collect()
+/// Kubernetes' own kinds and that of registered keys: they are enough here, and quick to compile.
+pub fn definitions() -> Vec<KindDefinition> {
+    let wanted = |kind: &KindDefinition| kind.strategy.built_in || kind.names.kind == "Identity";
+    hypermesh_schemas::definitions().into_iter().filter(wanted).collect()
 }
 
 pub fn options() -> Options {

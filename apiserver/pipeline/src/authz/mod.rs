@@ -3,10 +3,13 @@
 //! [`Policy`] is the decoded form of the four RBAC kinds. It is built once and then follows effects, so that a
 //! decision reads no object. Semantics: `k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac`.
 
+mod aggregation;
+mod compact;
 mod covers;
 mod policy;
 mod rule;
 
+pub use compact::compact;
 pub use covers::uncovered;
 pub use policy::Policy;
 pub use rule::{Attributes, PolicyRule};
@@ -30,7 +33,7 @@ impl UserInfo {
 }
 
 use crate::authz::policy::GROUP;
-pub(crate) use policy::{RoleRef, concerns};
+pub(crate) use policy::{CLUSTER_ROLES, RoleRef, concerns};
 
 /// The refusal of what is asked for, as Kubernetes words it.
 pub fn refusal(user: &UserInfo, asked: &Attributes<'_>) -> hypermesh_api::Status {

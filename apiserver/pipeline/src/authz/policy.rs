@@ -1,11 +1,12 @@
 //! The decoded roles and bindings of the state, and decisions over them.
 
 use super::rule::{Attributes, PolicyRule};
-use super::{UserInfo, uncovered};
+use super::{UserInfo, aggregation, uncovered};
 use crate::state::{ReadError, StateReader};
 use hypermesh_chain::{Change, Effect, KeyRange, ObjectKey, Record};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
@@ -23,24 +24,32 @@ pub(crate) fn concerns(collection: &str) -> bool {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Role {
+    /// `null` where there are none.
     #[serde(default)]
-    pub rules: Vec<PolicyRule>,
+    rules: Option<Vec<PolicyRule>>,
     #[serde(rename = "aggregationRule", default)]
-    aggregation: Option<Aggregation>,
+    pub aggregation: Option<Aggregation>,
     #[serde(default)]
-    metadata: Labelled,
+    pub metadata: Labelled,
+}
+
+impl Role {
+    /// The rules that are stored in it.
+    pub fn rules(&self) -> &[PolicyRule] {
+        self.rules.as_deref().unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-struct Labelled {
+pub(crate) struct Labelled {
     #[serde(default)]
-    labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-struct Aggregation {
+pub(crate) struct Aggregation {
     #[serde(rename = "clusterRoleSelectors", default)]
-    selectors: Vec<serde_json::Value>,
+    pub selectors: Vec<serde_json::Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -70,6 +79,9 @@ pub(crate) struct RoleRef {
 pub struct Policy {
     roles: BTreeMap<(String, String), Arc<Role>>,
     bindings: BTreeMap<(String, String), Arc<Binding>>,
+    /// What aggregated ClusterRoles hold, by name. It follows the roles that they are made from, and not what is stored
+    /// in the aggregated ones, which is for people to read.
+    aggregated: BTreeMap<String, Arc<Vec<PolicyRule>>>,
 }
 
 impl Policy {
@@ -91,6 +103,7 @@ impl Policy {
                 }
             }
         }
+        policy.aggregated = aggregation::all(&policy.cluster_roles());
         Ok(policy)
     }
 
@@ -99,10 +112,11 @@ impl Policy {
         if !concerns(effect.key.collection()) {
             return;
         }
+        let place = place(&effect.key);
+        let before = self.roles.get(&place).cloned();
         match &effect.change {
             Change::Created(record) | Change::Updated(record) => self.put(&effect.key, record),
             Change::Deleted(_) => {
-                let place = place(&effect.key);
                 if is_role(effect.key.collection()) {
                     self.roles.remove(&place);
                 } else {
@@ -110,6 +124,28 @@ impl Policy {
                 }
             }
         }
+        if effect.key.collection() == CLUSTER_ROLES {
+            let roles = self.cluster_roles();
+            if aggregation::concerns(&roles, before.as_deref(), self.roles.get(&place).map(|role| &**role)) {
+                self.aggregated = aggregation::all(&roles);
+            }
+        }
+    }
+
+    fn cluster_roles(&self) -> BTreeMap<&str, &Role> {
+        let all = self.roles.range((String::new(), String::new())..);
+        let cluster = all.take_while(|((namespace, _), _)| namespace.is_empty());
+        cluster.map(|((_, name), role)| (name.as_str(), &**role)).collect()
+    }
+
+    /// An aggregated ClusterRole in which other rules are stored than it holds, after `name`, and the rules it holds.
+    pub(crate) fn stale(&self, after: Option<&str>) -> Option<(String, Arc<Vec<PolicyRule>>)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let stored = |name: &str| self.roles.get(&(String::new(), name.to_owned()));
+        self.aggregated
+            .range::<str, _>((from, Bound::Unbounded))
+            .find(|(name, held)| stored(name).is_some_and(|role| role.rules() != held.as_slice()))
+            .map(|(name, held)| (name.clone(), Arc::clone(held)))
     }
 
     /// A role or binding that does not decode grants nothing; validation keeps such objects out.
@@ -148,42 +184,18 @@ impl Policy {
 
     /// The rules of the role that a binding in `namespace` refers to; `None` if there is no such role.
     pub(crate) fn rules_of_role(&self, namespace: &str, role: &RoleRef) -> Option<Vec<PolicyRule>> {
-        let found = self.role(namespace, role)?;
-        let mut rules = found.rules.clone();
-        for other in self.aggregated(found) {
-            rules.extend(other.rules.iter().cloned());
-        }
-        Some(rules)
+        self.role(namespace, role).map(<[PolicyRule]>::to_vec)
     }
 
-    fn role(&self, namespace: &str, role: &RoleRef) -> Option<&Arc<Role>> {
-        let place = if role.kind == "ClusterRole" {
-            (String::new(), role.name.clone())
-        } else {
-            (namespace.to_owned(), role.name.clone())
-        };
-        self.roles.get(&place)
-    }
-
-    /// An aggregated role holds what the roles that its selectors name hold, at the moment of the decision; these may
-    /// be aggregated themselves.
-    fn aggregated<'s>(&'s self, role: &'s Role) -> Vec<&'s Role> {
-        let mut found: BTreeMap<&str, &Role> = BTreeMap::new();
-        let mut open = vec![role];
-        while let Some(role) = open.pop() {
-            let selectors = role.aggregation.as_ref().map(|a| a.selectors.as_slice()).unwrap_or_default();
-            if selectors.is_empty() {
-                continue;
-            }
-            let cluster = self.roles.range((String::new(), String::new())..);
-            for ((_, name), other) in cluster.take_while(|((namespace, _), _)| namespace.is_empty()) {
-                let chosen = selectors.iter().any(|selector| selects(selector, &other.metadata.labels));
-                if chosen && found.insert(name, other).is_none() {
-                    open.push(other);
-                }
-            }
+    /// What a role holds; `None` if there is no such role.
+    fn role(&self, namespace: &str, role: &RoleRef) -> Option<&[PolicyRule]> {
+        if role.kind != "ClusterRole" {
+            return self.roles.get(&(namespace.to_owned(), role.name.clone())).map(|role| role.rules());
         }
-        found.into_values().collect()
+        match self.aggregated.get(&role.name) {
+            Some(rules) => Some(rules),
+            None => self.roles.get(&(String::new(), role.name.clone())).map(|role| role.rules()),
+        }
     }
 
     fn any_rule(&self, user: &UserInfo, namespace: &str, mut test: impl FnMut(&PolicyRule) -> bool) -> bool {
@@ -193,41 +205,11 @@ impl Policy {
                 .take_while(|((ns, _), _)| ns == namespace)
                 .filter(|(_, binding)| binding.subjects.iter().any(|s| s.is(user, namespace)))
                 .any(|(_, binding)| {
-                    self.role(namespace, &binding.role_ref).is_some_and(|role| {
-                        role.rules.iter().any(&mut test)
-                            || self.aggregated(role).iter().any(|other| other.rules.iter().any(&mut test))
-                    })
+                    self.role(namespace, &binding.role_ref).is_some_and(|rules| rules.iter().any(&mut test))
                 })
         };
         of_namespace("") || (!namespace.is_empty() && of_namespace(namespace))
     }
-}
-
-fn selects(selector: &serde_json::Value, labels: &BTreeMap<String, String>) -> bool {
-    let equal = selector.get("matchLabels").and_then(|m| m.as_object()).is_none_or(|wanted| {
-        wanted
-            .iter()
-            .all(|(key, value)| value.as_str().is_some_and(|v| labels.get(key).is_some_and(|l| l == v)))
-    });
-    let expressions = selector.get("matchExpressions").and_then(|e| e.as_array()).is_none_or(|list| {
-        list.iter().all(|requirement| {
-            let key = requirement.get("key").and_then(|k| k.as_str()).unwrap_or_default();
-            let values: Vec<&str> = requirement
-                .get("values")
-                .and_then(|v| v.as_array())
-                .map(|v| v.iter().filter_map(|v| v.as_str()).collect())
-                .unwrap_or_default();
-            let label = labels.get(key).map(String::as_str);
-            match requirement.get("operator").and_then(|o| o.as_str()) {
-                Some("In") => label.is_some_and(|l| values.contains(&l)),
-                Some("NotIn") => label.is_none_or(|l| !values.contains(&l)),
-                Some("Exists") => label.is_some(),
-                Some("DoesNotExist") => label.is_none(),
-                _ => false,
-            }
-        })
-    });
-    equal && expressions
 }
 
 impl Subject {

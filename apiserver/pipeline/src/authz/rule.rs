@@ -43,6 +43,13 @@ pub struct Attributes<'a> {
 }
 
 impl PolicyRule {
+    /// The bytes of its words.
+    pub(super) fn weight(&self) -> usize {
+        let lists =
+            [&self.verbs, &self.api_groups, &self.resources, &self.resource_names, &self.non_resource_urls];
+        lists.iter().flat_map(|list| list.iter()).map(|word| word.len() + 3).sum::<usize>() + 64
+    }
+
     /// Whether the rule allows it, wherever the rule applies.
     pub fn allows(&self, asked: &Attributes<'_>) -> bool {
         if !one_of(&self.verbs, asked.verb) {

@@ -5,13 +5,16 @@
 
 mod roles;
 
+pub(crate) use roles::everything;
+
 use crate::entropy::Entropy;
+use crate::identities::IDENTITIES;
 use crate::record;
 use crate::registry::{Registry, RegistryError};
-use crate::system::{self, ClusterConfig, Grant, Identity};
+use crate::system::{self, ClusterConfig, Grant};
 use crate::{authn, clock};
 use hypermesh_api::Status;
-use hypermesh_chain::{Change, Effect, Facts, Genesis, Hash, Height, ObjectKey, Record, Revision};
+use hypermesh_chain::{Change, Effect, Facts, Genesis, Hash, Height, ObjectKey, PublicKey, Record, Revision};
 use hypermesh_schemas::KindDefinition;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -51,10 +54,6 @@ pub fn effects(genesis: &Genesis, definitions: Vec<KindDefinition>) -> Result<Ve
     }
     let config = ClusterConfig { pipeline_version: genesis.version, ..ClusterConfig::default() };
     writer.system(system::CLUSTER, "config", &config)?;
-    for administrator in &genesis.administrators {
-        let identity = Identity { user: ADMINISTRATOR.to_owned(), groups: vec![MASTERS.to_owned()] };
-        writer.system(system::IDENTITIES, &authn::hex_of(&administrator.0), &identity)?;
-    }
     let grant = grant(genesis.validators.validators().len());
     for validator in genesis.validators.validators() {
         writer.system(system::GRANTS, &authn::hex_of(&validator.key.0), &grant)?;
@@ -63,7 +62,7 @@ pub fn effects(genesis: &Genesis, definitions: Vec<KindDefinition>) -> Result<Ve
     let digest = Hash::of(&[b"objects of the genesis"]);
     let mut entropy = Entropy::new(&genesis.cluster_id().0, Height(0), &digest);
     let time = clock::rfc3339(genesis.time);
-    for (collection, object) in objects() {
+    for (collection, object) in genesis.administrators.iter().map(administrator).chain(objects()) {
         writer.object(&registry, collection, object, &mut entropy, &time)?;
     }
     Ok(writer.effects)
@@ -73,9 +72,20 @@ pub fn effects(genesis: &Genesis, definitions: Vec<KindDefinition>) -> Result<Ve
 /// all: rights, kinds, secrets, membership, impersonation.
 fn grant(replicas: usize) -> Grant {
     if replicas == 1 {
-        return Grant { rules: roles::everything() };
+        return Grant { rules: everything() };
     }
     Grant { rules: roles::endorsable() }
+}
+
+/// The key of an administrator by birth: an Identity like any other, which may be revoked once there is another.
+fn administrator(key: &PublicKey) -> (&'static str, Value) {
+    let object = json!({
+        "apiVersion": "hypermesh.online/v1",
+        "kind": "Identity",
+        "metadata": {"name": authn::hex_of(&key.0), "generation": 1},
+        "spec": {"user": ADMINISTRATOR, "groups": [MASTERS]},
+    });
+    (IDENTITIES, object)
 }
 
 fn objects() -> Vec<(&'static str, Value)> {

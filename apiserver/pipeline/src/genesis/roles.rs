@@ -31,7 +31,7 @@ fn paths(paths: &[&str], verbs: &[&str]) -> PolicyRule {
 }
 
 /// All rights.
-pub(super) fn everything() -> Vec<PolicyRule> {
+pub(crate) fn everything() -> Vec<PolicyRule> {
     vec![rule(&["*"], &["*"], &["*"]), paths(&["*"], &["*"])]
 }
 
@@ -59,9 +59,9 @@ fn view() -> Vec<PolicyRule> {
     ]
 }
 
+/// What `edit` has beside `view`.
 fn edit() -> Vec<PolicyRule> {
-    let mut rules = view();
-    rules.extend([
+    vec![
         rule(&[""], &["secrets"], &READ),
         rule(&[""], &["configmaps", "events", "secrets", "serviceaccounts"], &WRITE),
         rule(&[""], &["serviceaccounts"], &["impersonate"]),
@@ -69,17 +69,15 @@ fn edit() -> Vec<PolicyRule> {
         rule(&["coordination.k8s.io"], &["leases"], &WRITE),
         rule(&[OURS], &OURS_NAMESPACED, &WRITE),
         rule(&[OURS], &["transactions"], &["create"]),
-    ]);
-    rules
+    ]
 }
 
+/// What `admin` has beside `edit`.
 fn admin() -> Vec<PolicyRule> {
-    let mut rules = edit();
-    rules.extend([
+    vec![
         rule(&["rbac.authorization.k8s.io"], &["rolebindings", "roles"], &[&READ[..], &WRITE[..]].concat()),
         rule(&["authorization.k8s.io"], &["localsubjectaccessreviews"], &["create"]),
-    ]);
-    rules
+    ]
 }
 
 fn role(name: &str, rules: &[PolicyRule]) -> (&'static str, Value) {
@@ -92,6 +90,29 @@ fn role(name: &str, rules: &[PolicyRule]) -> (&'static str, Value) {
     ("rbac.authorization.k8s.io/clusterroles", object)
 }
 
+/// The label by which a role gives its rules to one of the roles for people.
+fn aggregate_to(role: &str) -> String {
+    format!("rbac.authorization.k8s.io/aggregate-to-{role}")
+}
+
+/// A role whose rules others, and those of every new kind, are given to one of the roles for people by.
+fn part(of: &str, rules: &[PolicyRule]) -> (&'static str, Value) {
+    let (collection, mut object) = role(&format!("system:aggregate-to-{of}"), rules);
+    object["metadata"]["labels"][aggregate_to(of)] = "true".into();
+    (collection, object)
+}
+
+/// One of the roles for people: made of the parts that name it, and itself a part of the next.
+fn aggregated(name: &str, next: Option<&str>, rules: &[PolicyRule]) -> (&'static str, Value) {
+    let (collection, mut object) = role(name, rules);
+    if let Some(next) = next {
+        object["metadata"]["labels"][aggregate_to(next)] = "true".into();
+    }
+    object["aggregationRule"] =
+        json!({"clusterRoleSelectors": [{"matchLabels": {aggregate_to(name): "true"}}]});
+    (collection, object)
+}
+
 /// The default cluster roles.
 pub(super) fn cluster_roles() -> Vec<(&'static str, Value)> {
     let documents = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"];
@@ -99,9 +120,13 @@ pub(super) fn cluster_roles() -> Vec<(&'static str, Value)> {
     let reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"];
     vec![
         role("cluster-admin", &everything()),
-        role("admin", &admin()),
-        role("edit", &edit()),
-        role("view", &view()),
+        // The rules are written out in the order in which the state machine aggregates them.
+        aggregated("admin", None, &[edit(), view(), admin()].concat()),
+        aggregated("edit", Some("admin"), &[edit(), view()].concat()),
+        aggregated("view", Some("edit"), &view()),
+        part("admin", &admin()),
+        part("edit", &edit()),
+        part("view", &view()),
         role("system:discovery", &[paths(&documents, &["get"]), paths(&health, &["get"])]),
         role("system:public-info-viewer", &[paths(&health, &["get"])]),
         role(

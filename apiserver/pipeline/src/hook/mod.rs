@@ -3,6 +3,7 @@
 
 mod config_map;
 mod event;
+mod identity;
 mod namespace;
 mod rbac;
 mod secret;
@@ -33,8 +34,10 @@ pub(crate) fn decode(kind: &Kind, object: &mut Value) {
 /// where the new one was sent.
 pub(crate) fn prepare(kind: &Kind, object: &mut Value, old: Option<&Value>, subresource: &str) {
     for hook in &kind.definition.strategy.hooks {
-        if *hook == Hook::Namespace {
-            namespace::prepare(object, old, subresource);
+        match hook {
+            Hook::Namespace => namespace::prepare(object, old, subresource),
+            Hook::Role => rbac::keep_aggregated(object, old),
+            _ => {}
         }
     }
 }
@@ -49,6 +52,7 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
             Hook::RoleBinding => errors.extend(rbac::validate_binding(object, old)),
             Hook::Namespace => errors.extend(namespace::validate(object)),
             Hook::Event => errors.extend(event::validate(object)),
+            Hook::Identity => errors.extend(identity::validate(object)),
             Hook::Role | Hook::ServiceAccount => {}
         }
     }
@@ -71,8 +75,19 @@ pub(crate) fn authorize<R: StateReader + ?Sized>(
         match hook {
             Hook::Role => rbac::authorize_role(execution, request, object, old)?,
             Hook::RoleBinding => rbac::authorize_binding(execution, request, object, old)?,
+            Hook::Identity => identity::authorize(execution, request, object, old)?,
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Whether an object may go at all, by whatever way.
+pub(crate) fn release<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    kind: &Kind,
+    name: &str,
+    object: &Value,
+) -> Result<(), Fault> {
+    if kind.has(Hook::Identity) { identity::release(execution, kind, name, object) } else { Ok(()) }
 }

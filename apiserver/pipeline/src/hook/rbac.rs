@@ -2,7 +2,7 @@
 //!
 //! Source: `k8s.io/kubernetes/pkg/registry/rbac` (escalation_check, policybased storage).
 
-use crate::authz::{Attributes, PolicyRule, RBAC_GROUP, RoleRef};
+use crate::authz::{Attributes, PolicyRule, RBAC_GROUP, RoleRef, compact};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::metadata;
@@ -20,6 +20,19 @@ pub(super) fn settle_subjects(object: &mut Value) {
         if missing && matches!(named, Some("User" | "Group")) {
             subject.insert("apiGroup".into(), RBAC_GROUP.into());
         }
+    }
+}
+
+/// The rules of an aggregated role are the state machine's to write: whatever is sent, they stay as they are, and a new one
+/// has none until the end of its block.
+pub(super) fn keep_aggregated(object: &mut Value, old: Option<&Value>) {
+    let aggregated = |object: &Value| object.get("aggregationRule").is_some_and(Value::is_object);
+    if !aggregated(object) {
+        return;
+    }
+    let rules = old.filter(|old| aggregated(old)).and_then(|old| old.get("rules")).cloned();
+    if let Some(map) = object.as_object_mut() {
+        map.insert("rules".into(), rules.filter(Value::is_array).unwrap_or_else(|| Value::Array(Vec::new())));
     }
 }
 
@@ -64,20 +77,7 @@ pub(super) fn authorize_role<R: StateReader + ?Sized>(
         return Ok(());
     }
     if !same_aggregation && object.get("aggregationRule").is_some_and(|rule| !rule.is_null()) {
-        let everything = [
-            PolicyRule {
-                verbs: vec!["*".into()],
-                api_groups: vec!["*".into()],
-                resources: vec!["*".into()],
-                ..PolicyRule::default()
-            },
-            PolicyRule {
-                verbs: vec!["*".into()],
-                non_resource_urls: vec!["*".into()],
-                ..PolicyRule::default()
-            },
-        ];
-        refuse_missing(execution, request, name, &everything)?;
+        refuse_missing(execution, request, name, &crate::genesis::everything())?;
     }
     refuse_missing(execution, request, name, &rules_of(object)?)
 }
@@ -136,23 +136,59 @@ fn refuse_missing<R: StateReader + ?Sized>(
     name: &str,
     wanted: &[PolicyRule],
 ) -> Result<(), Fault> {
-    const MOST_SHOWN: usize = 20;
+    refuse_missing_to(execution, request, name, wanted, "grant")
+}
+
+/// Refuses unless the user holds all of `wanted`, which they are about to `deed` (grant, register a key that holds).
+pub(super) fn refuse_missing_to<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    name: &str,
+    wanted: &[PolicyRule],
+    deed: &str,
+) -> Result<(), Fault> {
     let missing = execution.derived.policy.missing(&request.user, &request.call.info.namespace, wanted);
     if missing.is_empty() {
         return Ok(());
     }
-    let shown: Vec<String> = missing.iter().take(MOST_SHOWN).map(shown).collect();
     let user = &request.user;
     let why = format!(
-        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        "user {:?} (groups={}) is attempting to {deed} RBAC permissions not currently held:\n{}",
         user.name,
-        user.groups,
-        shown.join("\n")
+        quoted(&user.groups),
+        shown(missing)
     );
     Err(Status::forbidden(request.kind.subject(name), why).into())
 }
 
-fn shown(rule: &PolicyRule) -> String {
+/// The rules that are missing, compacted and in order, one a line.
+fn shown(missing: Vec<PolicyRule>) -> String {
+    /// Bytes of them that are shown: who asked for so much knows what they asked for.
+    const MOST: usize = 32 << 10;
+    let mut lines: Vec<String> = compact(missing).iter().map(line).collect();
+    lines.sort();
+    lines.dedup();
+    let mut length = 0;
+    let fits = lines.iter().take_while(|line| {
+        length += line.len() + 1;
+        length <= MOST
+    });
+    let fitting = fits.count();
+    let left = lines.len() - fitting;
+    lines.truncate(fitting);
+    if left > 0 {
+        lines.push(format!("and {left} more"));
+    }
+    lines.join("\n")
+}
+
+/// As Go writes a list of strings with `%q`.
+pub(super) fn quoted(list: &[String]) -> String {
+    let words: Vec<String> = list.iter().map(|word| format!("{word:?}")).collect();
+    format!("[{}]", words.join(" "))
+}
+
+fn line(rule: &PolicyRule) -> String {
     let mut parts = Vec::new();
     for (label, list) in [
         ("APIGroups", &rule.api_groups),
@@ -162,7 +198,7 @@ fn shown(rule: &PolicyRule) -> String {
         ("Verbs", &rule.verbs),
     ] {
         if !list.is_empty() {
-            parts.push(format!("{label}:{list:?}"));
+            parts.push(format!("{label}:{}", quoted(list)));
         }
     }
     format!("{{{}}}", parts.join(", "))

@@ -102,6 +102,9 @@ pub(crate) fn delete_object<R: StateReader + ?Sized>(
 ) -> Result<Deleted, Fault> {
     let mut object = decode(record)?;
     let mut finalizers: Vec<String> = metadata::finalizers(&object).into_iter().map(str::to_owned).collect();
+    if !record.facts.deleting {
+        crate::hook::release(execution, kind, key.name(), &object)?;
+    }
     let before = finalizers.clone();
     settle_finalizers(&mut finalizers, propagation);
     if record.facts.deleting && finalizers == before {

@@ -93,6 +93,8 @@ pub(crate) struct Rest {
 /// One thing to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
+    /// Aggregated roles are given the rules that they hold.
+    Aggregate,
     /// The owner is gone: its dependents follow, unless another owner holds them.
     Collect { uid: Uid },
     /// The owner waits for its blocking dependents to go.
@@ -147,6 +149,7 @@ impl Job {
 
     pub fn name(&self) -> String {
         match self {
+            Self::Aggregate => "aggregate/clusterroles".to_owned(),
             Self::Collect { uid } => format!("collect/{uid}"),
             Self::Foreground { uid, .. } => Self::foreground_name(*uid),
             Self::Orphan { uid, .. } => format!("orphan/{uid}"),
@@ -158,6 +161,7 @@ impl Job {
     fn of(name: &str, key: Option<Place>, rest: Option<Rest>) -> Option<Self> {
         let (word, subject) = name.split_once('/')?;
         Some(match (word, key, rest) {
+            ("aggregate", None, None) if subject == "clusterroles" => Self::Aggregate,
             ("collect", None, None) => Self::Collect { uid: Uid::parse(subject)? },
             ("foreground", Some(key), None) => Self::Foreground { uid: Uid::parse(subject)?, key },
             ("orphan", Some(key), None) => Self::Orphan { uid: Uid::parse(subject)?, key },
@@ -175,7 +179,7 @@ impl Stored {
     /// When it does not encode: none is known that does not.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         let (key, rest) = match &self.job {
-            Job::Collect { .. } | Job::Namespace { .. } => (None, None),
+            Job::Aggregate | Job::Collect { .. } | Job::Namespace { .. } => (None, None),
             Job::Foreground { key, .. } | Job::Orphan { key, .. } => (Some(key.clone()), None),
             Job::Collection { rest, .. } => (None, Some(rest.clone())),
         };
@@ -227,6 +231,7 @@ mod tests {
         };
         let at = Progress { after: Some(key.clone()), marked: true, tries: 3, retry: 77, ..refused };
         vec![
+            Stored { job: Job::Aggregate, progress: Progress::default() },
             Stored { job: Job::Collect { uid }, progress: Progress::default() },
             Stored { job: Job::Foreground { uid, key: key.clone() }, progress: at.clone() },
             Stored { job: Job::Orphan { uid, key }, progress: at.clone() },
@@ -266,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_decodes_encodes_to_the_same(which in 0..5_usize, cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn what_decodes_encodes_to_the_same(which in 0..6_usize, cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let stored = &samples()[which];
             let mut body = stored.encode().unwrap();
             let place = cut.index(body.len());

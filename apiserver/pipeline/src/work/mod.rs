@@ -1,4 +1,5 @@
-//! Work that goes on after a block: collecting what lost its owner, emptying namespaces, long deletions.
+//! Work that goes on after a block: collecting what lost its owner, emptying namespaces, long deletions, filling in the
+//! rules of aggregated roles.
 //!
 //! A job is a record of the state, so every replica has the same ones; a step does a bounded part of some of them, as
 //! the last thing of a block, and leaves each where it stands. Jobs take turns: a step begins after the job that had the
@@ -10,6 +11,7 @@
 //!
 //! Every turn of a job writes at least its own record: a block with work to do is never empty.
 
+mod aggregate;
 mod collect;
 mod collection;
 mod foreground;
@@ -64,13 +66,16 @@ pub(crate) struct Left {
     pub retries: bool,
 }
 
+/// Nothing of the queue is refused, unless a record of it is none of this crate's.
+fn only_reads(fault: Fault) -> ReadError {
+    match fault {
+        Fault::Read(error) => error,
+        Fault::Refused(status) => ReadError(format!("the queue of jobs is damaged: {}", status.message)),
+    }
+}
+
 /// Does a bounded part of what is to be done.
 pub(crate) fn step<R: StateReader + ?Sized>(execution: &mut Execution<'_, R>) -> Result<Left, ReadError> {
-    let only_reads = |fault| match fault {
-        Fault::Read(error) => error,
-        // Nothing of the queue is refused, unless a record of it is none of this crate's.
-        Fault::Refused(status) => ReadError(format!("the queue of jobs is damaged: {}", status.message)),
-    };
     queue::wake_due(execution).map_err(only_reads)?;
     turns(execution).map_err(only_reads)?;
     let any = |collection| Ok(!execution.overlay.scan(&system::range(collection), None, 1)?.is_empty());
@@ -115,6 +120,11 @@ fn turns<R: StateReader + ?Sized>(execution: &mut Execution<'_, R>) -> Result<()
     queue::note_turn(execution, None)
 }
 
+/// Has the rules of aggregated roles written into them.
+pub(crate) fn aggregate<R: StateReader + ?Sized>(execution: &mut Execution<'_, R>) -> Result<(), ReadError> {
+    add(execution, Job::Aggregate).map_err(only_reads)
+}
+
 /// One turn of a job.
 fn turn<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
@@ -155,6 +165,7 @@ fn run<R: StateReader + ?Sized>(
     progress: &mut Progress,
 ) -> Result<Turn, Fault> {
     match job {
+        Job::Aggregate => aggregate::turn(execution, slice, progress),
         Job::Collect { uid } => collect::turn(execution, slice, *uid, progress),
         Job::Foreground { uid, key } => foreground::turn(execution, slice, (*uid, key), progress),
         Job::Orphan { uid, key } => orphan::turn(execution, slice, (*uid, key), progress),

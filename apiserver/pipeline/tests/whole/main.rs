@@ -12,6 +12,7 @@ mod dry_runs;
 mod events;
 mod garbage;
 mod graphs;
+mod identities;
 mod jobs;
 mod namespaces;
 mod objects;

@@ -154,6 +154,71 @@ fn an_aggregated_role_holds_what_its_parts_hold() {
 }
 
 #[test]
+fn the_default_roles_are_made_of_their_parts() {
+    let mut cluster = Cluster::new();
+    let role = |cluster: &Cluster, name: &str| {
+        cluster.get("rbac.authorization.k8s.io/clusterroles", "", name).unwrap()
+    };
+    cluster.tick();
+    assert_eq!(cluster.count("~/work"), 0, "what the genesis wrote out is what is held");
+    let (view, edit, admin) = (role(&cluster, "view"), role(&cluster, "edit"), role(&cluster, "admin"));
+    assert_eq!(view["rules"], role(&cluster, "system:aggregate-to-view")["rules"]);
+    assert!(admin["rules"].as_array().unwrap().len() > edit["rules"].as_array().unwrap().len());
+    assert_eq!(
+        admin["aggregationRule"],
+        json!({"clusterRoleSelectors": [{"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-admin": "true"}}]})
+    );
+    // A kind that is added brings its rules along, and they show where they are held.
+    let binding = json!({
+        "metadata": {"name": "jane"}, "roleRef": {"kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "User", "name": "jane"}],
+    });
+    cluster.run(post(format!("{RBAC}/namespaces/default/rolebindings"), binding)).object();
+    assert_eq!(cluster.run(post(ASSETS, asset("a1", json!({}))).by("jane")).code, 403);
+    let part = json!({
+        "metadata": {"name": "assets", "labels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}},
+        "rules": rules(&["create"], &["assets"]),
+    });
+    cluster.run(post(format!("{RBAC}/clusterroles"), part)).object();
+    cluster.run(post(ASSETS, asset("a1", json!({}))).by("jane")).object();
+    cluster.settle();
+    let held = |cluster: &Cluster, name: &str| {
+        role(cluster, name)["rules"].as_array().unwrap().contains(&rules(&["create"], &["assets"])[0])
+    };
+    assert!(held(&cluster, "edit") && held(&cluster, "admin") && !held(&cluster, "view"));
+    // They are nobody's to write.
+    let before = role(&cluster, "admin");
+    let answer = cluster.run(merge(format!("{RBAC}/clusterroles/admin"), json!({"rules": []})));
+    assert_eq!((answer.code, answer.writes), (200, 0));
+    assert_eq!(role(&cluster, "admin"), before);
+    cluster.run(delete(format!("{RBAC}/clusterroles/assets"))).object();
+    cluster.settle();
+    assert!(!held(&cluster, "edit") && !held(&cluster, "admin"));
+    assert_eq!(role(&cluster, "admin")["rules"], admin["rules"]);
+}
+
+#[test]
+fn what_is_not_held_is_told_whole_and_compacted() {
+    let mut cluster = Cluster::new();
+    grant(&mut cluster, "jane", true, rules(&["create"], &["clusterroles"]));
+    let names: Vec<String> = (0..60).map(|n| format!("kind{n:02}")).collect();
+    let wanted = json!([{"apiGroups": [""], "resources": names, "verbs": ["get", "list"]}]);
+    let refused = cluster.run(
+        post(format!("{RBAC}/clusterroles"), json!({"metadata": {"name": "x"}, "rules": wanted})).by("jane"),
+    );
+    let lines: Vec<&str> = refused.message().lines().collect();
+    assert_eq!(lines.len(), 61);
+    assert_eq!(lines[1], r#"{APIGroups:[""], Resources:["kind00"], Verbs:["get" "list"]}"#);
+    let many: Vec<String> = (0..5000).map(|n| format!("kind{n:04}")).collect();
+    let wanted = json!([{"apiGroups": [""], "resources": many, "verbs": ["get"]}]);
+    let refused = cluster.run(
+        post(format!("{RBAC}/clusterroles"), json!({"metadata": {"name": "x"}, "rules": wanted})).by("jane"),
+    );
+    assert!(refused.message().len() < 40_000);
+    assert!(refused.message().lines().last().unwrap().starts_with("and "), "{}", refused.message().len());
+}
+
+#[test]
 fn a_decision_follows_the_writes_of_its_block() {
     let mut cluster = Cluster::new();
     let role = json!({"metadata": {"name": "jane"}, "rules": rules(&["create"], &["assets"])});

@@ -29,7 +29,11 @@ impl Controllers {
         }
         let (process, words) = prepare(server, arguments).await?;
         let (stopper, stopped) = stop();
-        let task = tokio::spawn(run(server.kubeconfig().to_owned(), process, stopped));
+        let kubeconfigs = Kubeconfigs {
+            administrator: server.kubeconfig().to_owned(),
+            controllers: server.controllers_kubeconfig().to_owned(),
+        };
+        let task = tokio::spawn(run(kubeconfigs, process, stopped));
         Ok(Self { words, running: Some((stopper, task)) })
     }
 
@@ -74,29 +78,41 @@ async fn prepare(server: &Server, arguments: &Arguments) -> Result<(Process, Str
     Ok((process, format!("running{}", metrics.unwrap_or_default())))
 }
 
-async fn run(administrator: PathBuf, process: Process, mut stopped: Stop) {
+/// Who gives, and who is given.
+struct Kubeconfigs {
+    administrator: PathBuf,
+    controllers: PathBuf,
+}
+
+async fn run(kubeconfigs: Kubeconfigs, process: Process, mut stopped: Stop) {
     tokio::select! {
         () = stopped.stopped() => return,
-        () = grant(administrator) => {}
+        () = admit(kubeconfigs) => {}
     }
     if let Err(error) = process.run(stopped).await {
         tracing::error!(error = chain(&error), "the controllers do not run");
     }
 }
 
-/// Gives the controllers their rights, as the administrator.
-async fn grant(kubeconfig: PathBuf) {
+/// Gives the controllers their rights, and has the cluster know their key, as the administrator.
+async fn admit(kubeconfigs: Kubeconfigs) {
     loop {
-        let granted = async {
-            let config =
-                Config::from_kubeconfig(&kubeconfig).map_err(|error| chain(&error))?.agent("nexusctl-up");
-            let client = hypermesh_client::connect(&config).map_err(|error| chain(&error))?;
-            rights::grant(&client).await.map_err(|failure| chain(&failure))
-        };
-        match granted.await {
+        match admitted(&kubeconfigs).await {
             Ok(()) => return,
             Err(error) => tracing::warn!(error, "the controllers have no rights yet"),
         }
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn admitted(kubeconfigs: &Kubeconfigs) -> Result<(), String> {
+    let told = |error: hypermesh_client::Error| chain(&error);
+    let config = Config::from_kubeconfig(&kubeconfigs.administrator).map_err(told)?.agent("nexusctl-up");
+    let client = hypermesh_client::connect(&config).map_err(told)?;
+    rights::grant(&client).await.map_err(|failure| chain(&failure))?;
+    let key = Config::from_kubeconfig(&kubeconfigs.controllers).and_then(|config| config.public_key());
+    match key.map_err(told)? {
+        Some(key) => rights::register(&client, &key).await.map_err(|failure| chain(&failure)),
+        None => Ok(()),
     }
 }

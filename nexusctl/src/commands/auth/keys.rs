@@ -1,0 +1,319 @@
+//! `auth keys`, `auth register` and `auth revoke`: the keys that sign, and for whom they stand.
+//!
+//! A key is an object of the kind Identity, which is named by it; what is here shows and writes those, as `get`, `apply` and
+//! `delete` would.
+
+use super::key;
+use crate::{
+    client::{Call, encode, path_segment},
+    error::{Error, Exit},
+    output::{
+        self, Format,
+        age::since,
+        aligned::{TABLE, push_row},
+    },
+    session::Session,
+};
+use clap::Args;
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+const IDENTITIES: &str = "/apis/hypermesh.online/v1/identities";
+/// Digits of a key that are shown, and with which it may be named where they mean one.
+const SHORT: usize = 16;
+/// No fewer digits name a key.
+const FEWEST: usize = 8;
+
+/// Arguments of `auth keys`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl auth keys
+  nexusctl auth keys --of alice -o wide")]
+pub struct Keys {
+    /// Only keys of this user
+    #[arg(long = "of", value_name = "USER")]
+    pub of: Option<String>,
+    /// wide (whole keys), name, json or yaml
+    #[arg(short, long, value_name = "FORMAT")]
+    pub output: Option<Format>,
+}
+
+/// Arguments of `auth register`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  # alice made a key: openssl genpkey -algorithm ed25519 -out alice.key; openssl pkey -in alice.key -pubout -out alice.pub
+  nexusctl auth register alice --key alice.pub --group developers
+  # Controllers that run apart
+  nexusctl auth register system:nexus-controllers --key controllers.kubeconfig
+  # A program, by its ServiceAccount
+  nexusctl auth register system:serviceaccount:ci:deployer --key deployer.pub
+  # Another key in place of one, which is revoked
+  nexusctl auth register --replaces c4aa91d2 --key new.pub")]
+pub struct Register {
+    /// For whom the key stands
+    #[arg(value_name = "USER", required_unless_present = "replaces", conflicts_with = "replaces")]
+    pub whom: Option<String>,
+    /// The key: 64 hexadecimal digits, or a file with a key in PEM or OpenSSH's form, or a kubeconfig [default: the key
+    /// of the kubeconfig in use]
+    #[arg(long, value_name = "KEY|FILE")]
+    pub key: Option<String>,
+    /// Group of the user; may be given several times
+    #[arg(long = "group", value_name = "GROUP", conflicts_with = "replaces")]
+    pub groups: Vec<String>,
+    /// A registered key: the new one stands for the same user and groups, and this one is revoked
+    #[arg(long, value_name = "KEY")]
+    pub replaces: Option<String>,
+}
+
+/// Arguments of `auth revoke`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nexusctl auth revoke 3f9c2b7a61d0e8f4
+  nexusctl auth revoke --all-of alice")]
+pub struct Revoke {
+    /// Keys, whole or by their first digits
+    #[arg(value_name = "KEY", required_unless_present = "all_of")]
+    pub keys: Vec<String>,
+    /// All keys of this user
+    #[arg(long, value_name = "USER", conflicts_with = "keys")]
+    pub all_of: Option<String>,
+}
+
+/// A registered key.
+struct Known {
+    key: String,
+    user: String,
+    groups: Vec<String>,
+    since: String,
+    object: Value,
+}
+
+impl Known {
+    fn of(object: Value) -> Self {
+        let text =
+            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let groups = object.pointer("/spec/groups").and_then(Value::as_array);
+        Self {
+            key: text("/metadata/name"),
+            user: text("/spec/user"),
+            groups: groups.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+            since: text("/metadata/creationTimestamp"),
+            object,
+        }
+    }
+}
+
+async fn known(session: &mut Session, user: Option<&str>) -> Result<Vec<Known>, Error> {
+    let selector = user.map(|user| format!("spec.user={}", escaped(user))).unwrap_or_default();
+    let mut all = Vec::new();
+    let mut after = String::new();
+    loop {
+        let call = Call::get(IDENTITIES).query(&[
+            ("limit", "500"),
+            ("fieldSelector", &selector),
+            ("continue", &after),
+        ]);
+        let mut page: Value = session.send(&call).await?.json()?;
+        if let Some(items) = page.get_mut("items").and_then(Value::as_array_mut) {
+            all.extend(items.drain(..).map(Known::of));
+        }
+        match page.pointer("/metadata/continue").and_then(Value::as_str) {
+            Some(token) if !token.is_empty() => token.clone_into(&mut after),
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// A value of a field selector: what means something in one is escaped.
+fn escaped(value: &str) -> String {
+    value.chars().fold(String::new(), |mut text, c| {
+        if matches!(c, '\\' | ',' | '=') {
+            text.push('\\');
+        }
+        text.push(c);
+        text
+    })
+}
+
+/// The registered key that `text` names.
+async fn find(session: &mut Session, text: &str) -> Result<Known, Error> {
+    let wanted = text.to_ascii_lowercase();
+    if wanted.len() < FEWEST || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let words = format!("{text:?} names no key: give its first {FEWEST} hexadecimal digits, or more");
+        return Err(Error::Message(words));
+    }
+    let mut found: Vec<Known> =
+        known(session, None).await?.into_iter().filter(|known| known.key.starts_with(&wanted)).collect();
+    match (found.pop(), found.len()) {
+        (None, _) => Err(Error::Message(format!("no key that is registered begins with {wanted}"))),
+        (Some(key), 0) => Ok(key),
+        (Some(_), more) => {
+            Err(Error::Message(format!("{} keys begin with {wanted}: give more of its digits", more + 1)))
+        }
+    }
+}
+
+/// `auth keys`
+pub async fn list(arguments: Keys, session: &mut Session) -> Result<Exit, Error> {
+    let keys = known(session, arguments.of.as_deref()).await?;
+    let whole = match arguments.output {
+        None | Some(Format::Table) => false,
+        Some(Format::Wide) => true,
+        Some(Format::Name) => {
+            for known in &keys {
+                session.say(&format!("identity.hypermesh.online/{}", known.key))?;
+            }
+            return Ok(Exit::Success);
+        }
+        Some(format @ (Format::Json | Format::Yaml)) => {
+            let items: Vec<Value> = keys.into_iter().map(|known| known.object).collect();
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+            let text =
+                if format == Format::Json { output::json(&list) } else { output::yaml::to_string(&list) };
+            session.print(&text)?;
+            return Ok(Exit::Success);
+        }
+    };
+    if keys.is_empty() {
+        session.note("No keys are registered.");
+        return Ok(Exit::Success);
+    }
+    let own = key::own(session).ok().flatten();
+    let mut rows = vec![["KEY", "USER", "GROUPS", "AGE", ""].map(str::to_owned).to_vec()];
+    for known in keys {
+        let mine = if own.as_deref() == Some(&*known.key) { "(in use here)" } else { "" };
+        let groups = if known.groups.is_empty() { "<none>".to_owned() } else { known.groups.join(",") };
+        let shown = if whole { &*known.key } else { known.key.get(..SHORT).unwrap_or(&known.key) };
+        rows.push(vec![
+            output::escape(shown),
+            output::escape(&known.user),
+            output::escape(&groups),
+            since(&known.since, Timestamp::now()),
+            mine.to_owned(),
+        ]);
+    }
+    session.print(&table(&rows))?;
+    Ok(Exit::Success)
+}
+
+fn table(rows: &[Vec<String>]) -> String {
+    let mut widths = Vec::new();
+    for row in rows {
+        TABLE.fit(&mut widths, row);
+    }
+    let mut text = String::new();
+    for row in rows {
+        push_row(&mut text, &widths, row);
+    }
+    // The last column is empty but for one row.
+    text.lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
+}
+
+/// `auth register`
+pub async fn register(arguments: Register, session: &mut Session) -> Result<Exit, Error> {
+    let key = match &arguments.key {
+        Some(text) => key::read(text)?,
+        None => key::own(session)?.ok_or_else(|| {
+            Error::Message("the kubeconfig in use has no Ed25519 key: say which to register, by --key".into())
+        })?,
+    };
+    let former = match &arguments.replaces {
+        Some(text) => Some(find(session, text).await?),
+        None => None,
+    };
+    let (user, groups) = match &former {
+        Some(former) if former.key == key => {
+            return Err(Error::Message("a key cannot replace itself: say the new one by --key".into()));
+        }
+        Some(former) => (former.user.clone(), former.groups.clone()),
+        None => (arguments.whom.clone().unwrap_or_default(), arguments.groups.clone()),
+    };
+    let mut spec = json!({"user": user});
+    if !groups.is_empty() {
+        spec["groups"] = groups.clone().into();
+    }
+    if let Some(uid) = uid_of_account(session, &user).await? {
+        spec["uid"] = uid.into();
+    }
+    let object = json!({
+        "apiVersion": "hypermesh.online/v1", "kind": "Identity", "metadata": {"name": key}, "spec": spec,
+    });
+    let path = format!("{IDENTITIES}/{key}");
+    let before = match session.send(&Call::get(&path)).await {
+        Ok(reply) => Some(reply.json::<Value>()?),
+        Err(error) if error.is_not_found() => None,
+        // Who may write need not be one who may read.
+        Err(error) if error.status().is_some_and(|status| status.code == 403) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let call = Call::with_body(Method::PATCH, &path, object.to_string())
+        .content_type("application/apply-patch+yaml")
+        .query(&[("fieldManager", "nexusctl"), ("force", "true"), ("fieldValidation", "Strict")]);
+    let reply = session.send(&call).await?;
+    let after: Value = reply.json()?;
+    let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+    let deed = match &before {
+        Some(before) if version(before) == version(&after) => "unchanged",
+        _ if reply.code == 201 => "registered",
+        _ => "changed",
+    };
+    let of = if groups.is_empty() { String::new() } else { format!(" in {}", groups.join(", ")) };
+    session.say(&format!(
+        "identity.hypermesh.online/{key} {deed}: it signs for {}{of}",
+        output::escape(&user)
+    ))?;
+    if let Some(former) = former {
+        revoked(session, &former.key).await?;
+    }
+    Ok(Exit::Success)
+}
+
+/// The uid of the service account that a user is, if it is one.
+async fn uid_of_account(session: &mut Session, user: &str) -> Result<Option<String>, Error> {
+    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    let Some((namespace, name)) = account else { return Ok(None) };
+    let path =
+        format!("/api/v1/namespaces/{}/serviceaccounts/{}", path_segment(namespace), path_segment(name));
+    let account: Value = session.send(&Call::get(path)).await?.json()?;
+    Ok(account.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned))
+}
+
+/// `auth revoke`
+pub async fn revoke(arguments: Revoke, session: &mut Session) -> Result<Exit, Error> {
+    let mut keys = Vec::new();
+    for text in &arguments.keys {
+        let whole = text.to_ascii_lowercase();
+        // Who names a whole key need not be one who may list them.
+        keys.push(if key::is_key(&whole) { whole } else { find(session, text).await?.key });
+    }
+    if let Some(user) = &arguments.all_of {
+        keys = known(session, Some(user)).await?.into_iter().map(|known| known.key).collect();
+        if keys.is_empty() {
+            return Err(Error::Message(format!("no key stands for {}", output::escape(user))));
+        }
+    }
+    for key in keys {
+        revoked(session, &key).await?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn revoked(session: &mut Session, key: &str) -> Result<(), Error> {
+    session.send(&Call::with_body(Method::DELETE, format!("{IDENTITIES}/{}", encode(key)), "")).await?;
+    session.say(&format!("identity.hypermesh.online/{key} revoked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_escaped_in_selectors() {
+        assert_eq!(escaped(r"a=b,c\d"), r"a\=b\,c\\d");
+        assert_eq!(escaped("system:nexus-controllers"), "system:nexus-controllers");
+    }
+}
