@@ -162,17 +162,6 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: u64) -> Plan {
     }
     // What nothing leads to goes anyway.
     let mut frees: u64 = inventory.loose.values().sum();
-    let partials: Vec<Digest> = {
-        let old = inventory
-            .partials
-            .iter()
-            .filter(|(_, _, at)| now.saturating_sub(*at) > policy.partial_age.as_secs());
-        old.map(|(digest, bytes, _)| {
-            frees = frees.saturating_add(*bytes);
-            digest.clone()
-        })
-        .collect()
-    };
     let disk = inventory.disk;
     let share = |percent: u8| {
         let bytes = u128::from(disk.capacity) * u128::from(percent.min(100)) / 100;
@@ -182,6 +171,16 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: u64) -> Plan {
         disk.used().saturating_sub(share(policy.low_percent.min(policy.high_percent)))
     } else {
         0
+    };
+    // Where room is needed, downloads that nobody goes on with right now are the first to go.
+    let age = if goal > 0 { policy.minimum_age } else { policy.partial_age };
+    let partials: Vec<Digest> = {
+        let old = inventory.partials.iter().filter(|(_, _, at)| now.saturating_sub(*at) > age.as_secs());
+        old.map(|(digest, bytes, _)| {
+            frees = frees.saturating_add(*bytes);
+            digest.clone()
+        })
+        .collect()
     };
     let mut idle: Vec<&Candidate> = inventory
         .images
@@ -370,7 +369,7 @@ impl Store {
     }
 
     /// Who needs which manifest.
-    fn holders(&self) -> Result<BTreeMap<Digest, Vec<String>>, StoreError> {
+    pub(crate) fn holders(&self) -> Result<BTreeMap<Digest, Vec<String>>, StoreError> {
         let mut holders: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
         for (holder, lease) in self.leases() {
             holders.entry(lease.manifest).or_default().push(holder);
@@ -381,6 +380,7 @@ impl Store {
             }
         }
         for list in holders.values_mut() {
+            list.sort();
             list.dedup();
         }
         Ok(holders)

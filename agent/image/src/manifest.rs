@@ -74,7 +74,7 @@ impl Descriptor {
 }
 
 /// One image for one platform.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Manifest {
     /// Its configuration.
     pub config: Descriptor,

@@ -46,7 +46,7 @@ impl Copier {
             return Err(Errno::NAMETOOLONG);
         }
         let names = names(from)?;
-        if self.is_opaque(from, &names)? {
+        if self.whiteouts.is_opaque(from)? {
             for name in self::names(to)? {
                 remove_in(to, &name)?;
             }
@@ -153,17 +153,6 @@ impl Copier {
             rustix::fs::chmodat(dir, name, Mode::from_raw_mode(stat.st_mode & 0o7777), AtFlags::empty())?;
         }
         rustix::fs::utimensat(dir, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)
-    }
-
-    fn is_opaque(&self, dir: &OwnedFd, names: &[Vec<u8>]) -> Result<bool, Errno> {
-        let Some(attribute) = self.whiteouts.opaque_attribute() else {
-            return Ok(names.iter().any(|name| name == OPAQUE_FILE));
-        };
-        match rustix::fs::fgetxattr(dir, attribute, &mut [0_u8; 8][..]) {
-            Ok(_) => Ok(true),
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 }
 

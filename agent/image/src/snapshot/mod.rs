@@ -181,7 +181,7 @@ impl Store {
             }
             return Ok(Form::Copy(place.join("rootfs")));
         }
-        let mut below: Vec<PathBuf> = lowers.iter().rev().cloned().collect();
+        let mut below = self.stack(lowers)?;
         let upper = if read_only {
             // Overlayfs wants two folders below where it has none on top.
             below.push(self.root().join("empty"));
@@ -202,6 +202,25 @@ impl Store {
             below.push(self.root().join("empty"));
         }
         Ok(Form::Overlay(Overlay { lowers: below, upper, user_xattr: self.whiteouts().is_user() }))
+    }
+
+    /// Layers as overlayfs takes them, the topmost first.
+    fn stack(&self, lowers: &[PathBuf]) -> Result<Vec<PathBuf>, StoreError> {
+        let mut stack: Vec<PathBuf> = Vec::new();
+        for lower in lowers.iter().rev() {
+            // An image may have a layer twice, empty ones above all. Overlayfs refuses that, and the upper one has all
+            // that the lower one has.
+            if stack.contains(lower) {
+                continue;
+            }
+            stack.push(lower.clone());
+            // Overlayfs does not ask the roots of layers whether they hide what is below.
+            let dir = open_dir(lower)?;
+            if self.whiteouts().is_opaque(&dir).map_err(|errno| errno_error("looking at", lower, errno))? {
+                break;
+            }
+        }
+        Ok(stack)
     }
 
     /// A container's root file system, if it has one.

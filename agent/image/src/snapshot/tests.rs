@@ -156,6 +156,87 @@ fn overlayfs_shows_what_the_layers_say() {
 }
 
 #[test]
+fn layers_that_come_twice_or_hide_everything_are_stacked_as_overlayfs_takes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&dir.path().join("store"));
+    let (a, b) = (tar(&[("a", "a")]), tar(&[(".wh.a", ""), ("b", "b")]));
+    let twice = image(&store, "test/twice", &[tar(&[]), a.clone(), tar(&[]), b, a, tar(&[])]);
+    let hidden =
+        image(&store, "test/hidden", &[tar(&[("a", "a")]), tar(&[(".wh..wh..opq", ""), ("c", "c")])]);
+    let cases = [("twice", &twice, vec!["a=a", "b=b"]), ("hidden", &hidden, vec!["c=c"])];
+    for (id, manifest, expected) in &cases {
+        let options = RootFsOptions { form: Wanted::Copy, read_only: false };
+        let rootfs = store.prepare(&format!("{id}-copy"), manifest, options).unwrap();
+        let Form::Copy(path) = &rootfs.form else { panic!("{rootfs:?}") };
+        assert_eq!(tree(path), *expected);
+    }
+    let ran = in_namespace(|| {
+        if let Probe::Not(why) = store.overlay() {
+            skip(why);
+            return;
+        }
+        for (id, manifest, expected) in &cases {
+            for read_only in [false, true] {
+                let options = RootFsOptions { form: Wanted::Overlay, read_only };
+                let name = format!("{id}-{read_only}");
+                let rootfs = store.prepare(&name, manifest, options).unwrap();
+                let target = dir.path().join(name);
+                fs::create_dir(&target).unwrap();
+                rootfs.mount(&target).unwrap();
+                assert_eq!(tree(&target), *expected);
+            }
+        }
+    });
+    if !ran {
+        skip("this user may have no mount namespace of its own");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_nothing_half_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = dir.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let ran = in_namespace(|| {
+        use rustix::mount::{MountFlags, mount};
+        if let Err(error) = mount(c"tmpfs", &small, c"tmpfs", MountFlags::empty(), c"size=2m") {
+            skip(&format!("no small disk can be made: {error}"));
+            return;
+        }
+        let (store, _) = open(&small.join("store"));
+        // Its blob fits, and what it unpacks to does not.
+        let layer = tar(&[("a", &"a".repeat(100)), ("b", &"b".repeat(900_000))]);
+        let manifest = image(&store, "test/a", &[layer]);
+        let more = small.join("more");
+        fs::write(&more, vec![0; 400_000]).unwrap();
+        let full = |error: &StoreError| {
+            let mut at: Option<&dyn std::error::Error> = Some(error);
+            while let Some(inner) = at {
+                if inner.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::StorageFull)
+                {
+                    return true;
+                }
+                at = inner.source();
+            }
+            false
+        };
+        let error = store.prepare("c", &manifest, RootFsOptions::default()).unwrap_err();
+        assert!(full(&error), "{error:?}");
+        let tmp = store.root().join("tmp");
+        assert_eq!((fs::read_dir(&tmp).unwrap().count(), store.layers().len()), (0, 0));
+        let large = vec![1; 1_500_000];
+        let error = store.put(&Digest::of(&large), &large).unwrap_err();
+        assert!(full(&error), "{error:?}");
+        fs::remove_file(&more).unwrap();
+        store.prepare("c", &manifest, RootFsOptions::default()).unwrap();
+        assert_eq!(store.scrub().unwrap(), []);
+    });
+    if !ran {
+        skip("this user may have no mount namespace of its own");
+    }
+}
+
+#[test]
 fn more_layers_than_fit_in_a_page_are_mounted_by_both_ways() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("a-rather-long-name-for-a-store-so-that-the-options-are-many-bytes-long");

@@ -64,8 +64,12 @@ impl Store {
     /// If they are not what the digest says, or the disk would not.
     pub fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
         if let Some(mut ingest) = self.ingest(digest, Some(bytes.len() as u64))? {
-            ingest.restart()?;
-            ingest.write(bytes)?;
+            // What another try left is not worth going on from, and what this one leaves neither: all of it is at hand.
+            let written = ingest.restart().and_then(|()| ingest.write(bytes));
+            if let Err(error) = written {
+                ingest.abandon();
+                return Err(error);
+            }
             ingest.commit()?;
         }
         Ok(())
@@ -264,6 +268,12 @@ impl Ingest<'_> {
         self.written = 0;
         self.resumed = false;
         Ok(())
+    }
+
+    /// Gives it up: nothing of it stays.
+    pub fn abandon(self) {
+        // What cannot be removed now goes with the unfinished downloads that are too old.
+        let _ = fs::remove_file(&self.path);
     }
 
     /// Takes more.

@@ -7,10 +7,12 @@ use crate::digest::Digest;
 use crate::manifest::{Descriptor, Document, Manifest};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An image that is here, read from its blobs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Image {
     /// Its names, in full.
     pub names: Vec<String>,
@@ -39,7 +41,8 @@ impl Image {
 }
 
 /// What of an image is here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ImageStatus {
     /// Every layer is unpacked: it can run.
     Ready,
@@ -281,6 +284,14 @@ impl Store {
             known
         })?;
         if known { Ok(()) } else { Err(StoreError::NoImage(manifest.to_string())) }
+    }
+
+    /// Who needs an image: leases and root file systems, by their holders.
+    ///
+    /// # Errors
+    /// If the disk would not.
+    pub fn users(&self, manifest: &Digest) -> Result<Vec<String>, StoreError> {
+        Ok(self.holders()?.remove(manifest).unwrap_or_default())
     }
 
     /// Ends a lease; that there is none is no error. The image counts as used until now.

@@ -32,6 +32,7 @@ pub(super) struct Index {
 
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ImageRecord {
     /// What the registry or archive had under this name: a manifest, or an index.
     pub target: Descriptor,

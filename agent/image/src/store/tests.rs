@@ -238,7 +238,7 @@ fn what_is_leased_or_held_stays_and_the_rest_is_swept() {
     store.unpack_image(&kept).unwrap();
     store.unpack_image(&gone).unwrap();
     store.lease("container", &kept).unwrap();
-    store.lease("container", &kept).unwrap();
+    assert_eq!(store.users(&kept).unwrap(), ["container"]);
     let loose = Digest::of(b"loose");
     store.put(&loose, b"loose").unwrap();
     let mut hold = store.hold();

@@ -471,18 +471,18 @@ fn a_layer_that_is_not_what_it_is_called_is_told_apart() {
 
 #[test]
 fn a_link_swapped_in_while_unpacking_leads_nowhere_outside() {
-    // Another process of the same user turns a folder into a link and back, as fast as it can.
+    // Somebody of the same user turns a folder into a link and back, as fast as it can.
     let place = Place::new();
     let root = place.root();
-    fs::create_dir(root.join("real")).unwrap();
+    fs::create_dir(root.join("swap")).unwrap();
+    std::os::unix::fs::symlink("../outside/folder", root.join("other")).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let dir = place.fd();
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                let _ = std::os::unix::fs::symlink("../outside/folder", root.join("swap"));
-                let _ = fs::remove_file(root.join("swap"));
-                let _ = fs::create_dir(root.join("swap"));
-                let _ = fs::rename(root.join("swap"), root.join("real"));
+                rustix::fs::renameat_with(&dir, "swap", &dir, "other", rustix::fs::RenameFlags::EXCHANGE)
+                    .unwrap();
             }
         });
         for round in 0..200 {

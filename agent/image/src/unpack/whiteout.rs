@@ -2,6 +2,7 @@
 
 use super::entry_path::EntryPath;
 use super::refusal::Refusal;
+use super::tree::stat_in;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use std::fmt;
@@ -90,6 +91,18 @@ impl Whiteouts {
         match self.opaque_attribute() {
             Some(name) => rustix::fs::fsetxattr(&dir, name, b"y", XattrFlags::empty()),
             None => touch(&dir, OPAQUE_FILE),
+        }
+    }
+
+    /// Whether an open folder hides all that lies below it.
+    pub(crate) fn is_opaque(self, dir: impl AsFd) -> Result<bool, Errno> {
+        let Some(name) = self.opaque_attribute() else {
+            return Ok(stat_in(&dir, OPAQUE_FILE)?.is_some());
+        };
+        match rustix::fs::fgetxattr(&dir, name, &mut [0_u8; 8][..]) {
+            Ok(_) => Ok(true),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
