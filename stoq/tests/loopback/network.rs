@@ -99,6 +99,13 @@ async fn a_server_that_was_killed_says_so_when_it_is_back() {
     let answer = client.send(get(at(proxy.address, "/"))).await.unwrap();
     assert_eq!(read(answer.into_body()).await, "here");
     assert_eq!(client.endpoint().metrics().sent_again.get(), 1);
+    // A write is not, though it has no body.
+    proxy.lead_to(address(&after));
+    let delete =
+        http::Request::delete(at(proxy.address, "/")).body(http_body_util::Empty::<Bytes>::new()).unwrap();
+    let error = client.send(delete).await.unwrap_err();
+    assert!(matches!(error, RequestError::Closed(Closed::Reset)), "{error:?}");
+    assert_eq!(client.endpoint().metrics().sent_again.get(), 1);
 }
 
 #[tokio::test]

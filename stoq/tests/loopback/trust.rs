@@ -4,14 +4,19 @@
 use crate::pair::*;
 use http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::client::ResolvesClientCert;
+use rustls::server::ResolvesServerCert;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stoq::http3::{ALPN, Client, RequestError};
 use stoq::{
-    CertificateProblem, ClientAuth, Closed, Closing, ConnectError, Connection, Endpoint, Identity, Limits,
-    Router, ServerTls, Settings, Target, Trust,
+    CertificateProblem, ClientAuth, ClientTls, Closed, Closing, ConnectError, Connection, Endpoint, Identity,
+    Limits, PublicKey, Router, ServerTls, Settings, Target, Trust,
 };
 use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
 
 /// An authority, which signs for the loopback address or any other name.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -215,7 +220,6 @@ async fn an_identity_can_be_replaced_while_connections_stay() {
 /// A server that offers nothing but X25519MLKEM768 is reached at the first try: it is what the client offers first.
 #[tokio::test]
 async fn the_post_quantum_exchange_is_what_is_offered_first() {
-    use std::sync::Arc;
     let mut provider = rustls::crypto::CryptoProvider::clone(&stoq::provider());
     provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768];
     let pair = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
@@ -230,7 +234,7 @@ async fn the_post_quantum_exchange_is_what_is_offered_first() {
     let endpoint =
         Endpoint::with_tls(Some(ServerTls::from_rustls(config)), None).address(LOOPBACK).bind().unwrap();
     let router = Router::builder(endpoint).accept("quiet", quiet).spawn().unwrap();
-    let key = stoq::PublicKey::of_certificate(certificate.der()).unwrap();
+    let key = PublicKey::of_certificate(certificate.der()).unwrap();
     dialler(Trust::key(key)).connect(&target(&router), b"quiet").await.unwrap();
     assert_eq!(stoq::provider().kx_groups[0].name(), rustls::NamedGroup::X25519MLKEM768);
 }
@@ -251,4 +255,150 @@ async fn peers_show_themselves_to_each_other() {
     let _router = Router::builder(two).accept(ALPN, http3).spawn().unwrap();
     let answer = Client::new(one).send(get(uri)).await.unwrap();
     assert_eq!(read(answer.into_body()).await, "met");
+}
+
+/// An Ed25519 certificate, and a key that may be its own or not.
+struct Forged(Arc<CertifiedKey>);
+
+impl Forged {
+    /// The certificate of one, shown by who has another key.
+    fn new(shown: &KeyPair, held: &KeyPair) -> (Self, PublicKey) {
+        let certificate = CertificateParams::new(vec!["a".to_owned()]).unwrap().self_signed(shown).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(held.serialize_der()));
+        let key = stoq::provider().key_provider.load_private_key(key).unwrap();
+        let public = PublicKey::of_certificate(certificate.der()).unwrap();
+        (Self(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key))), public)
+    }
+}
+
+impl std::fmt::Debug for Forged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Forged")
+    }
+}
+
+impl ResolvesServerCert for Forged {
+    fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+impl ResolvesClientCert for Forged {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn ed25519() -> KeyPair {
+    KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()
+}
+
+#[tokio::test]
+async fn a_certificate_is_nothing_without_its_key() {
+    let (one, other) = (ed25519(), ed25519());
+    // A server that shows another's; with its own it is believed.
+    for (held, believed) in [(&one, true), (&other, false)] {
+        let (forged, key) = Forged::new(&one, held);
+        let config = rustls::ServerConfig::builder_with_provider(stoq::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(forged));
+        let tls = ServerTls::from_rustls(config);
+        let endpoint = Endpoint::with_tls(Some(tls), None).address(LOOPBACK).bind().unwrap();
+        let router = Router::builder(endpoint).accept("quiet", quiet).spawn().unwrap();
+        let dialled = dialler(Trust::key(key)).connect(&target(&router), b"quiet").await;
+        assert_eq!(dialled.is_ok(), believed, "{dialled:?}");
+    }
+    // And a client, with whom nothing is spoken before that is known.
+    let ours = Authority::new();
+    for (held, believed) in [(&one, true), (&other, false)] {
+        let (forged, key) = Forged::new(&one, held);
+        let (router, spoken) = speaking(ours.issue("127.0.0.1", (2020, 2090)), Trust::key(key));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(ours.root()).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(stoq::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(forged));
+        let tls = ClientTls::from_rustls(config);
+        let endpoint = Endpoint::with_tls(None, Some(tls)).address(LOOPBACK).bind().unwrap();
+        judged(&endpoint, &router, &spoken, believed).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_shows_nothing_is_not_spoken_with_where_keys_are_required() {
+    let (server, trusted) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let key = server.public_key().unwrap();
+    let (router, spoken) = speaking(server, Trust::key(trusted.public_key().unwrap()));
+    judged(&dialler(Trust::key(key)), &router, &spoken, false).await;
+    let known = Endpoint::client(Trust::key(key)).identity(trusted).address(LOOPBACK).bind().unwrap();
+    judged(&known, &router, &spoken, true).await;
+}
+
+/// Sessions are of who began them.
+#[tokio::test]
+async fn a_client_with_another_identity_resumes_nothing_of_the_old_one() {
+    let (server, first, second) =
+        (Identity::generate().unwrap(), Identity::generate().unwrap(), Identity::generate().unwrap());
+    let keys = [first.public_key().unwrap(), second.public_key().unwrap()];
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let tells = move |connection: Connection, _: Closing| {
+        let _ = tell.send(connection.peer().key);
+        async { Ok::<_, stoq::ProtocolError>(()) }
+    };
+    let trust = Trust::key(server.public_key().unwrap());
+    let endpoint = Endpoint::server(server)
+        .clients(ClientAuth::Required(Trust::keys(keys)))
+        .address(LOOPBACK)
+        .bind()
+        .unwrap();
+    let router = Router::builder(endpoint).accept("tells", tells).spawn().unwrap();
+    let client = Endpoint::client(trust).identity(first).address(LOOPBACK).bind().unwrap();
+    for key in keys {
+        // The session is there by the end.
+        client.connect(&target(&router), b"tells").await.unwrap().closed().await;
+        assert_eq!(told.recv().await.unwrap(), Some(key));
+        client.replace_identity(second.clone());
+    }
+}
+
+/// A server that counts the clients it speaks with.
+fn speaking(identity: Identity, clients: Trust) -> (Router, Arc<Semaphore>) {
+    let spoken = Arc::new(Semaphore::new(0));
+    let counted = Arc::clone(&spoken);
+    let speak = move |connection: Connection, _: Closing| {
+        counted.add_permits(1);
+        async move {
+            connection.closed().await;
+            Ok(())
+        }
+    };
+    let endpoint =
+        Endpoint::server(identity).clients(ClientAuth::Required(clients)).address(LOOPBACK).bind().unwrap();
+    (Router::builder(endpoint).accept("speaks", speak).spawn().unwrap(), spoken)
+}
+
+/// Waits until the server has judged a client, which may be through before, and sees whether it is spoken with.
+async fn judged(client: &Endpoint, router: &Router, spoken: &Semaphore, believed: bool) {
+    let connected = client.connect(&target(router), b"speaks").await;
+    if believed {
+        let _open = connected.unwrap();
+        spoken.acquire().await.unwrap().forget();
+        return;
+    }
+    if let Ok(connection) = connected {
+        let closed = connection.closed().await;
+        assert!(
+            matches!(closed, Closed::CertificateRefused { .. } | Closed::PeerTransport { .. }),
+            "{closed:?}"
+        );
+    }
+    assert_eq!(spoken.available_permits(), 0);
 }
