@@ -394,7 +394,7 @@ async fn judged(client: &Endpoint, router: &Router, spoken: &Semaphore, believed
         return;
     }
     if let Ok(connection) = connected {
-        let closed = connection.closed().await;
+        let closed = tokio::time::timeout(Duration::from_secs(5), connection.closed()).await.unwrap();
         assert!(
             matches!(closed, Closed::CertificateRefused { .. } | Closed::PeerTransport { .. }),
             "{closed:?}"
