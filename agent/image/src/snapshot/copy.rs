@@ -20,7 +20,8 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 pub(super) fn apply(layer: &OwnedFd, tree: &OwnedFd, whiteouts: Whiteouts) -> Result<(), Errno> {
     let owners = rustix::process::geteuid().is_root();
     let root = tree.try_clone().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    let mut copier = Copier { whiteouts, owners, root, way: Vec::new(), linked: BTreeMap::new() };
+    let mut copier =
+        Copier { whiteouts, owners, reflink: true, root, way: Vec::new(), linked: BTreeMap::new() };
     copier.folder(layer, tree, 0)?;
     like_with(layer, tree, owners)
 }
@@ -33,6 +34,8 @@ pub(super) fn like(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
 struct Copier {
     whiteouts: Whiteouts,
     owners: bool,
+    /// Whether the file system shares contents; it is asked until it refuses.
+    reflink: bool,
     root: OwnedFd,
     /// From the root to the folder that is being made.
     way: Vec<u8>,
@@ -132,12 +135,13 @@ impl Copier {
         }
     }
 
-    fn file(&self, from: &OwnedFd, to: &OwnedFd, name: &[u8], stat: &Stat) -> Result<(), Errno> {
+    fn file(&mut self, from: &OwnedFd, to: &OwnedFd, name: &[u8], stat: &Stat) -> Result<(), Errno> {
         let read = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let source = rustix::fs::openat(from, name, read, Mode::empty())?;
         let make = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let target = rustix::fs::openat(to, name, make, Mode::RUSR | Mode::WUSR)?;
-        if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
+        self.reflink = self.reflink && rustix::fs::ioctl_ficlone(&target, &source).is_ok();
+        if !self.reflink {
             let size = u64::try_from(stat.st_size).unwrap_or(0);
             contents(&source, &target, size)?;
         }

@@ -17,7 +17,7 @@ pub(crate) use mounts::unmount_below;
 
 use crate::digest::Digest;
 use crate::remove::{Usage, usage};
-use crate::store::{Store, StoreError, check_id, errno_error, io_error, open_dir, write_atomically};
+use crate::store::{Store, StoreError, check_id, errno_error, io_error, open_dir, write_synced};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -133,7 +133,7 @@ impl Store {
             let rootfs = RootFs { id, manifest: manifest.clone(), form, reason, read_only };
             let json = serde_json::to_vec_pretty(&rootfs)
                 .map_err(|error| io_error("writing", &making)(error.into()))?;
-            write_atomically(&making.join("rootfs.json"), &making.join("rootfs.json.new"), &json)?;
+            write_synced(&making.join("rootfs.json"), &json)?;
             fs::rename(&making, &place).map_err(io_error("placing", &place))?;
             Ok(rootfs)
         });

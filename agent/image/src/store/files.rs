@@ -13,11 +13,16 @@ use std::path::{Path, PathBuf};
 /// Writes a file so that a reader, and a machine after a crash, sees the old or the new one and never a part.
 /// `temporary` is where it is made, in the same file system.
 pub(crate) fn write_atomically(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let mut file = File::create(temporary).map_err(io_error("making", temporary))?;
-    file.write_all(bytes).map_err(io_error("writing", temporary))?;
-    file.sync_all().map_err(io_error("syncing", temporary))?;
+    write_synced(temporary, bytes)?;
     std::fs::rename(temporary, path).map_err(io_error("replacing", path))?;
     sync_parent(path)
+}
+
+/// Writes a file that is in a folder nobody knows yet.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut file = File::create(path).map_err(io_error("making", path))?;
+    file.write_all(bytes).map_err(io_error("writing", path))?;
+    file.sync_all().map_err(io_error("syncing", path))
 }
 
 /// Makes a rename last.

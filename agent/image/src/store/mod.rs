@@ -30,7 +30,7 @@ pub use images::{Image, ImageStatus};
 pub use index::{ImageRecord, LeaseRecord};
 pub use layers::LayerRecord;
 
-pub(crate) use files::write_atomically;
+pub(crate) use files::write_synced;
 
 use crate::digest::Digest;
 use crate::limits::Limits;

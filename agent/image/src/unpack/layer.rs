@@ -177,6 +177,9 @@ impl<'a> Layer<'a> {
         };
         check(&entry, self.options.devices, self.limits).map_err(refused)?;
         let dir = self.tree.parent(parent, true).map_err(|error| told("making the way to", path, error))?;
+        if entry.kind == Kind::File {
+            return self.file(archive, &dir, name, path, &entry);
+        }
         let was =
             self.clear(&dir, name, entry.kind).map_err(|errno| told("replacing", path, errno.into()))?;
         match entry.kind {
@@ -184,7 +187,6 @@ impl<'a> Layer<'a> {
                 self.folder(&dir, name, was).map_err(|errno| told("making", path, errno.into()))?;
                 self.folder_meta(path, &entry)
             }
-            Kind::File => self.file(archive, &dir, name, path, &entry),
             Kind::Hardlink => self.hardlink(&dir, name, path, &entry),
             _ => {
                 let made = self.node(&dir, name, &entry);
@@ -255,8 +257,13 @@ impl<'a> Layer<'a> {
             return Err(UnpackError::Refused { path: path.shown(), refusal });
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
-            .map_err(|errno| told("making", path, errno.into()))?;
+        let make = || rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600));
+        let file = match make() {
+            // Seldom, so that it is not looked for before.
+            Err(Errno::EXIST) => self.clear(dir, name, Kind::File).and_then(|_| make()),
+            made => made,
+        };
+        let file = file.map_err(|errno| told("making", path, errno.into()))?;
         let writing = |errno: Errno| told("writing", path, errno.into());
         match &entry.pieces {
             None => {

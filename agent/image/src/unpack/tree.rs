@@ -9,6 +9,7 @@ use super::refusal::Refusal;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 const WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -38,9 +39,9 @@ pub(crate) enum Resolver {
 
 /// The folder, and the parent that was used last.
 pub(crate) struct Tree {
-    root: OwnedFd,
+    root: Rc<OwnedFd>,
     resolver: Resolver,
-    last: Option<(Vec<u8>, OwnedFd)>,
+    last: Option<(Vec<u8>, Rc<OwnedFd>)>,
 }
 
 impl Tree {
@@ -57,26 +58,25 @@ impl Tree {
     }
 
     /// With a resolver that tests choose.
-    pub(crate) const fn with_resolver(root: OwnedFd, resolver: Resolver) -> Self {
-        Self { root, resolver, last: None }
+    pub(crate) fn with_resolver(root: OwnedFd, resolver: Resolver) -> Self {
+        Self { root: Rc::new(root), resolver, last: None }
     }
 
     /// The folder in which an entry lies; made if it is missing and `make` says so.
-    pub(crate) fn parent(&mut self, parent: &[u8], make: bool) -> Result<OwnedFd, TreeError> {
+    pub(crate) fn parent(&mut self, parent: &[u8], make: bool) -> Result<Rc<OwnedFd>, TreeError> {
         if parent.is_empty() {
-            return self.root.try_clone().map_err(|error| TreeError::Os(from_std(&error)));
+            return Ok(Rc::clone(&self.root));
         }
         if let Some((path, fd)) = &self.last
             && path == parent
         {
-            return fd.try_clone().map_err(|error| TreeError::Os(from_std(&error)));
+            return Ok(Rc::clone(fd));
         }
-        let fd = match self.open(parent) {
+        let fd = Rc::new(match self.open(parent) {
             Err(TreeError::Os(Errno::NOENT)) if make => self.make_way(parent)?,
             other => other?,
-        };
-        let kept = fd.try_clone().map_err(|error| TreeError::Os(from_std(&error)))?;
-        self.last = Some((parent.to_vec(), kept));
+        });
+        self.last = Some((parent.to_vec(), Rc::clone(&fd)));
         Ok(fd)
     }
 
@@ -90,7 +90,7 @@ impl Tree {
         match self.resolver {
             Resolver::Kernel => loop {
                 let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-                match rustix::fs::openat2(&self.root, path, WAY, Mode::empty(), flags) {
+                match rustix::fs::openat2(&*self.root, path, WAY, Mode::empty(), flags) {
                     // A rename elsewhere on the machine made the kernel unsure.
                     Err(Errno::AGAIN | Errno::INTR) => {}
                     Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {
@@ -149,7 +149,7 @@ impl Tree {
     pub(crate) fn open_dir(&mut self, path: &EntryPath) -> Result<OwnedFd, TreeError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match path.split() {
-            None => rustix::fs::openat(&self.root, ".", flags, Mode::empty())?,
+            None => rustix::fs::openat(&*self.root, ".", flags, Mode::empty())?,
             Some((parent, name)) => {
                 let parent = self.parent(parent, false)?;
                 rustix::fs::openat(&parent, name, flags, Mode::empty())?
@@ -176,8 +176,4 @@ pub(crate) fn file_type(stat: &Stat) -> FileType {
 /// Whether it is overlayfs' mark of something deleted.
 pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     file_type(stat) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-pub(crate) fn from_std(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
