@@ -4,21 +4,20 @@
 //! redirection carries them on. Plain HTTP is spoken with hosts that were named for it alone, and never reached by a
 //! redirection from TLS. Every answer is bounded in bytes, and in the time that nothing comes.
 
-use super::challenge::{self, Challenge};
+use super::address::{authority, content_range, encoded, origin, protocol, resolve, retry_after};
+use super::auth::challenges;
 use super::error::{RegistryError, message};
-use super::token::{Answer, Key, Tokens, bearer, sensitive};
+use super::token::{Key, Tokens, bearer};
 use super::{Body, Fetched, Registry, Source};
 use crate::credentials::Credential;
 use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::manifest::ACCEPTED;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -30,7 +29,6 @@ use rustls_pki_types::CertificateDer;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use zeroize::Zeroizing;
 
 /// How registries are reached.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +45,8 @@ pub struct HttpOptions {
 pub struct HttpRegistry {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     plain_http: BTreeSet<String>,
-    limits: Limits,
-    tokens: Tokens,
+    pub(super) limits: Limits,
+    pub(super) tokens: Tokens,
 }
 
 /// Why there is no client.
@@ -162,92 +160,6 @@ impl HttpRegistry {
         }))
     }
 
-    /// What to show for a challenge, asked for where it says; none if the credential does not answer any.
-    async fn authenticate(
-        &self,
-        url: &Uri,
-        key: &Key,
-        challenges: &[Challenge],
-    ) -> Result<Option<HeaderValue>, RegistryError> {
-        for challenge in challenges {
-            match (challenge, &key.credential) {
-                (Challenge::Bearer { realm, service, scope }, _) => {
-                    let scope =
-                        scope.clone().unwrap_or_else(|| format!("repository:{}:pull", key.repository));
-                    let (header, good) = self.token(url, key, realm, service.as_deref(), &scope).await?;
-                    self.tokens.put(key.clone(), header.clone(), good);
-                    return Ok(Some(header));
-                }
-                (Challenge::Basic, Credential::Basic { username, password }) => {
-                    let header = basic(&key.host, username, password)?;
-                    self.tokens.put(key.clone(), header.clone(), Duration::from_secs(3600));
-                    return Ok(Some(header));
-                }
-                (Challenge::Basic, _) => {}
-            }
-        }
-        Ok(None)
-    }
-
-    /// Asks a token server (distribution's token specification; for identity tokens its OAuth 2 form).
-    async fn token(
-        &self,
-        url: &Uri,
-        key: &Key,
-        realm: &str,
-        service: Option<&str>,
-        scope: &str,
-    ) -> Result<(HeaderValue, Duration), RegistryError> {
-        let host = &key.host;
-        let realm: Uri = realm.parse().map_err(|_| protocol(host, "its realm is no address"))?;
-        let secret = key.credential != Credential::Anonymous;
-        check_realm(host, url, &realm, secret)?;
-        let mut fields = format!("scope={}", encoded(scope));
-        if let Some(service) = service {
-            fields += &format!("&service={}", encoded(service));
-        }
-        let mut headers = HeaderMap::new();
-        let request = match &key.credential {
-            Credential::Identity(token) => {
-                let form = Zeroizing::new(format!(
-                    "grant_type=refresh_token&client_id=hypermesh&refresh_token={}&{fields}",
-                    encoded(token)
-                ));
-                headers.insert(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/x-www-form-urlencoded"),
-                );
-                (Method::POST, realm.clone(), Bytes::copy_from_slice(form.as_bytes()))
-            }
-            credential => {
-                if let Credential::Basic { username, password } = credential {
-                    headers.insert(header::AUTHORIZATION, basic(host, username, password)?);
-                    fields += &format!("&account={}", encoded(username));
-                }
-                let glue = if realm.query().is_some() { '&' } else { '?' };
-                let with_query = format!("{realm}{glue}{fields}");
-                let uri = with_query.parse().map_err(|_| protocol(host, "its realm is no address"))?;
-                (Method::GET, uri, Bytes::new())
-            }
-        };
-        let at = authority(&realm);
-        let response = self.send(&at, request.0, request.1, &headers, request.2).await?;
-        match response.status() {
-            StatusCode::OK => {}
-            // The token server is the one who knows the password.
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => {
-                let (host, repository) = (host.clone(), key.repository.clone());
-                return Err(RegistryError::Unauthorized { host, repository, shown: usize::from(secret) });
-            }
-            _ => return Err(self.error(&at, &key.repository, "token", response).await),
-        }
-        let limit = self.limits.answer_bytes as u64;
-        let body = Zeroizing::new(self.collect(&at, response, "a token", limit).await?);
-        let answer: Answer =
-            serde_json::from_slice(&body).map_err(|_| protocol(&at, "its token is no JSON"))?;
-        answer.header().ok_or_else(|| protocol(&at, "it gave no token, or one that no header can hold"))
-    }
-
     /// Sends a GET and follows where it leads. What is shown goes to the first origin alone.
     async fn follow(
         &self,
@@ -281,7 +193,7 @@ impl HttpRegistry {
         Err(protocol(host, "it redirects without an end"))
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         host: &str,
         method: Method,
@@ -306,7 +218,7 @@ impl HttpRegistry {
     }
 
     /// A whole body that is bounded.
-    async fn collect(
+    pub(super) async fn collect(
         &self,
         host: &str,
         response: Response<Incoming>,
@@ -325,7 +237,7 @@ impl HttpRegistry {
     }
 
     /// What an answer without success means.
-    async fn error(
+    pub(super) async fn error(
         &self,
         host: &str,
         repository: &str,
@@ -435,144 +347,5 @@ async fn next(body: &mut Incoming, host: &str, after: Duration) -> Result<Option
                 }
             }
         }
-    }
-}
-
-/// Whether credentials, or a token, may be had from there.
-fn check_realm(host: &str, url: &Uri, realm: &Uri, secret: bool) -> Result<(), RegistryError> {
-    let leak = |why| RegistryError::Leak { host: host.to_owned(), to: authority(realm), why };
-    match realm.scheme_str() {
-        Some("https") => Ok(()),
-        // Someone who chose plain HTTP for this very host chose it for its tokens.
-        Some("http") if url.scheme() == Some(&Scheme::HTTP) && (!secret || same_host(url, realm)) => Ok(()),
-        Some("http") if url.scheme() == Some(&Scheme::HTTP) => Err(leak("it is another host, in the clear")),
-        Some("http") => Err(leak("it is in the clear, and the registry is not")),
-        _ => Err(protocol(host, "its realm is neither of https nor of http")),
-    }
-}
-
-fn same_host(a: &Uri, b: &Uri) -> bool {
-    a.host().zip(b.host()).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
-}
-
-fn basic(host: &str, username: &str, password: &str) -> Result<HeaderValue, RegistryError> {
-    let pair = Zeroizing::new(format!("{username}:{password}"));
-    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-    sensitive(&text).ok_or_else(|| protocol(host, "no header can hold the credentials"))
-}
-
-fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
-    let texts = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    let mut challenges: Vec<Challenge> = texts.flat_map(challenge::parse).collect();
-    // A token can be narrowed to what is asked for; a password cannot.
-    challenges.sort_by_key(|challenge| *challenge == Challenge::Basic);
-    challenges
-}
-
-/// Where a `Content-Range` begins.
-fn content_range(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
-    text.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
-}
-
-/// Seconds, or a date (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    httpdate::parse_http_date(text).ok()?.duration_since(now).ok()
-}
-
-/// Scheme, host and port: what credentials belong to.
-fn origin(url: &Uri) -> (Option<Scheme>, Option<String>, u16) {
-    let port = url.port_u16().unwrap_or(if url.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 });
-    (url.scheme().cloned(), url.host().map(str::to_ascii_lowercase), port)
-}
-
-/// Host and port, without anything that could be a password.
-fn authority(url: &Uri) -> String {
-    let host = url.host().unwrap_or_default();
-    url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// Where a `Location` leads.
-fn resolve(base: &Uri, location: &str) -> Option<Uri> {
-    if let Some(rest) = location.strip_prefix("//") {
-        return format!("{}://{rest}", base.scheme_str()?).parse().ok();
-    }
-    if location.starts_with('/') {
-        let mut parts = base.clone().into_parts();
-        parts.path_and_query = Some(location.parse::<PathAndQuery>().ok()?);
-        return Uri::from_parts(parts).ok();
-    }
-    let url: Uri = location.parse().ok()?;
-    let known = matches!(url.scheme_str(), Some("http" | "https"));
-    // What stands before an @ would be sent as a password by some.
-    let plain = url.authority().map(Authority::as_str).is_some_and(|text| !text.contains('@'));
-    (known && plain).then_some(url)
-}
-
-/// Percent-encoding of all but unreserved characters (RFC 3986).
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-    }
-    out
-}
-
-fn protocol(host: &str, what: &str) -> RegistryError {
-    RegistryError::Protocol { host: host.to_owned(), what: what.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn uri(text: &str) -> Uri {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn redirections_lead_where_the_standard_says() {
-        let base = uri("https://r.example.org/v2/a/blobs/x");
-        let to = |location: &str| resolve(&base, location).map(|url| url.to_string());
-        assert_eq!(to("/y?z=1").unwrap(), "https://r.example.org/y?z=1");
-        assert_eq!(to("//cdn.example.org/y").unwrap(), "https://cdn.example.org/y");
-        assert_eq!(to("http://cdn.example.org/y").unwrap(), "http://cdn.example.org/y");
-        assert_eq!(to("https://me:pw@cdn.example.org/y"), None);
-        assert_eq!(to("file:///etc/passwd"), None);
-        assert_eq!(to("y"), None);
-    }
-
-    #[test]
-    fn credentials_go_nowhere_in_the_clear() {
-        let tls = uri("https://r.example.org/v2/");
-        let plain = uri("http://r.example.org:5000/v2/");
-        let check = |url: &Uri, realm: &str, secret| check_realm("r", url, &uri(realm), secret).is_ok();
-        assert!(check(&tls, "https://auth.example.net/token", true));
-        assert!(!check(&tls, "http://auth.example.net/token", false));
-        assert!(check(&plain, "http://r.example.org:5001/token", true));
-        assert!(!check(&plain, "http://evil.example.net/token", true));
-        assert!(check(&plain, "http://evil.example.net/token", false));
-        assert!(!check(&plain, "ftp://r.example.org/token", false));
-    }
-
-    #[test]
-    fn waiting_is_told_in_seconds_or_by_a_date() {
-        let of = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
-            let now = httpdate::parse_http_date("Sat, 21 Nov 2026 00:00:00 GMT").unwrap();
-            retry_after(&headers, now)
-        };
-        assert_eq!(of("7"), Some(Duration::from_secs(7)));
-        assert_eq!(of("Sat, 21 Nov 2026 00:01:00 GMT"), Some(Duration::from_secs(60)));
-        assert_eq!(of("soon"), None);
-        assert_eq!(encoded("a b/é"), "a%20b%2F%C3%A9");
     }
 }

@@ -4,6 +4,8 @@
 //! number. Pulling (`pull`) verifies. [`HttpRegistry`] speaks the OCI distribution specification over HTTP/1.1; tests
 //! put others in its place.
 
+mod address;
+mod auth;
 mod challenge;
 mod client;
 mod error;

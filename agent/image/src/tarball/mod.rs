@@ -1,9 +1,10 @@
 //! Tar archives as strangers write them, read as a stream.
 //!
 //! Ustar, GNU (long names, base-256 numbers, old sparse files) and PAX (all of its sparse forms), by one loop over
-//! blocks. Every length is bounded before it is believed: nothing is buffered beyond [`Limits::header_bytes`]. Reading
+//! blocks. Every length is bounded before it is believed: nothing is buffered beyond `Limits::header_bytes`. Reading
 //! says what an archive holds; whether that may be made is for others to judge.
 
+mod header;
 mod pax;
 mod reader;
 mod sparse;
