@@ -66,6 +66,21 @@ pub struct Execution {
     pub stop_signal: String,
 }
 
+impl Execution {
+    /// What runs, as Kubernetes combines it: `command` replaces the entry point and lets the image's arguments go;
+    /// `args` replaces the arguments. Empty means that nothing says what runs.
+    #[must_use]
+    pub fn command(&self, command: &[String], args: &[String]) -> Vec<String> {
+        let begin = if command.is_empty() { &self.entrypoint } else { command };
+        let end = match (args.is_empty(), command.is_empty()) {
+            (false, _) => args,
+            (true, true) => &self.cmd,
+            (true, false) => &[],
+        };
+        [begin, end].concat()
+    }
+}
+
 /// Go's `struct{}`, the values of its sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Empty {}
@@ -197,6 +212,17 @@ mod tests {
         assert_eq!(error, "the manifest has 2 layers and the configuration tells of 1");
         let error = config.check(1, &"linux/arm64".parse().unwrap()).unwrap_err().to_string();
         assert_eq!(error, "the image is for linux/amd64 and this node runs linux/arm64");
+    }
+
+    #[test]
+    fn commands_are_combined_as_kubernetes_does() {
+        let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+        let image = Execution { entrypoint: words("entry"), cmd: words("cmd"), ..Execution::default() };
+        let run = |command: &str, args: &str| image.command(&words(command), &words(args)).join(" ");
+        assert_eq!(run("", ""), "entry cmd");
+        assert_eq!(run("", "args"), "entry args");
+        assert_eq!(run("command", ""), "command");
+        assert_eq!(run("command", "args"), "command args");
     }
 
     #[test]

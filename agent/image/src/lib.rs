@@ -21,6 +21,7 @@ mod snapshot;
 mod store;
 pub mod tarball;
 mod unpack;
+mod user;
 
 pub use archive::{ArchiveError, ExportTo, ImportOptions, Imported};
 pub use config::{ConfigError, Empty, Execution, History, ImageConfig, RootFsIds};
@@ -47,3 +48,4 @@ pub use store::{
 pub use unpack::{
     Compression, Devices, PlainError, Refusal, Report, UnpackError, UnpackOptions, Whiteouts, unpack,
 };
+pub use user::{User, UserError, resolve as resolve_user};

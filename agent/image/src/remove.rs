@@ -1,13 +1,13 @@
 //! Trees walked and removed as containers may have left them: any depth, any modes, links everywhere.
 //!
 //! One folder is open at a time, however deep: going up is by `..`, which has to be the folder that was left. No link
-//! is followed and no other file system entered, so nothing outside is ever touched.
+//! is followed and no other mount entered, so nothing outside is ever touched.
 
 use crate::unpack::{file_type, stat_in};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -207,22 +207,30 @@ fn leaves(dir: &OwnedFd, visit: &mut impl Visit) -> Result<Vec<Vec<u8>>, Errno> 
     }
 }
 
-/// Opens a folder, giving its owner the right to first where a container took it away.
+/// Opens a folder of the same mount, giving its owner the right to first where a container took it away.
 fn open(dir: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
     let dir = dir.as_fd();
-    match rustix::fs::openat(dir, name, FOLDER, Mode::empty()) {
+    match enter(dir, name, FOLDER) {
         Err(Errno::ACCESS) => {
-            let path = rustix::fs::openat(
-                dir,
-                name,
-                FOLDER.difference(OFlags::RDONLY) | OFlags::PATH,
-                Mode::empty(),
-            )?;
-            let way = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&path));
+            let path = enter(dir, name, FOLDER | OFlags::PATH)?;
+            let way = format!("/proc/self/fd/{}", path.as_raw_fd());
             rustix::fs::chmod(way, Mode::RWXU)?;
-            rustix::fs::openat(dir, name, FOLDER, Mode::empty())
+            enter(dir, name, FOLDER)
         }
         other => other,
+    }
+}
+
+/// What is mounted on a folder, be it of the same file system, is somebody else's. Kernels before 5.6 do not tell; there
+/// the device that was compared has to do.
+fn enter(dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let within = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    loop {
+        match rustix::fs::openat2(dir, name, flags, Mode::empty(), within) {
+            Err(Errno::NOSYS | Errno::PERM) => return rustix::fs::openat(dir, name, flags, Mode::empty()),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
     }
 }
 

@@ -31,7 +31,15 @@ impl Job<'_> {
         let store = Arc::clone(&self.puller.store);
         let mut hold = store.hold();
         let (target, document) = match name.digest() {
-            Some(digest) => self.manifest_by_digest(digest, None, &mut hold).await?,
+            Some(digest) if !self.puller.options.ask_always => {
+                self.manifest_by_digest(digest, None, &mut hold).await?
+            }
+            Some(digest) => {
+                hold.add(digest);
+                let target = digest.to_string();
+                let fetched = self.again(|| self.registry().manifest(&self.source, &target)).await?;
+                self.keep_manifest(fetched, Some(digest), &mut hold).await?
+            }
             None => {
                 let fetched = self
                     .again(|| self.registry().manifest(&self.source, name.tag().unwrap_or("latest")))

@@ -57,6 +57,9 @@ pub struct PullOptions {
     pub unpacks: usize,
     /// When to try again.
     pub retry: Retry,
+    /// Whether the registry is asked for a manifest that is here already, when a name pins it. Else whoever knows the
+    /// digest may use an image that somebody else had the credentials for.
+    pub ask_always: bool,
 }
 
 impl Default for PullOptions {
@@ -67,6 +70,7 @@ impl Default for PullOptions {
             downloads: 3,
             unpacks: 2,
             retry: Retry::default(),
+            ask_always: true,
         }
     }
 }

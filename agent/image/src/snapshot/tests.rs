@@ -289,6 +289,32 @@ fn asking_twice_gives_the_same_and_removal_takes_all_of_it() {
 }
 
 #[test]
+fn what_somebody_mounts_on_a_tree_is_not_removed_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("a/volume")).unwrap();
+    // Of the same file system, so that no device number tells.
+    let volume = dir.path().join("volume");
+    fs::create_dir(&volume).unwrap();
+    fs::write(volume.join("data"), "precious").unwrap();
+    let ran = in_namespace(|| {
+        if let Err(error) = rustix::mount::mount_bind(&volume, tree.join("a/volume")) {
+            skip(&format!("nothing can be mounted: {error}"));
+            return;
+        }
+        let removed = crate::remove::remove_in(open_dir(dir.path()).unwrap(), b"tree");
+        assert!(removed.is_err());
+        assert_eq!(fs::read_to_string(volume.join("data")).unwrap(), "precious");
+        unmount_below(&tree).unwrap();
+        crate::remove::remove_in(open_dir(dir.path()).unwrap(), b"tree").unwrap();
+        assert_eq!(fs::read_to_string(volume.join("data")).unwrap(), "precious");
+    });
+    if !ran {
+        skip("this user may have no mount namespace of its own");
+    }
+}
+
+#[test]
 fn removal_unmounts_what_lies_on_it() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());

@@ -206,6 +206,12 @@ impl Store {
         remove_in(&dir, name.as_encoded_bytes()).map_err(|errno| errno_error("removing", path, errno))
     }
 
+    /// Makes this one's own, unless somebody else makes it right now.
+    fn try_claim(&self, digest: &Digest) -> Option<Claim<'_>> {
+        let free = self.state().busy.insert(digest.clone());
+        free.then(|| Claim { store: self, digest: digest.clone() })
+    }
+
     /// Runs a change of the index, and keeps it only if it could be written.
     fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, StoreError> {
         let mut state = self.state();

@@ -182,10 +182,21 @@ async fn an_image_for_this_platform_comes_with_its_progress() {
     registry.forget();
     let again = node.pull(&registry, ":1").await.unwrap();
     assert_eq!((again.fetched, registry.seen("").len()), (0, 1));
-    // Pinned: not even that.
+    // Pinned: asked for, so that nobody gets what somebody else had the credentials for, or not even that.
     registry.forget();
-    let pinned = node.pull(&registry, &format!("@{index}")).await.unwrap();
-    assert_eq!((pinned.manifest, registry.seen("").len()), (host, 0));
+    let pinned = name(&registry, &format!("@{index}"));
+    let pulled = node.pull(&registry, &format!("@{index}")).await.unwrap();
+    assert_eq!((pulled.manifest, registry.seen("").len()), (host.clone(), 1));
+    registry.auth(Auth::Basic);
+    let refused = node.pull(&registry, &format!("@{index}")).await.unwrap_err();
+    assert!(
+        matches!(refused.source, FetchError::Registry(RegistryError::Unauthorized { .. })),
+        "{refused:?}"
+    );
+    registry.forget();
+    let trusting = node.puller(&[&registry], PullOptions { ask_always: false, ..options() });
+    let pulled = trusting.pull(&pinned, &Keyring::empty(), &progress).await.unwrap();
+    assert_eq!((pulled.manifest, registry.seen("").len()), (host, 0));
 }
 
 #[tokio::test]
