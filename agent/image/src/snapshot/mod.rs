@@ -5,6 +5,7 @@
 //! mounting anything, so that a process in another mount namespace can mount it.
 
 mod copy;
+mod mapped;
 mod mounts;
 mod overlay;
 
@@ -49,6 +50,8 @@ pub struct RootFsOptions {
 pub struct RootFs {
     /// The container's id.
     pub id: String,
+    /// Where the store is.
+    pub store: PathBuf,
     /// Which image it is of, by its manifest.
     pub manifest: Digest,
     /// How it is made.
@@ -129,8 +132,8 @@ impl Store {
         let making = self.temporary("snapshot");
         let place = self.snapshot_path(id);
         let made = self.fill(&making, &place, &lowers, overlay, options.read_only).and_then(|form| {
-            let (id, read_only) = (id.to_owned(), options.read_only);
-            let rootfs = RootFs { id, manifest: manifest.clone(), form, reason, read_only };
+            let (id, store, read_only) = (id.to_owned(), self.root().to_owned(), options.read_only);
+            let rootfs = RootFs { id, store, manifest: manifest.clone(), form, reason, read_only };
             let json = serde_json::to_vec_pretty(&rootfs)
                 .map_err(|error| io_error("writing", &making)(error.into()))?;
             write_synced(&making.join("rootfs.json"), &json)?;

@@ -289,6 +289,78 @@ fn asking_twice_gives_the_same_and_removal_takes_all_of_it() {
 }
 
 #[test]
+fn owners_are_shifted_into_a_user_namespace_and_back() {
+    use std::os::fd::AsFd as _;
+    use std::process::{Command, Stdio};
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&dir.path().join("store"));
+    let manifest = image(&store, "test/a", &layers());
+    // A process whose user namespace is borrowed; it ends when its input does.
+    let child =
+        Command::new("unshare").args(["--user", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+    let Ok(mut child) = child else { return skip("there is no program unshare") };
+    let proc = PathBuf::from(format!("/proc/{}", child.id()));
+    let ours = fs::read_link("/proc/self/ns/user").unwrap();
+    while fs::read_link(proc.join("ns/user")).is_ok_and(|theirs| theirs == ours)
+        && child.try_wait().unwrap().is_none()
+    {
+        std::thread::yield_now();
+    }
+    let mapped = fs::write(proc.join("uid_map"), "0 100000 65536")
+        .and_then(|()| fs::write(proc.join("gid_map"), "0 100000 65536"));
+    let namespace = fs::File::open(proc.join("ns/user"));
+    let ran = in_namespace(|| {
+        if let Err(error) = &mapped {
+            return skip(&format!("this user may map no owners: {error}"));
+        }
+        let namespace = namespace.as_ref().unwrap();
+        for form in [Wanted::Overlay, Wanted::Copy] {
+            for read_only in [false, true] {
+                let id = format!("{form:?}-{read_only}");
+                let rootfs = match store.prepare(&id, &manifest, RootFsOptions { form, read_only }) {
+                    Err(StoreError::NoOverlay(why)) => return skip(&why),
+                    other => other.unwrap(),
+                };
+                let target = dir.path().join(&id);
+                fs::create_dir(&target).unwrap();
+                match rootfs.mount_mapped(&target, namespace.as_fd()) {
+                    Err(StoreError::Mount { source, .. }) if source.raw_os_error() == Some(22) => {
+                        return skip("this kernel or file system shifts no owners");
+                    }
+                    other => other.unwrap(),
+                }
+                assert_eq!(tree(&target), MERGED);
+                let seen = fs::metadata(target.join("etc/b")).unwrap();
+                assert_eq!((seen.uid(), seen.gid()), (100_000, 100_000), "{id}");
+                let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+                assert!(!mounts.contains("/mapped "), "{mounts}");
+                if read_only {
+                    continue;
+                }
+                let new = target.join("new");
+                let made = fs::write(&new, "")
+                    .and_then(|()| std::os::unix::fs::chown(&new, Some(100_007), Some(100_007)));
+                let writable = rootfs.writable().unwrap();
+                if form == Wanted::Copy {
+                    // The machine's root is nobody in there: it may not make files, and need not.
+                    assert_eq!(made.unwrap_err().raw_os_error(), Some(75));
+                } else {
+                    made.unwrap();
+                    let (new, root) =
+                        (fs::metadata(writable.join("new")).unwrap(), fs::metadata(writable).unwrap());
+                    assert_eq!((new.uid(), root.uid(), root.gid()), (100_007, 100_000, 100_000));
+                }
+            }
+        }
+    });
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    if !ran {
+        skip("this user may have no mount namespace of its own");
+    }
+}
+
+#[test]
 fn what_somebody_mounts_on_a_tree_is_not_removed_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let tree = dir.path().join("tree");
