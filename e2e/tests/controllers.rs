@@ -231,6 +231,9 @@ fn events_expire_and_a_wish_that_cannot_be_met_is_told_once() -> Result<()> {
     };
     let wish = json!({"metadata": {"annotations": {"hypermesh.online/event-retention": "soon"}}});
     admin.merge("/api/v1/namespaces/odd", &wish)?.expect(200)?;
+    // What is told of a Namespace is told in `default`, and is to be found there for longer than this takes.
+    let longer = json!({"metadata": {"annotations": {"hypermesh.online/event-retention": "1h"}}});
+    admin.merge("/api/v1/namespaces/default", &longer)?.expect(200)?;
     event("short")?;
     event("odd")?;
     let controllers = Controllers::start(&cluster, &["--alone", "--event-retention", "1s"])?;
