@@ -6,8 +6,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 /// Runs something in a mount namespace of its own, in a thread of its own; false if this user may have none.
 fn in_namespace(run: impl FnOnce() + Send) -> bool {
+    // Named alike, so that what is skipped in it is told by the test's name.
+    let named =
+        std::thread::Builder::new().name(std::thread::current().name().unwrap_or("a test").to_owned());
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
+        let work = || {
             use rustix::mount::{MountPropagationFlags, mount_change};
             // Only this thread is moved, and it ends here.
             if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).is_err() {
@@ -18,7 +21,8 @@ fn in_namespace(run: impl FnOnce() + Send) -> bool {
             }
             run();
             true
-        });
+        };
+        let thread = named.spawn_scoped(scope, work).unwrap();
         thread.join().unwrap()
     })
 }
