@@ -4,6 +4,7 @@
 //! an optional port and path; each label of the host may have `*` and `?`; the path is a prefix of whole components.
 //! All that match are tried, those with the longer path first. What is secret is shown nowhere and wiped when dropped.
 
+use crate::limits::CREDENTIALS_BYTES;
 use crate::reference::{DEFAULT_REGISTRY, Reference};
 use base64::Engine as _;
 use base64::alphabet;
@@ -18,9 +19,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// Bytes of one configuration: as many as a Secret may have.
-const CONFIG_BYTES: usize = 1 << 20;
 
 /// What a registry is shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,7 +61,7 @@ pub enum CredentialError {
         column: usize,
     },
     /// Too many bytes.
-    #[error("it has {0} bytes, and {CONFIG_BYTES} is the most that is taken")]
+    #[error("it has {0} bytes, and {CREDENTIALS_BYTES} is the most that is taken")]
     TooLarge(usize),
     /// `auth` that is not base64 of `name:password`.
     #[error("the field \"auth\" of {0:?} is not the base64 of NAME:PASSWORD")]
@@ -221,7 +219,7 @@ impl Entry {
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, CredentialError> {
-    if json.len() > CONFIG_BYTES {
+    if json.len() > CREDENTIALS_BYTES {
         return Err(CredentialError::TooLarge(json.len()));
     }
     // serde's own message may quote a value.

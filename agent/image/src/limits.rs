@@ -60,6 +60,35 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+// What needs no setting: no real image, archive or registry comes near.
+
+/// However many bytes come each time, a blob is not asked for more often than this.
+pub(crate) const REQUESTS: u32 = 64;
+/// How deep indexes may lie in indexes.
+pub(crate) const NESTING: usize = 3;
+/// Bytes of `/etc/passwd` or `/etc/group` that are read.
+pub(crate) const USER_FILE_BYTES: u64 = 4 << 20;
+/// Groups that a process can have.
+pub(crate) const GROUPS: usize = 65_536;
+/// Bytes of one configuration of credentials: as many as a Secret may have.
+pub(crate) const CREDENTIALS_BYTES: usize = 1 << 20;
+/// Bytes of the store's own index; a million images' is smaller.
+pub(crate) const STORE_INDEX_BYTES: u64 = 1 << 30;
+/// Images of one archive that `docker save` wrote.
+pub(crate) const ARCHIVE_IMAGES: usize = 256;
+/// Names of an image in it.
+pub(crate) const ARCHIVE_NAMES: usize = 256;
+/// Files of an archive. A real one has some hundred.
+pub(crate) const ARCHIVE_ENTRIES: u64 = 100_000;
+/// Links that are followed to a file of an archive.
+pub(crate) const ARCHIVE_LINKS: usize = 8;
+/// Entries of a packed image.
+pub(crate) const PACK_ENTRIES: usize = 1_000_000;
+/// Folders in folders that a copied root may have: each has two descriptors open while it is copied.
+pub(crate) const COPY_DEPTH: usize = 300;
+/// Tokens of registries that are kept; beyond, the one that expires first goes.
+pub(crate) const TOKENS: usize = 256;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

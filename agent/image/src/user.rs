@@ -3,16 +3,12 @@
 //! [`resolve`] is pure. [`User::find`] reads `/etc/passwd` and `/etc/group` of a root file system with that folder as the
 //! root of every link, so that an image cannot have the node's files read.
 
+use crate::limits::{GROUPS, USER_FILE_BYTES};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
-
-/// Bytes of `/etc/passwd` or `/etc/group` that are read.
-const BYTES: u64 = 4 << 20;
-/// Groups that a process can have.
-const GROUPS: usize = 65_536;
 
 /// Numbers for a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,7 +149,7 @@ fn read(root: &Path, file: &'static str) -> Result<Vec<u8>, UserError> {
         return Err(told(io::Error::other("it is no file")));
     }
     let mut bytes = Vec::new();
-    found.take(BYTES).read_to_end(&mut bytes).map_err(told)?;
+    found.take(USER_FILE_BYTES).read_to_end(&mut bytes).map_err(told)?;
     Ok(bytes)
 }
 

@@ -4,6 +4,7 @@ use super::parts::{Parts, clean, shown};
 use super::{ArchiveError, Taken};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
+use crate::limits::{ARCHIVE_IMAGES, ARCHIVE_NAMES};
 use crate::manifest::{Descriptor, OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST};
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -13,11 +14,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
-
-/// Images of an archive.
-const IMAGES: usize = 256;
-/// Names of an image.
-const NAMES: usize = 256;
 
 #[derive(Deserialize)]
 struct Listed {
@@ -60,8 +56,8 @@ pub(super) fn take(
     match (list.len(), name) {
         (0, _) => return Err(ArchiveError::Empty("manifest.json")),
         (several, Some(_)) if several > 1 => return Err(ArchiveError::Several(several)),
-        (several, _) if several > IMAGES => {
-            return Err(ArchiveError::TooMany { what: "images", limit: IMAGES as u64 });
+        (several, _) if several > ARCHIVE_IMAGES => {
+            return Err(ArchiveError::TooMany { what: "images", limit: ARCHIVE_IMAGES as u64 });
         }
         _ => {}
     }
@@ -111,8 +107,8 @@ fn names(listed: &Listed, name: Option<&Reference>) -> Result<Vec<Reference>, Ar
         return Ok(vec![name.clone()]);
     }
     let given = listed.names.as_deref().unwrap_or_default();
-    if given.len() > NAMES {
-        return Err(ArchiveError::TooMany { what: "names of an image", limit: NAMES as u64 });
+    if given.len() > ARCHIVE_NAMES {
+        return Err(ArchiveError::TooMany { what: "names of an image", limit: ARCHIVE_NAMES as u64 });
     }
     let read = given.iter().map(|text| {
         text.parse::<Reference>().map_err(|source| ArchiveError::Name { name: shown(text), source })

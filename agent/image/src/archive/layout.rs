@@ -3,6 +3,7 @@
 use super::parts::{Parts, shown};
 use super::{ArchiveError, Taken};
 use crate::config::ImageConfig;
+use crate::limits::NESTING;
 use crate::manifest::{Descriptor, Document, Index, Manifest};
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -14,8 +15,6 @@ use std::path::PathBuf;
 /// Annotations that name images, the better one first.
 pub(super) const FULL_NAME: &str = "io.containerd.image.name";
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// How deep indexes may lie in indexes.
-const NESTING: usize = 3;
 
 pub(super) fn take(
     store: &Store,

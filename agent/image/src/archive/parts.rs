@@ -2,7 +2,7 @@
 
 use super::ArchiveError;
 use crate::digest::Algorithm;
-use crate::limits::Limits;
+use crate::limits::{ARCHIVE_ENTRIES, ARCHIVE_LINKS, Limits};
 use crate::store::Store;
 use crate::tarball::{Archive, Kind};
 use crate::unpack::{Compression, Plain};
@@ -12,11 +12,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-
-/// Files of an archive. A real one has some hundred.
-const ENTRIES: u64 = 100_000;
-/// Links that are followed to a file.
-const LINKS: usize = 8;
 
 /// What an archive has.
 pub(super) enum Parts {
@@ -128,7 +123,7 @@ impl Tar {
         let tar = |source| ArchiveError::Tar { path: path.to_owned(), source };
         let io = |source| ArchiveError::Io { doing: "reading", path: path.to_owned(), source };
         let reader = io::BufReader::new(file.try_clone().map_err(io)?);
-        let bounds = Limits { entries: ENTRIES, ..limits.clone() };
+        let bounds = Limits { entries: ARCHIVE_ENTRIES, ..limits.clone() };
         let mut archive = Archive::new(reader, &bounds);
         let mut entries = BTreeMap::new();
         while let Some(entry) = archive.next_entry().map_err(tar)? {
@@ -153,7 +148,7 @@ impl Tar {
 
     fn get(&self, name: &str) -> Result<Part, ArchiveError> {
         let mut at = name;
-        for _ in 0..=LINKS {
+        for _ in 0..=ARCHIVE_LINKS {
             match self.entries.get(at) {
                 None => return Err(ArchiveError::Missing(shown(name))),
                 Some(Located::Link(target)) => at = target,

@@ -3,6 +3,7 @@
 use super::elf::{self, Elf};
 use super::{PackError, PackSpec};
 use crate::digest::{Algorithm, Digest, Hasher};
+use crate::limits::PACK_ENTRIES;
 use crate::platform::Platform;
 use crate::store::{Hold, Store};
 use flate2::{Compression, GzBuilder};
@@ -11,9 +12,6 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-
-/// Entries of a packed image.
-const ENTRIES: usize = 1_000_000;
 
 /// One entry.
 #[derive(Clone, Debug)]
@@ -100,7 +98,7 @@ impl Plan {
     }
 
     fn put(&mut self, to: String, what: What) -> Result<(), PackError> {
-        if self.entries.len() >= ENTRIES {
+        if self.entries.len() >= PACK_ENTRIES {
             return Err(PackError::Place { to, why: "there are a million entries already" });
         }
         let mut parent = to.as_str();

@@ -3,6 +3,7 @@
 use super::error::FetchError;
 use super::job::Job;
 use crate::digest::Digest;
+use crate::limits::REQUESTS;
 use crate::manifest::Descriptor;
 use crate::registry::RegistryError;
 use crate::store::{Store, StoreError};
@@ -11,8 +12,6 @@ use futures_util::stream::TryStreamExt as _;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// However many bytes come each time, a blob is not asked for more often than this.
-pub(super) const REQUESTS: u32 = 64;
 impl Job<'_> {
     /// Fetches a blob unless it is here, going on where it stopped. Gives the bytes that came.
     pub(super) async fn blob(&self, blob: &Descriptor, done: impl Fn(u64)) -> Result<u64, FetchError> {

@@ -1,9 +1,8 @@
 //! Why an image is not pulled.
 
-use super::blob::REQUESTS;
-use super::job::NESTING;
 use crate::config::ConfigError;
 use crate::digest::Digest;
+use crate::limits::{NESTING, REQUESTS};
 use crate::manifest::ManifestError;
 use crate::registry::RegistryError;
 use crate::store::StoreError;

@@ -6,6 +6,7 @@ use super::options::Retry;
 use super::progress::{LayerProgress, Progress, Pulled, Step};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
+use crate::limits::NESTING;
 use crate::manifest::{Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST};
 use crate::reference::Reference;
 use crate::registry::{Fetched, Registry, RegistryError, Source};
@@ -15,9 +16,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// How deep indexes may lie in indexes.
-pub(super) const NESTING: usize = 3;
 
 /// What one pull carries along.
 pub(super) struct Job<'a> {

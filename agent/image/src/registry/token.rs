@@ -1,14 +1,13 @@
 //! Tokens that were given, until they expire.
 
 use crate::credentials::Credential;
+use crate::limits::TOKENS;
 use http::HeaderValue;
 use serde::Deserialize;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// More are not kept; the one that expires first goes.
-const KEPT: usize = 256;
 /// What a token is good for if its server does not say (distribution's token specification).
 const DEFAULT: Duration = Duration::from_secs(60);
 /// No token is believed for longer.
@@ -72,7 +71,7 @@ impl Tokens {
     pub(super) fn put(&self, key: Key, header: HeaderValue, good: Duration) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(of, _, _)| *of != key);
-        if kept.len() >= KEPT {
+        if kept.len() >= TOKENS {
             let first = kept.iter().enumerate().min_by_key(|(_, (_, _, until))| *until).map(|(at, _)| at);
             if let Some(at) = first {
                 kept.swap_remove(at);

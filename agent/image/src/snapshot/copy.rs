@@ -3,6 +3,7 @@
 //! Both trees are gone down together by descriptors, and no link is followed in either. Contents are shared by reflink
 //! where the file system can, and copied with their holes where it cannot.
 
+use crate::limits::COPY_DEPTH;
 use crate::remove::remove_in;
 use crate::unpack::{OPAQUE_FILE, Whiteouts, file_type, is_whiteout, stat_in};
 use rustix::fs::{
@@ -12,8 +13,6 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Each level has two descriptors open.
-const DEPTH: usize = 300;
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Applies a layer to a tree, as overlayfs would show it on top.
@@ -45,7 +44,7 @@ struct Copier {
 
 impl Copier {
     fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, depth: usize) -> Result<(), Errno> {
-        if depth > DEPTH {
+        if depth > COPY_DEPTH {
             return Err(Errno::NAMETOOLONG);
         }
         let names = names(from)?;

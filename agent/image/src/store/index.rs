@@ -6,6 +6,7 @@
 use super::files::{sync_parent, write_atomically};
 use super::{Finding, StoreError, io_error};
 use crate::digest::Digest;
+use crate::limits::STORE_INDEX_BYTES;
 use crate::manifest::Descriptor;
 use crate::platform::Platform;
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,6 @@ use std::path::Path;
 const VERSION: u32 = 1;
 /// What the first line begins with.
 const MAGIC: &str = "hypermesh-image-index";
-/// No index is larger; a million images would be smaller.
-const BYTES: u64 = 1 << 30;
 
 /// All that is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +144,7 @@ fn read(path: &Path) -> Result<Index, Trouble> {
         Err(error) => return Err(fatal(error)),
     };
     let mut bytes = Vec::new();
-    file.take(BYTES).read_to_end(&mut bytes).map_err(fatal)?;
+    file.take(STORE_INDEX_BYTES).read_to_end(&mut bytes).map_err(fatal)?;
     let damaged = |what: &str| Trouble::Damaged(format!("{}: {what}", path.display()));
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("it has no first line"))?;
     let (line, body) = (&bytes[..end], &bytes[end + 1..]);

@@ -94,6 +94,11 @@ fn blobs_come_in_whole_and_right_or_not_at_all() {
     assert_eq!(store.read_blob(&digest, 100).unwrap(), text);
     assert!(store.ingest(&digest, Some(11)).unwrap().is_none());
     assert!(matches!(store.read_blob(&digest, 5), Err(StoreError::TooLarge { .. })));
+    let mut hasher = crate::digest::Hasher::new(crate::digest::Algorithm::Sha512);
+    hasher.update(text);
+    let strong = hasher.finish();
+    store.put(&strong, text).unwrap();
+    assert_eq!(store.read_blob(&strong, 100).unwrap(), text);
     let long: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
     assert!(matches!(store.put(&long, text), Err(StoreError::WrongDigest { .. })));
     let mut new = store.new_blob().unwrap();
