@@ -15,4 +15,4 @@ pub mod settings;
 
 pub use connect::{ConnectError, connect};
 pub use process::{Process, ProcessError};
-pub use settings::{DEFAULT_METRICS, Election, Settings};
+pub use settings::{DEFAULT_LOG, DEFAULT_METRICS, Election, Settings};

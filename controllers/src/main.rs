@@ -4,12 +4,15 @@
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
+use hypermesh_controllers::runtime::failure::chain;
 use hypermesh_controllers::runtime::lease::Timing;
-use hypermesh_controllers::{DEFAULT_METRICS, Election, Process, Settings, rights, runtime};
+use hypermesh_controllers::{DEFAULT_LOG, DEFAULT_METRICS, Election, Process, Settings, rights, runtime};
 use hypermesh_schemas::value;
 use serde::Deserialize;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -96,15 +99,32 @@ fn duration(flag: &str, text: &str, least: Duration, most: Duration) -> Result<D
     Ok(duration)
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // What an operator did wrong has no backtrace, whatever RUST_BACKTRACE says.
+        Err(error) => {
+            eprintln!("error: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let flags = Flags::settled()?;
     if flags.rights {
         println!("{}", serde_json::to_string_pretty(&rights::list())?);
         return Ok(());
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        )
+        .init();
     let settings = flags.settings()?;
     // It waits for a server most of the time: one thread is enough, and smallest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

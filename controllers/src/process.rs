@@ -73,6 +73,7 @@ impl Process {
         };
         let served =
             Served { metrics: Arc::new(Metrics::default()), decisions: Arc::new(Decisions::default()) };
+        served.metrics.lease_unread.store(settings.election.is_some(), Relaxed);
         Ok(Self { settings, listener, served })
     }
 

@@ -7,12 +7,16 @@ use crate::runtime::Failure;
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
+use kube::runtime::wait;
 use serde_json::{Value, json};
 
 /// Who the controllers are: the common name of their certificate.
 pub const USER: &str = "system:nexus-controllers";
 /// Where their Lease lies, and its name.
 pub const LEASE: (&str, &str) = ("kube-system", "nexus-controllers");
+
+/// Who gives rights: a client that may.
+pub type Administrator = Client;
 
 /// The label of keys that [`register`] registered.
 const REGISTERED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nexusctl-up");
@@ -79,9 +83,20 @@ pub fn list() -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": objects()})
 }
 
+/// Waits until a key, in hexadecimal, is not registered any more.
+///
+/// # Errors
+/// When it can not be watched.
+pub async fn forgotten(administrator: &Administrator, key: &str) -> Result<(), wait::Error> {
+    let resource = crate::runtime::resource(&hypermesh_schemas::identity::definition());
+    let api: Api<DynamicObject> = Api::all_with(administrator.clone(), &resource);
+    let gone = |identity: Option<&DynamicObject>| identity.is_none();
+    wait::await_condition(api, key, gone).await.map(drop)
+}
+
 /// Registers the controllers' key, in hexadecimal, as an administrator, and revokes keys that were registered like this
 /// before. What is so already is not written.
-pub async fn register(administrator: &Client, key: &str) -> Result<(), Failure> {
+pub async fn register(administrator: &Administrator, key: &str) -> Result<(), Failure> {
     let resource = crate::runtime::resource(&hypermesh_schemas::identity::definition());
     let api: Api<DynamicObject> = Api::all_with(administrator.clone(), &resource);
     let (label, by) = REGISTERED_BY;
@@ -112,7 +127,7 @@ pub async fn register(administrator: &Client, key: &str) -> Result<(), Failure> 
 }
 
 /// Applies the objects as an administrator. What is so already is not written.
-pub async fn grant(administrator: &Client) -> Result<(), Failure> {
+pub async fn grant(administrator: &Administrator) -> Result<(), Failure> {
     let params = PatchParams::apply("nexusctl-up").force();
     for object in objects() {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();

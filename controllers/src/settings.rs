@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Where metrics are served by default.
 pub const DEFAULT_METRICS: &str = "127.0.0.1:6445";
+/// What is logged by default: the library of the watches prints whole refusals, of which the controllers tell in words.
+pub const DEFAULT_LOG: &str = "info,kube_runtime=error";
 /// How long others wait for a leader that is silent. A Lease of 30 s is renewed every 12: an idle cluster orders that
 /// block and no other.
 pub const LEASE_DURATION: Duration = Duration::from_secs(30);

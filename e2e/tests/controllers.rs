@@ -193,6 +193,7 @@ fn one_leads_and_another_takes_over() -> Result<()> {
     until("a leader", || Ok(first.leads()?.then_some(())))?;
     let second = Controllers::start(&cluster, &flags)?;
     comes(&admin, ACCOUNT)?;
+    until("a candidate", || Ok((second.get("/readyz")?.0 == 200).then_some(())))?;
     ensure!(!second.leads()? && second.get("/readyz")? == (200, "ok: standing by\n".into()), "two lead");
     let holder = |lease: &Value| lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
     let before = holder(&comes(&admin, LEASE)?);
@@ -460,6 +461,21 @@ async fn a_cluster_in_one_process_runs_them_itself() -> Result<()> {
         let history: Value = serde_json::from_slice(&history)?;
         let by = history.pointer("/items/0/by").context("nobody wrote it")?;
         ensure!(by["keys"].as_array().is_some_and(|keys| keys.len() == 1), "{by}");
+        // Who deletes what is there in numbers deletes their key too: it comes back, and they go on.
+        let key = by["keys"][0].as_str().context("no key")?;
+        let identity = format!("/apis/hypermesh.online/v1/identities/{key}");
+        connection.expect(Call::delete(&*identity)).await?;
+        while connection.expect(Call::get(&*identity)).await.is_err() {
+            ensure!(begin.elapsed() < PATIENCE, "{identity} does not come back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            connection = server.target.connect().await?;
+        }
+        connection.expect(Call::delete(ACCOUNT)).await?;
+        while connection.expect(Call::get(ACCOUNT)).await.is_err() {
+            ensure!(begin.elapsed() < PATIENCE, "{ACCOUNT} does not come back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            connection = server.target.connect().await?;
+        }
         drop(connection);
         server.stop().await?;
     }

@@ -30,6 +30,38 @@ impl Shared {
     }
 }
 
+/// Who reads so many lines, and then goes away.
+#[derive(Clone)]
+struct Reader {
+    read: Shared,
+    lines: usize,
+}
+
+impl Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.read.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.read.text().lines().count() < self.lines {
+            return Ok(());
+        }
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Reader {
+    /// Waits until all of this has been read.
+    fn wait_for(&self, text: &str) -> Result<()> {
+        let begun = Instant::now();
+        while !self.read.text().contains(text) {
+            ensure!(begun.elapsed() < Duration::from_secs(60), "no {text:?} came: {}", self.read.text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
 struct Ran {
     code: u8,
     out: String,
@@ -48,14 +80,17 @@ impl Bench {
 
     /// Runs nexusctl as the administrator.
     fn run(&self, words: &str, input: &str) -> Result<Ran> {
+        self.run_in(self.environment()?, words, input)
+    }
+
+    fn environment(&self) -> Result<Environment> {
         let editor = self.folder.path().join("editor");
-        let environment = Environment {
+        Ok(Environment {
             kubeconfig: Some(self.cluster.kubeconfig()?.into()),
             editor: Some(format!("sh {}", editor.display()).into()),
             tmpdir: Some(self.folder.path().to_owned()),
             ..Environment::default()
-        };
-        self.run_in(environment, words, input)
+        })
     }
 
     /// Runs nexusctl in an environment.
@@ -271,6 +306,40 @@ fn edits_patches_and_generators_reach_the_server() -> Result<()> {
     ensure!(none.code == 1 && none.err.contains("configmaps cannot be scaled"), "{}", none.err);
     let stale = bench.run("label workload web a=b --resource-version=1", "")?;
     ensure!(stale.code == 1 && stale.err.contains("Conflict"), "{}", stale.err);
+    Ok(())
+}
+
+#[test]
+fn a_watch_shows_every_change() -> Result<()> {
+    let bench = Bench::start()?;
+    bench.ok("create configmap a --from-literal=k1=v", "")?;
+    let reader = Reader { read: Shared::default(), lines: 5 };
+    let environment = bench.environment()?;
+    let watcher = std::thread::spawn({
+        let reader = reader.clone();
+        move || {
+            let streams = Streams {
+                out: Box::new(reader.clone()),
+                err: Box::new(reader.read),
+                ..Streams::of_process()
+            };
+            let words = "nexusctl --color=never get configmap a --watch --output-watch-events";
+            nexusctl::run(words.split(' ').map(Into::into), environment, streams)
+        }
+    });
+    reader.wait_for("ADDED")?;
+    bench.ok("patch configmap a -p {\"data\":{\"k2\":\"v\"}}", "")?;
+    bench.ok("patch configmap a -p {\"data\":{\"k3\":\"v\"}}", "")?;
+    bench.ok("delete configmap a", "")?;
+    reader.wait_for("DELETED")?;
+    watcher.join().map_err(|_| anyhow::anyhow!("the watch panicked"))?;
+    let text = reader.read.text();
+    let shown: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect();
+    ensure!(
+        shown == ["EVENT NAME DATA", "ADDED a 1", "MODIFIED a 2", "MODIFIED a 3", "DELETED a 3"],
+        "{text}"
+    );
     Ok(())
 }
 

@@ -68,7 +68,7 @@ pub struct GlobalOptions {
     #[arg(long = "as-group", global = true, value_name = "GROUP")]
     pub impersonate_groups: Vec<String>,
     /// Longest wait for the beginning of a reply: 1s, 2m, 3h; 0 for ever [default: 1m]
-    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, global = true, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_duration)]
     pub request_timeout: Option<Duration>,
     /// Colours: auto (on terminals, unless NO_COLOR is set), always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]

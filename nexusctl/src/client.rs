@@ -22,7 +22,9 @@ use crate::{
     session::{Notes, Session},
 };
 use http::{HeaderValue, Method, Request, Response, header};
-use hypermesh_client::{Acquaintance, Body, CollectError, Config, Source, Transport, Trust};
+use hypermesh_client::{
+    Acquaintance, Body, ClusterId, CollectError, Config, Server, Source, Transport, Trust,
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -206,7 +208,18 @@ fn pin(
     if config.cluster.is_some() || !vouched || config.identity.certificate.is_none() {
         return Ok(None);
     }
-    let Some(known) = KnownClusters::of(environment) else { return Ok(None) };
+    let Some(known) = KnownClusters::of(environment) else {
+        let (server, notes) = (config.server.clone(), notes.clone());
+        config.acquaintance = Some(Acquaintance(Arc::new(move |id| {
+            notes.add(unremembered(
+                &server,
+                id,
+                "there is neither HOME nor XDG_STATE_HOME to remember it in",
+            ));
+            Ok(())
+        })));
+        return Ok(None);
+    };
     config.cluster = known.find(&config.server)?;
     if config.cluster.is_some() {
         return Ok(Some(known));
@@ -222,17 +235,22 @@ fn pin(
                 server.url()
             )),
             // A machine that can keep nothing can still write, as it would have before.
-            Err(error @ known_clusters::Error::Unwritable { .. }) => notes.add(format!(
-                "Warning: the kubeconfig does not say which cluster {} is of; it says {id}, and that cannot be \
-                 remembered: {}",
-                server.url(),
-                chain(&error)
-            )),
+            Err(error @ known_clusters::Error::Unwritable { .. }) => {
+                notes.add(unremembered(&server, id, &chain(&error)));
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(())
     })));
     Ok(None)
+}
+
+/// A server's word that is believed this once.
+fn unremembered(server: &Server, id: &ClusterId, why: &str) -> String {
+    format!(
+        "Warning: the kubeconfig does not say which cluster {} is of; it says {id}, and that cannot be remembered: {why}",
+        server.url()
+    )
 }
 
 fn request(call: &Call) -> Result<Request<Body>, Error> {
@@ -247,4 +265,22 @@ fn request(call: &Call) -> Result<Request<Body>, Error> {
     builder
         .body(call.body.clone().into())
         .map_err(|source| hypermesh_client::Error::Request { path: call.path.clone(), source }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_remembered_for_want_of_a_home_is_told() {
+        let mut config = Config::new(Server::parse("https://a.example").unwrap());
+        let nothing = || hypermesh_client::Material { pem: Vec::new(), origin: String::new() };
+        config.identity.certificate = Some((nothing(), nothing()));
+        let notes = Notes::default();
+        assert!(pin(&mut config, &Environment::default(), &notes).unwrap().is_none());
+        (config.acquaintance.unwrap().0)(&"7".repeat(64).parse().unwrap()).unwrap();
+        let told = notes.take().join("\n");
+        assert!(told.contains("https://a.example is of; it says 7777"), "{told}");
+        assert!(told.ends_with("there is neither HOME nor XDG_STATE_HOME to remember it in"), "{told}");
+    }
 }

@@ -33,6 +33,7 @@ pub mod targets;
 pub mod token;
 pub mod up;
 pub mod validate;
+pub(crate) mod verbs;
 pub mod version;
 pub mod wait;
 

@@ -27,6 +27,7 @@ use crate::{
 use index::Index;
 use pieces::Piece;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What became of the manifests.
 #[derive(Debug, Default)]
@@ -119,7 +120,11 @@ fn finish(
     conversion: &mut Conversion,
 ) {
     let mut outputs: Vec<(usize, Value)> = Vec::new();
+    // Manifests that an object comes of, or that are told to have failed.
+    let mut came: BTreeSet<usize> = BTreeSet::new();
     for (position, mut object) in made {
+        came.insert(position);
+        came.extend(index.merged_into(position));
         carry::clean(&mut object);
         let (api_version, kind) = (text(&object, "apiVersion"), text(&object, "kind"));
         if let Some(kind) = kinds.get(&api_version, &kind) {
@@ -152,7 +157,7 @@ fn finish(
                 conversion.notes.push(Note { diagnostic, lost: true });
             }
         } else {
-            conversion.notes.extend(piece.finish());
+            conversion.notes.extend(piece.finish(came.contains(&position)));
         }
     }
     outputs.sort_by_key(|(position, _)| *position);

@@ -6,12 +6,12 @@
 //! a cache, which people empty. Only writes that are signed need it, so nothing here costs a read anything.
 
 use crate::{
+    bounded,
     environment::Environment,
     replace::{Hold, replace},
 };
 use hypermesh_client::{ClusterId, Server};
 use std::{
-    fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
@@ -123,12 +123,8 @@ impl KnownClusters {
     /// All that is known, in the order in which it was learnt.
     pub fn all(&self) -> Result<Vec<(String, ClusterId)>, Error> {
         let unreadable = |source| Error::Unreadable { path: self.path.clone(), source };
-        let text = match fs::metadata(&self.path) {
-            Ok(found) if found.len() > LARGEST => {
-                let words = format!("it has {} bytes; at most {LARGEST} are read", found.len());
-                return Err(unreadable(io::Error::other(words)));
-            }
-            Ok(_) => fs::read_to_string(&self.path).map_err(unreadable)?,
+        let text = match bounded::text_of_file(&self.path, LARGEST) {
+            Ok(text) => text,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return Ok(Vec::new());
             }
@@ -209,7 +205,7 @@ fn name(server: &Server) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     fn id(letter: &str) -> ClusterId {
         letter.repeat(64).parse().unwrap()
@@ -258,6 +254,10 @@ mod tests {
             assert!(known.meet(&server("https://c"), &id("c")).is_err());
         }
         fs::write(known.path(), b"\xff\n").unwrap();
+        assert!(known.find(&a).is_err());
+        // A device has no size and no end.
+        fs::remove_file(known.path()).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", known.path()).unwrap();
         assert!(known.find(&a).is_err());
     }
 

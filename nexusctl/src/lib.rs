@@ -3,6 +3,7 @@
 //! A library with a thin binary: [`run`] takes arguments, environment and streams as values, so a whole invocation can
 //! be tested in process. Verbs live in [`commands`], a file each; they speak to the API server as any client does.
 
+pub mod bounded;
 pub mod cli;
 pub mod client;
 pub mod commands;
@@ -46,9 +47,9 @@ pub fn run(
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments, &mut streams),
     };
-    observe(cli.options.verbosity.unwrap_or_default());
     streams.color(cli.options.color);
     let color = streams.err_color;
+    observe(cli.options.verbosity.unwrap_or_default(), color);
     let trouble = commands::trouble(&cli.command);
     let mut session = Session::new(cli.options, environment, streams);
     let mut result = commands::run(cli.command, &mut session);
@@ -86,15 +87,19 @@ fn usage(error: &clap::Error, arguments: &[OsString], streams: &mut Streams) -> 
 }
 
 /// Logs of a daemon go to standard error: warnings and what matters, or what `RUST_LOG` asks for.
-fn observe_daemon() {
+fn observe_daemon(color: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(hypermesh_controllers::DEFAULT_LOG));
     // A second call in one process keeps the first one's subscriber.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(color)
+        .try_init();
 }
 
 /// `-v`: the levels of kubectl's users.
-fn observe(verbosity: u8) {
+fn observe(verbosity: u8, color: bool) {
     let filter = match verbosity {
         0..=5 => return,
         6 | 7 => "nexusctl=debug,hypermesh_client=debug",
@@ -105,6 +110,7 @@ fn observe(verbosity: u8) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(color)
         .with_target(false)
         .without_time()
         .try_init();

@@ -20,8 +20,10 @@ pub enum Moment {
 impl Moment {
     /// `42`, `2026-11-21T09:30:00Z`, or how long before `now`: `10m`, `10m ago`.
     fn parse(text: &str, now: Timestamp) -> Result<Self, String> {
-        if let Ok(revision) = text.parse() {
-            return Ok(Self::Revision(revision));
+        match text.parse() {
+            Ok(0) => return Err(format!("{text:?} is no revision: the first is 1")),
+            Ok(revision) => return Ok(Self::Revision(revision)),
+            Err(_) => {}
         }
         if let Ok(time) = text.parse::<Timestamp>() {
             let latest = now.checked_add(AHEAD).unwrap_or(now);
@@ -94,7 +96,9 @@ mod tests {
         assert_eq!(parse("2026-11-21T11:50:00+02:00"), Some(Moment::Time(time)));
         assert_eq!(parse("1d"), Some(Moment::Time("2026-11-20T10:00:00Z".parse().unwrap())));
         assert!(parse("2026-11-21T10:09:00Z").is_some());
-        for wrong in ["2026-11-21T10:11:00Z", "", "yesterday", "-5", "2026-11-21", "99999999999h", " ago"] {
+        for wrong in
+            ["2026-11-21T10:11:00Z", "", "yesterday", "-5", "-5m", "0", "2026-11-21", "99999999999h", " ago"]
+        {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
         let asked = Moment::Time(time).ask(Call::get("/x"));

@@ -46,8 +46,16 @@ pub fn json(value: &Value) -> String {
 
 /// Control characters in a server's text must not reach a terminal.
 pub fn escape(text: &str) -> String {
-    let dangerous = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if !text.contains(dangerous) {
+    without(text, |c| c.is_control() && c != '\n' && c != '\t')
+}
+
+/// In a line, such as a table's, a line break would begin one that nobody wrote, and a tab shift the columns.
+pub fn escape_line(text: &str) -> String {
+    without(text, char::is_control)
+}
+
+fn without(text: &str, dangerous: impl Fn(char) -> bool) -> String {
+    if !text.contains(&dangerous) {
         return text.to_owned();
     }
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {

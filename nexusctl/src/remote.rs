@@ -42,12 +42,25 @@ pub async fn fetch(url: &str, insecure: bool, environment: &Environment) -> Resu
     }
 }
 
-/// Queries often carry what grants access; they are not repeated.
+/// Queries often carry what grants access, and so does what stands before a host's name; they are not repeated.
 fn shown(url: &str) -> String {
-    match url.split_once('?') {
-        Some((before, _)) => format!("{before}?…"),
-        None => url.to_owned(),
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (authority, below) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    let host = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => authority.to_owned(),
+    };
+    // What follows a colon and is no port is a password that has a slash or the like in it: where it ends is not known.
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    if !separator.is_empty() && !port.ends_with(']') && !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("{scheme}{separator}…");
     }
+    let below = match below.split_once('?') {
+        Some((before, _)) => format!("{before}?…"),
+        None => below.to_owned(),
+    };
+    format!("{scheme}{separator}{host}{below}")
 }
 
 async fn follow(url: &str, insecure: bool, environment: &Environment) -> Result<String, String> {
@@ -157,4 +170,24 @@ async fn read(location: &Location, reply: Response<Incoming>) -> Result<String, 
     String::from_utf8(body.to_bytes().into()).map_err(|error| {
         format!("it is not text: byte {} is not UTF-8", error.utf8_error().valid_up_to().saturating_add(1))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn what_grants_access_is_not_repeated() {
+        assert_eq!(shown("https://example.com:8443/a@1/b.yaml"), "https://example.com:8443/a@1/b.yaml");
+        assert_eq!(shown("https://[::1]/a"), "https://[::1]/a");
+        assert_eq!(shown("https://[::1]:8443/a"), "https://[::1]:8443/a");
+        assert_eq!(shown("https://example.com/a?token=secret"), "https://example.com/a?…");
+        assert_eq!(shown("https://example.com?token=secret"), "https://example.com?…");
+        assert_eq!(shown("https://user:secret@example.com/x"), "https://…@example.com/x");
+        assert_eq!(shown("https://user:sec@ret@example.com:1/x?y"), "https://…@example.com:1/x?…");
+        assert_eq!(shown("/a:b?token=secret"), "/a:b?…");
+        for password in ["a/secret", "a?secret", "a#secret"] {
+            assert_eq!(shown(&format!("https://user:{password}@example.com/x")), "https://…");
+        }
+    }
 }

@@ -32,7 +32,7 @@ impl Notes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

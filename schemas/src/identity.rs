@@ -27,6 +27,9 @@ pub fn definition() -> KindDefinition {
     .finish()
 }
 
+/// No control characters: names and groups are shown in tables, logs and headers, a line each.
+const PLAIN: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
+
 /// For whom a key stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -44,8 +47,13 @@ pub fn definition() -> KindDefinition {
 ]))]
 pub struct IdentitySpec {
     /// The user. It never changes: for another user, another key is registered.
-    #[schemars(length(min = 1, max = 256), extend("x-kubernetes-validations" = [
-        {"rule": "self == oldSelf", "message": "a key stands for one user: register another key"},
+    #[schemars(length(min = 1, max = 256), regex(pattern = PLAIN), extend("x-kubernetes-validations" = [
+        {
+            // What is no user at all is told once, by its length.
+            "rule": "self == '' || self == oldSelf",
+            "message": "a key stands for one user: register another key",
+            "messageExpression": "'the key already stands for \"' + oldSelf + '\": register another key'",
+        },
         {"rule": "self != 'system:anonymous'", "message": "who signs is not anonymous"},
         {
             "rule": "!self.startsWith('system:serviceaccount:') || self.matches('^system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
@@ -55,7 +63,7 @@ pub struct IdentitySpec {
     pub user: String,
     /// The user's groups, beside `system:authenticated`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 256)), extend(
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = PLAIN)), extend(
         "x-kubernetes-list-type" = "atomic",
         "x-kubernetes-validations" = [{
             "rule": "!self.exists(g, g == 'system:authenticated' || g == 'system:unauthenticated')",

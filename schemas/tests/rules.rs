@@ -18,7 +18,7 @@ fn collect(node: &Value, path: &str, lines: &mut Vec<String>) {
         );
         for keyword in rule.as_object().unwrap().keys() {
             assert!(
-                ["rule", "message", "reason", "fieldPath"].contains(&keyword.as_str()),
+                ["rule", "message", "messageExpression", "reason", "fieldPath"].contains(&keyword.as_str()),
                 "{path}: {keyword}"
             );
         }
@@ -62,7 +62,7 @@ fn all_rules() {
     Identity.spec: !self.user.startsWith('system:serviceaccount:') || !has(self.groups) || size(self.groups) == 0
     Identity.spec.groups: !self.exists(g, g == 'system:authenticated' || g == 'system:unauthenticated')
     Identity.spec.uid: self == oldSelf
-    Identity.spec.user: self == oldSelf
+    Identity.spec.user: self == '' || self == oldSelf
     Identity.spec.user: self != 'system:anonymous'
     Identity.spec.user: !self.startsWith('system:serviceaccount:') || self.matches('^system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')
     Issuer.spec: [has(self.cluster), has(self.ca), has(self.selfSigned)].filter(x, x).size() == 1
@@ -557,6 +557,15 @@ fn identities() {
         user("bob"),
         ".spec.user: a key stands for one user: register another key",
     );
+    let nobody = problems(kind("Identity"), &user(""), Some(&user("alice")));
+    assert_eq!(nobody.len(), 1, "{nobody:?}");
+    for control in ["a\nb", "\t", "\u{1b}[2J", "a\u{7f}", "\u{9b}2J"] {
+        for bad in [user(control), spec(json!({"user": "a", "groups": ["b", control]}))] {
+            let told = problems(kind("Identity"), &bad, None);
+            assert!(matches!(&*told, [one] if one.contains("does not match")), "{told:?}");
+        }
+    }
+    right("Identity", spec(json!({"user": "Zoë \u{1f511}", "groups": ["büro"]})));
     let uid = |uid: &str| spec(json!({"user": account, "uid": uid}));
     frozen("Identity", uid("u"), uid("v"), ".spec.uid: a key stands for one account: register another key");
 }

@@ -163,7 +163,16 @@ impl Error {
             deepest = current.to_string();
             next = current.source();
         }
-        Self::Broken { server: server.to_owned(), message: deepest }
+        // Who speaks TLS answers a request that came without with an alert, which is no HTTP.
+        let http = error_of_parse(error) && server.starts_with("http://");
+        let message = if http {
+            format!(
+                "what answers there does not speak HTTP without TLS ({deepest}): write https:// in its URL"
+            )
+        } else {
+            deepest
+        };
+        Self::Broken { server: server.to_owned(), message }
     }
 
     /// What the HTTP library says of a connection that was open. `silence` is how long a ping may go unanswered.
@@ -181,6 +190,17 @@ impl Error {
         }
         Self::transport(server, error)
     }
+}
+
+fn error_of_parse(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        if current.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return true;
+        }
+        next = current.source();
+    }
+    false
 }
 
 fn unknown(server: &str, tries: u32, within: Duration) -> String {

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hypermesh_chain::ClusterId;
 use serde_json::Value;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,11 +50,13 @@ impl File {
     fn read(path: &Path) -> Result<Self, Error> {
         let shown = path.display().to_string();
         let unreadable = |why: String| Error::setup(&shown, format!("the kubeconfig cannot be read: {why}"));
-        let size = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
-        if size > LARGEST {
-            return Err(unreadable(format!("it has {size} bytes; at most {LARGEST} are read")));
+        // Whatever its size claims to be: a device has none, and no end.
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(|e| unreadable(e.to_string()))?;
+        file.take(LARGEST + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
+        if text.len() as u64 > LARGEST {
+            return Err(unreadable(format!("it is larger than {LARGEST} bytes, which are read at most")));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
         Self::parse(path, &text)
     }
 

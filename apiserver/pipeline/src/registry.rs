@@ -2,6 +2,8 @@
 
 use crate::state::{ReadError, StateReader};
 use crate::system;
+use hypermesh_api::request::Verb;
+use hypermesh_api::{Status, Subject};
 use hypermesh_schemas::KindDefinition;
 use hypermesh_schemas::definition::{Hook, Scope};
 use hypermesh_structural::Schema;
@@ -147,17 +149,22 @@ impl Kind {
     }
 
     /// What a Status is about, by plural: `assets.hm.example.com "a1"`.
-    pub fn subject<'s>(&'s self, name: &'s str) -> hypermesh_api::Subject<'s> {
-        hypermesh_api::Subject {
-            group: &self.definition.group,
-            resource: &self.definition.names.plural,
-            name,
-        }
+    pub fn subject<'s>(&'s self, name: &'s str) -> Subject<'s> {
+        Subject { group: &self.definition.group, resource: &self.definition.names.plural, name }
+    }
+
+    /// 405 for a verb that the kind, or its `subresource`, does not have.
+    pub fn refuse_verb(&self, subresource: &str, verb: Verb) -> Status {
+        let plural = &self.definition.names.plural;
+        let resource =
+            if subresource.is_empty() { plural.clone() } else { format!("{plural}/{subresource}") };
+        let subject = Subject { group: &self.definition.group, resource: &resource, name: "" };
+        Status::method_not_allowed(subject, verb.as_str())
     }
 
     /// What a Status is about, by kind: `Asset.hm.example.com "A_bad"`.
-    pub fn kind_subject<'s>(&'s self, name: &'s str) -> hypermesh_api::Subject<'s> {
-        hypermesh_api::Subject { group: &self.definition.group, resource: &self.definition.names.kind, name }
+    pub fn kind_subject<'s>(&'s self, name: &'s str) -> Subject<'s> {
+        Subject { group: &self.definition.group, resource: &self.definition.names.kind, name }
     }
 }
 

@@ -4,13 +4,26 @@ use anyhow::{Context, Result, bail};
 use clap::Parser as _;
 use hypermesh_apiserver::flags::Flags;
 use hypermesh_apiserver::{Config, DEFAULT_API, Server};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // What an operator did wrong has no backtrace, whatever RUST_BACKTRACE says.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     hypermesh_apiserver::memory::settle();
     let flags = Flags::parse().over_file()?;
     if flags.peer.is_some() || flags.join.is_some() {
@@ -20,7 +33,13 @@ fn main() -> Result<()> {
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        )
+        .init();
     let api = match flags.api {
         Some(address) => address,
         None => DEFAULT_API.parse().context("the default address")?,

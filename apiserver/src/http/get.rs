@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use hypermesh_api::Status;
 use hypermesh_chain::{ObjectKey, Revision};
-use hypermesh_schemas::definition::Hook;
 use serde_json::Value;
 
 pub(super) fn answer(
@@ -43,10 +42,6 @@ pub(super) fn answer(
             let scale = serde_json::to_vec(&hypermesh_pipeline::scale_of(kind, &object))
                 .map_err(|e| Box::new(Status::internal(e)))?;
             return reply::object(api, asked, headers, &Bytes::from(scale), StatusCode::OK);
-        }
-        // It is written, and read as the object itself.
-        "finalize" if kind.has(Hook::Namespace) => {
-            return Err(Box::new(Status::method_not_allowed(kind.subject(""), "get")));
         }
         _ => return super::document::unknown(),
     }

@@ -38,6 +38,7 @@ use hypermesh_api::query::Query;
 use hypermesh_api::request::{NonResource, RequestInfo, Target, Verb};
 use hypermesh_api::{Status, Subject};
 use hypermesh_pipeline::authz::Attributes;
+use hypermesh_schemas::definition::Hook;
 use std::sync::Arc;
 use std::time::Instant;
 use who::Who;
@@ -66,7 +67,7 @@ impl Api {
         let (path, query) = match modern {
             Ok(None) => (head.uri.path().to_owned(), query),
             Ok(Some((path, query))) => (path, Ok(query)),
-            Err(status) => (String::new(), Err(status)),
+            Err(status) => (String::new(), Err(self.to_the_known(&client, &head, status))),
         };
         let target = match &query {
             // RFC 9112, section 3.2: two hosts are two requests to whoever routes by them.
@@ -105,6 +106,15 @@ impl Api {
             body::linger(&head, body);
         }
         response
+    }
+
+    /// What is wrong with a request, once its sender is known; who is not is asked to say who they are.
+    fn to_the_known(&self, client: &Client, head: &Parts, status: Box<Status>) -> Box<Status> {
+        match self.who(client, &head.headers) {
+            Ok(who) if who.user.name == "system:anonymous" => Box::new(Status::unauthorized()),
+            Ok(_) => status,
+            Err(refused) => refused,
+        }
     }
 
     fn audit_id(&self, head: &Parts) -> HeaderValue {
@@ -181,6 +191,10 @@ impl Api {
             && !matches!(info.verb, Verb::List | Verb::Watch);
         if !kind.namespaced() && !info.namespace.is_empty() && !itself {
             return Err(Box::new(Status::unknown_path()));
+        }
+        // Finalizers are replaced and nothing else: no media type and no body changes that.
+        if info.subresource == "finalize" && kind.has(Hook::Namespace) && info.verb != Verb::Update {
+            return Err(Box::new(kind.refuse_verb(&info.subresource, info.verb)));
         }
         let asked = Asked { kind, who, info, query, agent: exchange.agent.to_owned() };
         match asked.info.verb {

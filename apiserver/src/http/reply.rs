@@ -50,7 +50,9 @@ pub(super) fn status(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let retry = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-    if retry > 0 {
+    // Clients of Kubernetes repeat in silence what names a time by header, ten times over: a full disk is for people to
+    // hear of at once.
+    if retry > 0 && status.code != 507 {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(retry));
     }
     if status.code == 401 {

@@ -153,7 +153,7 @@ fn check_mark(files: &Files, report: &mut Report) -> Result<Option<Head>, StoreE
         }
         Marked::Known { head, torn } => {
             if torn {
-                let what = "one of its two marks cannot be read; the next commits write it anew".to_owned();
+                let what = "one of its two marks cannot be read; the next start writes it anew".to_owned();
                 report.push(Finding { file: files.head(), what, mends: true });
             }
             head

@@ -74,9 +74,12 @@ impl Mark {
     /// What a mark file that holds `bytes` says.
     pub(crate) fn parse(bytes: &[u8]) -> Marked {
         let read = |start: usize| -> Option<Option<Head>> {
-            let slot = bytes.get(start..start + LENGTH)?;
+            // Nothing stands behind a slot: what does is damage.
+            let end = if start == 0 { SLOT as usize } else { SLOT as usize + LENGTH };
+            let slot = bytes.get(start..end).filter(|_| bytes.len() == SLOT as usize + LENGTH)?;
             let length = if slot.first() == Some(&0) { 1 + 8 } else { LENGTH };
-            read_with_sum(DOMAIN, slot.get(..length)?)
+            let (slot, rest) = slot.split_at_checked(length)?;
+            read_with_sum(DOMAIN, slot).filter(|_| rest.iter().all(|byte| *byte == 0))
         };
         match (read(0), read(SLOT as usize)) {
             (None, None) => Marked::Damaged,
@@ -135,6 +138,17 @@ mod tests {
             assert_eq!(Mark::read(&path).unwrap(), Marked::Known { head: Some(head(height)), torn: false });
         }
         let sound = std::fs::read(&path).unwrap();
+        for behind in [LENGTH, 1000, SLOT as usize - 1] {
+            let mut bytes = sound.clone();
+            bytes[behind] ^= 8;
+            assert_eq!(
+                Mark::parse(&bytes),
+                Marked::Known { head: Some(head(3)), torn: true },
+                "what stands behind a slot"
+            );
+        }
+        assert_eq!(Mark::parse(&[sound.as_slice(), &[0]].concat()), Marked::Damaged);
+        assert_eq!(Mark::parse(&sound[..sound.len() - 1]), Marked::Damaged);
         for bit in (0..LENGTH * 8).step_by(5) {
             let mut bytes = sound.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);

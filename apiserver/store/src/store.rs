@@ -103,7 +103,8 @@ impl Store {
         if create && head.is_some() {
             return Err(lost());
         }
-        if acknowledged != head || create {
+        let torn = matches!(marked, Marked::Known { torn: true, .. });
+        if acknowledged != head || create || torn {
             Mark::create(&files.head(), head)?;
         }
         rotate(&keys, options.key_rotation)?;

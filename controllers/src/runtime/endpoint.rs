@@ -100,8 +100,12 @@ impl Served {
         }
     }
 
-    /// A process that stands by is ready: it is what it is there for.
+    /// A process that stands by is ready: it is what it is there for. One that cannot read its Lease does not stand by: it
+    /// would take nothing over.
     fn ready(&self) -> Response<Full<Bytes>> {
+        if self.metrics.lease_unread.load(Relaxed) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the Lease has not been read yet\n");
+        }
         if !self.metrics.synced() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "the watches have not shown all that exists yet\n");
         }
@@ -197,6 +201,9 @@ mod tests {
     fn a_process_is_ready_once_it_stands_by_or_has_seen_everything() {
         let served = Served { metrics: Arc::default(), decisions: Arc::default() };
         assert_eq!(served.ready().status(), 200);
+        served.metrics.lease_unread.store(true, Relaxed);
+        assert_eq!(served.ready().status(), 503);
+        served.metrics.lease_unread.store(false, Relaxed);
         served.metrics.leading.store(true, Relaxed);
         served.metrics.of("one");
         assert_eq!(served.ready().status(), 503);

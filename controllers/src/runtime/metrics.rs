@@ -95,6 +95,8 @@ pub struct Metrics {
     controllers: Mutex<BTreeMap<&'static str, Arc<ControllerMetrics>>>,
     /// Whether this process leads.
     pub leading: AtomicBool,
+    /// Whether it contends for a Lease that it has not been able to read yet.
+    pub lease_unread: AtomicBool,
     /// How often it has begun to lead.
     pub terms: AtomicU64,
     /// How often it has lost the Lease.

@@ -154,6 +154,27 @@ async fn a_leader_that_is_robbed_stops_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_may_not_read_the_lease_is_not_ready_and_works_once_the_rights_are_there() {
+    let (fake, metrics) = (Fake::default(), Arc::new(Metrics::default()));
+    metrics.lease_unread.store(true, SeqCst);
+    for _ in 0..3 {
+        fake.refuse(http::Method::GET, "leases", 403);
+    }
+    let campaign = Campaign {
+        namespace: "kube-system".into(),
+        name: "l".into(),
+        identity: "a".into(),
+        timing: Timing { duration: DURATION },
+    };
+    let mut elector = Elector::new(fake.client(), campaign, Arc::clone(&metrics));
+    let (_stopper, mut stop) = stop();
+    assert!(timeout(Duration::from_millis(100), elector.campaign(&mut stop)).await.is_err());
+    assert!(metrics.lease_unread.load(SeqCst), "it was refused");
+    assert!(timeout(Duration::from_secs(600), elector.campaign(&mut stop)).await.unwrap());
+    assert!(!metrics.lease_unread.load(SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusals_while_it_leads_are_survived_for_a_while() {
     let (fake, working, (sender, mut begun)) = (Fake::default(), Arc::default(), mpsc::unbounded_channel());
     let a = candidate(fake.client(), "a", &working, &sender);

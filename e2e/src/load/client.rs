@@ -125,6 +125,11 @@ impl Call {
         Self { method: Method::GET, path: path.into(), content_type: "", body: Bytes::new() }
     }
 
+    /// A DELETE without options.
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, ..Self::get(path) }
+    }
+
     /// A POST of JSON.
     pub fn post(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
         let content_type = "application/json";

@@ -84,6 +84,10 @@ fn a_legacy_watch_is_a_watch() -> Result<()> {
     ensure!(other["message"] == "fieldSelector metadata.name doesn't match requested name", "{other}");
     admin.delete(watched)?.expect(405)?;
     admin.get(&format!("{watched}/b/status"))?.expect(404)?;
+    // What is wrong with a request is for who is known, however the path is written.
+    let nobody = cluster.anonymous()?;
+    nobody.delete(watched)?.expect(401)?;
+    nobody.get(&format!("{watched}/b?fieldSelector=metadata.name%3Da"))?.expect(401)?;
     // The rights are those of a watch: what is watched by name may be granted by name.
     let jane = admin.clone().impersonating("jane", &[]);
     let refused = jane.get(watched)?.expect(403)?;

@@ -4,6 +4,7 @@ use crate::CONFIGMAPS;
 use anyhow::{Result, ensure};
 use hypermesh_e2e::Cluster;
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_dry_run_differs_from_what_is_by_what_a_write_would_change() -> Result<()> {
@@ -84,7 +85,7 @@ fn warnings_fit_into_a_head() -> Result<()> {
 }
 
 #[test]
-fn a_namespace_goes_when_its_finalizers_are_taken_away() -> Result<()> {
+fn a_namespace_goes_when_it_is_empty_whatever_is_said_of_its_finalizers() -> Result<()> {
     let cluster = Cluster::start(Vec::new())?;
     let admin = cluster.admin()?;
     let target = "/api/v1/namespaces/stuck";
@@ -94,14 +95,29 @@ fn a_namespace_goes_when_its_finalizers_are_taken_away() -> Result<()> {
     admin.delete(target)?.expect(200)?;
     let mut object = admin.get(target)?.expect(200)?;
     ensure!(object["status"]["phase"] == "Terminating", "{object}");
-    admin.get(&format!("{target}/finalize"))?.expect(405)?;
-    admin.merge(&format!("{target}/finalize"), &json!({"spec": {"finalizers": []}}))?.expect(405)?;
+    let finalize = format!("{target}/finalize");
+    let typed = [("content-type", "application/json")];
+    for (method, body) in
+        [("GET", ""), ("PATCH", "{}"), ("DELETE", r#"{"kind":"Namespace"}"#), ("POST", "no")]
+    {
+        let refused = admin.send(method, &finalize, &typed, body)?.expect(405)?;
+        let words = refused["message"].as_str().unwrap_or_default();
+        ensure!(words.ends_with("is not supported on resources of kind \"namespaces/finalize\""), "{words}");
+    }
     object["spec"]["finalizers"] = json!([]);
     // What is waited for is told in the status, so that the object may have changed meanwhile.
     if let Some(meta) = object["metadata"].as_object_mut() {
         meta.remove("resourceVersion");
     }
-    admin.put(&format!("{target}/finalize"), &object)?.expect(200)?;
-    admin.get(target)?.expect(404)?;
+    let refused = admin.put(&finalize, &object)?.expect(422)?;
+    let words = refused["message"].as_str().unwrap_or_default();
+    ensure!(words.contains("\"kubernetes\" goes when the namespace is empty"), "{words}");
+    let let_go = json!({"metadata": {"finalizers": null}});
+    admin.merge(&format!("{target}/configmaps/a"), &let_go)?.expect(200)?;
+    let until = Instant::now() + Duration::from_secs(30);
+    while admin.get(target)?.code != 404 {
+        ensure!(Instant::now() < until, "{}", admin.get(target)?.text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
     Ok(())
 }

@@ -2,10 +2,7 @@
 
 use crate::{
     error::{Error, Exit},
-    output::{
-        Format,
-        aligned::{TABLE, push_row},
-    },
+    output::{Format, aligned},
     session::Session,
 };
 use clap::Args;
@@ -82,14 +79,6 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         }
         lines.push(line);
     }
-    let mut widths = Vec::new();
-    for line in &lines {
-        TABLE.fit(&mut widths, line);
-    }
-    let mut text = String::new();
-    for line in &lines {
-        push_row(&mut text, &widths, line);
-    }
-    session.print(&text)?;
+    session.print(&aligned::rows(&lines))?;
     Ok(Exit::Success)
 }

@@ -12,6 +12,7 @@ mod prune;
 mod report;
 mod send;
 mod set;
+mod stop;
 mod transaction;
 mod wait;
 
@@ -77,7 +78,7 @@ pub struct Arguments {
     #[arg(long)]
     pub wait: bool,
     /// Longest wait: 30s, 5m; 0 for ever
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::cli::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5m", allow_hyphen_values = true, value_parser = crate::cli::parse_duration)]
     pub timeout: Duration,
     /// Name under which the applied fields are owned
     #[arg(long, value_name = "NAME", default_value = FIELD_MANAGER)]
@@ -164,7 +165,7 @@ pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit
     };
     let (mut pruned, mut well) = (Vec::new(), true);
     if let Some(set) = &mut set {
-        (pruned, well) = prune::run(&arguments, set, &applied, session).await?;
+        (pruned, well) = prune::run(&arguments, set, (&placed, &applied), session).await?;
     }
     if arguments.wait && arguments.dry_run == DryRun::None {
         session.flush()?;
@@ -203,12 +204,13 @@ async fn all(
     session: &mut Session,
 ) -> Result<Result<Vec<Value>, Exit>, Error> {
     if arguments.atomic && arguments.dry_run != DryRun::Client {
-        let Some(done) = transaction::run(arguments, placed, objects, session).await? else {
-            return Ok(Err(Exit::Failure));
-        };
-        let applied: Vec<Value> = done.into_iter().map(|(_, object)| object).collect();
-        report::show(arguments.output, &placed.iter().zip(&applied).collect::<Vec<_>>(), session)?;
-        return Ok(Ok(applied));
+        let told = atomic(arguments, placed, objects, session).await;
+        if let Err(error @ Error::Output(_)) = &told
+            && !error.is_broken_pipe()
+        {
+            report::unsaid(arguments, (placed.len(), placed.len()), session);
+        }
+        return told;
     }
     if !preflight::passes(arguments, placed, objects, session).await? {
         return Ok(Err(Exit::Failure));
@@ -221,8 +223,17 @@ async fn all(
         Fate::Applied(_, object) => Some((item, object)),
         _ => None,
     });
-    report::show(arguments.output, &done.collect::<Vec<_>>(), session)?;
-    match report::tell(arguments, placed, &sent, session) {
+    let shown = report::show(arguments.output, &done.collect::<Vec<_>>(), session);
+    // Written through now: a line that is lost later could no longer be told of together with what was applied.
+    let shown = shown.and_then(|()| session.flush());
+    let exit = report::tell(arguments, placed, &sent, session);
+    // Who has stopped reading has read enough; what is to be done is done all the same.
+    if let Some(error) = sent.unsaid.or(shown.err()).filter(|error| !error.is_broken_pipe()) {
+        let applied = sent.fates.iter().filter(|fate| matches!(fate, Fate::Applied(..))).count();
+        report::unsaid(arguments, (applied, placed.len()), session);
+        return Err(error);
+    }
+    match exit {
         Exit::Success => {
             let objects = sent.fates.into_iter().filter_map(|fate| match fate {
                 Fate::Applied(_, object) => Some(object),
@@ -232,6 +243,22 @@ async fn all(
         }
         other => Ok(Err(other)),
     }
+}
+
+/// Applies everything at once. An error of the output comes after that.
+async fn atomic(
+    arguments: &Arguments,
+    placed: &[Placed],
+    objects: &[Value],
+    session: &mut Session,
+) -> Result<Result<Vec<Value>, Exit>, Error> {
+    let Some(done) = transaction::run(arguments, placed, objects, session).await? else {
+        return Ok(Err(Exit::Failure));
+    };
+    let applied: Vec<Value> = done.into_iter().map(|(_, object)| object).collect();
+    report::show(arguments.output, &placed.iter().zip(&applied).collect::<Vec<_>>(), session)?;
+    session.flush()?;
+    Ok(Ok(applied))
 }
 
 fn patch(arguments: &Arguments, item: &Placed, object: &Value, dry_run: &str) -> Call {

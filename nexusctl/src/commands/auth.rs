@@ -5,11 +5,9 @@ mod keys;
 
 use crate::{
     client::Call,
+    commands::verbs,
     error::{Error, Exit},
-    output::{
-        self, Format,
-        aligned::{TABLE, push_row},
-    },
+    output::{self, Format, aligned},
     session::Session,
 };
 use clap::{Args, Subcommand};
@@ -79,6 +77,8 @@ pub async fn run(command: Command, session: &mut Session) -> Result<Exit, Error>
 }
 
 async fn can_i(arguments: CanI, session: &mut Session) -> Result<Exit, Error> {
+    let known: &[&str] = if arguments.what.starts_with('/') { &verbs::OF_PATHS } else { &verbs::OF_OBJECTS };
+    verbs::doubt([&arguments.verb], known, session);
     let spec = if arguments.what.starts_with('/') {
         json!({"nonResourceAttributes": {"verb": arguments.verb, "path": arguments.what}})
     } else {
@@ -119,7 +119,7 @@ async fn can_i(arguments: CanI, session: &mut Session) -> Result<Exit, Error> {
     if !arguments.quiet {
         let reason = status.get("reason").and_then(Value::as_str).filter(|r| !r.is_empty());
         let word = if allowed { "yes" } else { "no" };
-        let reason = reason.map(|r| format!(" - {}", output::escape(r))).unwrap_or_default();
+        let reason = reason.map(|r| format!(" - {}", output::escape_line(r))).unwrap_or_default();
         session.say(&if allowed { word.to_owned() } else { format!("{word}{reason}") })?;
     }
     Ok(if allowed { Exit::Success } else { Exit::Failure })
@@ -174,9 +174,9 @@ fn signs(info: &Value, session: &Session) -> String {
 fn table(info: &Value, signs: &str) -> String {
     let mut lines = vec![vec!["ATTRIBUTE".to_owned(), "VALUE".to_owned()]];
     let shown = |value: &Value| match value {
-        Value::String(text) => output::escape(text),
+        Value::String(text) => text.clone(),
         Value::Array(items) => {
-            let words: Vec<String> = items.iter().filter_map(Value::as_str).map(output::escape).collect();
+            let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
             format!("[{}]", words.join(" "))
         }
         other => other.to_string(),
@@ -186,18 +186,10 @@ fn table(info: &Value, signs: &str) -> String {
             lines.push(vec![label.to_owned(), shown(value)]);
         }
     }
-    lines.push(vec!["Signed".to_owned(), output::escape(signs)]);
+    lines.push(vec!["Signed".to_owned(), signs.to_owned()]);
     let extra = info.get("extra").and_then(Value::as_object).into_iter().flatten();
     for (key, value) in extra.filter(|(key, _)| *key != SIGNED_BY) {
-        lines.push(vec![format!("Extra: {}", output::escape(key)), shown(value)]);
+        lines.push(vec![format!("Extra: {key}"), shown(value)]);
     }
-    let mut widths = Vec::new();
-    for line in &lines {
-        TABLE.fit(&mut widths, line);
-    }
-    let mut text = String::new();
-    for line in &lines {
-        push_row(&mut text, &widths, line);
-    }
-    text
+    aligned::rows(&lines)
 }

@@ -2,12 +2,13 @@
 
 use crate::{
     error::{Error, Exit, chain},
-    output::aligned::{TABLE, push_row},
+    kubeconfig,
+    output::aligned,
     session::Session,
 };
 use clap::{Args, Subcommand};
 use hypermesh_apiserver::certificates;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to do with certificates.
 #[derive(Debug, Subcommand)]
@@ -39,31 +40,41 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Some(dir) => dir,
         None => return Err(Error::Message("there is no home to look in: say --data-dir DIR".into())),
     };
-    let failed = |error: certificates::CertificatesError| Error::Message(chain(&error));
+    let elsewhere = if arguments.data_dir.is_none() { of_kubeconfig(session, &dir) } else { None };
+    let hint = elsewhere
+        .map(|dir| {
+            format!("; the kubeconfig in use lies in another data folder: --data-dir {}", dir.display())
+        })
+        .unwrap_or_default();
+    let failed = |error: &dyn std::error::Error| Error::Message(format!("{}{hint}", chain(error)));
     if matches!(command, Command::Rotate(_)) {
-        certificates::rotate(&dir).map_err(failed)?;
+        certificates::rotate(&dir).map_err(|error| failed(&error))?;
     }
     if matches!(command, Command::RotateStoreKey(_)) {
-        hypermesh_apiserver::store_key::ask(&dir).map_err(|error| Error::Message(chain(&error)))?;
+        hypermesh_apiserver::store_key::ask(&dir).map_err(|error| failed(&error))?;
     }
-    let rows = certificates::status(&dir).map_err(failed)?;
+    let rows = certificates::status(&dir).map_err(|error| failed(&error))?;
     if rows.is_empty() {
         return Err(Error::Message(format!(
-            "{} holds no certificates; `nexusctl up` makes them when it first starts",
+            "{} holds no certificates; `nexusctl up` makes them when it first starts{hint}",
             dir.display()
         )));
     }
     let mut cells = vec![["NAME", "SUBJECT", "EXPIRES", "RENEWS", "SERIAL"].map(str::to_owned).to_vec()];
     cells
         .extend(rows.into_iter().map(|row| vec![row.name, row.subject, row.expires, row.renews, row.serial]));
-    let mut widths = Vec::new();
-    for row in &cells {
-        TABLE.fit(&mut widths, row);
-    }
-    let mut text = String::new();
-    for row in &cells {
-        push_row(&mut text, &widths, row);
-    }
-    session.print(&text)?;
+    session.print(&aligned::rows(&cells))?;
     Ok(Exit::Success)
+}
+
+/// The data folder that a kubeconfig in use lies in, where that is another than `dir`.
+fn of_kubeconfig(session: &Session, dir: &Path) -> Option<PathBuf> {
+    let files = kubeconfig::locate(&session.environment, session.options.kubeconfig.as_deref()).ok()?.files;
+    // Beside what a cluster begins with lies the file that its server writes.
+    files
+        .iter()
+        .filter(|file| file.ends_with("admin.kubeconfig"))
+        .filter_map(|file| file.parent())
+        .find(|folder| *folder != dir && folder.join("genesis").exists())
+        .map(Path::to_owned)
 }

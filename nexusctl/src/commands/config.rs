@@ -10,10 +10,7 @@ use crate::{
         self,
         edit::{self, Documents, Kind},
     },
-    output::{
-        self,
-        aligned::{TABLE, push_row},
-    },
+    output::aligned,
     session::Session,
 };
 use clap::Subcommand;
@@ -229,11 +226,7 @@ fn contexts(names: &[String], bare: bool, no_headers: bool, session: &mut Sessio
 }
 
 fn table(rows: &[Vec<String>], session: &mut Session) -> Result<(), Error> {
-    let mut widths = Vec::new();
-    rows.iter().for_each(|row| TABLE.fit(&mut widths, row));
-    let mut text = String::new();
-    rows.iter().for_each(|row| push_row(&mut text, &widths, row));
-    session.print(&text)
+    session.print(&aligned::rows(rows))
 }
 
 fn known(session: &Session) -> Result<KnownClusters, Error> {
@@ -248,7 +241,7 @@ fn known_clusters(session: &mut Session) -> Result<(), Error> {
         return Ok(());
     }
     let mut rows = vec![vec!["SERVER".to_owned(), "CLUSTER".to_owned()]];
-    rows.extend(known.into_iter().map(|(server, id)| vec![output::escape(&server), id.to_string()]));
+    rows.extend(known.into_iter().map(|(server, id)| vec![server, id.to_string()]));
     table(&rows, session)
 }
 

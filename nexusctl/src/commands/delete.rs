@@ -43,7 +43,7 @@ pub struct Arguments {
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub wait: bool,
     /// Longest wait for one object to go: 30s, 5m; 0 for ever
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = crate::cli::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0", allow_hyphen_values = true, value_parser = crate::cli::parse_duration)]
     pub timeout: Duration,
     /// What becomes of objects that these own
     #[arg(long, value_name = "HOW", default_value = "background", default_missing_value = "background", num_args = 0..=1, require_equals = true)]

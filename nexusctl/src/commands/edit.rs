@@ -6,6 +6,7 @@
 //! the same fields.
 
 mod editor;
+mod lasting;
 mod round;
 mod sheet;
 
@@ -20,10 +21,10 @@ use crate::{
     manifest, output,
     scratch::Kept,
     session::Session,
-    shell,
 };
 use clap::Args;
 use editor::Editor;
+use lasting::Lasting;
 use round::{Round, Verdict};
 use serde_json::Value;
 use sheet::Sheet;
@@ -34,6 +35,9 @@ const EXAMPLES: &str = "Examples:
   nexusctl edit workload/web network/office -o json
 The editor is that of KUBE_EDITOR, VISUAL or EDITOR, else vi.";
 
+/// How often a refusal opens the editor again where nobody is at a terminal to answer it.
+const MOST_BLIND_ROUNDS: usize = 8;
+
 /// Arguments of `edit`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -43,7 +47,7 @@ pub struct Arguments {
     /// Which objects
     #[command(flatten)]
     pub choice: Choice,
-    /// Go on with an edit that was interrupted
+    /// Go on with an edit that was interrupted; a file that `edit` did not make is copied first
     #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "filenames"])]
     pub resume: Option<PathBuf>,
     /// Edit this part of the object: status
@@ -74,31 +78,32 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         Some(path) => resume(&arguments, path, session).await?,
         None => begin(&arguments, json, session).await?,
     };
-    let kept = Lasting { kept: Some(kept) };
     let editor = Editor::of(&session.environment);
-    let mut edited = false;
+    let mut rounds = 0_usize;
     loop {
+        let edited = rounds > 0;
         let before = kept.read()?;
         session.flush()?;
         editor.open(kept.path()).await.map_err(|why| kept.lost(&why, edited))?;
         let after = kept.read()?;
-        if after == before && edited {
+        // The reasons quote the text: an editor that is a script may change them and nothing else, for ever.
+        if edited && sheet::plain(&after) == sheet::plain(&before) {
             return Err(kept.lost("nothing was changed after the last refusal", true));
         }
         if sheet.is_same(&after) {
-            kept.done();
+            finish(kept, session);
             session.say("nothing was changed")?;
             return Ok(Exit::Success);
         }
-        edited = true;
+        rounds += 1;
         let round = Round { arguments: &arguments, subjects: &subjects, text: &after };
         match round.run(session).await {
             Ok(Verdict::Done) => {
-                kept.done();
+                finish(kept, session);
                 return Ok(Exit::Success);
             }
             Ok(Verdict::Empty) => {
-                kept.done();
+                finish(kept, session);
                 session.say("the file is empty: nothing was changed")?;
                 return Ok(Exit::Success);
             }
@@ -111,9 +116,21 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
                     &reasons.iter().map(|reason| format!("error: {reason}")).collect::<Vec<_>>().join("\n"),
                 );
                 kept.write(&sheet.text).map_err(|error| kept.lost(&error.render(false), true))?;
+                if rounds >= MOST_BLIND_ROUNDS && session.streams.err_width.is_none() {
+                    return Err(
+                        kept.lost(&format!("refused {rounds} times, and nobody is at a terminal"), true)
+                    );
+                }
             }
             Err(error) => return Err(kept.lost(&error.render(false), true)),
         }
+    }
+}
+
+/// Takes the file away, as nobody needs it any more.
+fn finish(kept: Lasting, session: &mut Session) {
+    if let Some(told) = kept.done() {
+        session.note(&told);
     }
 }
 
@@ -122,7 +139,7 @@ async fn begin(
     arguments: &Arguments,
     json: bool,
     session: &mut Session,
-) -> Result<(Vec<Subject>, Kept, Sheet), Error> {
+) -> Result<(Vec<Subject>, Lasting, Sheet), Error> {
     let targets = arguments.choice.targets(&arguments.words, session).await?;
     let mut subjects = Vec::with_capacity(targets.len());
     for target in targets {
@@ -136,7 +153,7 @@ async fn begin(
     let objects: Vec<&Value> = subjects.iter().map(|subject| &subject.base).collect();
     let sheet = Sheet::new(&objects, json);
     let extension = if json { "json" } else { "yaml" };
-    let kept = Kept::new(&session.environment.temporary_dir(), "nexusctl-edit", extension, &sheet.text)?;
+    let kept = Lasting::new(&session.environment, extension, &sheet.text)?;
     Ok((subjects, kept, sheet))
 }
 
@@ -145,9 +162,8 @@ async fn resume(
     arguments: &Arguments,
     path: &Path,
     session: &mut Session,
-) -> Result<(Vec<Subject>, Kept, Sheet), Error> {
-    let kept = Kept::at(path.to_owned());
-    let text = kept.read()?;
+) -> Result<(Vec<Subject>, Lasting, Sheet), Error> {
+    let text = Kept::at(path.to_owned()).read()?;
     let source = std::sync::Arc::new(manifest::Source::new(path.display().to_string(), text.clone()));
     let documents = manifest::documents(&[source]).map_err(|faults| {
         let shown: Vec<String> = faults.iter().map(|fault| fault.render(session.streams.err_color)).collect();
@@ -183,6 +199,7 @@ async fn resume(
         output::hide_managed_fields(&mut base);
         subjects.push(Subject { target, base });
     }
+    let kept = Lasting::resume(&session.environment, path, &text)?;
     Ok((subjects, kept, Sheet::kept(text)))
 }
 
@@ -191,51 +208,5 @@ fn part(arguments: &Arguments, target: &Target) -> String {
     match &arguments.subresource {
         Some(name) => format!("{}/{name}", target.path()),
         None => target.path(),
-    }
-}
-
-/// The file, until it is no longer needed.
-struct Lasting {
-    kept: Option<Kept>,
-}
-
-impl Lasting {
-    fn file(&self) -> Result<&Kept, Error> {
-        self.kept.as_ref().ok_or_else(|| Error::Message("the file is gone".into()))
-    }
-
-    fn path(&self) -> &Path {
-        self.kept.as_ref().map_or_else(|| Path::new(""), Kept::path)
-    }
-
-    fn read(&self) -> Result<String, Error> {
-        self.file()?.read()
-    }
-
-    fn write(&self, text: &str) -> Result<(), Error> {
-        self.file()?.write(text)
-    }
-
-    fn done(self) {
-        if let Some(kept) = self.kept {
-            kept.remove();
-        }
-    }
-
-    /// An end before the server has taken the edit: where the file is, and the way back.
-    fn lost(&self, why: &str, edited: bool) -> Error {
-        let path = self.path().display().to_string();
-        let why = why.strip_prefix("error: ").unwrap_or(why);
-        if !edited {
-            // Nothing of anybody's was in it, unless the editor has written; it is kept to be sure.
-            return Error::Message(format!(
-                "{why}\nthe file stays at {path}; to go on: nexusctl edit --resume={}",
-                shell::quote(&path)
-            ));
-        }
-        Error::Message(format!(
-            "{why}\nyour edit is kept at {path}; to go on: nexusctl edit --resume={}",
-            shell::quote(&path)
-        ))
     }
 }

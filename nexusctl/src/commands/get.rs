@@ -48,7 +48,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub sort_by: Option<String>,
     /// As it was: at a revision (42), at a time (2026-11-21T09:30:00Z), or so long ago (10m)
-    #[arg(long, value_name = "MOMENT")]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     pub at: Option<Moment>,
     /// A part of its own: status or scale
     #[arg(long, value_name = "NAME")]

@@ -10,11 +10,13 @@ use crate::{
     session::Session,
 };
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Changed fields that a line names, unless the output is wide.
 const FIELDS_IN_A_LINE: usize = 3;
+/// Where a wide table has the keys that signed: before the fields, which may go on for long.
+const KEYS_COLUMN: usize = 5;
 
 /// Arguments of `history`.
 #[derive(Args, Debug, Default)]
@@ -84,7 +86,7 @@ pub struct Version {
 }
 
 /// Who asked for a write.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct By {
     /// The user's name.
     #[serde(default)]
@@ -92,6 +94,12 @@ pub struct By {
     /// The field manager.
     #[serde(default)]
     pub manager: String,
+    /// How it was asked for: `PATCH`, say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// The keys that signed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
 }
 
 /// The versions of the object at a path, newest first; `limit` at most, if it is not 0.
@@ -194,8 +202,7 @@ fn list(
             if !arguments.show_managed_fields {
                 output::hide_managed_fields(&mut version.object);
             }
-            let by = version.by.map(|by| json!({"user": by.user, "manager": by.manager}));
-            json!({"revision": version.revision, "time": version.time, "change": version.change, "by": by,
+            json!({"revision": version.revision, "time": version.time, "change": version.change, "by": version.by,
                 "object": version.object})
         })
         .collect();
@@ -222,9 +229,15 @@ fn table(
     arguments: &Arguments,
     session: &mut Session,
 ) -> Result<Exit, Error> {
+    let wide = matches!(form, Form::Wide);
     let mut grid = Grid::new(2, Vec::new());
     if !arguments.no_headers {
-        grid.heading(["REVISION", "TIME", "CHANGE", "USER", "MANAGER", "FIELDS"].map(str::to_owned).to_vec());
+        let mut heading =
+            ["REVISION", "TIME", "CHANGE", "USER", "MANAGER", "FIELDS"].map(str::to_owned).to_vec();
+        if wide {
+            heading.insert(KEYS_COLUMN, "KEYS".to_owned());
+        }
+        grid.heading(heading);
     }
     let shown = if arguments.limit > 0 { arguments.limit.min(versions.len()) } else { versions.len() };
     for (index, version) in versions.iter().take(shown).enumerate() {
@@ -234,21 +247,25 @@ fn table(
             ("Updated", Some(before)) => changed(&before.object, &version.object),
             _ => Vec::new(),
         };
-        let most = if matches!(form, Form::Wide) { usize::MAX } else { FIELDS_IN_A_LINE };
+        let most = if wide { usize::MAX } else { FIELDS_IN_A_LINE };
         let mut words = fields.iter().take(most).map(|f| escape(f)).collect::<Vec<_>>().join(", ");
         if fields.len() > most {
             words.push_str(&format!(", and {} more", fields.len() - most));
         }
         let by = version.by.clone().unwrap_or_default();
         let or_none = |text: String| if text.is_empty() { "<none>".to_owned() } else { escape(&text) };
-        grid.row(vec![
+        let mut row = vec![
             escape(&version.revision),
             seconds(&version.time),
             escape(&version.change),
             or_none(by.user),
             or_none(by.manager),
             or_none(words),
-        ]);
+        ];
+        if wide {
+            row.insert(KEYS_COLUMN, or_none(by.keys.join(",")));
+        }
+        grid.row(row);
     }
     let text = grid.print(session.streams.out_width, &session.paint());
     session.print(&text)?;

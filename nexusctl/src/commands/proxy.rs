@@ -21,7 +21,12 @@ use clap::Args;
 use gate::Gate;
 use http::Method;
 use listen::Listener;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// How long requests that are under way may go on after the signal to end. Watches never end by themselves.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -35,7 +40,7 @@ Examples:
   nexusctl proxy --unix-socket ~/.hypermesh.sock --reject-methods POST,PUT,PATCH,DELETE")]
 pub struct Arguments {
     /// Where to listen; port 0 takes a free one, and it is printed
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001", value_parser = parse_address)]
     pub address: SocketAddr,
     /// Listen on a socket that only this user may open, instead of an address
     #[arg(long, value_name = "PATH", conflicts_with = "address")]
@@ -49,6 +54,20 @@ pub struct Arguments {
     /// Listen where other machines can reach it: whoever reaches it acts as you
     #[arg(long)]
     pub allow_remote: bool,
+}
+
+/// An address, or a name of this machine. Of the addresses of a name the one that programs try by themselves is taken:
+/// `localhost` is 127.0.0.1 to most of them, whatever stands first in a hosts file.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let known = text.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if known.is_none() {
+        return Err("give HOST:PORT, such as localhost:8001 or 127.0.0.1:8001".to_owned());
+    }
+    let found = text.to_socket_addrs().map_err(|error| format!("that name has no address ({error})"))?;
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "that name has no address".to_owned())
 }
 
 fn parse_method(text: &str) -> Result<Method, String> {
@@ -87,4 +106,19 @@ fn ended() -> Result<impl Future<Output = ()>, Error> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_address;
+
+    #[test]
+    fn an_endpoint_is_an_address_or_a_name_of_this_machine() {
+        let shown = |text| parse_address(text).map(|address| address.to_string());
+        assert_eq!(shown("localhost:8001").as_deref(), Ok("127.0.0.1:8001"));
+        assert_eq!(shown("[::1]:0").as_deref(), Ok("[::1]:0"));
+        for wrong in ["localhost", ":8001", "8001", "localhost:http", "127.0.0.1:99999"] {
+            assert!(shown(wrong).is_err_and(|why| why.contains("give HOST:PORT")), "{wrong}");
+        }
+    }
 }

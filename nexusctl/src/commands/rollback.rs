@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "at")]
     pub to_revision: Option<u64>,
     /// The time to go back to: 2026-11-21T09:30:00Z, or how long ago: 90s, 15m, 2h
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub at: Option<Moment>,
     /// How it is done and told
     #[command(flatten)]

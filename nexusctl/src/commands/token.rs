@@ -33,7 +33,7 @@ Examples:
   nexusctl token create --ttl=1h --description='the rack in the hall'")]
 pub struct Create {
     /// For how long the token can be used: 30m, 24h; 0 for ever
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::cli::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "24h", allow_hyphen_values = true, value_parser = crate::cli::parse_duration)]
     pub ttl: Duration,
     /// What the token is for, kept beside it
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -52,7 +52,7 @@ pub struct Create {
 Examples:
   nexusctl token delete abcdef")]
 pub struct Delete {
-    /// Tokens, whole or by what stands before their dot
+    /// Tokens, whole, by what stands before their dot, or by the name of their Secret
     #[arg(value_name = "TOKEN", required = true)]
     pub tokens: Vec<String>,
 }
@@ -169,7 +169,8 @@ fn end(ttl: Duration) -> Result<String, Error> {
 async fn delete(arguments: Delete, session: &mut Session) -> Result<Exit, Error> {
     let mut ids = Vec::new();
     for token in &arguments.tokens {
-        let id = token.split_once('.').map_or(token.as_str(), |(id, _)| id);
+        let token = token.strip_prefix(PREFIX).unwrap_or(token);
+        let id = token.split_once('.').map_or(token, |(id, _)| id);
         if id.len() != 6 || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
             // It may be most of a secret: it is not shown again.
             let words =

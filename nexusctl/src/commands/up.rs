@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<SocketAddr>,
     /// For how long Events are kept after they were last written, where their namespace asks for nothing else
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::cli::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "24h", allow_hyphen_values = true, value_parser = crate::cli::parse_duration)]
     pub event_retention: Duration,
     /// How replicas agree
     #[arg(long, value_enum, default_value_t = Engine::Bft)]
@@ -90,7 +90,7 @@ pub fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
     for file in &arguments.genesis_kind {
         config.extra_kinds.push(kind(file)?);
     }
-    crate::observe_daemon();
+    crate::observe_daemon(session.streams.err_color);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

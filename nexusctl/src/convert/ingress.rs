@@ -60,6 +60,9 @@ fn rule(
 ) {
     let host = rule.get("host").and_then(Value::as_str).unwrap_or_default().to_lowercase();
     let paths = rule.pointer("/http/paths").and_then(Value::as_array).cloned().unwrap_or_default();
+    if paths.is_empty() {
+        return piece.lost(path, "without paths it leads nowhere");
+    }
     let mut target: Option<(usize, u64)> = None;
     for (at, item) in paths.iter().enumerate() {
         let path = format!("{path}.http.paths[{at}]");
@@ -141,6 +144,7 @@ fn backend_of(
         piece.lost(path, &format!("port {port} of the Service {service:?} is not published"));
         return None;
     }
+    piece.told_others = true;
     Some((*first, port))
 }
 

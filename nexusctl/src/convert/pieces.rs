@@ -15,6 +15,8 @@ pub(super) struct Piece<'d> {
     opened: BTreeSet<String>,
     /// Where the template of a workload stands in the source: `spec.jobTemplate.spec` for a CronJob.
     pub(super) prefix: String,
+    /// Whether it changed what other manifests became.
+    pub(super) told_others: bool,
     notes: Vec<Note>,
 }
 
@@ -26,6 +28,7 @@ impl<'d> Piece<'d> {
             rest: document.object(),
             opened: BTreeSet::from([String::new()]),
             prefix: "spec".to_owned(),
+            told_others: false,
             notes: Vec::new(),
         };
         for path in ["apiVersion", "kind", "status", "metadata.name", "metadata.namespace"] {
@@ -135,8 +138,8 @@ impl<'d> Piece<'d> {
         json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec})
     }
 
-    /// All notes, with those about what nobody took.
-    pub(super) fn finish(mut self) -> Vec<Note> {
+    /// All notes, with those about what nobody took. `came` says whether an object came of it.
+    pub(super) fn finish(mut self, came: bool) -> Vec<Note> {
         let rest = std::mem::take(&mut self.rest);
         let mut left = Vec::new();
         self.remains(&rest, &mut Vec::new(), &mut left);
@@ -146,6 +149,11 @@ impl<'d> Piece<'d> {
                 let why = carry::why(&path);
                 self.lost(&path, why);
             }
+        }
+        if !came && !self.told_others && !self.notes.iter().any(|note| note.lost) {
+            let path = if self.get("spec").is_null() { "" } else { "spec" };
+            let title = format!("{}: nothing comes of it", self.document.reference());
+            self.notes.push(note_at(self.document, &FieldPath::parse(path), title, true));
         }
         let line = |note: &Note| note.diagnostic.place.as_ref().map_or(0, |(_, span)| span.line);
         self.notes.sort_by_key(line);

@@ -133,7 +133,8 @@ pub(super) fn repair(object: &mut Value, piece: &mut Piece) {
             };
             for (mount_at, mount) in std::mem::take(mounts).into_iter().enumerate() {
                 let name = mount.get("name").and_then(Value::as_str).unwrap_or_default();
-                if known.contains(name) {
+                // What is no text (`n` is a boolean of YAML's) names nothing that could have been left out.
+                if known.contains(name) || mount.get("name").is_some_and(|name| !name.is_string()) {
                     mounts.push(mount);
                 } else {
                     let path = format!("{prefix}.spec.{list}[{at}].volumeMounts[{mount_at}]");

@@ -91,6 +91,31 @@ fn every_field_is_carried_or_told() {
     }
 }
 
+#[test]
+fn a_manifest_that_nothing_comes_of_is_told() {
+    let ingress = |spec: &str| {
+        format!("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: web}}\n{spec}")
+    };
+    let nothing = "lost 4: Ingress \"web\": nothing comes of it\n";
+    assert_eq!(told("x.yaml", &ingress("spec: {}\n")), nothing);
+    assert!(told("x.yaml", &ingress("")).ends_with(": Ingress \"web\": nothing comes of it\n"));
+    let leads_nowhere = told("x.yaml", &ingress("spec:\n  rules: [{host: www.example.com}]\n"));
+    assert!(leads_nowhere.contains(": spec.rules[0]: without paths it leads nowhere"), "{leads_nowhere}");
+    let service = told("x.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n");
+    assert!(service.starts_with("lost ") && service.lines().count() == 1, "{service}");
+}
+
+#[test]
+fn a_volume_whose_name_is_no_text_is_told_as_such() {
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  template:\n    spec:\n      volumes: [{name: n, emptyDir: {}}]\n      containers:\n      - {name: a, image: b, volumeMounts: [{name: n, mountPath: /x}]}\n";
+    let told = told("x.yaml", text);
+    for path in ["volumes[0].name", "containers[0].volumeMounts[0].name"] {
+        let wanted = format!("spec.template.spec.{path} in body must be of type string");
+        assert!(told.contains(&wanted), "{told}");
+    }
+    assert!(!told.contains("is left out"), "{told}");
+}
+
 proptest::proptest! {
     // Each case compiles the kinds anew.
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(16))]

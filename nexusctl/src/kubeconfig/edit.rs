@@ -5,7 +5,8 @@
 //! a new one with its permissions, under the lock that kubectl takes too. Comments do not survive, as with kubectl.
 
 use crate::{
-    kubeconfig::{Error, File},
+    bounded,
+    kubeconfig::{Error, File, file::LARGEST},
     output::yaml,
     replace::replace,
 };
@@ -71,7 +72,7 @@ pub struct Documents {
 impl Document {
     /// Reads a file; one that does not exist yet is empty.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = match fs::read_to_string(path) {
+        let text = match bounded::text(path, LARGEST) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(source) => return Err(Error::Unreadable { path: path.to_owned(), source }),

@@ -3,19 +3,17 @@
 //! Values keep their places, so that a fault found later can still be pointed at.
 
 use crate::{
+    bounded,
     kubeconfig::error::{Error, Place},
     manifest::{
         node::{Content, Node, Span},
         yaml,
     },
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// The largest kubeconfig that is read, in bytes.
-const LARGEST: u64 = 16 << 20;
+pub(super) const LARGEST: u64 = 16 << 20;
 
 /// One file, read.
 #[derive(Clone, Debug)]
@@ -49,14 +47,7 @@ impl File {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-        let size = fs::metadata(path).map_err(unreadable)?.len();
-        if size > LARGEST {
-            return Err(unreadable(std::io::Error::other(format!(
-                "it has {size} bytes; at most {LARGEST} are read"
-            ))));
-        }
-        let bytes = fs::read(path).map_err(unreadable)?;
-        let text = String::from_utf8(bytes).map_err(|e| unreadable(std::io::Error::other(e.utf8_error())))?;
+        let text = bounded::text(path, LARGEST).map_err(unreadable)?;
         Self::parse(path, &text)
     }
 

@@ -8,6 +8,7 @@ use crate::{
     manifest::node::{Content, Node},
 };
 use base64::Engine as _;
+use hypermesh_api::name::dns1123_label;
 use hypermesh_client::{CLUSTER_EXTENSION, ClusterId, Identity, Material, SIGNING_EXTENSION, Server};
 use std::{
     fs,
@@ -112,9 +113,16 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
     };
     let namespace = match (&overrides.namespace, &context) {
         (Some(namespace), _) => namespace.clone(),
-        (None, Some(context)) => {
-            context.text("namespace")?.map_or_else(|| "default".into(), |t| t.value.to_owned())
-        }
+        (None, Some(context)) => match context.text("namespace")? {
+            None => "default".into(),
+            Some(text) => match dns1123_label(text.value).first() {
+                None => text.value.to_owned(),
+                Some(wrong) => {
+                    let message = format!("{:?} is no name of a namespace: {wrong}", text.value);
+                    return Err(Error::Field { place: text.place, message });
+                }
+            },
+        },
         (None, None) => "default".into(),
     };
     // Another address is still one of the cluster that the file trusts; with another authority it is another cluster.

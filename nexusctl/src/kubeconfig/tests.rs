@@ -99,6 +99,7 @@ fn every_fault_has_its_place() {
     assert_snapshot!(fault("a: [\n"), @"/k/0:1:4: unclosed bracket '['");
     assert_snapshot!(fault("- x\n"), @"/k/0:1:1: kubeconfig: must be a mapping; this is a list");
     assert_snapshot!(fault("kind: Pod\n"), @r#"/k/0:1:7: kind: must be "Config"; this is "Pod""#);
+    assert_snapshot!(fault(&GOOD.replace("namespace: prod", "namespace: ../x")), @r#"/k/0:6:45: contexts[0].context.namespace: "../x" is no name of a namespace: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"#);
     assert_snapshot!(fault(""), @"the kubeconfig defines no context, and no --server is given");
     assert_snapshot!(fault(&GOOD.replace("current-context: here", "current-context: hree")), @r#"/k/0:3:18: current-context: there is no context "hree"; did you mean "here"?"#);
     assert_snapshot!(fault(&GOOD.replace("cluster: c,", "cluster: nope,")), @r#"/k/0:6:22: contexts[0].context.cluster: there is no cluster "nope"; there are c, c2"#);

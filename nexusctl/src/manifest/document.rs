@@ -5,7 +5,7 @@
 
 use crate::manifest::{
     diagnostic::{Diagnostic, Source},
-    node::{Content, Node, Span},
+    node::{Content, Entry, Node, Span},
     path::FieldPath,
     yaml,
 };
@@ -149,6 +149,11 @@ fn identify(
     let generated = naming == Naming::Generated && field("generateName").is_some();
     if name.is_empty() && !generated {
         let span = metadata.map_or(node.span, |_| node.entry("metadata").map_or(node.span, |e| e.key_span));
+        if let Some(fault) =
+            metadata.map_or_else(|| mistyped(source, node, "metadata"), |m| mistyped(source, m, "name"))
+        {
+            return Err(fault);
+        }
         let title = if field("generateName").is_some() {
             "metadata.generateName cannot be applied: an object is applied to one that has a name"
         } else {
@@ -193,14 +198,27 @@ fn text(source: &Arc<Source>, node: &Node, path: &[&str]) -> Result<String, Diag
 }
 
 fn missing(source: &Arc<Source>, node: &Node, dotted: &str) -> Diagnostic {
-    let diagnostic = Diagnostic::at(source, node.span, format!("{dotted} is missing"));
-    let Content::Map(entries) = &node.content else { return diagnostic };
-    let near = crate::suggest::nearest(dotted, entries.iter().map(|e| e.key.as_str()));
-    match near.and_then(|near| node.entry(near)) {
-        Some(entry) => Diagnostic::at(source, entry.key_span, format!("{dotted} is missing"))
-            .label(format!("did you mean `{dotted}`?")),
-        None => diagnostic,
+    let title = format!("{dotted} is missing");
+    match near(node, dotted) {
+        Some(entry) => {
+            Diagnostic::at(source, entry.key_span, title).label(format!("did you mean `{dotted}`?"))
+        }
+        None => Diagnostic::at(source, node.span, title),
     }
+}
+
+/// A key that stands where `field` should, and is nearly it.
+fn mistyped(source: &Arc<Source>, node: &Node, field: &str) -> Option<Diagnostic> {
+    let entry = near(node, field)?;
+    let fault = Diagnostic::at(source, entry.key_span, format!("unknown field `{}`", entry.key));
+    Some(fault.label(format!("did you mean `{field}`?")))
+}
+
+/// The key of a mapping that is nearest to a name that the mapping lacks.
+fn near<'n>(node: &'n Node, name: &str) -> Option<&'n Entry> {
+    let Content::Map(entries) = &node.content else { return None };
+    let near = crate::suggest::nearest(name, entries.iter().map(|e| e.key.as_str()))?;
+    node.entry(near)
 }
 
 impl Document {

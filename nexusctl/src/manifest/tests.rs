@@ -124,6 +124,20 @@ fn objects_are_checked_as_far_as_they_can_be() {
     3 | metadata:
       | ^^^^^^^^
     ");
+    assert_snapshot!(faults("apiVersion: v1\nkind: Secret\nmetadta:\n  name: web\n"), @"
+    error: unknown field `metadta`
+     --> web.yaml:3:1
+      |
+    3 | metadta:
+      | ^^^^^^^ did you mean `metadata`?
+    ");
+    assert_snapshot!(faults("apiVersion: v1\nkind: Secret\nmetadata:\n  nmae: web\n"), @"
+    error: unknown field `nmae`
+     --> web.yaml:4:3
+      |
+    4 |   nmae: web
+      |   ^^^^ did you mean `name`?
+    ");
     assert_snapshot!(faults("apiVersion: v1\nkind: Secret\nmetadata:\n  name: 5\n"), @r#"
     error: metadata.name must be a string; this is a number
      --> web.yaml:4:9

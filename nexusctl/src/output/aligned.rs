@@ -2,7 +2,7 @@
 //!
 //! Widths are those of a terminal: wide characters count twice, combining ones not at all.
 
-use crate::output::Paint;
+use crate::output::{Paint, escape_line};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Three spaces between columns, no column narrower than six: what kubectl's tables look like.
@@ -83,7 +83,25 @@ pub fn push_painted(
     out.push('\n');
 }
 
-/// Rows under a heading, made to fit a terminal.
+/// Rows as a table, each in one line whatever its cells hold.
+pub fn rows(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| lines(row)).collect();
+    let mut widths = Vec::new();
+    for row in &rows {
+        TABLE.fit(&mut widths, row);
+    }
+    let mut out = String::new();
+    for row in &rows {
+        push_row(&mut out, &widths, row);
+    }
+    out
+}
+
+fn lines(cells: &[String]) -> Vec<String> {
+    cells.iter().map(|cell| escape_line(cell)).collect()
+}
+
+/// Rows under a heading, made to fit a terminal, each in one line whatever its cells hold.
 ///
 /// What does not fit is taken from the widest columns, never from the first `kept` ones, which people copy; and where
 /// that is not enough, the last columns are left out.
@@ -104,13 +122,13 @@ impl Grid {
 
     /// Sets the heading.
     pub fn heading(&mut self, cells: Vec<String>) {
-        self.rows.insert(0, cells);
+        self.rows.insert(0, lines(&cells));
         self.has_heading = true;
     }
 
     /// Adds a row.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(lines(&cells));
     }
 
     /// The text, in lines of at most `most`.
@@ -246,6 +264,16 @@ mod tests {
         for most in 12..80 {
             assert!(grid(Some(most)).lines().all(|line| width(line) <= most), "{most}");
         }
+    }
+
+    #[test]
+    fn a_cell_makes_no_rows_and_no_columns() {
+        let hostile = vec!["a\nb\tc\r\u{1b}[2J\u{9b}".to_owned(), "x".to_owned()];
+        let shown = "a\\nb\\tc\\r\\u{1b}[2J\\u{9b}   x\n";
+        assert_eq!(rows(std::slice::from_ref(&hostile)), shown);
+        let mut grid = Grid::default();
+        grid.row(hostile);
+        assert_eq!(grid.render(None, &Paint::default()), shown);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     jsonpath::{Template, shown},
-    output::{aligned::Grid, escape},
+    output::{aligned::Grid, escape_line},
 };
 use serde_json::Value;
 
@@ -70,7 +70,7 @@ impl Columns {
                 .into_iter()
                 .map(|value| if value.is_null() { "<none>".to_owned() } else { shown(value) })
                 .collect();
-            Ok(escape(&texts.join(",")).replace('\n', "\\n"))
+            Ok(escape_line(&texts.join(",")))
         };
         self.templates.iter().map(cell).collect()
     }

@@ -5,18 +5,18 @@ use crate::output::{
     aligned::{Grid, TABLE},
     escape,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// A `meta.k8s.io/v1` Table.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Table {
-    /// Columns; a watch sends them with its first event only.
-    #[serde(default)]
+    /// Columns; a watch sends them with its first event only, and `null` from then on.
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub column_definitions: Vec<Column>,
     /// Rows.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub rows: Vec<Row>,
     /// Of the list.
     #[serde(default)]
@@ -37,7 +37,7 @@ pub struct Column {
 #[derive(Debug, Default, Deserialize)]
 pub struct Row {
     /// One value per column.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub cells: Vec<Value>,
     /// PartialObjectMetadata of the object.
     #[serde(default)]
@@ -49,6 +49,15 @@ impl Row {
     pub fn metadata(&self, key: &str) -> &str {
         self.object.get("metadata").and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or_default()
     }
+}
+
+/// Go writes a list that is not there as `null`.
+fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// What a table shows beside its own columns.
@@ -177,7 +186,7 @@ fn cell(value: &Value) -> String {
         other => other.to_string(),
     };
     match text.split_once(['\n', '\r', '\u{c}']) {
-        Some((line, _)) => format!("{}...", escape(line)),
-        None => escape(&text),
+        Some((line, _)) => format!("{line}..."),
+        None => text,
     }
 }

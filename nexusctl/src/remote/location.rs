@@ -67,7 +67,8 @@ impl Location {
     /// Where a redirect leads (RFC 3986, section 5.2, for the forms that servers send).
     pub(super) fn join(&self, target: &str) -> Result<Self, String> {
         if target.contains("://") {
-            return Self::parse(target).map_err(|why| format!("a redirect to {target:?}: {why}"));
+            return Self::parse(target)
+                .map_err(|why| format!("a redirect to {:?}: {why}", super::shown(target)));
         }
         let scheme = if self.tls { "https" } else { "http" };
         if let Some(rest) = target.strip_prefix("//") {

@@ -542,6 +542,26 @@ fn transactions_carry_all_or_nothing() {
 
     nothing was applied
     "#);
+
+    // What is about an object as a whole is said once, and without its number.
+    let server = Server::start();
+    let why = "admission webhook says no";
+    server.script(
+        Method::POST,
+        "/apis/hypermesh.online/v1/transactions",
+        403,
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": format!("items[1]: {why}; nothing of the transaction was stored"),
+            "details": {"causes": [{"reason": "Forbidden", "field": "items[1]", "message": why}]}}),
+    );
+    let refused = server.run_with("apply --atomic -f -", MANIFEST);
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""));
+    assert!(
+        refused.err.contains("the server refused it (Forbidden): admission webhook says no\n"),
+        "{}",
+        refused.err
+    );
+    assert!(!refused.err.contains("items["), "{}", refused.err);
 }
 
 #[test]

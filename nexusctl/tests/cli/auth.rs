@@ -48,6 +48,37 @@ fn keys_are_shown_by_whom_they_stand_for() {
     assert_eq!((nobody.code, nobody.out.as_str(), nobody.err.as_str()), (0, "", "No keys are registered.\n"));
 }
 
+#[test]
+fn a_key_of_an_account_that_is_gone_is_told_from_living_ones() {
+    let of = |key: &str, account: &str, uid: &str| {
+        let mut identity = identity(key, &format!("system:serviceaccount:ci:{account}"), &[]);
+        identity["spec"]["uid"] = uid.into();
+        identity
+    };
+    let other = "a".repeat(64);
+    let (gone, again, alive) = (of(OLD, "gone", "1"), of(&other, "again", "1"), of(NEW, "alive", "2"));
+    let server = knows(&[gone, again, alive]);
+    for (name, uid) in [("again", "9"), ("alive", "2")] {
+        let account = json!({"metadata": {"name": name, "namespace": "ci", "uid": uid}});
+        let path = format!("/api/v1/namespaces/ci/serviceaccounts/{name}");
+        server.script(Method::GET, &path, 200, account);
+    }
+    assert_snapshot!(without_ages(&server.run("auth keys").out), @"
+    KEY USER GROUPS AGE
+    3f9c2b7a61d0e8f4 system:serviceaccount:ci:gone <none> AGE (its account is gone)
+    aaaaaaaaaaaaaaaa system:serviceaccount:ci:again <none> AGE (its account is gone)
+    d75a980182b10ab7 system:serviceaccount:ci:alive <none> AGE
+    ");
+}
+
+#[test]
+fn no_user_makes_rows_of_keys_that_are_none() {
+    let server = knows(&[identity(OLD, "alice\n3f9c2b7a61d0e8f5   \u{1b}[2Jbob", &["a\tb"])]);
+    let shown = server.run("auth keys").out;
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    assert!(!shown.contains(['\u{1b}', '\t']), "{shown}");
+}
+
 /// The lines without their ages, which go on.
 fn without_ages(text: &str) -> String {
     let is_age = |word: &str| word.chars().all(|c| c.is_ascii_digit() || "dy".contains(c));
@@ -87,6 +118,30 @@ fn a_key_is_registered_and_takes_the_place_of_another() {
         )
     );
     assert!(server.object(&format!("{IDENTITIES}/{OLD}")).is_none());
+
+    // A key stands for one user: who it is, is said.
+    server.put(&format!("{IDENTITIES}/{NEW}"), identity(NEW, "alice", &[]));
+    let ran = server.run(&format!("auth register bob --key {NEW}"));
+    assert_eq!(
+        (ran.code, ran.err),
+        (
+            1,
+            format!(
+                "error: the key {NEW} already stands for alice, and a key stands for one user: register another key for bob\n"
+            )
+        )
+    );
+
+    // Groups go only where that is said.
+    server.put(&format!("{IDENTITIES}/{NEW}"), identity(NEW, "alice", &["dev", "ops"]));
+    let before = server.writes().len();
+    let ran = server.run(&format!("auth register alice --key {NEW}"));
+    assert!(ran.code == 1 && ran.err.contains("is registered in dev, ops: name the groups"), "{}", ran.err);
+    assert_eq!(server.writes().len(), before);
+    let fewer = server.run(&format!("auth register alice --key {NEW} --group ops"));
+    assert!(fewer.out.ends_with("changed: it signs for alice in ops, no longer in dev\n"), "{}", fewer.out);
+    let none = server.run(&format!("auth register alice --key {NEW} --overwrite"));
+    assert!(none.out.ends_with("changed: it signs for alice, no longer in ops\n"), "{}", none.out);
 
     // A service account is meant as it is now.
     let server = Server::start();
@@ -147,6 +202,9 @@ fn tokens_are_deleted_by_what_stands_before_the_dot() {
         "bootstrap token \"abcdef\" deleted\n"
     );
     assert!(server.object(place).is_none());
+    server.put(place, json!({"metadata": {"name": "bootstrap-token-abcdef"}}));
+    let by_secret = server.run("token delete bootstrap-token-abcdef");
+    assert_eq!(by_secret.out, "bootstrap token \"abcdef\" deleted\n", "{}", by_secret.err);
     assert_snapshot!(server.run("token delete abcdef").err, @r#"error: there is no bootstrap token "abcdef""#);
     let wrong = run_with("token delete 0123456789abcdef", "").err;
     assert!(!wrong.contains("0123456789"), "it may be a secret: {wrong}");

@@ -274,3 +274,25 @@ fn a_lock_that_stays_is_named() {
     assert_snapshot!(told, @"error: /one is being changed by another program: try again, or remove /one.lock if none runs");
     assert!(Path::new(&folder.path("one.lock")).exists());
 }
+
+#[test]
+fn certificates_are_looked_for_where_the_kubeconfig_lies() {
+    let home = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("genesis"), "").unwrap();
+    let kubeconfig = data.path().join("admin.kubeconfig");
+    fs::write(&kubeconfig, "").unwrap();
+    let environment = Environment {
+        home: Some(home.path().to_owned()),
+        kubeconfig: Some(kubeconfig.into()),
+        ..Environment::default()
+    };
+    let hint = format!("--data-dir {}", data.path().display());
+    for verb in ["status", "rotate", "rotate-store-key"] {
+        let ran = run_in(environment.clone(), &format!("certs {verb}"), "");
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.trim_end().ends_with(&hint), "{verb}: {}", ran.err);
+        let said = run_in(environment.clone(), &format!("certs {verb} --data-dir /nowhere"), "");
+        assert!(!said.err.contains(&hint), "{verb}: {}", said.err);
+    }
+}

@@ -196,3 +196,48 @@ fn an_edit_survives_changes_elsewhere_and_stops_at_those_of_the_same_field() {
     "#);
     assert_eq!(server.object(WEB).unwrap()["spec"]["replicas"], 8);
 }
+
+#[test]
+fn a_file_of_somebody_elses_is_read_and_no_more() {
+    let (server, folder) = (filled(), tempfile::tempdir().unwrap());
+    let mine = folder.path().join("mine.yaml");
+    let text = "apiVersion: hypermesh.online/v1\nkind: Workload\nmetadata:\n  labels: {tier: front}\n  name: web\n  namespace: default\nspec:\n  replicas: 2\n  more: 1\n";
+    fs::write(&mine, text).unwrap();
+    let words = format!("--resume={}", mine.display());
+    let ran = edit(&server, &words, "sed -i 's/replicas: 2/replicas: 7/' $file", folder.path());
+    assert_snapshot!(ran.out + &ran.err, @"
+    workload.hypermesh.online/web edited
+    TMP/mine.yaml is kept as it was
+    ");
+    assert_eq!(server.object(WEB).unwrap()["spec"]["replicas"], 7);
+    assert_eq!(fs::read_to_string(&mine).unwrap(), text);
+    assert_eq!(kept(folder.path()).len(), 0);
+}
+
+#[test]
+fn an_editor_that_makes_the_same_mistake_again_is_not_asked_for_ever() {
+    let (server, folder) = (filled(), tempfile::tempdir().unwrap());
+    let refuse = |times| {
+        server.script_full(Scripted {
+            method: Method::PATCH,
+            path: WEB.into(),
+            code: 422,
+            headers: Vec::new(),
+            body: json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "reason": "Invalid", "code": 422, "message": "x",
+                "details": {"causes": [{"reason": "FieldValueInvalid", "message": "Invalid value: no", "field": "spec.replicas"}]}})
+            .to_string(),
+            times,
+        });
+    };
+    refuse(100);
+    // The reason quotes the line, so this changes the reason too.
+    let ran = edit(&server, "wl web", "sed -i 's/replicas:.*/replicas: x/' $file", folder.path());
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("error: nothing was changed after the last refusal\n"), "{}", ran.err);
+    assert_eq!(server.writes().len(), 1);
+    // Another mistake each time.
+    let ran = edit(&server, "wl web", "sed -i 's/^  replicas: /&1/' $file", folder.path());
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("error: refused 8 times, and nobody is at a terminal\n"), "{}", ran.err);
+    assert_eq!((server.writes().len(), kept(folder.path()).len()), (9, 2));
+}

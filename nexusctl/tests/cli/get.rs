@@ -213,7 +213,8 @@ fn watches_show_changes_and_end_with_the_servers_word() {
         let mut object = workload(name, "default", replicas);
         object["metadata"]["resourceVersion"] = revision.into();
         let mut table = super::server::table(&[object]);
-        table["columnDefinitions"] = json!([]);
+        // Only the first table of a watch has columns.
+        table["columnDefinitions"] = Value::Null;
         table
     };
     let script = |body: String| super::server::Scripted {
@@ -251,6 +252,17 @@ fn watches_show_changes_and_end_with_the_servers_word() {
     watch=true&allowWatchBookmarks=true&resourceVersion=104
     watch=true&allowWatchBookmarks=true&resourceVersion=110
     ");
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_no_empty_one() {
+    let server = filled();
+    let collection = "/apis/hypermesh.online/v1/namespaces/default/workloads";
+    let broken = json!({"kind": "Table", "columnDefinitions": null, "rows": {}});
+    server.script(Method::GET, collection, 200, broken);
+    let ran = server.run("get wl");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.starts_with("error: the server's table cannot be read: "), "{}", ran.err);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::server::{STALL, Server};
 use http::Method;
 use insta::assert_snapshot;
+use nix::sys::signal::Signal;
 use std::{
     io::{BufRead as _, Read as _, Write as _},
     process::{Child, Command, Output, Stdio},
@@ -23,13 +24,21 @@ fn spawn(server: &Server, words: &str, input: &str) -> Child {
     child
 }
 
-fn interrupt(child: &Child) {
+fn signal(child: &Child, signal: Signal) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    nix::sys::signal::kill(pid, signal).unwrap();
 }
 
 #[test]
 fn an_interrupted_apply_says_what_is_in_place_and_how_to_go_on() {
+    insta::allow_duplicates! {
+        for asks in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            interrupted(asks);
+        }
+    }
+}
+
+fn interrupted(asks: Signal) {
     let server = Server::start();
     let manifest: String = (0..40)
         .map(|index| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{index}}}\n"))
@@ -43,11 +52,11 @@ fn an_interrupted_apply_says_what_is_in_place_and_how_to_go_on() {
         std::thread::yield_now();
     }
     // The first asks it to end in order, the second at once.
-    interrupt(&child);
+    signal(&child, asks);
     let mut heard = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut err = String::new();
     heard.read_line(&mut err).unwrap();
-    interrupt(&child);
+    signal(&child, asks);
     heard.read_to_string(&mut err).unwrap();
     let Output { status, stdout, .. } = child.wait_with_output().unwrap();
     assert_eq!(status.code(), Some(130));
@@ -63,4 +72,36 @@ fn an_interrupted_apply_says_what_is_in_place_and_how_to_go_on() {
     applying again is safe: what is in place stays as it is
     to go on: nexusctl --server URL apply -f - --keep-going (with the same input)
     ");
+}
+
+#[test]
+fn what_was_applied_is_told_where_standard_output_is_full() {
+    let maps: String = (0..400)
+        .map(|index| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{index}}}\n"))
+        .collect();
+    for words in ["apply -f -", "apply --keep-going -f -", "apply --atomic -f -", "apply -f - -o name"] {
+        let server = Server::start();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_nexusctl"))
+            .args(["--server", &server.url()])
+            .args(words.split_whitespace())
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(maps.as_bytes()).unwrap();
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        assert_eq!(status.code(), Some(1), "{words}");
+        let told = String::from_utf8(stderr).unwrap();
+        assert_eq!(
+            told,
+            "400 of 400 objects were applied\nerror: cannot write to standard output: No space left on device (os error 28)\n",
+            "{words}"
+        );
+        let last = server.object("/api/v1/namespaces/default/configmaps/m399");
+        // The server of these tests answers a transaction and keeps nothing of it.
+        assert!(last.is_some() || words.contains("--atomic"), "{words}");
+    }
 }

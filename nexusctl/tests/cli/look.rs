@@ -72,7 +72,7 @@ fn events_are_followed() {
 
 fn version(revision: u64, change: &str, object: Value) -> Value {
     json!({"revision": revision.to_string(), "time": format!("2026-11-21T09:00:0{}.123456Z", revision % 10), "change": change,
-        "by": {"user": "admin", "manager": "nexusctl", "method": "PATCH"}, "object": object})
+        "by": {"user": "admin", "manager": "nexusctl", "method": "PATCH", "keys": ["ab12"]}, "object": object})
 }
 
 fn workload(replicas: u64, image: &str) -> Value {
@@ -123,6 +123,13 @@ fn history_says_when_who_and_what() {
     assert_eq!(queries, ["history=true", "history=true&before=4"]);
     assert_snapshot!(with_history().run("history wl web --limit 1 --no-headers").out, @"6     2026-11-21T09:00:06Z   Deleted   admin   nexusctl   <none>");
     assert_eq!(with_history().run("history wl web -o jsonpath={.items[*].revision}").out, "6 5 3 2");
+    assert_snapshot!(with_history().run("history wl web --limit 1 -o wide").out, @"
+    REVISION   TIME                   CHANGE    USER    MANAGER    KEYS   FIELDS
+    6          2026-11-21T09:00:06Z   Deleted   admin   nexusctl   ab12   <none>
+    ");
+    let by = with_history().run("history wl web --limit 1 -o jsonpath={.items[0].by}").out;
+    let by: Value = serde_json::from_str(&by).unwrap();
+    assert_eq!(by, json!({"user": "admin", "manager": "nexusctl", "method": "PATCH", "keys": ["ab12"]}));
     assert_snapshot!(server.run("history wl").err, @"error: one object has a history: say TYPE/NAME, such as workload/web");
 }
 

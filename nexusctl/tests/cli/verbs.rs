@@ -86,6 +86,18 @@ fn versions_and_identity() {
 }
 
 #[test]
+fn a_verb_that_nobody_asks_for_is_doubted() {
+    let server = Server::start();
+    let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    server.script(Method::POST, reviews, 201, json!({"status": {"allowed": true}}));
+    let ran = server.run("auth can-i lst workloads");
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.err.as_str()),
+        (0, "yes\n", "Warning: \"lst\" is no usual verb; did you mean \"list\"?\n")
+    );
+}
+
+#[test]
 fn mistakes_on_the_command_line() {
     assert_snapshot!(run_with("aply -f x", "").err, @"
     error: unrecognized subcommand 'aply'
@@ -96,6 +108,17 @@ fn mistakes_on_the_command_line() {
 
     For more information, try '--help'.
     ");
+    // What looks like a flag is what was said, and is judged as that.
+    for (line, why) in [
+        ("token create --ttl -5", "\"-5\" is not a time"),
+        ("get cm a --at -5m", "\"-5m\" is neither a revision"),
+        ("get cm a --at -1", "\"-1\" is neither a revision"),
+        ("get cm a --at 0", "\"0\" is no revision: the first is 1"),
+    ] {
+        let ran = run_with(line, "");
+        assert_eq!(ran.code, 1, "{line}");
+        assert!(ran.err.contains(why), "{line}: {}", ran.err);
+    }
     assert_eq!(run_with("aply -f x", "").code, 1);
     assert_eq!(run_with("--help", "").code, 0);
     assert_snapshot!(run_with("--server https://127.0.0.1:1 apply -f nothere.yaml", "").err, @r#"

@@ -19,6 +19,9 @@ pub enum ConnectError {
     /// No answer in time; the text names the step.
     #[error("no answer")]
     TimedOut(&'static str),
+    /// No answer over UDP in this time.
+    #[error("no answer over UDP")]
+    NoUdp(Duration),
     /// TLS failed.
     #[error("TLS failed")]
     Tls(rustls::Error),
@@ -54,6 +57,12 @@ impl ConnectError {
             }
             Self::Tcp(_, message) => message.clone(),
             Self::TimedOut(step) => format!("no answer within {} s ({step})", PATIENCE.as_secs()),
+            Self::NoUdp(after) => {
+                format!(
+                    "no answer over UDP within {} s: where UDP is shut, --transport tcp does",
+                    after.as_secs()
+                )
+            }
             Self::Dropped => {
                 "it closed the connection as soon as TLS stood: does it know the client certificate's \
                               authority, and is that certificate still valid?"
@@ -64,6 +73,9 @@ impl ConnectError {
             }
             Self::Quic(message) => format!("HTTP/3 failed: {message}"),
             // The same fault twice is told once.
+            Self::Both { tcp, http3 } if matches!(**http3, Self::NoUdp(_)) => {
+                format!("{} (over TCP; over HTTP/3: no answer)", tcp.explain(server))
+            }
             Self::Both { tcp, http3 } => match (tcp.explain(server), http3.explain(server)) {
                 (tcp, http3) if tcp == http3 => tcp,
                 (tcp, http3) => format!("{tcp} (over TCP; over HTTP/3: {http3})"),

@@ -140,7 +140,7 @@ fn explain(error: &RequestError) -> ConnectError {
     use stoq::ConnectError as Dial;
     match error {
         RequestError::Connect(Dial::Resolve { source, .. }) => ConnectError::Unresolved(source.to_string()),
-        RequestError::Connect(Dial::NoAnswer { .. }) => ConnectError::TimedOut("QUIC handshake, over UDP"),
+        RequestError::Connect(Dial::NoAnswer { .. }) => ConnectError::NoUdp(PATIENCE),
         RequestError::Connect(Dial::Certificate { problem: CertificateProblem::UnknownIssuer, .. }) => {
             ConnectError::Tls(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
         }

@@ -151,6 +151,29 @@ async fn each_transport_alone_tells_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn who_asks_without_tls_is_told_of_it() {
+    let server = Server::start(true, true).await;
+    let config = Config::new(hypermesh_client::Server::parse(&format!("http://{}", server.address)).unwrap());
+    let error = get(&Client::new(&config).unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("without TLS") && error.ends_with("write https:// in its URL"), "{error}");
+}
+
+#[tokio::test]
+async fn shut_udp_is_told_with_the_way_round_it() {
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::start(false, false).await;
+    let mut config = server.config(Transport::Http3);
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    config.server = hypermesh_client::Server::parse(&url).unwrap();
+    config.patience = Duration::from_secs(1);
+    let error = get(&Client::new(&config).unwrap()).await.unwrap_err().to_string();
+    assert!(
+        error.ends_with("no answer over UDP within 3 s: where UDP is shut, --transport tcp does"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_stranger_is_told_in_the_same_words_over_each() {
     let server = Server::start(true, true).await;
     let stranger = Server::start(true, true).await;

@@ -9,8 +9,8 @@ const READ: [&str; 3] = ["get", "list", "watch"];
 const WRITE: [&str; 5] = ["create", "delete", "deletecollection", "patch", "update"];
 const OURS: &str = "hypermesh.online";
 /// Namespaced kinds of ours that a namespace's people work with.
-const OURS_NAMESPACED: [&str; 7] =
-    ["certificates", "domains", "instances", "issuers", "networks", "workloads", "workloads/scale"];
+const OURS_NAMESPACED: [&str; 6] =
+    ["certificates", "domains", "instances", "networks", "workloads", "workloads/scale"];
 
 fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> PolicyRule {
     let list = |items: &[&str]| items.iter().map(|i| (*i).to_owned()).collect();
@@ -40,7 +40,7 @@ pub(super) fn endorsable() -> Vec<PolicyRule> {
     let core = ["configmaps", "events", "namespaces"];
     vec![
         rule(&[""], &core, &WRITE),
-        rule(&[OURS], &["assets", "nodes", "nodes/status", "transactions"], &WRITE),
+        rule(&[OURS], &["assets", "issuers", "nodes", "nodes/status", "transactions"], &WRITE),
         rule(&[OURS], &OURS_NAMESPACED, &WRITE),
         rule(&["coordination.k8s.io"], &["leases"], &WRITE),
     ]

@@ -7,6 +7,7 @@ mod identity;
 mod namespace;
 mod rbac;
 mod secret;
+mod selector;
 
 pub(crate) use namespace::FINALIZER as NAMESPACE_FINALIZER;
 
@@ -50,10 +51,11 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
             Hook::Secret => errors.extend(secret::validate(object, old)),
             Hook::ConfigMap => errors.extend(config_map::validate(object, old)),
             Hook::RoleBinding => errors.extend(rbac::validate_binding(object, old)),
-            Hook::Namespace => errors.extend(namespace::validate(object)),
+            Hook::Namespace => errors.extend(namespace::validate(object, old)),
             Hook::Event => errors.extend(event::validate(object)),
             Hook::Identity => errors.extend(identity::validate(object)),
-            Hook::Role | Hook::ServiceAccount => {}
+            Hook::Role => errors.extend(rbac::validate_role(object)),
+            Hook::ServiceAccount => {}
         }
     }
     errors

@@ -9,7 +9,7 @@ pub(crate) const FINALIZER: &str = "kubernetes";
 /// The label that carries a namespace's name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// The endpoint that replaces the finalizers, and so ends a deletion that nobody finishes.
+/// The endpoint that replaces the finalizers, but for [`FINALIZER`].
 const FINALIZE: &str = "finalize";
 
 pub(super) fn prepare(object: &mut Value, old: Option<&Value>, subresource: &str) {
@@ -29,8 +29,7 @@ pub(super) fn prepare(object: &mut Value, old: Option<&Value>, subresource: &str
             map.insert("status".into(), json!({"phase": "Active"}));
         }
         Some(old) => {
-            // The state machine empties a namespace, and takes the finalizer away; people do so by an endpoint that
-            // nothing but an intention leads to.
+            // People change them by an endpoint that nothing but an intention leads to.
             if let Some(spec) = old.get("spec").filter(|_| subresource != FINALIZE) {
                 map.insert("spec".into(), spec.clone());
             }
@@ -44,13 +43,33 @@ pub(super) fn prepare(object: &mut Value, old: Option<&Value>, subresource: &str
 }
 
 /// The namespaces that every cluster has cannot be deleted, and so nothing may own them.
-pub(super) fn validate(object: &Value) -> Vec<FieldError> {
+pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = finalizers(object);
+    errors.extend(old.and_then(|old| emptier(object, old)));
     let kept = crate::genesis::NAMESPACES.contains(&metadata::text(object, "name"));
     if kept && object.pointer("/metadata/ownerReferences").is_some() {
         errors.push(FieldError::forbidden("metadata.ownerReferences", "nothing may own this namespace"));
     }
     errors
+}
+
+/// The state machine empties a namespace and only then takes [`FINALIZER`] away, once. Unlike in the reference nobody else
+/// does: what is left behind, Secrets too, would belong to whoever makes a namespace of that name.
+fn emptier(object: &Value, old: &Value) -> Option<FieldError> {
+    let held = |object: &Value| {
+        let list = object.pointer("/spec/finalizers").and_then(Value::as_array);
+        list.is_some_and(|list| list.iter().any(|finalizer| finalizer.as_str() == Some(FINALIZER)))
+    };
+    let deleting = old.pointer("/metadata/deletionTimestamp").is_some();
+    let words = match (held(old), held(object)) {
+        (true, false) if deleting => {
+            "\"kubernetes\" goes when the namespace is empty: status.conditions tell what is left in it"
+        }
+        (true, false) => "\"kubernetes\" goes when the namespace is deleted and empty: delete it",
+        (false, true) if deleting => "\"kubernetes\" cannot be added: the namespace has been emptied",
+        _ => return None,
+    };
+    Some(FieldError::forbidden("spec.finalizers", words))
 }
 
 /// Source: `k8s.io/kubernetes/pkg/apis/core/validation`, validateFinalizerName.

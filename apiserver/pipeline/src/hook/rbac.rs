@@ -2,6 +2,7 @@
 //!
 //! Source: `k8s.io/kubernetes/pkg/registry/rbac` (escalation_check, policybased storage).
 
+use super::selector;
 use crate::authz::{Attributes, PolicyRule, RBAC_GROUP, RoleRef, compact};
 use crate::execution::Execution;
 use crate::fault::Fault;
@@ -34,6 +35,22 @@ pub(super) fn keep_aggregated(object: &mut Value, old: Option<&Value>) {
     if let Some(map) = object.as_object_mut() {
         map.insert("rules".into(), rules.filter(Value::is_array).unwrap_or_else(|| Value::Array(Vec::new())));
     }
+}
+
+/// Source: `k8s.io/kubernetes/pkg/apis/rbac/validation`, ValidateClusterRole.
+pub(super) fn validate_role(object: &Value) -> Vec<FieldError> {
+    const SELECTORS: &str = "aggregationRule.clusterRoleSelectors";
+    let Some(rule) = object.get("aggregationRule").filter(|rule| rule.is_object()) else { return Vec::new() };
+    let list =
+        rule.get("clusterRoleSelectors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if list.is_empty() {
+        let why = "at least one clusterRoleSelector required if aggregationRule is non-nil";
+        return vec![FieldError::required(SELECTORS, why)];
+    }
+    list.iter()
+        .enumerate()
+        .flat_map(|(i, one)| selector::validate(one, &format!("{SELECTORS}[{i}]")))
+        .collect()
 }
 
 pub(super) fn validate_binding(object: &Value, old: Option<&Value>) -> Vec<FieldError> {

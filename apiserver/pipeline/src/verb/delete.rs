@@ -190,10 +190,6 @@ pub(crate) fn remove<R: StateReader + ?Sized>(
     if !key.namespace().is_empty() && namespace_ends(execution, key.namespace())? {
         work::wake(execution, &Job::namespace_name(key.namespace()))?;
     }
-    // One whose finalizers were taken away is not emptied any more: nothing waits in its name.
-    if key.collection() == NAMESPACES {
-        work::wake(execution, &Job::namespace_name(key.name()))?;
-    }
     Ok(())
 }
 

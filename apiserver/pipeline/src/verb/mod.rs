@@ -13,7 +13,7 @@ mod update;
 pub(crate) use delete::{FOREGROUND, ORPHAN, delete_object, remove};
 pub(crate) use delete_collection::selected;
 pub use delete_collection::{check_fields, selected as selected_by};
-pub(crate) use replace::{decode, overwrite};
+pub(crate) use replace::{decode, is_free, overwrite};
 pub use scale::of as scale_of;
 
 use crate::authz::UserInfo;
@@ -239,9 +239,7 @@ pub(crate) fn dispatch<R: StateReader + ?Sized>(
         (Verb::Update, "scale") | (Verb::Patch, "scale") => scale::run(execution, request),
         (Verb::Update, _) => update::run(execution, request),
         // As in the reference, finalizers are replaced by an update alone.
-        (Verb::Patch, "finalize") => {
-            Err(Status::method_not_allowed(request.kind.subject(""), verb.as_str()).into())
-        }
+        (Verb::Patch, "finalize") => Err(request.kind.refuse_verb(&subresource, verb).into()),
         (Verb::Patch, _) if request.call.media == hypermesh_chain::request::Media::ApplyPatch => {
             apply::run(execution, request)
         }
@@ -251,6 +249,6 @@ pub(crate) fn dispatch<R: StateReader + ?Sized>(
         (Verb::DeleteCollection, "") if !request.kind.has(Hook::Namespace) => {
             delete_collection::run(execution, request)
         }
-        _ => Err(Status::method_not_allowed(request.kind.subject(""), verb.as_str()).into()),
+        _ => Err(request.kind.refuse_verb(&subresource, verb).into()),
     }
 }

@@ -132,7 +132,7 @@ pub(crate) fn overwrite<R: StateReader + ?Sized>(
 }
 
 /// Whether nothing holds a deleted object back.
-pub(super) fn is_free(kind: &crate::registry::Kind, object: &Value) -> bool {
+pub(crate) fn is_free(kind: &crate::registry::Kind, object: &Value) -> bool {
     let namespace_held = kind.has(Hook::Namespace)
         && object
             .pointer("/spec/finalizers")

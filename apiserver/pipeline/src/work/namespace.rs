@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::hook::NAMESPACE_FINALIZER;
 use crate::registry::Kind;
 use crate::state::StateReader;
-use crate::verb::{decode, delete_object, overwrite};
+use crate::verb::{decode, delete_object, is_free, overwrite};
 use hypermesh_chain::{KeyRange, ObjectKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -56,11 +56,12 @@ pub(super) fn turn<R: StateReader + ?Sized>(
     let left = count(execution, name)?;
     let mut object = decode(&record)?;
     let before = object.clone();
-    report(&mut object, &left, &progress.refused, &execution.time);
     let empty = left.kinds.is_empty();
     if empty && let Some(list) = object.pointer_mut("/spec/finalizers").and_then(Value::as_array_mut) {
         list.retain(|finalizer| finalizer.as_str() != Some(NAMESPACE_FINALIZER));
     }
+    let held = empty && !is_free(&kind, &object);
+    report(&mut object, &left, held, &progress.refused, &execution.time);
     if object != before {
         overwrite(execution, &kind, &key, &record, object)?;
     }
@@ -164,11 +165,14 @@ fn failures(refused: &Refusals) -> Said {
 }
 
 /// The conditions that `kubectl describe namespace` users know; none before something had to be waited for.
-fn report(object: &mut Value, left: &Left, refused: &Refusals, time: &str) {
+///
+/// `held` by its own finalizers, it is looked at no more, and so the words do not name them: they stay true until the last
+/// is gone.
+fn report(object: &mut Value, left: &Left, held: bool, refused: &Refusals, time: &str) {
     let empty = left.kinds.is_empty();
     let old: Vec<Value> =
         object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
-    if empty && old.is_empty() {
+    if empty && !held && old.is_empty() {
         return;
     }
     let list = |map: &BTreeMap<String, usize>, sentence: fn(&str, usize) -> String| {
@@ -185,7 +189,11 @@ fn report(object: &mut Value, left: &Left, refused: &Refusals, time: &str) {
     } else {
         ("True", "SomeResourcesRemain", format!("Some resources are remaining: {resources}"))
     };
-    let finalizers = if left.finalizers.is_empty() {
+    let finalizers = if held {
+        let words =
+            "The namespace is empty and is held by its own finalizers: metadata.finalizers, spec.finalizers";
+        ("True", "SomeFinalizersRemain", words.to_owned())
+    } else if left.finalizers.is_empty() {
         ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
     } else {
         (

@@ -228,7 +228,7 @@ metadata.name: Invalid value: "0000000000000000000000000000000000000000000000000
 "#);
     let place = format!("{IDENTITIES}/{}", name(&administrator()));
     let other = cluster.run(merge(place, json!({"spec": {"user": "another"}})));
-    insta::assert_snapshot!(other.causes().join("\n"), @r#"spec.user: Invalid value: "another": a key stands for one user: register another key"#);
+    insta::assert_snapshot!(other.causes().join("\n"), @r#"spec.user: Invalid value: "another": the key already stands for "admin": register another key"#);
 }
 
 #[test]

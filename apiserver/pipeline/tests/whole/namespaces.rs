@@ -74,26 +74,60 @@ fn its_finalizers_are_replaced_by_whoever_means_to() {
     assert_eq!(stored["status"]["phase"], "Active", "the status has an endpoint of its own");
     let managed = stored["metadata"]["managedFields"].as_array().unwrap_or_else(|| panic!("{stored:#}"));
     assert!(managed.iter().any(|entry| entry["subresource"] == "finalize"), "{managed:?}");
-    assert_eq!(cluster.run(merge(&path, json!({"spec": {"finalizers": []}}))).code, 405);
+    for verb in [merge(&path, json!({"spec": {"finalizers": []}})), delete(&path), post(&path, json!({}))] {
+        let refused = cluster.run(verb).refusal();
+        assert!(refused.starts_with("405 ") && refused.contains("\"namespaces/finalize\""), "{refused}");
+    }
     assert_eq!(
         cluster.run(put(format!("{NAMESPACES}/none/finalize"), json!({"metadata": {"name": "none"}}))).code,
         404
     );
 
-    // Something holds it; emptied it is, but for that.
-    fill(&mut cluster, 3, 1);
     cluster.run(delete(format!("{NAMESPACES}/tenant"))).object();
     cluster.settle();
-    assert_eq!(cluster.count("hm.example.com/assets"), 1);
-    let waiting = cluster.run(put(&path, wanted(json!(["example.com/own"])))).object();
-    assert_eq!(waiting["status"]["phase"], "Terminating");
-    assert!(namespace(&cluster).is_some());
+    let waiting = namespace(&cluster).unwrap();
+    assert_eq!(waiting["spec"]["finalizers"], json!(["example.com/own"]));
+    let again = cluster.run(put(&path, wanted(json!(["kubernetes"]))));
+    insta::assert_snapshot!(again.causes().join("\n"), @r#"spec.finalizers: Forbidden: "kubernetes" cannot be added: the namespace has been emptied"#);
     let gone = cluster.run(put(&path, wanted(json!([])))).object();
     assert_eq!(gone["metadata"]["name"], "tenant");
     assert!(namespace(&cluster).is_none(), "a terminating namespace that nothing holds goes");
-    cluster.settle();
     assert_eq!(cluster.jobs(), Vec::<String>::new(), "nothing waits in its name");
-    assert_eq!(cluster.count("hm.example.com/assets"), 1, "what held it back is left, as in the reference");
+}
+
+#[test]
+fn what_it_holds_is_never_left_to_the_next_of_its_name() {
+    let mut cluster = Cluster::new();
+    tenant(&mut cluster);
+    let path = format!("{NAMESPACES}/tenant");
+    let secret = json!({"metadata": {"name": "s", "finalizers": ["example.com/hold"]}});
+    cluster.run(post(format!("{path}/secrets"), secret)).object();
+    let name = json!({"name": "tenant"});
+    // No spec at all takes them all away.
+    let cleared = [
+        json!({"metadata": name}),
+        json!({"metadata": name, "spec": {}}),
+        json!({"metadata": name, "spec": {"finalizers": []}}),
+        json!({"metadata": name, "spec": {"finalizers": ["example.com/own"]}}),
+    ];
+    for deleting in [false, true] {
+        if deleting {
+            cluster.run(delete(&path)).object();
+            cluster.settle();
+        }
+        for body in &cleared {
+            let refused = cluster.run(put(format!("{path}/finalize"), body.clone()));
+            assert_eq!((refused.code, refused.writes), (422, 0), "{body}");
+            let words = if deleting { "status.conditions tell what is left in it" } else { "delete it" };
+            assert!(refused.causes().iter().any(|cause| cause.ends_with(words)), "{}", refused.body);
+        }
+    }
+    assert_eq!(cluster.run(post(NAMESPACES, json!({"metadata": name}))).code, 409);
+    cluster.run(merge(format!("{path}/secrets/s"), json!({"metadata": {"finalizers": null}}))).object();
+    cluster.settle();
+    assert_eq!(namespace(&cluster), None);
+    assert_eq!(cluster.count("/secrets"), 0);
+    tenant(&mut cluster);
 }
 
 #[test]
@@ -158,9 +192,35 @@ fn a_finalizer_of_its_own_holds_it_when_it_is_empty() {
     assert_eq!(left["spec"]["finalizers"], json!([]));
     let statuses: Vec<&Value> =
         left["status"]["conditions"].as_array().unwrap().iter().map(|c| &c["status"]).collect();
-    assert_eq!(statuses, ["False", "False", "False"]);
+    assert_eq!(statuses, ["False", "False", "True"]);
     cluster.run(merge(&path, json!({"metadata": {"finalizers": null}}))).object();
     assert_eq!(namespace(&cluster), None);
+}
+
+#[test]
+fn one_that_was_empty_says_that_its_own_finalizers_hold_it() {
+    let path = format!("{NAMESPACES}/tenant");
+    let hold = |cluster: &mut Cluster, ask: Ask| {
+        tenant(cluster);
+        cluster.run(ask).object();
+        cluster.run(delete(&path)).object();
+        cluster.settle();
+        namespace(cluster).unwrap()["status"]["conditions"][2].clone()
+    };
+    let own = json!(["kubernetes", "example.com/own"]);
+    let asks = [
+        merge(&path, json!({"metadata": {"finalizers": ["example.com/own"]}})),
+        put(format!("{path}/finalize"), json!({"metadata": {"name": "tenant"}, "spec": {"finalizers": own}})),
+    ];
+    for ask in asks {
+        let told = hold(&mut Cluster::new(), ask);
+        assert_eq!(
+            (&told["type"], &told["status"]),
+            (&json!("NamespaceFinalizersRemaining"), &json!("True"))
+        );
+        let words = told["message"].as_str().unwrap();
+        assert!(words.contains("its own finalizers"), "{words}");
+    }
 }
 
 #[test]

@@ -154,6 +154,44 @@ fn an_aggregated_role_holds_what_its_parts_hold() {
 }
 
 #[test]
+fn what_selects_no_role_is_no_aggregation() {
+    let mut cluster = Cluster::new();
+    let roles = format!("{RBAC}/clusterroles");
+    let with = |rule: Value| json!({"metadata": {"name": "r"}, "aggregationRule": rule});
+    let expression = |expression: Value| {
+        with(
+            json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}, {"matchExpressions": [expression]}]}),
+        )
+    };
+    let bad = [
+        with(json!({})),
+        with(json!({"clusterRoleSelectors": []})),
+        with(json!({"clusterRoleSelectors": [{"matchLabels": {"a b": "c", "d": "-"}}]})),
+        expression(json!({"key": "a", "operator": "Foo"})),
+        expression(json!({"key": "a", "operator": "In", "values": []})),
+        expression(json!({"key": "a", "operator": "NotIn", "values": ["b c"]})),
+        expression(json!({"key": "", "operator": "Exists", "values": ["b"]})),
+    ];
+    let causes: Vec<String> =
+        bad.into_iter().flat_map(|role| cluster.run(post(&roles, role)).causes()).collect();
+    insta::assert_snapshot!(causes.join("\n"), @r#"
+aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule is non-nil
+aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule is non-nil
+aggregationRule.clusterRoleSelectors[0].matchLabels: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+aggregationRule.clusterRoleSelectors[0].matchLabels: Invalid value: "-": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')
+aggregationRule.clusterRoleSelectors[1].matchExpressions[0].operator: Invalid value: "Foo": not a valid selector operator
+aggregationRule.clusterRoleSelectors[1].matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'
+aggregationRule.clusterRoleSelectors[1].matchExpressions[0].values[0]: Invalid value: "b c": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')
+aggregationRule.clusterRoleSelectors[1].matchExpressions[0].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'
+aggregationRule.clusterRoleSelectors[1].matchExpressions[0].key: Invalid value: "": name part must be non-empty
+aggregationRule.clusterRoleSelectors[1].matchExpressions[0].key: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+"#);
+    let good = expression(json!({"key": "a", "operator": "DoesNotExist"}));
+    cluster.run(post(&roles, good)).object();
+    cluster.run(put(format!("{roles}/r"), with(Value::Null))).object();
+}
+
+#[test]
 fn the_default_roles_are_made_of_their_parts() {
     let mut cluster = Cluster::new();
     let role = |cluster: &Cluster, name: &str| {

@@ -12,6 +12,7 @@ use k8s_openapi::api::coordination::v1::{Lease as LeaseObject, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
 use kube::api::PostParams;
+use kube::core::Status;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object};
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Elector {
     election: Election,
     started: Instant,
     watch: BoxStream<'static, watcher::Result<Option<LeaseObject>>>,
+    /// It was told that the Lease may not be read; the watch asks again and again.
+    told: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -68,7 +71,7 @@ impl Elector {
         let api: Api<LeaseObject> = Api::namespaced(client, &campaign.namespace);
         let watch = watch_object(api.clone(), &campaign.name).default_backoff().boxed();
         let election = Election::new(campaign.identity.clone(), campaign.timing);
-        Self { campaign, api, election, started: Instant::now(), watch, metrics }
+        Self { campaign, api, election, started: Instant::now(), watch, told: false, metrics }
     }
 
     fn now(&self) -> Duration {
@@ -198,11 +201,25 @@ impl Elector {
         let now = self.now();
         match event {
             Some(Ok(lease)) => {
+                self.told = false;
+                self.metrics.lease_unread.store(false, Relaxed);
                 self.election.observe(lease.as_ref().map(view), now);
                 true
             }
             Some(Err(error)) => {
-                tracing::debug!(error = chain(&error), "the lease cannot be watched");
+                match refusal(&error) {
+                    None => tracing::debug!(error = chain(&error), "the lease cannot be watched"),
+                    Some(_) if self.told => {}
+                    Some(refusal) => {
+                        self.told = true;
+                        tracing::error!(
+                            lease = self.campaign.name,
+                            error = refusal.message,
+                            "the controllers may not read their lease and do nothing; an administrator gives them what \
+                             they need by: nexus-controllers --rights | nexusctl apply -f -"
+                        );
+                    }
+                }
                 false
             }
             None => false,
@@ -327,6 +344,17 @@ impl Elector {
                 ..LeaseSpec::default()
             }),
         }
+    }
+}
+
+/// What the server said, if it refused for want of rights.
+fn refusal(error: &watcher::Error) -> Option<&Status> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(&**status).filter(|status| status.code == 403),
+        _ => None,
     }
 }
 

@@ -5,16 +5,19 @@
 //! that is not of the set. Each deletion names the very object that was judged, by uid and resourceVersion.
 
 mod judge;
+mod present;
 
 use super::{Arguments, DryRun, METADATA, set::ApplySet};
 use crate::{
     client::{self, Call},
     discovery::{Resource, Verb},
     error::Error,
+    manifest::Placed,
     session::Session,
 };
 use http::Method;
 use judge::{Verdict, judge};
+use present::Present;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -55,19 +58,17 @@ impl Member {
 pub(super) async fn run(
     arguments: &Arguments,
     set: &mut ApplySet,
-    applied: &[Value],
+    (placed, applied): (&[Placed], &[Value]),
     session: &mut Session,
 ) -> Result<(Vec<Pruned>, bool), Error> {
-    let uid = |object: &Value| object.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
-    let uids: BTreeSet<String> = applied.iter().filter_map(uid).collect();
-    // What exists already has its uid; a dry run creates nothing that could be listed.
+    let present = Present::of(placed, applied);
     let mut members = members(set, session).await?;
     // Namespaces last, then what workloads may need, as they came first.
     members.sort_by_key(|member| (member.resource.kind == "Namespace", member.path()));
     let (mut pruned, mut well) = (Vec::new(), true);
     let (mut kinds, mut namespaces) = (BTreeSet::new(), BTreeSet::new());
     for member in members {
-        let end = if uids.contains(member.text("uid")) {
+        let end = if present.has(&member.resource, &member.object) {
             End::Member
         } else {
             match one(arguments, set, &member, session).await {

@@ -45,6 +45,16 @@ fn why((index, fate): (usize, &Fate)) -> Option<(usize, &'static str)> {
     }
 }
 
+/// Tells how many of how many objects were applied where standard output could not say which.
+pub(super) fn unsaid(arguments: &Arguments, (applied, all): (usize, usize), session: &mut Session) {
+    let were = if all == 1 { "object was" } else { "objects were" };
+    let mut text = format!("{applied} of {all} {were} applied{}", arguments.dry_run.suffix());
+    if arguments.prune {
+        text.push_str("; nothing was pruned");
+    }
+    session.note(&text);
+}
+
 /// The command that does the same again.
 fn again(arguments: &Arguments, options: &GlobalOptions) -> String {
     let mut words = vec!["nexusctl".to_owned()];

@@ -2,9 +2,9 @@
 //!
 //! What was asked of the server is never forgotten: each object ends as applied, refused, not sent, or sent without an
 //! answer. After an interruption nothing more is sent, and what is under way is waited for, but not for long; after a
-//! second one not at all.
+//! second one not at all. That standard output takes no more lines stops nothing: the objects are what was asked for.
 
-use super::{Arguments, Before, DryRun, Outcome, order, patch, tell};
+use super::{Arguments, Before, DryRun, Outcome, order, patch, stop::Stop, tell};
 use crate::{
     client::{self, Client},
     error::Error,
@@ -14,10 +14,7 @@ use crate::{
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::Value;
 use std::time::Duration;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 /// Requests that are under way at once: enough to keep one server busy, few enough for it to serve others.
 pub(super) const WIDTH: usize = 32;
@@ -47,6 +44,8 @@ pub(super) struct Sent {
     pub(super) interrupted: bool,
     /// Whether the server could not be reached any more.
     pub(super) unreachable: bool,
+    /// Why standard output does not say what was applied.
+    pub(super) unsaid: Option<Error>,
 }
 
 impl Sent {
@@ -72,8 +71,7 @@ pub(super) async fn all(
     let client = session.client()?;
     let mut told = Told::new(arguments, placed, objects);
     let mut interrupted: Option<Instant> = None;
-    let mut interrupts = signal(SignalKind::interrupt())
-        .map_err(|error| Error::Message(format!("cannot listen for interruptions: {error}")))?;
+    let mut stop = Stop::listen()?;
     for wave in order::waves(placed) {
         let mut queue = wave.into_iter();
         let mut running = FuturesUnordered::new();
@@ -87,10 +85,10 @@ pub(super) async fn all(
             let deadline = interrupted.unwrap_or_else(|| Instant::now() + LONG);
             tokio::select! {
                 answer = running.next() => match answer {
-                    Some((index, answer)) => told.take(index, answer, session).await?,
+                    Some((index, answer)) => told.take(index, answer, session).await,
                     None => break,
                 },
-                _ = interrupts.recv() => {
+                () = stop.asked() => {
                     if interrupted.is_some() {
                         break;
                     }
@@ -101,9 +99,11 @@ pub(super) async fn all(
             }
         }
     }
+    told.finish(session);
     Ok(Sent {
         unreachable: told.unreachable,
-        fates: told.finish(session)?,
+        unsaid: told.unsaid,
+        fates: told.fates.into_iter().map(|fate| fate.unwrap_or(Fate::Unsent)).collect(),
         interrupted: interrupted.is_some(),
     })
 }
@@ -137,23 +137,21 @@ struct Told<'a> {
     /// The first object that nothing has been said of.
     next: usize,
     unreachable: bool,
+    /// The first line that standard output did not take.
+    unsaid: Option<Error>,
 }
 
 impl<'a> Told<'a> {
     fn new(arguments: &'a Arguments, placed: &'a [Placed], objects: &'a [Value]) -> Self {
         let (fates, refusals) = (Vec::new(), Vec::new());
-        let mut told = Self { arguments, placed, objects, fates, refusals, next: 0, unreachable: false };
+        let (next, unreachable, unsaid) = (0, false, None);
+        let mut told = Self { arguments, placed, objects, fates, refusals, next, unreachable, unsaid };
         told.fates.resize_with(placed.len(), || None);
         told.refusals.resize_with(placed.len(), || None);
         told
     }
 
-    async fn take(
-        &mut self,
-        index: usize,
-        answer: Result<Answer, client::Error>,
-        session: &mut Session,
-    ) -> Result<(), Error> {
+    async fn take(&mut self, index: usize, answer: Result<Answer, client::Error>, session: &mut Session) {
         match answer {
             Ok(Answer { outcome, object, warnings }) => {
                 session.warn(&warnings);
@@ -173,25 +171,24 @@ impl<'a> Told<'a> {
                 self.refusals[index] = Some(error);
             }
         }
-        while self.next < self.fates.len() && self.say(self.next, session).await? {
+        while self.next < self.fates.len() && self.say(self.next, session).await {
             self.next += 1;
         }
-        Ok(())
     }
 
     /// Tells of one object; false if it is not known yet what became of it.
-    async fn say(&mut self, index: usize, session: &mut Session) -> Result<bool, Error> {
+    async fn say(&mut self, index: usize, session: &mut Session) -> bool {
         if let Some(error) = self.refusals[index].take() {
             self.refused(index, &error, session).await;
-            return Ok(true);
+            return true;
         }
-        match &self.fates[index] {
+        match self.fates[index] {
             Some(Fate::Applied(outcome, _)) => {
-                self.applied(index, *outcome, session)?;
-                Ok(true)
+                self.applied(index, outcome, session);
+                true
             }
-            Some(Fate::Refused) => Ok(true),
-            Some(Fate::Unknown | Fate::Unsent) | None => Ok(false),
+            Some(Fate::Refused) => true,
+            Some(Fate::Unknown | Fate::Unsent) | None => false,
         }
     }
 
@@ -201,25 +198,24 @@ impl<'a> Told<'a> {
         tell(item, error, &asked, session).await;
     }
 
-    fn applied(&self, index: usize, outcome: Outcome, session: &mut Session) -> Result<(), Error> {
-        if self.arguments.output.is_some() {
-            return Ok(());
+    fn applied(&mut self, index: usize, outcome: Outcome, session: &mut Session) {
+        if self.arguments.output.is_some() || self.unsaid.is_some() {
+            return;
         }
         let suffix = self.arguments.dry_run.suffix();
-        session.say(&format!("{} {outcome}{suffix}", self.placed[index].name()))
+        self.unsaid = session.say(&format!("{} {outcome}{suffix}", self.placed[index].name())).err();
     }
 
     /// Tells of what came after an object that stayed unknown.
-    fn finish(mut self, session: &mut Session) -> Result<Vec<Fate>, Error> {
+    fn finish(&mut self, session: &mut Session) {
         for index in self.next..self.fates.len() {
             if let Some(error) = self.refusals[index].take() {
                 let document = &self.placed[index].document;
                 let words = crate::error::chain(&error);
                 session.note(&format!("error: {}: {}: {words}", document.place(), document.reference()));
             } else if let Some(Fate::Applied(outcome, _)) = self.fates[index] {
-                self.applied(index, outcome, session)?;
+                self.applied(index, outcome, session);
             }
         }
-        Ok(self.fates.into_iter().map(|fate| fate.unwrap_or(Fate::Unsent)).collect())
     }
 }

@@ -113,8 +113,15 @@ fn by_item(status: &Status, count: usize) -> Vec<(Option<usize>, Status)> {
         let Some((index, field)) = item_of(&cause.field).filter(|(index, _)| *index < count) else {
             return vec![(in_message(status, count), status.clone())];
         };
+        if field.is_empty() && !cause.message.is_empty() {
+            // About the object as a whole: the cause says it without what the transaction puts around it.
+            let message = cause.message.clone();
+            divided.push((Some(index), Status { message, details: None, ..status.clone() }));
+            continue;
+        }
         let cause = hypermesh_api::Cause { field: field.to_owned(), ..cause.clone() };
-        match divided.iter_mut().find(|(known, _)| *known == Some(index)) {
+        let of_fields = |known: &Status| known.details.as_ref().is_some_and(|d| !d.causes.is_empty());
+        match divided.iter_mut().find(|(known, status)| *known == Some(index) && of_fields(status)) {
             Some((_, known)) => {
                 if let Some(details) = &mut known.details {
                     details.causes.push(cause);
@@ -145,6 +152,27 @@ fn in_message(status: &Status, count: usize) -> Option<usize> {
 mod tests {
     use super::*;
     use hypermesh_api::{Cause, Details};
+
+    #[test]
+    fn what_is_about_a_whole_item_is_said_in_its_own_words() {
+        let cause = |field: &str, message: &str| Cause {
+            field: field.into(),
+            message: message.into(),
+            ..Cause::default()
+        };
+        let causes = vec![cause("items[1]", "strict decoding error"), cause("items[1].spec", "no")];
+        let mut status = Status::failure(
+            400,
+            "BadRequest",
+            "items[1]: strict decoding error; nothing of the transaction was stored",
+        );
+        status.details = Some(Details { causes, ..Details::default() });
+        let divided = by_item(&status, 2);
+        assert_eq!(divided.len(), 2);
+        assert_eq!((divided[0].0, divided[0].1.message.as_str()), (Some(1), "strict decoding error"));
+        assert!(divided[0].1.details.is_none());
+        assert_eq!(divided[1].1.details.as_ref().unwrap().causes[0].field, "spec");
+    }
 
     #[test]
     fn causes_go_to_their_items() {

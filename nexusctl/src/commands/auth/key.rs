@@ -55,6 +55,12 @@ fn of_file(path: &Path, content: &str) -> Result<String, Error> {
         let key = info.strip_prefix(&ED25519[..]).and_then(|key| <[u8; 32]>::try_from(key).ok());
         return key.map(|key| hex(&key)).ok_or_else(other);
     }
+    if content.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
+        let public = format!("{shown}.pub");
+        return Err(Error::Message(format!(
+            "--key: {shown} is an OpenSSH private key: give the public one, which lies in {public}"
+        )));
+    }
     if content.contains("PRIVATE KEY-----") {
         let material = Material { pem: content.as_bytes().to_vec(), origin: shown.to_string() };
         let key = hypermesh_client::public_key(&material).map_err(|error| Error::Message(chain(&error)))?;
@@ -108,6 +114,9 @@ mod tests {
         for other in [pair.public_key_pem(), pair.serialize_pem(), "ssh-rsa AAAA me".to_owned()] {
             assert!(of(&other).unwrap_err().contains("another algorithm"), "{other}");
         }
+        let private =
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk=\n-----END OPENSSH PRIVATE KEY-----\n";
+        assert!(of(private).unwrap_err().contains("give the public one, which lies in a.key.pub"));
         assert!(of("nonsense").unwrap_err().contains("neither a key"));
         assert!(read("/nowhere/at/all").unwrap_err().to_string().contains("no file"));
     }

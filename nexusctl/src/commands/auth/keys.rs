@@ -7,17 +7,14 @@ use super::key;
 use crate::{
     client::{Call, encode, path_segment},
     error::{Error, Exit},
-    output::{
-        self, Format,
-        age::since,
-        aligned::{TABLE, push_row},
-    },
+    output::{self, Format, age::since, aligned},
     session::Session,
 };
 use clap::Args;
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const IDENTITIES: &str = "/apis/hypermesh.online/v1/identities";
 /// Digits of a key that are shown, and with which it may be named where they mean one.
@@ -63,6 +60,9 @@ pub struct Register {
     /// Group of the user; may be given several times
     #[arg(long = "group", value_name = "GROUP", conflicts_with = "replaces")]
     pub groups: Vec<String>,
+    /// Take a key that is registered out of its groups where none is named
+    #[arg(long, conflicts_with = "replaces")]
+    pub overwrite: bool,
     /// A registered key: the new one stands for the same user and groups, and this one is revoked
     #[arg(long, value_name = "KEY")]
     pub replaces: Option<String>,
@@ -88,6 +88,8 @@ struct Known {
     key: String,
     user: String,
     groups: Vec<String>,
+    /// Of the service account that the user is.
+    uid: String,
     since: String,
     object: Value,
 }
@@ -101,6 +103,7 @@ impl Known {
             key: text("/metadata/name"),
             user: text("/spec/user"),
             groups: groups.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+            uid: text("/spec/uid"),
             since: text("/metadata/creationTimestamp"),
             object,
         }
@@ -184,33 +187,55 @@ pub async fn list(arguments: Keys, session: &mut Session) -> Result<Exit, Error>
     }
     let own = key::own(session).ok().flatten();
     let mut rows = vec![["KEY", "USER", "GROUPS", "AGE", ""].map(str::to_owned).to_vec()];
+    let mut accounts = BTreeMap::new();
     for known in keys {
-        let mine = if own.as_deref() == Some(&*known.key) { "(in use here)" } else { "" };
+        let mut told = Vec::new();
+        if own.as_deref() == Some(&*known.key) {
+            told.push("(in use here)");
+        }
+        if is_orphan(&known, &mut accounts, session).await? {
+            told.push("(its account is gone)");
+        }
         let groups = if known.groups.is_empty() { "<none>".to_owned() } else { known.groups.join(",") };
         let shown = if whole { &*known.key } else { known.key.get(..SHORT).unwrap_or(&known.key) };
         rows.push(vec![
-            output::escape(shown),
-            output::escape(&known.user),
-            output::escape(&groups),
+            shown.to_owned(),
+            known.user.clone(),
+            groups,
             since(&known.since, Timestamp::now()),
-            mine.to_owned(),
+            told.join(" "),
         ]);
     }
     session.print(&table(&rows))?;
     Ok(Exit::Success)
 }
 
+/// What is known of the service accounts that users are: their uids, `None` where it cannot be known.
+type Accounts = BTreeMap<String, Option<String>>;
+
+/// Whether a key stands for a service account that is there no more, be there another of its name or not.
+async fn is_orphan(known: &Known, accounts: &mut Accounts, session: &mut Session) -> Result<bool, Error> {
+    let Some(path) = account(&known.user) else { return Ok(false) };
+    let uid = match accounts.get(&known.user) {
+        Some(uid) => uid.clone(),
+        None => {
+            let uid = match session.send(&Call::get(path)).await {
+                Ok(reply) => uid_of(&reply.json()?),
+                Err(error) if error.is_not_found() => Some(String::new()),
+                // Who may see keys need not be one who may see accounts.
+                Err(error) if error.status().is_some() => None,
+                Err(error) => return Err(error.into()),
+            };
+            accounts.insert(known.user.clone(), uid.clone());
+            uid
+        }
+    };
+    Ok(uid.is_some_and(|uid| uid.is_empty() || uid != known.uid))
+}
+
 fn table(rows: &[Vec<String>]) -> String {
-    let mut widths = Vec::new();
-    for row in rows {
-        TABLE.fit(&mut widths, row);
-    }
-    let mut text = String::new();
-    for row in rows {
-        push_row(&mut text, &widths, row);
-    }
-    // The last column is empty but for one row.
-    text.lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
+    // The last column is empty but for a few rows.
+    aligned::rows(rows).lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
 }
 
 /// `auth register`
@@ -232,6 +257,9 @@ pub async fn register(arguments: Register, session: &mut Session) -> Result<Exit
         Some(former) => (former.user.clone(), former.groups.clone()),
         None => (arguments.whom.clone().unwrap_or_default(), arguments.groups.clone()),
     };
+    if user.is_empty() {
+        return Err(Error::Message("USER is empty: say for whom the key is to stand".into()));
+    }
     let mut spec = json!({"user": user});
     if !groups.is_empty() {
         spec["groups"] = groups.clone().into();
@@ -250,6 +278,23 @@ pub async fn register(arguments: Register, session: &mut Session) -> Result<Exit
         Err(error) if error.status().is_some_and(|status| status.code == 403) => None,
         Err(error) => return Err(error.into()),
     };
+    let holder = before.as_ref().and_then(|before| before.pointer("/spec/user")?.as_str());
+    if let Some(holder) = holder.filter(|holder| *holder != user) {
+        // The server would say the same with the words of a rule.
+        return Err(Error::Message(format!(
+            "the key {key} already stands for {}, and a key stands for one user: register another key for {}",
+            output::escape_line(holder),
+            output::escape_line(&user)
+        )));
+    }
+    let mut lost = before.clone().map(|before| Known::of(before).groups).unwrap_or_default();
+    if !lost.is_empty() && groups.is_empty() && former.is_none() && !arguments.overwrite {
+        return Err(Error::Message(format!(
+            "the key {key} is registered in {}: name the groups that it is to be in by --group, or take it out of all of \
+             them by --overwrite",
+            output::escape_line(&lost.join(", "))
+        )));
+    }
     let call = Call::with_body(Method::PATCH, &path, object.to_string())
         .content_type("application/apply-patch+yaml")
         .query(&[("fieldManager", "nexusctl"), ("force", "true"), ("fieldValidation", "Strict")]);
@@ -261,10 +306,17 @@ pub async fn register(arguments: Register, session: &mut Session) -> Result<Exit
         _ if reply.code == 201 => "registered",
         _ => "changed",
     };
-    let of = if groups.is_empty() { String::new() } else { format!(" in {}", groups.join(", ")) };
+    let groups = Known::of(after).groups;
+    lost.retain(|group| !groups.contains(group));
+    let listed = |word: &str, groups: &[String]| match groups {
+        [] => String::new(),
+        groups => format!("{word} in {}", output::escape_line(&groups.join(", "))),
+    };
     session.say(&format!(
-        "identity.hypermesh.online/{key} {deed}: it signs for {}{of}",
-        output::escape(&user)
+        "identity.hypermesh.online/{key} {deed}: it signs for {}{}{}",
+        output::escape_line(&user),
+        listed("", &groups),
+        listed(", no longer", &lost)
     ))?;
     if let Some(former) = former {
         revoked(session, &former.key).await?;
@@ -274,12 +326,18 @@ pub async fn register(arguments: Register, session: &mut Session) -> Result<Exit
 
 /// The uid of the service account that a user is, if it is one.
 async fn uid_of_account(session: &mut Session, user: &str) -> Result<Option<String>, Error> {
-    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let Some((namespace, name)) = account else { return Ok(None) };
-    let path =
-        format!("/api/v1/namespaces/{}/serviceaccounts/{}", path_segment(namespace), path_segment(name));
-    let account: Value = session.send(&Call::get(path)).await?.json()?;
-    Ok(account.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned))
+    let Some(path) = account(user) else { return Ok(None) };
+    Ok(uid_of(&session.send(&Call::get(path)).await?.json()?))
+}
+
+/// Where the service account is that a user is, if it is one.
+fn account(user: &str) -> Option<String> {
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    Some(format!("/api/v1/namespaces/{}/serviceaccounts/{}", path_segment(namespace), path_segment(name)))
+}
+
+fn uid_of(account: &Value) -> Option<String> {
+    account.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// `auth revoke`
@@ -293,7 +351,7 @@ pub async fn revoke(arguments: Revoke, session: &mut Session) -> Result<Exit, Er
     if let Some(user) = &arguments.all_of {
         keys = known(session, Some(user)).await?.into_iter().map(|known| known.key).collect();
         if keys.is_empty() {
-            return Err(Error::Message(format!("no key stands for {}", output::escape(user))));
+            return Err(Error::Message(format!("no key stands for {}", output::escape_line(user))));
         }
     }
     for key in keys {

@@ -31,6 +31,10 @@ pub(super) enum Wanted {
     Entries(Kind, String),
     /// Servers whose cluster is remembered.
     Servers,
+    /// Keys that are registered.
+    Keys,
+    /// Bootstrap tokens, by what is no secret of them.
+    Tokens,
     /// Types, and objects as `type/name`.
     Kinds,
     /// Names of objects of a type.
@@ -161,8 +165,12 @@ impl<'c> Line<'c> {
         match meaning.as_str() {
             "CONTEXT" => return Wanted::Entries(Kind::Context, String::new()),
             "CLUSTER" => return Wanted::Entries(Kind::Cluster, String::new()),
+            // Whom a key stands for is a user of the cluster, and not an entry of a kubeconfig.
+            "USER" if arg.get_id() == "whom" => return Wanted::Nothing,
             "USER" => return Wanted::Entries(Kind::User, String::new()),
             "SERVER" => return Wanted::Servers,
+            "KEY" if arg.get_id() == "keys" => return Wanted::Keys,
+            "TOKEN" if arg.get_id() == "tokens" => return Wanted::Tokens,
             _ => {}
         }
         if arg.get_id() != "words" && !meaning.contains("TYPE") {
@@ -276,6 +284,9 @@ mod tests {
         assert_eq!(wanted("config delete-user "), entries(Kind::User));
         assert_eq!(wanted("config rename-context a "), Wanted::Nothing);
         assert_eq!(wanted("config forget-cluster "), Wanted::Servers);
+        assert_eq!(wanted("auth register "), Wanted::Nothing);
+        assert_eq!(wanted("auth revoke 3f9c2b7a "), Wanted::Keys);
+        assert_eq!(wanted("token delete "), Wanted::Tokens);
         assert_eq!(wanted("apply -f "), Wanted::Files);
         assert_eq!(wanted("explain work"), Wanted::Fields);
         assert_eq!(wanted("events --for wl/"), Wanted::Kinds);

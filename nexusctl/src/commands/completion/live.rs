@@ -34,8 +34,18 @@ pub(super) async fn candidates(
                 KnownClusters::of(&session.environment).map_or(Ok(Vec::new()), |known| known.all())?;
             Ok(known.into_iter().map(|(server, id)| Candidate::new(server, id.to_string())).collect())
         }
+        Wanted::Keys => {
+            let names = list("/apis/hypermesh.online/v1/identities", "", session).await?;
+            Ok(names.into_iter().map(|name| Candidate::new(name, "")).collect())
+        }
+        Wanted::Tokens => {
+            let selector = "type=bootstrap.kubernetes.io/token";
+            let names = list("/api/v1/namespaces/kube-system/secrets", selector, session).await?;
+            let ids = names.iter().filter_map(|name| name.strip_prefix("bootstrap-token-"));
+            Ok(ids.map(|id| Candidate::new(id, "")).collect())
+        }
         Wanted::Namespaces(prefix) => {
-            let names = list("/api/v1/namespaces", session).await?;
+            let names = list("/api/v1/namespaces", "", session).await?;
             Ok(names.into_iter().map(|name| Candidate::new(format!("{prefix}{name}"), "")).collect())
         }
         Wanted::Names(kind) => {
@@ -61,8 +71,8 @@ fn entries(kind: Kind, prefix: &str, session: &Session) -> Result<Vec<Candidate>
 }
 
 /// The names of a collection's objects.
-async fn list(path: &str, session: &mut Session) -> Result<Vec<String>, Error> {
-    let call = Call::get(path).accept(PARTIAL).query(&[("limit", MOST)]);
+async fn list(path: &str, fields: &str, session: &mut Session) -> Result<Vec<String>, Error> {
+    let call = Call::get(path).accept(PARTIAL).query(&[("limit", MOST), ("fieldSelector", fields)]);
     let list: Value = session.send(&call).await?.json()?;
     let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
     Ok(items.filter_map(|item| item.pointer("/metadata/name")?.as_str()).map(str::to_owned).collect())
@@ -72,7 +82,7 @@ async fn names(kind: &str, session: &mut Session) -> Result<Vec<String>, Error> 
     let discovery = session.discovery().await?;
     let resource = discovery.find(kind)?;
     let path = resource.collection_path(Some(&session.namespace()?));
-    list(&path, session).await
+    list(&path, "", session).await
 }
 
 /// Types, also behind a comma.

@@ -1,32 +1,14 @@
 //! `create role` and `create clusterrole`
 
 use crate::{
-    commands::results::Manner, discovery::Discovery, error::Error, session::Session, suggest::nearest,
+    commands::{results::Manner, verbs},
+    discovery::Discovery,
+    error::Error,
+    session::Session,
 };
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-
-/// What can be asked of objects. `use`, `bind`, `escalate` and `impersonate` are asked of some kinds only.
-const VERBS: [&str; 15] = [
-    "*",
-    "get",
-    "list",
-    "watch",
-    "create",
-    "update",
-    "patch",
-    "delete",
-    "deletecollection",
-    "use",
-    "bind",
-    "escalate",
-    "impersonate",
-    "approve",
-    "sign",
-];
-/// What can be asked of paths.
-const PATH_VERBS: [&str; 8] = ["*", "get", "post", "put", "delete", "patch", "head", "options"];
 
 const EXAMPLES: &str = "Examples:
   nexusctl create role viewer --verb=get,list,watch --resource=workloads,networks
@@ -103,7 +85,7 @@ pub(super) async fn build_cluster(
     if arguments.non_resource_url.is_empty() {
         return Ok(role("ClusterRole", &common.name, rules(common, session).await?));
     }
-    verbs(&common.verb, &PATH_VERBS, session)?;
+    judge(&common.verb, &verbs::OF_PATHS, session)?;
     for path in &arguments.non_resource_url {
         if !path.starts_with('/') && path != "*" {
             return Err(Error::Message(format!("--non-resource-url={path}: a path begins with /")));
@@ -123,7 +105,7 @@ fn role(kind: &str, name: &str, rules: Vec<Value>) -> Value {
 }
 
 async fn rules(common: &Common, session: &mut Session) -> Result<Vec<Value>, Error> {
-    verbs(&common.verb, &VERBS, session)?;
+    judge(&common.verb, &verbs::OF_OBJECTS, session)?;
     if common.resource.is_empty() {
         return Err(Error::Message("say to what: --resource=workloads".into()));
     }
@@ -141,15 +123,11 @@ async fn rules(common: &Common, session: &mut Session) -> Result<Vec<Value>, Err
         .collect())
 }
 
-/// A verb that nobody asks for is mostly a mistyped one; it is allowed, since kinds may have verbs of their own.
-fn verbs(given: &[String], known: &[&str], session: &mut Session) -> Result<(), Error> {
+fn judge(given: &[String], known: &[&str], session: &mut Session) -> Result<(), Error> {
     if given.is_empty() {
         return Err(Error::Message("say what may be done: --verb=get,list,watch".into()));
     }
-    for verb in given.iter().filter(|verb| !known.contains(&verb.as_str())) {
-        let near = nearest(verb, known.iter().copied()).map(|near| format!("; did you mean {near:?}?"));
-        session.note(&format!("Warning: {verb:?} is no usual verb{}", near.unwrap_or_default()));
-    }
+    verbs::doubt(given, known, session);
     Ok(())
 }
 

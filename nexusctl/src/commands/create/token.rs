@@ -22,7 +22,7 @@ pub struct Arguments {
     /// The ServiceAccount
     pub name: String,
     /// For how long it is valid: 10m, 24h [default: the server's, an hour]
-    #[arg(long, value_name = "TIME", value_parser = crate::cli::parse_duration)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = crate::cli::parse_duration)]
     pub duration: Option<Duration>,
     /// For whom it is, instead of the API server; may be given several times
     #[arg(long, value_name = "NAME")]

@@ -19,7 +19,7 @@ pub(super) async fn table(request: &Request<'_>, call: &Call, session: &mut Sess
         if page.afresh {
             whole = Table::default();
         }
-        append(&mut whole, page.list);
+        append(&mut whole, page.list)?;
         pages.told(whole.rows.len(), session);
     }
     Ok(whole)
@@ -130,9 +130,11 @@ fn typed(mut item: Value, resource: &Resource) -> Value {
 }
 
 /// Adds a reply's rows to a table. A server without Tables answers with objects, which become rows of name and age.
-pub(super) fn append(whole: &mut Table, reply: Value) {
-    let part = if reply.get("kind").and_then(Value::as_str) == Some("Table") {
-        serde_json::from_value(reply).unwrap_or_default()
+pub(super) fn append(whole: &mut Table, reply: Value) -> Result<(), Error> {
+    let part: Table = if reply.get("kind").and_then(Value::as_str) == Some("Table") {
+        // A table that was dropped would hide its rows from who watches them.
+        serde_json::from_value(reply)
+            .map_err(|error| Error::Message(format!("the server's table cannot be read: {error}")))?
     } else {
         made_up(reply)
     };
@@ -141,6 +143,7 @@ pub(super) fn append(whole: &mut Table, reply: Value) {
     }
     whole.rows.extend(part.rows);
     whole.metadata = part.metadata;
+    Ok(())
 }
 
 fn made_up(mut reply: Value) -> Table {

@@ -101,7 +101,7 @@ async fn table(
     for name in &placed.selection.names {
         let call = Call::get(request.path(placed, name)).accept(TABLE).query(&[("includeObject", include)]);
         match session.send(&request.then(call)).await {
-            Ok(reply) => list::append(&mut whole, reply.json()?),
+            Ok(reply) => list::append(&mut whole, reply.json()?)?,
             Err(error) if error.is_not_found() && arguments.ignore_not_found => {}
             Err(error) if error.status().is_some() => faults.push(error),
             Err(error) => return Err(error.into()),

@@ -116,7 +116,7 @@ impl<'a> Shown<'a> {
         if !self.request.arguments.watch_only {
             if self.tables {
                 let mut table = Table::default();
-                list::append(&mut table, reply);
+                list::append(&mut table, reply)?;
                 let text = self.printer.print(&table, None);
                 session.print(&text)?;
             } else if let Some(items) = reply.get("items").and_then(Value::as_array) {
@@ -159,7 +159,7 @@ impl<'a> Shown<'a> {
             return self.object(event.object, &event.kind, session);
         }
         let mut table = Table::default();
-        list::append(&mut table, event.object);
+        list::append(&mut table, event.object)?;
         let text = self.printer.print(&table, Some(&event.kind));
         session.print(&text)
     }

@@ -87,17 +87,20 @@ struct Kubeconfigs {
 async fn run(kubeconfigs: Kubeconfigs, process: Process, mut stopped: Stop) {
     tokio::select! {
         () = stopped.stopped() => return,
-        () = admit(kubeconfigs) => {}
+        () = admit(&kubeconfigs) => {}
     }
-    if let Err(error) = process.run(stopped).await {
-        tracing::error!(error = chain(&error), "the controllers do not run");
+    tokio::select! {
+        ended = process.run(stopped) => if let Err(error) = ended {
+            tracing::error!(error = chain(&error), "the controllers do not run");
+        },
+        () = keep(&kubeconfigs) => {}
     }
 }
 
 /// Gives the controllers their rights, and has the cluster know their key, as the administrator.
-async fn admit(kubeconfigs: Kubeconfigs) {
+async fn admit(kubeconfigs: &Kubeconfigs) {
     loop {
-        match admitted(&kubeconfigs).await {
+        match admitted(kubeconfigs).await {
             Ok(()) => return,
             Err(error) => tracing::warn!(error, "the controllers have no rights yet"),
         }
@@ -105,14 +108,51 @@ async fn admit(kubeconfigs: Kubeconfigs) {
     }
 }
 
+/// Has the cluster know the controllers' key for as long as they run: who deletes identities in numbers deletes it as
+/// well, and controllers that nobody knows would do nothing until the next start.
+async fn keep(kubeconfigs: &Kubeconfigs) {
+    loop {
+        match forgotten(kubeconfigs).await {
+            Ok(()) => {
+                tracing::warn!(
+                    "the controllers' key was revoked; it is registered again (--no-controllers ends them)"
+                );
+                admit(kubeconfigs).await;
+            }
+            Err(error) => {
+                tracing::debug!(
+                    error,
+                    "it is not known whether the cluster still knows the controllers' key"
+                );
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Waits until the cluster does not know the controllers' key any more.
+async fn forgotten(kubeconfigs: &Kubeconfigs) -> Result<(), String> {
+    let (client, key) = parties(kubeconfigs)?;
+    match key {
+        Some(key) => rights::forgotten(&client, &key).await.map_err(|error| chain(&error)),
+        None => std::future::pending().await,
+    }
+}
+
 async fn admitted(kubeconfigs: &Kubeconfigs) -> Result<(), String> {
-    let told = |error: hypermesh_client::Error| chain(&error);
-    let config = Config::from_kubeconfig(&kubeconfigs.administrator).map_err(told)?.agent("nexusctl-up");
-    let client = hypermesh_client::connect(&config).map_err(told)?;
+    let (client, key) = parties(kubeconfigs)?;
     rights::grant(&client).await.map_err(|failure| chain(&failure))?;
-    let key = Config::from_kubeconfig(&kubeconfigs.controllers).and_then(|config| config.public_key());
-    match key.map_err(told)? {
+    match key {
         Some(key) => rights::register(&client, &key).await.map_err(|failure| chain(&failure)),
         None => Ok(()),
     }
+}
+
+/// Who gives, and the key of who is given.
+fn parties(kubeconfigs: &Kubeconfigs) -> Result<(rights::Administrator, Option<String>), String> {
+    let told = |error: hypermesh_client::Error| chain(&error);
+    let config = Config::from_kubeconfig(&kubeconfigs.administrator).map_err(told)?.agent("nexusctl-up");
+    let client = hypermesh_client::connect(&config).map_err(told)?;
+    let key = Config::from_kubeconfig(&kubeconfigs.controllers).and_then(|config| config.public_key());
+    Ok((client, key.map_err(told)?))
 }
