@@ -68,10 +68,13 @@ async fn reads_go_early_on_resumed_connections_and_writes_wait() {
         let client = Client::new(&server.config(transport)).unwrap();
         let early = server.quic().early_requests.get();
         assert_eq!(get(&client).await.unwrap(), "HTTP/3.0 GET /version");
-        for n in 1..=3 {
+        // On a loaded machine a handshake may be over before the server looks at what came with it.
+        let mut reads = 0;
+        while server.quic().early_requests.get() - early < 3 {
             idle(&server).await;
             assert_eq!(get(&client).await.unwrap(), "HTTP/3.0 GET /version");
-            assert_eq!(server.quic().early_requests.get() - early, n, "{transport:?}");
+            reads += 1;
+            assert!(reads < 30, "{transport:?}: nothing goes early");
         }
         idle(&server).await;
         let mut write = Request::new(Body::from("text".to_owned()));
@@ -80,7 +83,7 @@ async fn reads_go_early_on_resumed_connections_and_writes_wait() {
         assert_eq!(client.send(write).await.unwrap().into_body().collect(10).await.unwrap(), "text");
         assert_eq!(server.quic().early_requests.get() - early, 3, "{transport:?}");
         assert_eq!(server.quic().too_early.get(), 0);
-        assert_eq!(client.metrics().connections(Protocol::Http3), 5);
+        assert_eq!(client.metrics().connections(Protocol::Http3), reads + 2);
     }
 }
 
