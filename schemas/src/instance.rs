@@ -48,9 +48,18 @@ pub struct InstanceSpec {
     /// The Node that it is bound to; left out: none yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<DnsSubdomain>,
+    /// How much of the traffic to the Workload's published ports it gets, compared with the others; 0: no new
+    /// connections.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub weight: u32,
     /// What it runs. It never changes.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "what an instance runs never changes; its workload replaces it"}]))]
     pub pod: PodSpec,
+}
+
+fn hundred() -> u32 {
+    100
 }
 
 /// What is known of an instance.
@@ -63,9 +72,21 @@ pub struct InstanceStatus {
     /// Where it is in its life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<InstancePhase>,
+    /// Why it is in that phase, in one word, where the containers do not tell it: `Evicted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub reason: Option<String>,
+    /// Why it is in that phase, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub message: Option<String>,
     /// Its stable address.
     #[serde(rename = "podIP", skip_serializing_if = "Option::is_none")]
     pub pod_ip: Option<IpAddress>,
+    /// All its addresses, the stable one first.
+    #[serde(rename = "podIPs", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "atomic"))]
+    pub pod_ips: Vec<IpAddress>,
     /// The address of its node.
     #[serde(rename = "hostIP", skip_serializing_if = "Option::is_none")]
     pub host_ip: Option<IpAddress>,
@@ -119,6 +140,13 @@ pub struct ContainerStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub image: Option<String>,
+    /// Whether it has started: it runs, and its startup probe has succeeded if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<bool>,
+    /// What the node calls it: `oci://…`. It is another one after each start.
+    #[serde(rename = "containerID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub container_id: Option<String>,
     /// The digest of the image that it runs.
     #[serde(rename = "imageID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -175,6 +203,10 @@ pub struct Running {
 pub struct Terminated {
     /// The exit code; 128 + n for signal n.
     pub exit_code: i32,
+    /// The signal that ended it, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub signal: Option<i32>,
     /// Why, in one word: `OOMKilled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]

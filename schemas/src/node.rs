@@ -80,6 +80,14 @@ pub struct NodeStatus {
     /// The stable address that its identity gives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddress>,
+    /// All its addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub addresses: Vec<NodeAddress>,
+    /// Where its agent is asked for logs and streams, over QUIC: `host:port`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    pub agent_endpoint: Option<String>,
     /// All there is, by resource.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 256))]
@@ -95,6 +103,29 @@ pub struct NodeStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// One address of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeAddress {
+    /// What kind of address it is.
+    #[serde(rename = "type")]
+    pub kind: NodeAddressType,
+    /// The address.
+    #[schemars(length(min = 1, max = 253))]
+    pub address: String,
+}
+
+/// Kinds of a node's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NodeAddressType {
+    /// Its host name.
+    Hostname,
+    /// An address that other nodes reach.
+    InternalIP,
+    /// An address that the world reaches.
+    ExternalIP,
 }
 
 /// What a host is.
@@ -114,6 +145,10 @@ pub struct NodeInfo {
     /// Its kernel.
     #[schemars(length(max = 256))]
     pub kernel_version: String,
+    /// What runs containers there, and its version: `libcontainer://0.7.0`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub container_runtime_version: Option<String>,
     /// Its operating system, as `/etc/os-release` has it.
     #[schemars(length(max = 256))]
     pub os_image: String,

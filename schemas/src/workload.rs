@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod environment;
+pub mod job;
 pub mod placement;
 pub mod pod;
 pub mod probe;
@@ -13,6 +14,7 @@ pub mod volume;
 use crate::condition::Condition;
 use crate::declare::Declaration;
 use crate::definition::{KindDefinition, NameFormat, Scope};
+use job::{Job, JobStatus, Schedule, ScheduleStatus};
 use placement::Placement;
 use pod::PodTemplate;
 use publish::PublishedPort;
@@ -47,6 +49,25 @@ pub fn definition() -> KindDefinition {
     "rule": "!has(self.publish) || self.publish.all(p, !has(p.targetPort) || type(p.targetPort) == int || self.template.spec.containers.exists(c, has(c.ports) && c.ports.exists(q, has(q.name) && q.name == p.targetPort)))",
     "message": "publish names a port that no container of the template has",
     "fieldPath": ".publish",
+}, {
+    "rule": "!has(self.job) || self.template.spec.restartPolicy != 'Always'",
+    "message": "a job ends, so its restartPolicy is OnFailure or Never",
+    "fieldPath": ".template.spec.restartPolicy",
+}, {
+    "rule": "has(self.job) || self.template.spec.restartPolicy == 'Always'",
+    "message": "instances of a workload that is no job are kept running, so their restartPolicy is Always; `job: {}` makes it a job",
+    "fieldPath": ".template.spec.restartPolicy",
+}, {
+    "rule": "!has(self.job) || self.replicas == 1",
+    "message": "how many instances of a job run is job.parallelism",
+    "fieldPath": ".replicas",
+}, {
+    "rule": "!has(self.schedule) || has(self.job)",
+    "message": "what runs by the clock is a job: `job: {}` makes it one",
+    "fieldPath": ".schedule",
+}, {
+    "rule": "has(self.job) == has(oldSelf.job) && has(self.schedule) == has(oldSelf.schedule)",
+    "message": "a workload stays the service, the job or the schedule that it was made as",
 }]))]
 pub struct WorkloadSpec {
     /// How many instances there should be.
@@ -55,6 +76,12 @@ pub struct WorkloadSpec {
     pub replicas: u32,
     /// What each instance is.
     pub template: PodTemplate,
+    /// Makes it run to completion, instead of for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+    /// Runs the job by the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// Where instances may be, and how they lie to each other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
@@ -102,6 +129,15 @@ pub struct WorkloadStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub update_revision: Option<String>,
+    /// How many times a name for an instance was taken already, so that a new one differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collision_count: Option<u32>,
+    /// How far the job is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobStatus>,
+    /// How far the schedule is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleStatus>,
     /// Aspects of its state.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

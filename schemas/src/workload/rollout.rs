@@ -19,6 +19,9 @@ pub struct Rollout {
     /// The size of the steps of the strategy Rolling; left out: a quarter each way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Rolling>,
+    /// Whether a changed template waits, and a rollout that has begun stays where it is.
+    #[serde(default)]
+    pub paused: bool,
     /// How long a new instance must be ready before it counts.
     #[serde(default = "at_once")]
     pub min_ready: Duration,
@@ -36,6 +39,7 @@ impl Default for Rollout {
         Self {
             strategy: RolloutStrategy::default(),
             rolling: None,
+            paused: false,
             min_ready: at_once(),
             progress_deadline: ten_minutes(),
             history: ten(),
