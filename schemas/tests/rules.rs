@@ -82,6 +82,11 @@ fn all_rules() {
     Network.spec.policy.ingress[].ports[]: !has(self.endPort) || (type(self.port) == int && self.endPort >= self.port)
     Node.spec.publicKey: self == oldSelf
     Workload.spec: !has(self.publish) || self.publish.all(p, !has(p.targetPort) || type(p.targetPort) == int || self.template.spec.containers.exists(c, has(c.ports) && c.ports.exists(q, has(q.name) && q.name == p.targetPort)))
+    Workload.spec: !has(self.job) || self.template.spec.restartPolicy != 'Always'
+    Workload.spec: has(self.job) || self.template.spec.restartPolicy == 'Always'
+    Workload.spec: !has(self.job) || self.replicas == 1
+    Workload.spec: !has(self.schedule) || has(self.job)
+    Workload.spec: has(self.job) == has(oldSelf.job) && has(self.schedule) == has(oldSelf.schedule)
     Workload.spec.placement.nodes.preferred[].matchExpressions[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
     Workload.spec.placement.nodes.required[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
     Workload.spec.rollout: self.strategy == 'Rolling' || !has(self.rolling)
@@ -346,6 +351,39 @@ fn volumes_and_tolerations() {
     );
 }
 
+fn jobs() {
+    let job = |more: Value| {
+        let mut full = json!({"job": {}, "template": {"spec": {"restartPolicy": "Never"}}});
+        merge(&mut full, more);
+        workload(full)
+    };
+    right("Workload", job(json!({})));
+    right("Workload", job(json!({"schedule": {"cron": "@daily"}})));
+    wrong(
+        "Workload",
+        job(json!({"template": {"spec": {"restartPolicy": "Always"}}})),
+        ".spec.template.spec.restartPolicy: a job ends, so its restartPolicy is OnFailure or Never",
+    );
+    wrong(
+        "Workload",
+        pod(json!({"restartPolicy": "Never"})),
+        ".spec.template.spec.restartPolicy: instances of a workload that is no job are kept running, so their restartPolicy is Always; `job: {}` makes it a job",
+    );
+    wrong(
+        "Workload",
+        job(json!({"replicas": 2})),
+        ".spec.replicas: how many instances of a job run is job.parallelism",
+    );
+    wrong(
+        "Workload",
+        workload(json!({"schedule": {"cron": "@daily"}})),
+        ".spec.schedule: what runs by the clock is a job: `job: {}` makes it one",
+    );
+    let stays = ".spec: a workload stays the service, the job or the schedule that it was made as";
+    frozen("Workload", workload(json!({})), job(json!({})), stays);
+    frozen("Workload", job(json!({"schedule": {"cron": "@daily"}})), job(json!({})), stays);
+}
+
 #[test]
 fn workloads() {
     right(
@@ -360,6 +398,7 @@ fn workloads() {
         ".spec.publish: publish names a port that no container of the template has",
     );
     right("Workload", workload(json!({"rollout": {"strategy": "Recreate"}})));
+    jobs();
     wrong(
         "Workload",
         workload(json!({"rollout": {"strategy": "Recreate", "rolling": {}}})),

@@ -53,11 +53,11 @@ pub struct Container {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// Whether its standard input stays open, so that `attach -i` can write to it.
-    #[serde(default)]
-    pub stdin: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<bool>,
     /// Whether it has a terminal.
-    #[serde(default)]
-    pub tty: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tty: Option<bool>,
     /// Where volumes appear in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]

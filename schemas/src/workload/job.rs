@@ -128,6 +128,6 @@ pub struct ScheduleStatus {
     pub next_time: Option<String>,
     /// The runs that have not ended, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 100), inner(length(max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub active: Vec<String>,
 }

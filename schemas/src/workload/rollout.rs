@@ -20,8 +20,8 @@ pub struct Rollout {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Rolling>,
     /// Whether a changed template waits, and a rollout that has begun stays where it is.
-    #[serde(default)]
-    pub paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
     /// How long a new instance must be ready before it counts.
     #[serde(default = "at_once")]
     pub min_ready: Duration,
@@ -39,7 +39,7 @@ impl Default for Rollout {
         Self {
             strategy: RolloutStrategy::default(),
             rolling: None,
-            paused: false,
+            paused: None,
             min_ready: at_once(),
             progress_deadline: ten_minutes(),
             history: ten(),
