@@ -54,7 +54,7 @@ pub(super) async fn answer(
             }
             ("LocalSubjectAccessReview", access(api, &subject(&spec, "LocalSubjectAccessReview")?, &spec)?)
         }
-        "selfsubjectrulesreviews" => ("SelfSubjectRulesReview", rules(api, &who.user, &spec)),
+        "selfsubjectrulesreviews" => ("SelfSubjectRulesReview", rules(api, &who.user, &spec)?),
         "tokenreviews" => ("TokenReview", token(api, &spec)?),
         _ => return super::document::unknown(),
     };
@@ -150,20 +150,19 @@ fn access(api: &Api, user: &UserInfo, spec: &Value) -> Result<Value, Box<Status>
     Ok(json!({"allowed": allowed}))
 }
 
-fn rules(api: &Api, user: &UserInfo, spec: &Value) -> Value {
-    let namespace = spec.get("namespace").and_then(Value::as_str).unwrap_or("default");
-    let (mut resources, mut paths) = (Vec::new(), Vec::new());
-    for rule in api.replica.reading().derived.policy.rules_of(user, namespace) {
-        let PolicyRule { verbs, api_groups, resources: of, resource_names, non_resource_urls } = rule;
-        if non_resource_urls.is_empty() {
-            resources.push(json!({
-                "verbs": verbs, "apiGroups": api_groups, "resources": of, "resourceNames": resource_names,
-            }));
-        } else {
-            paths.push(json!({"verbs": verbs, "nonResourceURLs": non_resource_urls}));
-        }
+/// What `user` may do in a namespace, as kube-apiserver says it: lists that hold nothing are left out, except verbs.
+fn rules(api: &Api, user: &UserInfo, spec: &Value) -> Result<Value, Box<Status>> {
+    let namespace = spec.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    if namespace.is_empty() {
+        return Err(Box::new(Status::bad_request("no namespace on request: name one in spec.namespace")));
     }
-    json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
+    Ok(rules_status(api.replica.reading().derived.policy.rules_of(user, namespace)))
+}
+
+fn rules_status(rules: Vec<PolicyRule>) -> Value {
+    let (paths, objects): (Vec<_>, Vec<_>) =
+        rules.into_iter().partition(|rule| !rule.non_resource_urls.is_empty());
+    json!({"resourceRules": objects, "nonResourceRules": paths, "incomplete": false})
 }
 
 fn token(api: &Api, spec: &Value) -> Result<Value, Box<Status>> {
@@ -200,4 +199,39 @@ fn shown(user: &UserInfo) -> Value {
         map.insert("extra".into(), extra.into());
     }
     Value::Object(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_told_in_the_shape_of_kubernetes() {
+        let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        let objects = PolicyRule {
+            verbs: words(&["get"]),
+            api_groups: words(&[""]),
+            resources: words(&["secrets"]),
+            ..PolicyRule::default()
+        };
+        let named = PolicyRule { resource_names: words(&["a"]), ..objects.clone() };
+        let path = PolicyRule {
+            verbs: words(&["get"]),
+            non_resource_urls: words(&["/livez"]),
+            ..PolicyRule::default()
+        };
+        assert_eq!(
+            rules_status(vec![objects, path, named]),
+            json!({
+                "resourceRules": [
+                    {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"]},
+                    {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]},
+                ],
+                "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/livez"]}],
+                "incomplete": false,
+            })
+        );
+        let nothing = json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false});
+        assert_eq!(rules_status(Vec::new()), nothing);
+    }
 }

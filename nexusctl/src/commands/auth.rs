@@ -1,11 +1,12 @@
 //! `auth`: identity and rights, as the server sees them, and the keys that stand for people and programs.
 
+mod can_i;
 mod key;
 mod keys;
+mod rules;
 
 use crate::{
     client::Call,
-    commands::verbs,
     error::{Error, Exit},
     output::{self, Format, aligned},
     session::Session,
@@ -17,9 +18,9 @@ use serde_json::{Value, json};
 /// The verbs of `auth`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Whether something is allowed: prints yes or no, and exits 1 for no
+    /// Whether something is allowed: prints yes or no, and exits 1 for no; or, with --list, all that is
     #[command(name = "can-i")]
-    CanI(CanI),
+    CanI(can_i::CanI),
     /// Who the server takes the caller for, and whether what they write is signed
     Whoami(Whoami),
     /// Show the keys that sign, and for whom they stand
@@ -28,30 +29,6 @@ pub enum Command {
     Register(keys::Register),
     /// Let a key stand for nobody any more, from the next block on
     Revoke(keys::Revoke),
-}
-
-/// Arguments of `auth can-i`.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  nexusctl auth can-i create workloads
-  nexusctl auth can-i get secrets/web-tls -n default --quiet")]
-pub struct CanI {
-    /// Verb: get, list, create, delete, …
-    pub verb: String,
-    /// TYPE, TYPE/NAME, or a path such as /metrics
-    pub what: String,
-    /// Name of the object
-    pub name: Option<String>,
-    /// Subresource: status, scale, log
-    #[arg(long, value_name = "NAME", default_value = "")]
-    pub subresource: String,
-    /// In all namespaces
-    #[arg(short = 'A', long)]
-    pub all_namespaces: bool,
-    /// Print nothing: the exit code says it
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 /// Arguments of `auth whoami`.
@@ -68,61 +45,12 @@ pub struct Whoami {
 /// Runs the verb.
 pub async fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     match command {
-        Command::CanI(arguments) => can_i(arguments, session).await,
+        Command::CanI(arguments) => can_i::run(arguments, session).await,
         Command::Whoami(arguments) => whoami(arguments, session).await,
         Command::Keys(arguments) => keys::list(arguments, session).await,
         Command::Register(arguments) => keys::register(arguments, session).await,
         Command::Revoke(arguments) => keys::revoke(arguments, session).await,
     }
-}
-
-async fn can_i(arguments: CanI, session: &mut Session) -> Result<Exit, Error> {
-    let known: &[&str] = if arguments.what.starts_with('/') { &verbs::OF_PATHS } else { &verbs::OF_OBJECTS };
-    verbs::doubt([&arguments.verb], known, session);
-    let spec = if arguments.what.starts_with('/') {
-        json!({"nonResourceAttributes": {"verb": arguments.verb, "path": arguments.what}})
-    } else {
-        let (kind, name) = match arguments.what.split_once('/') {
-            Some((kind, name)) => (kind, name.to_owned()),
-            None => (arguments.what.as_str(), arguments.name.clone().unwrap_or_default()),
-        };
-        let discovery = session.discovery().await?;
-        let namespace = if arguments.all_namespaces { String::new() } else { session.namespace()? };
-        let attributes = match (kind, discovery.find(kind)) {
-            ("*", _) => json!({"group": "*", "resource": "*", "namespace": namespace}),
-            (_, Ok(r)) => json!({
-                "group": r.group, "version": r.version, "resource": r.plural,
-                "namespace": if r.namespaced { namespace } else { String::new() },
-            }),
-            // Rights may be granted on what this server does not serve.
-            (word, Err(unknown)) => {
-                session.note(&format!("Warning: {unknown}"));
-                json!({"resource": word, "namespace": namespace})
-            }
-        };
-        let mut attributes = attributes;
-        attributes["verb"] = arguments.verb.into();
-        attributes["name"] = name.into();
-        attributes["subresource"] = arguments.subresource.into();
-        json!({"resourceAttributes": attributes})
-    };
-    let review =
-        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec});
-    let call = Call::with_body(
-        Method::POST,
-        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-        review.to_string(),
-    );
-    let reply: Value = session.send(&call).await?.json()?;
-    let status = reply.get("status").cloned().unwrap_or_default();
-    let allowed = status.get("allowed").and_then(Value::as_bool).unwrap_or(false);
-    if !arguments.quiet {
-        let reason = status.get("reason").and_then(Value::as_str).filter(|r| !r.is_empty());
-        let word = if allowed { "yes" } else { "no" };
-        let reason = reason.map(|r| format!(" - {}", output::escape_line(r))).unwrap_or_default();
-        session.say(&if allowed { word.to_owned() } else { format!("{word}{reason}") })?;
-    }
-    Ok(if allowed { Exit::Success } else { Exit::Failure })
 }
 
 async fn whoami(arguments: Whoami, session: &mut Session) -> Result<Exit, Error> {

@@ -86,6 +86,33 @@ fn versions_and_identity() {
 }
 
 #[test]
+fn everything_that_is_allowed_is_listed() {
+    let server = Server::start();
+    let reviews = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+    let status = json!({
+        "resourceRules": [{"verbs": ["get", "list"], "apiGroups": ["hypermesh.online"], "resources": ["workloads"]}],
+        "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/livez"]}],
+        "incomplete": true, "evaluationError": "a webhook is silent",
+    });
+    server.script(Method::POST, reviews, 201, json!({"status": status}));
+    let ran = server.run("auth can-i --list -n shop");
+    assert_eq!(ran.code, 0);
+    assert_snapshot!(ran.out, @"
+    Resources                    Non-Resource URLs   Resource Names   Verbs
+    workloads.hypermesh.online   []                  []               [get list]
+                                 [/livez]            []               [get]
+    ");
+    assert_snapshot!(ran.err, @"Warning: more than this may be allowed, since the server could not tell: a webhook is silent");
+    assert_snapshot!(server.writes()[0].body, @r#"{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectRulesReview","spec":{"namespace":"shop"}}"#);
+    assert!(
+        server.run("auth can-i --list -o yaml").out.starts_with("evaluationError: a webhook is silent\n")
+    );
+    assert!(server.run("auth can-i --list -o name").err.contains("json or yaml"));
+    assert!(server.run("auth can-i --list get wl").err.contains("cannot be used with"));
+    assert!(server.run("auth can-i get").err.contains("<WHAT>"));
+}
+
+#[test]
 fn a_verb_that_nobody_asks_for_is_doubted() {
     let server = Server::start();
     let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
