@@ -10,6 +10,7 @@ use std::process::Command;
 
 /// Every crate of the workspace and those of its crates it imports, tests aside.
 const GRAPH: &str = "
+hello:
 hypermesh-api:
 hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-wire stoq
 hypermesh-cel:
