@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::connection::Admission;
+use crate::credentials::Credentials;
 use crate::folder::Folder;
 use crate::http::Api;
 use crate::listener;
@@ -15,6 +16,7 @@ use hypermesh_machine::{OpenError, Replica, read_genesis, write_genesis};
 use hypermesh_pipeline::PIPELINE_VERSION;
 use hypermesh_pki::{Pki, PkiError, Settings};
 use hypermesh_store::{KeyRotation, Options};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use std::error::Error as _;
@@ -92,6 +94,7 @@ pub struct Server {
     kubeconfig: PathBuf,
     controllers_kubeconfig: PathBuf,
     replica: Arc<Replica>,
+    credentials: Credentials,
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     /// Given back last.
@@ -104,7 +107,7 @@ impl std::fmt::Debug for Server {
     }
 }
 
-fn unix_now() -> i64 {
+pub(crate) fn unix_now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
@@ -139,6 +142,8 @@ impl Server {
         let kubeconfig = pki.kubeconfig_path().to_owned();
         let controllers_kubeconfig = pki.controllers_kubeconfig_path().to_owned();
         let quic = quic::start(address, &tls, &api, &admission, &pki.server_key.der());
+        let pki = Arc::new(Mutex::new(pki));
+        let credentials = Credentials::new(Arc::clone(&pki), Arc::clone(&replica));
         let mut tasks = vec![
             tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, admission, closed.clone())),
             tokio::spawn(look_after_certificates(pki, tls, closed.clone())),
@@ -146,7 +151,7 @@ impl Server {
             tokio::spawn(look_after_store_key(Arc::clone(&replica), dir, key_rotation, closed.clone())),
         ];
         tasks.extend(quic.map(|router| tokio::spawn(quic::serve(router, closed))));
-        Ok(Self { address, kubeconfig, controllers_kubeconfig, replica, closing, tasks, folder })
+        Ok(Self { address, kubeconfig, controllers_kubeconfig, replica, credentials, closing, tasks, folder })
     }
 
     /// Where it listens.
@@ -162,6 +167,11 @@ impl Server {
     /// The controllers' kubeconfig.
     pub fn controllers_kubeconfig(&self) -> &Path {
         &self.controllers_kubeconfig
+    }
+
+    /// The keys and certificates that it uses.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The cluster's id, in hexadecimal.
@@ -322,7 +332,7 @@ pub(crate) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
 
 /// Renews certificates in time, and takes up what `nexusctl certs rotate` has written.
 async fn look_after_certificates(
-    mut pki: Pki,
+    pki: Arc<Mutex<Pki>>,
     tls: Arc<ArcSwap<ServerConfig>>,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -331,7 +341,9 @@ async fn look_after_certificates(
             () = tokio::time::sleep(UPKEEP) => {}
             _ = closing.wait_for(|closing| *closing) => return,
         }
-        let changed = match pki.reload().and_then(|reloaded| Ok((reloaded, pki.renew(unix_now())?))) {
+        let mut pki = pki.lock();
+        let looked = pki.reload().and_then(|reloaded| Ok((reloaded, pki.renew(unix_now())?)));
+        let changed = match looked {
             Ok((reloaded, renewal)) => {
                 if renewal.server || renewal.admin {
                     tracing::info!(

@@ -95,8 +95,8 @@ pub async fn forgotten(administrator: &Administrator, key: &str) -> Result<(), w
 }
 
 /// Registers the controllers' key, in hexadecimal, as an administrator, and revokes keys that were registered like this
-/// before. What is so already is not written.
-pub async fn register(administrator: &Administrator, key: &str) -> Result<(), Failure> {
+/// before. What is so already is not written. False in a cluster that registers no keys.
+pub async fn register(administrator: &Administrator, key: &str) -> Result<bool, Failure> {
     let resource = crate::runtime::resource(&hypermesh_schemas::identity::definition());
     let api: Api<DynamicObject> = Api::all_with(administrator.clone(), &resource);
     let (label, by) = REGISTERED_BY;
@@ -113,7 +113,7 @@ pub async fn register(administrator: &Administrator, key: &str) -> Result<(), Fa
             tracing::warn!(
                 "this cluster is of a version that registers no keys: the controllers do not sign"
             );
-            return Ok(());
+            return Ok(false);
         }
         applied => applied.map_err(Failure::of("register the controllers' key"))?,
     };
@@ -123,7 +123,7 @@ pub async fn register(administrator: &Administrator, key: &str) -> Result<(), Fa
         let revoked = api.delete(&name, &DeleteParams::default()).await;
         revoked.map_err(Failure::of(format!("revoke the controllers' former key {name}")))?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Applies the objects as an administrator. What is so already is not written.

@@ -88,6 +88,12 @@ impl Held {
         })
     }
 
+    /// The name of its subject.
+    pub fn common_name(&self) -> Option<String> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&self.der).ok()?;
+        parsed.subject().iter_common_name().next()?.as_str().ok().map(str::to_owned)
+    }
+
     /// When it is to be renewed: at two thirds of its life.
     pub fn renew_at(&self) -> i64 {
         self.not_before + (self.not_after - self.not_before) / 3 * 2

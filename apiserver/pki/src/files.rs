@@ -34,6 +34,14 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, PkiError> {
     }
 }
 
+/// Removes a file; none is there afterwards.
+pub(crate) fn remove(path: &Path) -> Result<(), PkiError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// The permissions of a file or folder; `None` when there is none.
 pub(crate) fn mode(path: &Path) -> Result<Option<u32>, PkiError> {
     match fs::metadata(path) {

@@ -8,7 +8,7 @@ use hypermesh_chain::ClusterId;
 const CLUSTER_EXTENSION: &str = "hypermesh.online/cluster";
 
 /// The extension of a user's entry that has our clients send no write unsigned.
-const SIGNING_EXTENSION: &str = "hypermesh.online/signing";
+pub(crate) const SIGNING_EXTENSION: &str = "hypermesh.online/signing";
 
 /// What a kubeconfig holds; PEM throughout.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,14 @@
 //! The cluster's certificate authorities, certificates and tokens, as files of a data folder.
 //!
 //! Layout of `DIR/pki` (folder 0700, keys 0600): `ca` signs the server, `client-ca` signs clients, `server` and
-//! `admin` and `controllers` are what they signed, `replica` is the replica's own key, `service-accounts` signs tokens (what belongs to
-//! it is told by the public key beside it). Files are
-//! replaced whole, so a reader never sees half of one.
+//! `admin`, `controllers` and `agent` (where one runs) are what they signed, `replica` is the replica's own key,
+//! `service-accounts` signs tokens (what belongs to it is told by the public key beside it). Files are replaced whole, so
+//! a reader never sees half of one.
 //!
 //! Inside the mesh no authority makes anyone: identities are keys registered in the state. The authorities here serve
 //! clients that speak X.509. This crate reads no clock: times are arguments.
 
+mod agent;
 mod certificate;
 mod check;
 mod error;
@@ -17,6 +18,7 @@ mod kubeconfig;
 mod pki;
 pub mod token;
 
+pub use agent::{NODES, node_user};
 pub use certificate::{Held, Subject};
 pub use check::{Finding, Pinned, check};
 pub use error::PkiError;

@@ -1,11 +1,12 @@
 //! All keys and certificates of a data folder.
 
+use crate::agent::Agent;
 use crate::certificate::{Held, Signer, Subject, issue};
 use crate::error::PkiError;
 use crate::files;
 use crate::keys::KeyFile;
-use crate::kubeconfig::{Access, kubeconfig};
-use hypermesh_chain::ClusterId;
+use crate::kubeconfig::{Access, SIGNING_EXTENSION, kubeconfig};
+use hypermesh_chain::{ClusterId, PublicKey};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,8 +53,8 @@ impl Settings {
 pub struct Renewal {
     /// The server has a new certificate.
     pub server: bool,
-    /// The clients of this folder, the administrator and the controllers, have new certificates, and their kubeconfigs
-    /// were written anew.
+    /// The clients of this folder (the administrator, the controllers and the agent) have new certificates, and their
+    /// kubeconfigs were written anew.
     pub admin: bool,
 }
 
@@ -63,6 +64,10 @@ pub struct Pki {
     folder: PathBuf,
     kubeconfig: PathBuf,
     controllers_kubeconfig: PathBuf,
+    agent_kubeconfig: PathBuf,
+    /// Whether the cluster has registered the controllers' key.
+    controllers_sign: bool,
+    agent: Option<Agent>,
     settings: Settings,
     /// Signs the server.
     pub ca: Held,
@@ -130,9 +135,16 @@ impl Pki {
         if files::mode(&at("service-accounts.pub"))?.is_none() {
             files::replace(&at("service-accounts.pub"), &service_account_key.public_pem(), 0o644)?;
         }
+        let controllers_kubeconfig = dir.join("controllers.kubeconfig");
+        // What was once said of them holds: another process than that which registered their key writes the file too.
+        let controllers_sign =
+            files::read(&controllers_kubeconfig)?.is_some_and(|text| text.contains(SIGNING_EXTENSION));
         let mut pki = Self {
             kubeconfig: dir.join("admin.kubeconfig"),
-            controllers_kubeconfig: dir.join("controllers.kubeconfig"),
+            agent_kubeconfig: dir.join("agent.kubeconfig"),
+            agent: Agent::read(&folder)?,
+            controllers_kubeconfig,
+            controllers_sign,
             replica_key: KeyFile::ed25519(at("replica.key"))?,
             service_account_key,
             folder,
@@ -156,7 +168,7 @@ impl Pki {
     /// Reads what is there, without making or changing anything: name and certificate.
     pub fn list(dir: &Path) -> Result<Vec<(&'static str, Held)>, PkiError> {
         let mut found = Vec::new();
-        for name in ["ca", "client-ca", "server", "admin", "controllers"] {
+        for name in ["ca", "client-ca", "server", "admin", "controllers", "agent"] {
             if let Some(held) = Held::read(&dir.join("pki").join(format!("{name}.crt")))? {
                 found.push((name, held));
             }
@@ -179,7 +191,8 @@ impl Pki {
         let mut wanted = self.settings.names.clone();
         wanted.sort();
         let server = now >= self.server.renew_at() || self.server.names != wanted;
-        let admin = now >= self.admin.renew_at() || now >= self.controllers.renew_at();
+        let agent = self.agent.as_ref().is_some_and(|agent| now >= agent.held.renew_at());
+        let admin = now >= self.admin.renew_at() || now >= self.controllers.renew_at() || agent;
         self.reissue(Renewal { server, admin }, now)
     }
 
@@ -199,6 +212,9 @@ impl Pki {
             let path = self.folder.join("controllers.crt");
             self.controllers =
                 issue(&path, &controllers_subject(), &self.controllers_key, &signer, now, life)?;
+            if let Some(agent) = &mut self.agent {
+                agent.reissue(&signer, now, life)?;
+            }
             self.write_kubeconfigs()?;
         }
         Ok(what)
@@ -212,12 +228,43 @@ impl Pki {
                 "server" => &mut self.server,
                 "admin" => &mut self.admin,
                 "controllers" => &mut self.controllers,
+                "agent" => match &mut self.agent {
+                    Some(agent) => &mut agent.held,
+                    None => continue,
+                },
                 _ => continue,
             };
             changed |= mine.serial != held.serial;
             *mine = held;
         }
         Ok(changed)
+    }
+
+    /// Has the controllers send no write unsigned from here on: the cluster has registered their key.
+    pub fn controllers_sign(&mut self) -> Result<(), PkiError> {
+        self.controllers_sign = true;
+        self.write_kubeconfigs()
+    }
+
+    /// The key of the agent that runs as node `node` in this folder: the one that is there, or a new one where there is
+    /// none, or one of another node.
+    pub fn agent_key(&mut self, node: &str, now: i64) -> Result<PublicKey, PkiError> {
+        let agent = match self.agent.take().filter(|agent| agent.node == node) {
+            Some(agent) => agent,
+            None => {
+                let signer = Signer::Authority(&self.client_ca, &self.client_ca_key);
+                Agent::make(&self.folder, node, &signer, now, self.settings.life)?
+            }
+        };
+        let key = agent.key.signing_key()?.public();
+        self.agent = Some(agent);
+        Ok(key)
+    }
+
+    /// Writes the agent's kubeconfig, once the cluster has registered the key, and tells where it is.
+    pub fn write_agent_kubeconfig(&self) -> Result<&Path, PkiError> {
+        self.write_kubeconfigs()?;
+        Ok(&self.agent_kubeconfig)
     }
 
     /// Pins the cluster's id in the kubeconfig: it is known only once the keys are there.
@@ -236,8 +283,15 @@ impl Pki {
             CONTROLLERS,
             &self.controllers,
             &self.controllers_key,
-            false,
-        )
+            self.controllers_sign,
+        )?;
+        match &self.agent {
+            // An agent's key is registered before its kubeconfig is written.
+            Some(agent) => {
+                self.write_kubeconfig(&self.agent_kubeconfig, &agent.user(), &agent.held, &agent.key, true)
+            }
+            None => Ok(()),
+        }
     }
 
     fn write_kubeconfig(
@@ -328,6 +382,44 @@ mod tests {
         pki.renew(pki.controllers.renew_at()).unwrap();
         assert_ne!(pki.controllers.serial, serial);
         assert_ne!(std::fs::read_to_string(pki.controllers_kubeconfig_path()).unwrap(), before);
+    }
+
+    #[test]
+    fn an_agent_keeps_its_key_for_as_long_as_it_is_the_same_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = 1_800_000_000;
+        let mut pki = open(dir.path(), now);
+        pki.renew(now).unwrap();
+        assert!(!dir.path().join("agent.kubeconfig").exists(), "no agent runs here");
+        let key = pki.agent_key("n1", now).unwrap();
+        assert!(!dir.path().join("agent.kubeconfig").exists(), "its key is not registered yet");
+        let path = pki.write_agent_kubeconfig().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("name: system:node:n1") && text.contains(SIGNING_EXTENSION), "{text}");
+        assert_eq!(files::mode(&path).unwrap(), Some(0o600));
+        let mut again = open(dir.path(), now);
+        assert_eq!(again.agent_key("n1", now).unwrap(), key);
+        let held = again.agent.as_ref().unwrap().held.clone();
+        assert_eq!(held.subject, "CN=system:node:n1, O=system:nodes");
+        assert!(again.renew(held.renew_at()).unwrap().admin);
+        assert_ne!(std::fs::read_to_string(&path).unwrap(), text, "renewed with the rest");
+        assert_ne!(again.agent_key("n2", now).unwrap(), key, "another node is another key");
+    }
+
+    #[test]
+    fn controllers_that_sign_are_said_to_whoever_writes_their_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = 1_800_000_000;
+        let mut pki = open(dir.path(), now);
+        let marked = |pki: &Pki| {
+            std::fs::read_to_string(pki.controllers_kubeconfig_path()).unwrap().contains(SIGNING_EXTENSION)
+        };
+        assert!(!marked(&pki));
+        pki.controllers_sign().unwrap();
+        assert!(marked(&pki));
+        let mut again = open(dir.path(), now);
+        again.reissue(Renewal { server: false, admin: true }, now + 1).unwrap();
+        assert!(marked(&again));
     }
 
     #[test]

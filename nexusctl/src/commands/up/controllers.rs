@@ -3,7 +3,7 @@
 
 use super::Arguments;
 use crate::error::Error;
-use hypermesh_apiserver::Server;
+use hypermesh_apiserver::{Credentials, Server};
 use hypermesh_client::Config;
 use hypermesh_controllers::runtime::failure::chain;
 use hypermesh_controllers::runtime::{Stop, Stopper, stop};
@@ -32,6 +32,7 @@ impl Controllers {
         let kubeconfigs = Kubeconfigs {
             administrator: server.kubeconfig().to_owned(),
             controllers: server.controllers_kubeconfig().to_owned(),
+            credentials: server.credentials().clone(),
         };
         let task = tokio::spawn(run(kubeconfigs, process, stopped));
         Ok(Self { words, running: Some((stopper, task)) })
@@ -82,6 +83,7 @@ async fn prepare(server: &Server, arguments: &Arguments) -> Result<(Process, Str
 struct Kubeconfigs {
     administrator: PathBuf,
     controllers: PathBuf,
+    credentials: Credentials,
 }
 
 async fn run(kubeconfigs: Kubeconfigs, process: Process, mut stopped: Stop) {
@@ -142,10 +144,11 @@ async fn forgotten(kubeconfigs: &Kubeconfigs) -> Result<(), String> {
 async fn admitted(kubeconfigs: &Kubeconfigs) -> Result<(), String> {
     let (client, key) = parties(kubeconfigs)?;
     rights::grant(&client).await.map_err(|failure| chain(&failure))?;
-    match key {
-        Some(key) => rights::register(&client, &key).await.map_err(|failure| chain(&failure)),
-        None => Ok(()),
+    let Some(key) = key else { return Ok(()) };
+    if rights::register(&client, &key).await.map_err(|failure| chain(&failure))? {
+        kubeconfigs.credentials.controllers_sign().await.map_err(|error| chain(&error))?;
     }
+    Ok(())
 }
 
 /// Who gives, and the key of who is given.

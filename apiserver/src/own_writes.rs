@@ -1,0 +1,73 @@
+//! What the server writes by itself, by the way that every write takes.
+//!
+//! Nothing here bypasses the state machine: a write is a request that this replica endorses, for a user with rights of its
+//! own, and is refused like any other.
+
+use hypermesh_api::Status;
+use hypermesh_chain::request::{Authority, Endorsement, Media, Method, Request, User};
+use hypermesh_machine::Replica;
+use hypermesh_pipeline::{Call, Outcome};
+use serde_json::Value;
+
+/// The manager of the fields that the server writes.
+const MANAGER: &str = "nexus-apiserver";
+
+/// In whose name the server writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// The operator of this machine, who holds the keys of the cluster: what is prepared when a cluster is brought up.
+    Operator,
+}
+
+impl Author {
+    fn user(self) -> User {
+        let (name, group) = match self {
+            Self::Operator => ("system:apiserver", Some("system:masters")),
+        };
+        let groups = group.into_iter().chain(std::iter::once("system:authenticated"));
+        User {
+            name: name.to_owned(),
+            uid: String::new(),
+            groups: groups.map(str::to_owned).collect(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// Applies (server-side, by force) `object` at `path`; what is so already is not written.
+pub(crate) async fn apply(
+    replica: &Replica,
+    author: Author,
+    path: &str,
+    object: &Value,
+) -> Result<Outcome, Box<Status>> {
+    let target = format!("{path}?fieldManager={MANAGER}&force=true");
+    order(replica, author, Method::Patch, target, Media::ApplyPatch, object).await
+}
+
+async fn order(
+    replica: &Replica,
+    author: Author,
+    method: Method,
+    target: String,
+    media: Media,
+    object: &Value,
+) -> Result<Outcome, Box<Status>> {
+    let endorsement = Endorsement {
+        replica: replica.key(),
+        user: author.user(),
+        received: replica.request_time(),
+        nonce: replica.next_nonce(),
+        manager: MANAGER.to_owned(),
+    };
+    let body = serde_json::to_vec(object).map_err(|error| Box::new(Status::internal(error)))?;
+    let authority = Authority::Endorsed(endorsement);
+    let request = Request { method, target, media, body: body.into(), authority };
+    let call = Call::decode(&request)?;
+    let outcome = replica.submit(request, call).await.map_err(|unavailable| unavailable.0)?;
+    if outcome.code < 400 {
+        return Ok(outcome);
+    }
+    let refused = serde_json::from_slice::<Status>(outcome.body.bytes());
+    Err(Box::new(refused.unwrap_or_else(Status::internal)))
+}
