@@ -25,6 +25,7 @@ hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-p
 hypermesh-merge: hypermesh-api hypermesh-structural
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural
 hypermesh-pki: hypermesh-chain
+hypermesh-planner: hypermesh-schemas
 hypermesh-schemas:
 hypermesh-store: hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
@@ -37,12 +38,13 @@ stoq:
 const ALONE: [&str; 3] = ["hypermesh-image", "hypermesh-schemas", "stoq"];
 
 /// Crates that compute and do nothing else.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "hypermesh-api",
     "hypermesh-cel",
     "hypermesh-chain",
     "hypermesh-merge",
     "hypermesh-pipeline",
+    "hypermesh-planner",
     "hypermesh-schemas",
     "hypermesh-structural",
     "hypermesh-wire",
