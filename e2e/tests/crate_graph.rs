@@ -26,7 +26,9 @@ hypermesh-merge: hypermesh-api hypermesh-structural
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural
 hypermesh-pki: hypermesh-chain
 hypermesh-planner: hypermesh-schemas
+hypermesh-runtime: hypermesh-image hypermesh-shim
 hypermesh-schemas:
+hypermesh-shim: hypermesh-image
 hypermesh-store: hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wire: hypermesh-api hypermesh-schemas
