@@ -12,14 +12,14 @@ use std::process::Command;
 const GRAPH: &str = "
 hello:
 hypermesh-api:
-hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-wire stoq
+hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-wire stoq
 hypermesh-cel:
 hypermesh-chain:
 hypermesh-client: hypermesh-api hypermesh-chain hypermesh-wire stoq
 hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-schemas
-hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-structural hypermesh-wire nexusctl
+hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-structural hypermesh-wire nexusctl
 hypermesh-image:
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural
@@ -30,6 +30,7 @@ hypermesh-runtime: hypermesh-image hypermesh-shim
 hypermesh-schemas:
 hypermesh-shim: hypermesh-image
 hypermesh-store: hypermesh-chain
+hypermesh-stream: hypermesh-api hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wire: hypermesh-api hypermesh-schemas
 nexusctl: hypermesh-api hypermesh-apiserver hypermesh-client hypermesh-controllers hypermesh-pipeline hypermesh-schemas
@@ -40,7 +41,7 @@ stoq:
 const ALONE: [&str; 3] = ["hypermesh-image", "hypermesh-schemas", "stoq"];
 
 /// Crates that compute and do nothing else.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "hypermesh-api",
     "hypermesh-cel",
     "hypermesh-chain",
@@ -48,6 +49,7 @@ const PURE: [&str; 9] = [
     "hypermesh-pipeline",
     "hypermesh-planner",
     "hypermesh-schemas",
+    "hypermesh-stream",
     "hypermesh-structural",
     "hypermesh-wire",
 ];

@@ -27,6 +27,7 @@ pub mod continue_token;
 pub mod crd;
 pub mod execute;
 pub mod fields;
+pub mod frame;
 pub mod json;
 pub mod json_patch;
 pub mod kubeconfig;
@@ -67,7 +68,7 @@ macro_rules! table {
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = table! {
-    access account_token apply bootstrap_token call cel certificate chain continue_token crd execute fields json
-    json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records route schema
+    access account_token apply bootstrap_token call cel certificate chain continue_token crd execute fields frame
+    json json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records route schema
     selector signature snapshot store_files strategic_patch token values yaml
 };

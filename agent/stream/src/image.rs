@@ -1,0 +1,57 @@
+//! Images of a node, as `/v1/images` tells them.
+//!
+//! `GET` answers a list of [`Image`]s, or one with `reference`. `POST` with `reference` pulls, and without it imports the
+//! archive (OCI layout or docker-archive, in tar) that is the body; both answer lines of [`Progress`] as JSON, the last of
+//! which has `image` or `error`. `DELETE` with `reference` removes a name, and 409 tells what still uses it.
+
+use serde::{Deserialize, Serialize};
+
+/// An image that a node has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// `sha256:…` of its manifest.
+    pub digest: String,
+    /// Its names.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// What it takes on the node, in bytes; layers that images share are counted in each.
+    pub size_bytes: u64,
+    /// `linux/amd64`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub platform: String,
+    /// When it was last used, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<String>,
+    /// Instances that use it, `namespace/name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used_by: Vec<String>,
+}
+
+/// All images of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Images {
+    /// In the order of their first names.
+    pub items: Vec<Image>,
+}
+
+/// How far a pull or an import is: one line of its answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The layer that it is about, `sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// Bytes that are there.
+    #[serde(default)]
+    pub done_bytes: u64,
+    /// Bytes in all, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+    /// The image, once it is there: the last line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// Why it is not: the last line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
