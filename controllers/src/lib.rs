@@ -11,6 +11,7 @@ pub mod process;
 pub mod rights;
 pub mod root_bundle;
 pub mod runtime;
+pub mod scheduler;
 pub mod settings;
 
 pub use connect::{ConnectError, connect};
