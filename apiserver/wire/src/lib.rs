@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod openapi2;
 pub mod partial;
 pub mod pretty;
+pub mod project;
 pub mod protobuf;
 pub mod raw;
 pub mod refusal;
@@ -33,6 +34,7 @@ pub use list::{ContinueToken, PARTIAL_PREFIX, api_version, list_id, list_prefix,
 pub use media::{Accepted, BodyFormat, Encoding, Offer, PatchType, View};
 pub use partial::{partial, write_partial};
 pub use pretty::{Indenter, indent};
+pub use project::Projection;
 pub use refusal::refusal;
 pub use table::{IncludeObject, TableFormat};
 pub use watch::{EventType, bookmark, error, frame_parts, write_frame};

@@ -8,6 +8,7 @@ mod source;
 use crate::age::age;
 use crate::list::{meta_suffix, write_json};
 use crate::partial::write_partial;
+use crate::project::Projection;
 use crate::raw;
 use hypermesh_api::{ListMeta, Query, Status, decode_json, printed};
 use hypermesh_schemas::KindDefinition;
@@ -52,6 +53,8 @@ struct Column {
 #[derive(Clone, Debug)]
 pub struct TableFormat {
     columns: Vec<Column>,
+    /// Computes the cells, where they are not read from paths.
+    computed: Option<fn(&Value, i64) -> Vec<Value>>,
     /// `columnDefinitions` as JSON.
     definitions: Vec<u8>,
     include: IncludeObject,
@@ -65,6 +68,9 @@ const AGE: &str = "CreationTimestamp is a timestamp representing the server time
     not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It \
     is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
     https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+const DESIRED: &str = "replicas is the desired number of instances for the scaled object.";
+const AVAILABLE: &str = "replicas is the actual number of observed instances of the scaled object.";
 
 /// The group of our own kinds.
 const OWN_GROUP: &str = "hypermesh.online";
@@ -104,9 +110,36 @@ impl TableFormat {
                 json!({"name": "Age", "type": "date", "format": "", "description": AGE, "priority": 0});
             push(heading, "date", ".metadata.creationTimestamp");
         }
+        Self::of(definitions, columns, include)
+    }
+
+    /// The table of a scale, whichever kind's it is.
+    ///
+    /// Source: `printScale` of `k8s.io/kubernetes/pkg/printers/internalversion`.
+    pub fn scale(include: IncludeObject) -> Self {
+        let all = [
+            ("Name", "string", "name", NAME, ".metadata.name"),
+            ("Desired", "integer", "", DESIRED, ".spec.replicas"),
+            ("Available", "integer", "", AVAILABLE, ".status.replicas"),
+            ("Age", "date", "", AGE, ".metadata.creationTimestamp"),
+        ];
+        let heading = |(name, kind, format, description, _)| json!({"name": name, "type": kind, "format": format, "description": description, "priority": 0});
+        let column = |(_, kind, _, _, path): (_, &str, _, _, _)| Column {
+            kind: kind.to_owned(),
+            source: Source::parse(path),
+        };
+        Self::of(all.map(heading).to_vec(), all.map(column).to_vec(), include)
+    }
+
+    fn of(definitions: Vec<Value>, columns: Vec<Column>, include: IncludeObject) -> Self {
         let mut encoded = Vec::new();
         write_json(&definitions, &mut encoded);
-        Self { columns, definitions: encoded, include }
+        Self { columns, computed: None, definitions: encoded, include }
+    }
+
+    /// The table of what a projection shows: its columns, whose cells it computes.
+    pub fn projected(definition: &KindDefinition, of: &Projection, include: IncludeObject) -> Self {
+        Self { computed: Some(of.cells()), ..Self::new(definition, include) }
     }
 
     /// What precedes the rows. `headers`: with the column definitions; a watch sends them with its first event alone.
@@ -125,14 +158,14 @@ impl TableFormat {
     /// Appends the row of an encoded object; commas go between rows. `now` is in seconds since 1970.
     pub fn write_row(&self, object: &[u8], now: i64, out: &mut Vec<u8>) {
         let value = decode_json(object).map_or(Value::Null, |(value, _)| value);
-        let cells: Vec<Value> = self
-            .columns
-            .iter()
-            .map(|column| {
-                let found = column.source.as_ref().and_then(|source| source.value(&value));
-                found.map_or(Value::Null, |found| cell(&column.kind, &found, now))
-            })
-            .collect();
+        let read = |column: &Column| {
+            let found = column.source.as_ref().and_then(|source| source.value(&value));
+            found.map_or(Value::Null, |found| cell(&column.kind, &found, now))
+        };
+        let cells: Vec<Value> = match self.computed {
+            Some(computed) => computed(&value, now),
+            None => self.columns.iter().map(read).collect(),
+        };
         out.extend_from_slice(br#"{"cells":"#);
         write_json(&cells, out);
         out.extend_from_slice(br#","object":"#);
@@ -303,5 +336,21 @@ mod tests {
             TableFormat::new(&asset(), IncludeObject::Metadata).write_row(object.as_bytes(), NOW, &mut row);
             prop_assert!(serde_json::from_slice::<Value>(&row).is_ok());
         }
+    }
+
+    #[test]
+    fn a_scale_has_columns_of_its_own() {
+        let scale = r#"{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"name":"web","resourceVersion":"7"},"spec":{"replicas":3},"status":{"replicas":2}}"#;
+        let table: Value = serde_json::from_slice(&TableFormat::scale(IncludeObject::None).single(
+            scale.as_bytes(),
+            NOW,
+            true,
+        ))
+        .unwrap();
+        let names: Vec<&Value> =
+            table["columnDefinitions"].as_array().unwrap().iter().map(|column| &column["name"]).collect();
+        assert_eq!(names, ["Name", "Desired", "Available", "Age"]);
+        assert_eq!(table["rows"][0]["cells"].as_array().unwrap()[..3], [json!("web"), json!(3), json!(2)]);
+        assert_eq!(table["metadata"]["resourceVersion"], "7");
     }
 }

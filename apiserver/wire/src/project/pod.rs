@@ -1,0 +1,251 @@
+//! Instances as Pods.
+//!
+//! An Instance's `spec.pod` has the form of a PodSpec, and its status that of a PodStatus, as far as they go: what is added
+//! here is what clients take for granted (conditions, states, quality of service), computed and never stored.
+
+use super::pod_words;
+use super::{Field, Projection, Shown, Sub, at, condition, list, metadata, object_schema, text};
+use serde_json::{Map, Value, json};
+
+const READ: &[&str] = &["get"];
+const STREAM: &[&str] = &["create", "get"];
+const V1: (&str, &str) = ("", "v1");
+
+pub(super) const PROJECTION: Projection = Projection {
+    shown: ("", "v1", "pods"),
+    source: ("hypermesh.online", "v1", "instances"),
+    verbs: &["delete", "get", "list", "watch"],
+    subresources: &[
+        Sub { name: "attach", kind: ("PodAttachOptions", V1.0, V1.1), verbs: STREAM },
+        Sub { name: "eviction", kind: ("Eviction", "policy", "v1"), verbs: &["create"] },
+        Sub { name: "exec", kind: ("PodExecOptions", V1.0, V1.1), verbs: STREAM },
+        Sub { name: "log", kind: ("Pod", V1.0, V1.1), verbs: READ },
+        Sub { name: "portforward", kind: ("PodPortForwardOptions", V1.0, V1.1), verbs: STREAM },
+        Sub { name: "status", kind: ("Pod", V1.0, V1.1), verbs: READ },
+    ],
+    instead: "Pods show what Instances are, and are not written: write a Workload (workloads.hypermesh.online), whose \
+              template its Instances are made from",
+    kind: &Shown {
+        kind: "Pod",
+        singular: "pod",
+        short_name: "po",
+        selectable: &["spec.nodeName", "status.phase"],
+        columns: &[
+            ("Name", 0, "Name of the pod, which is that of its Instance."),
+            ("Ready", 0, "Containers that pass their readiness probes, of all."),
+            ("Status", 0, "What it is doing, in a word."),
+            ("Restarts", 0, "How often its containers were started again."),
+            ("Age", 0, "How long it has been there."),
+            ("IP", 1, "Its stable address."),
+            ("Node", 1, "Where it runs."),
+            ("Nominated Node", 1, "Nothing is nominated: an instance is bound or waits."),
+            ("Readiness Gates", 1, "There are none."),
+        ],
+    },
+    object: pod,
+    row: pod_words::row,
+    schema,
+    field,
+};
+
+fn field(name: &str) -> Field {
+    match name {
+        "spec.nodeName" => Field { source: "spec.nodeName", absent: "" },
+        "status.phase" => Field { source: "status.phase", absent: "Pending" },
+        _ => Field { source: "", absent: "" },
+    }
+}
+
+/// The Pod that an Instance is.
+fn pod(instance: &Value) -> Value {
+    let mut meta = metadata(instance);
+    let grace = at(instance, &["spec", "pod", "terminationGracePeriodSeconds"]);
+    if let (Some(_), Some(grace)) = (meta.get("deletionTimestamp"), grace) {
+        meta.insert("deletionGracePeriodSeconds".into(), grace.clone());
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": meta,
+        "spec": spec(instance),
+        "status": status(instance),
+    })
+}
+
+fn spec(instance: &Value) -> Value {
+    let mut spec = at(instance, &["spec", "pod"]).and_then(Value::as_object).cloned().unwrap_or_default();
+    let node = text(instance, &["spec", "nodeName"]);
+    if !node.is_empty() {
+        spec.insert("nodeName".into(), node.into());
+    }
+    let account = spec.get("serviceAccountName").cloned().unwrap_or_else(|| "default".into());
+    let usual = [
+        ("dnsPolicy", json!("ClusterFirst")),
+        ("enableServiceLinks", json!(false)),
+        ("restartPolicy", json!("Always")),
+        ("schedulerName", json!("hypermesh")),
+        ("securityContext", json!({})),
+        ("serviceAccount", account),
+    ];
+    for (key, value) in usual {
+        spec.entry(key).or_insert(value);
+    }
+    for key in ["containers", "initContainers"] {
+        for container in spec.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(container) = container.as_object_mut() else { continue };
+            container.entry("resources").or_insert_with(|| json!({}));
+            container.entry("terminationMessagePath").or_insert_with(|| json!("/dev/termination-log"));
+            container.entry("terminationMessagePolicy").or_insert_with(|| json!("File"));
+        }
+    }
+    Value::Object(spec)
+}
+
+fn status(instance: &Value) -> Value {
+    let mut status = instance.get("status").and_then(Value::as_object).cloned().unwrap_or_default();
+    for ours in ["observedGeneration", "restarts"] {
+        status.remove(ours);
+    }
+    status.entry("phase").or_insert_with(|| "Pending".into());
+    let addresses: Vec<Value> =
+        list(instance, &["status", "podIPs"]).iter().map(|ip| json!({"ip": ip})).collect();
+    if !addresses.is_empty() {
+        status.insert("podIPs".into(), addresses.into());
+    }
+    if let Some(host) = status.get("hostIP").cloned() {
+        status.insert("hostIPs".into(), json!([{"ip": host}]));
+    }
+    for (statuses, containers) in
+        [("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")]
+    {
+        let specs = list(instance, &["spec", "pod", containers]);
+        for status in status.get_mut(statuses).and_then(Value::as_array_mut).into_iter().flatten() {
+            complete(status, specs);
+        }
+    }
+    status.insert("conditions".into(), conditions(instance).into());
+    status.insert("qosClass".into(), quality(instance).into());
+    Value::Object(status)
+}
+
+/// What the form of a container's status asks for and ours may leave out.
+fn complete(status: &mut Value, specs: &[Value]) {
+    let spec = specs.iter().find(|spec| text(spec, &["name"]) == text(status, &["name"]));
+    let image = spec.map(|spec| text(spec, &["image"])).unwrap_or_default().to_owned();
+    let Some(status) = status.as_object_mut() else { return };
+    let usual =
+        [("image", json!(image)), ("imageID", json!("")), ("lastState", json!({})), ("state", json!({}))];
+    for (key, value) in usual {
+        status.entry(key).or_insert(value);
+    }
+    let id = status.get("containerID").cloned();
+    for (state, id) in [("state", id), ("lastState", None)] {
+        if let (Some(Value::Object(ended)), Some(id)) =
+            (status.get_mut(state).and_then(|state| state.get_mut("terminated")), id)
+        {
+            ended.insert("containerID".into(), id);
+        }
+    }
+}
+
+/// The instance's conditions, and those of Kubernetes that it does not tell itself.
+fn conditions(instance: &Value) -> Vec<Value> {
+    let own = list(instance, &["status", "conditions"]);
+    let mut all: Vec<Value> = Vec::with_capacity(own.len() + 4);
+    let statuses = |key| list(instance, &["status", key]);
+    let specs = |key: &str| list(instance, &["spec", "pod", key]).len();
+    let running = text(instance, &["status", "phase"]) == "Running";
+    let ready = |container: &Value| container.get("ready") == Some(&Value::Bool(true));
+    let containers = statuses("containerStatuses");
+    let all_ready = running && containers.len() >= specs("containers") && containers.iter().all(ready);
+    let initialized = statuses("initContainerStatuses").iter().filter(|init| {
+        at(init, &["state", "terminated", "exitCode"]) == Some(&json!(0))
+            || init.get("started") == Some(&Value::Bool(true))
+    });
+    let initialized = running || initialized.count() >= specs("initContainers");
+    let bound = !text(instance, &["spec", "nodeName"]).is_empty();
+    let computed = [
+        ("PodScheduled", bound),
+        ("Initialized", bound && initialized),
+        ("ContainersReady", all_ready),
+        ("Ready", all_ready),
+    ];
+    for (kind, holds) in computed {
+        if condition(instance, kind).is_none() {
+            let since = text(instance, &["status", "startTime"]);
+            let since =
+                if since.is_empty() { text(instance, &["metadata", "creationTimestamp"]) } else { since };
+            let mut shown = json!({"type": kind, "status": if holds { "True" } else { "False" }});
+            if !since.is_empty() {
+                shown["lastTransitionTime"] = since.into();
+            }
+            all.push(shown);
+        }
+    }
+    all.extend(own.iter().cloned());
+    all
+}
+
+/// `Guaranteed`, `Burstable` or `BestEffort`, as Kubernetes computes it of requests and limits.
+fn quality(instance: &Value) -> &'static str {
+    let all =
+        ["containers", "initContainers"].into_iter().flat_map(|key| list(instance, &["spec", "pod", key]));
+    let (mut none, mut guaranteed) = (true, true);
+    for container in all {
+        let part = |key| at(container, &["resources", key]).and_then(Value::as_object);
+        let empty = Map::new();
+        let (requests, limits) = (part("requests").unwrap_or(&empty), part("limits").unwrap_or(&empty));
+        for resource in ["cpu", "memory"] {
+            let (request, limit) = (requests.get(resource), limits.get(resource));
+            none &= request.is_none() && limit.is_none();
+            // A request that is left out is the limit.
+            guaranteed &= limit.is_some() && request.is_none_or(|request| Some(request) == limit);
+        }
+    }
+    match (none, guaranteed) {
+        (true, _) => "BestEffort",
+        (false, true) => "Guaranteed",
+        (false, false) => "Burstable",
+    }
+}
+
+/// The schema of a Pod, made of an Instance's.
+fn schema(instance: &Value) -> Value {
+    let text_of = |description: &str| json!({"type": "string", "description": description});
+    let of = |path: &[&str]| {
+        path.iter().try_fold(instance, |at, key| at.get("properties").and_then(|of| of.get(key)))
+    };
+    let spec = object_schema(
+        "What runs. It comes from the template of the Workload, and does not change.",
+        of(&["spec", "pod"]),
+        json!({
+            "nodeName": text_of("The node that it is bound to."),
+            "dnsPolicy": text_of("Always ClusterFirst."),
+            "schedulerName": text_of("Who binds it."),
+        }),
+    );
+    let address = json!({"type": "object", "properties": {"ip": text_of("The address.")}});
+    let mut status = object_schema(
+        "What is known of it.",
+        of(&["status"]),
+        json!({
+            "podIPs": {"type": "array", "description": "All its addresses.", "items": address},
+            "hostIPs": {"type": "array", "description": "The addresses of its node.", "items": address},
+            "qosClass": text_of("BestEffort, Burstable or Guaranteed."),
+        }),
+    );
+    if let Some(properties) = status.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.remove("restarts");
+        properties.remove("observedGeneration");
+    }
+    json!({
+        "type": "object",
+        "description": "A Pod shows an Instance (instances.hypermesh.online) of the same namespace and name to clients of \
+                        Kubernetes. It is read, deleted and evicted, and never written.",
+        "properties": {"spec": spec, "status": status},
+    })
+}
+
+#[cfg(test)]
+#[path = "pod_tests.rs"]
+mod tests;
