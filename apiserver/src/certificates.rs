@@ -26,6 +26,9 @@ pub enum CertificatesError {
     /// The kubeconfig names no server.
     #[error("{0} names no server; start the cluster once, and it is written anew")]
     Kubeconfig(PathBuf),
+    /// The kubeconfigs, which are written together, name different servers: one of them is damaged.
+    #[error("{0} and {1} name different servers; start the cluster once, and both are written anew")]
+    Servers(PathBuf, PathBuf),
 }
 
 /// One certificate, for people.
@@ -68,11 +71,15 @@ pub fn rotate(dir: &Path) -> Result<(), CertificatesError> {
     let Some((_, server)) = held.iter().find(|(name, _)| *name == "server") else {
         return Err(CertificatesError::Empty(dir.to_owned()));
     };
-    let kubeconfig = dir.join("admin.kubeconfig");
-    let url = std::fs::read_to_string(&kubeconfig)
-        .ok()
-        .and_then(|text| text.lines().find_map(|l| l.trim().strip_prefix("server: ").map(str::to_owned)))
-        .ok_or(CertificatesError::Kubeconfig(kubeconfig))?;
+    let [kubeconfig, second] = ["admin.kubeconfig", "controllers.kubeconfig"].map(|name| dir.join(name));
+    let server_of = |path: &Path| {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.lines().find_map(|line| line.trim().strip_prefix("server: ").map(str::to_owned))
+    };
+    let Some(url) = server_of(&kubeconfig) else { return Err(CertificatesError::Kubeconfig(kubeconfig)) };
+    if server_of(&second).is_some_and(|other| other != url) {
+        return Err(CertificatesError::Servers(kubeconfig, second));
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let mut settings = Settings::new(url, server.names.clone());

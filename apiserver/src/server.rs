@@ -224,7 +224,11 @@ fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica
     settings.cluster = genesis.as_ref().map(Genesis::cluster_id);
     if let Some(genesis) = &genesis {
         // What is missing would be made anew below, and make another cluster of this one.
-        let findings = hypermesh_pki::check(&config.dir, &pinned(genesis))?;
+        let findings = hypermesh_pki::check(&config.dir, &pinned(genesis))?.into_iter();
+        let (mending, findings): (Vec<_>, Vec<_>) = findings.partition(|finding| finding.mends);
+        for finding in mending {
+            tracing::warn!(%finding, "a kubeconfig is not as it was made");
+        }
         if !findings.is_empty() {
             return Err(ServerError::Keys(findings));
         }
@@ -259,6 +263,7 @@ fn lines(findings: &[hypermesh_pki::Finding]) -> String {
 /// What a genesis says about keys.
 pub(crate) fn pinned(genesis: &Genesis) -> hypermesh_pki::Pinned {
     hypermesh_pki::Pinned {
+        cluster: genesis.cluster_id(),
         replicas: genesis.validators.validators().iter().map(|validator| validator.key).collect(),
         administrators: genesis.administrators.clone(),
     }

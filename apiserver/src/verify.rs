@@ -17,8 +17,9 @@ pub struct Report {
     pub summary: String,
 }
 
-/// Verifies keys and certificates, files, records, seals and indexes, then the chain: every block follows the one before, its certificate
-/// holds, and the state adds up to the newest block's root.
+/// Verifies keys, certificates and kubeconfigs, files, records, seals and indexes, then the chain: every block follows the
+/// one before, its certificate holds, and the state adds up to the newest block's root. No file changes but the store's
+/// lock.
 ///
 /// # Errors
 /// When the folder cannot be verified at all: it is in use, or holds no cluster.
@@ -27,34 +28,66 @@ pub fn check(dir: &Path) -> Result<Report, Box<dyn Error + Send + Sync>> {
         return Err(format!("{} holds no cluster", dir.display()).into());
     };
     let stored = hypermesh_store::check(&dir.join(STORE_FOLDER), &Options::default())?;
-    let mut report = Report::default();
-    report
-        .findings
-        .extend(hypermesh_pki::check(dir, &crate::server::pinned(&genesis))?.iter().map(ToString::to_string));
-    // What keys and certificates lack, nobody but an operator mends.
-    let mends = report.findings.is_empty() && stored.more == 0 && stored.findings.iter().all(|f| f.mends);
-    for finding in &stored.findings {
-        report.findings.push(format!("{}: {}", finding.file.display(), finding.what));
-    }
+    let keys = hypermesh_pki::check(dir, &crate::server::pinned(&genesis))?;
+    let mut findings: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    findings.extend(stored.findings.iter().map(|f| format!("{}: {}", f.file.display(), f.what)));
     if stored.more > 0 {
-        report.findings.push(format!("and {} more", stored.more));
+        findings.push(format!("and {} more", stored.more));
     }
-    let mut blocks = 0_u64;
-    let named = report.findings.len();
-    if mends {
-        blocks = chain(dir, &genesis, &mut report.findings)?;
-    }
-    report.sound = report.findings.is_empty();
-    let verdict = if report.sound {
-        "sound"
-    } else if mends && report.findings.len() == named {
-        "nothing is lost, and what is named above is written anew when the cluster runs"
+    let readable = stored.more == 0 && stored.findings.iter().all(|finding| finding.mends);
+    let named = findings.len();
+    // Damaged files could not be told from a chain that does not hold.
+    let blocks = if readable { Some(chain(dir, &genesis, &mut findings)?) } else { None };
+    let verdict = if findings.is_empty() {
+        Verdict::Sound
+    } else if !readable || findings.len() > named {
+        Verdict::Damaged
+    } else if keys.iter().any(|finding| !finding.mends) {
+        Verdict::Keys
     } else {
-        "DAMAGED: restore what is named above from a backup, or a snapshot"
+        Verdict::Mends
     };
-    report.summary =
-        format!("{}: {} rows and {blocks} blocks verified: {verdict}", dir.display(), stored.rows);
-    Ok(report)
+    let summary = format!("{}: {}", dir.display(), verdict.summary(stored.rows, blocks));
+    Ok(Report { sound: findings.is_empty(), findings, summary })
+}
+
+/// What the findings come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// There are none.
+    Sound,
+    /// What they name holds no data, or is made of what is sound.
+    Mends,
+    /// Keys or certificates are damaged, which nobody but an operator mends; the state is sound.
+    Keys,
+    /// What is stored is damaged.
+    Damaged,
+}
+
+impl Verdict {
+    /// One line on `rows` that were read and `blocks` that were verified, if any could be.
+    fn summary(self, rows: u64, blocks: Option<u64>) -> String {
+        let number = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let rows = number(rows, "row");
+        let verified = match blocks {
+            Some(blocks) => format!("{rows} and {} verified", number(blocks, "block")),
+            None => format!("{rows} read, and no block verified, since the files that hold them are damaged"),
+        };
+        match self {
+            Self::Sound => format!("{verified}: sound"),
+            Self::Mends => {
+                format!("{verified}: nothing is lost, and each line above says what becomes of its file")
+            }
+            Self::Keys => {
+                format!(
+                    "{verified}: what is stored is sound; keys are DAMAGED: each line above says what to do"
+                )
+            }
+            Self::Damaged => {
+                format!("{verified}: DAMAGED: restore what is named above from a backup, or a snapshot")
+            }
+        }
+    }
 }
 
 fn chain(
@@ -63,7 +96,7 @@ fn chain(
     findings: &mut Vec<String>,
 ) -> Result<u64, Box<dyn Error + Send + Sync>> {
     let cluster = genesis.cluster_id();
-    let store = Store::open(&dir.join(STORE_FOLDER), Options::default())?;
+    let store = Store::look(&dir.join(STORE_FOLDER), &Options::default())?;
     let mut parent = None;
     let mut count = 0;
     let mut newest = None;
@@ -119,4 +152,22 @@ fn chain(
         }
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_claims_no_more_than_was_done() {
+        assert_eq!(Verdict::Sound.summary(234, Some(10)), "234 rows and 10 blocks verified: sound");
+        assert_eq!(
+            Verdict::Damaged.summary(1, None),
+            "1 row read, and no block verified, since the files that hold them are damaged: DAMAGED: restore what is \
+             named above from a backup, or a snapshot"
+        );
+        let keys = Verdict::Keys.summary(2, Some(1));
+        assert!(keys.starts_with("2 rows and 1 block verified: what is stored is sound"), "{keys}");
+        assert!(Verdict::Mends.summary(0, Some(0)).contains("nothing is lost"));
+    }
 }

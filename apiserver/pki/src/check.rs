@@ -2,14 +2,18 @@
 //! changing anything.
 //!
 //! Every bit counts somewhere: certificates are signed, keys belong to a certificate, to a public key beside them or to
-//! the genesis, and a file holds its PEM and nothing else. What is missing is a finding where making it anew would make
-//! another cluster of this one; a certificate that can be issued again is none.
+//! the genesis, and a file holds its PEM and nothing else; kubeconfigs are what these files make of them
+//! (`check/kubeconfigs.rs`). What is missing is a finding where making it anew would make another cluster of this one; a
+//! certificate that can be issued again, or a kubeconfig that is written again, is none.
+
+mod kubeconfigs;
 
 use crate::certificate::Held;
 use crate::error::PkiError;
 use crate::files;
 use crate::keys::KeyFile;
-use hypermesh_chain::PublicKey;
+use hypermesh_chain::{ClusterId, PublicKey};
+use kubeconfigs::Client;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use x509_parser::certificate::X509Certificate;
@@ -18,6 +22,8 @@ use x509_parser::prelude::FromDer as _;
 /// What the genesis of a cluster names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pinned {
+    /// The cluster that it founds, which kubeconfigs pin.
+    pub cluster: ClusterId,
     /// The keys of its first replicas.
     pub replicas: Vec<PublicKey>,
     /// The keys of its first administrators.
@@ -33,6 +39,8 @@ pub struct Finding {
     pub what: String,
     /// What to do.
     pub remedy: String,
+    /// Whether nothing is lost: it is made of files that are sound, and the next start writes it anew.
+    pub mends: bool,
 }
 
 impl fmt::Display for Finding {
@@ -70,12 +78,17 @@ pub fn check(dir: &Path, pinned: &Pinned) -> Result<Vec<Finding>, PkiError> {
     check.issued_by("admin", admin.as_ref(), "client-ca", client_ca.as_ref());
     let controllers = check.pair("controllers", Loss::Reissued)?;
     check.issued_by("controllers", controllers.as_ref(), "client-ca", client_ca.as_ref());
+    let agent = check.pair("agent", Loss::Reissued)?;
+    check.issued_by("agent", agent.as_ref(), "client-ca", client_ca.as_ref());
     check.named_by_genesis("admin", "administrator", &pinned.administrators)?;
     check.named_by_genesis("replica", "replica", &pinned.replicas)?;
     check.service_accounts()?;
-    for kubeconfig in ["admin.kubeconfig", "controllers.kubeconfig"] {
-        check.private(&dir.join(kubeconfig), 0o600)?;
-    }
+    let clients = [
+        Client { name: "admin", held: admin.as_ref(), registered: Some(true) },
+        Client { name: "controllers", held: controllers.as_ref(), registered: None },
+        Client { name: "agent", held: agent.as_ref(), registered: Some(true) },
+    ];
+    check.kubeconfigs(dir, pinned.cluster, ca.as_ref(), &clients)?;
     Ok(check.findings)
 }
 
@@ -90,9 +103,13 @@ impl Check {
     }
 
     fn find(&mut self, path: PathBuf, what: impl Into<String>, remedy: impl Into<String>) {
+        self.push(Finding { path, what: what.into(), remedy: remedy.into(), mends: false });
+    }
+
+    fn push(&mut self, found: Finding) {
         // The first thing that is wrong with a file explains the rest.
-        if self.findings.iter().all(|finding| finding.path != path) {
-            self.findings.push(Finding { path, what: what.into(), remedy: remedy.into() });
+        if self.findings.iter().all(|finding| finding.path != found.path) {
+            self.findings.push(found);
         }
     }
 

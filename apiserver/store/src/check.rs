@@ -1,11 +1,17 @@
 //! The check: reads everything, changes nothing, and names what is wrong, file by file.
 //!
-//! The small files first, then the database's (every block of every file is read and its checksum compared), then the
-//! records (`check/records.rs`). A store that is in use cannot be checked: its files change.
+//! The small files first, then the database's (every block of every file is read and its checksum compared), then what
+//! holds no data (`check/spare.rs`), then the records (`check/records.rs`). A store that is in use cannot be checked: its
+//! files change.
+//!
+//! Two kinds of file are not judged. `LOCK` and `db/LOCK` are held, not read: the first names its holder for as long as
+//! there is one, and whoever takes it (the check too) writes it anew; the second is empty. A `db/OPTIONS-*` is there only
+//! where an opening was cut short: nobody reads it, and the next opening removes it.
 
 mod records;
+mod spare;
 
-use crate::engine::{Engine, file_in, newest_log, tables};
+use crate::engine::{Engine, file_in, tables};
 use crate::error::StoreError;
 use crate::files::Files;
 use crate::keyring::{Access, Keyring};
@@ -26,7 +32,7 @@ pub struct Finding {
     pub file: PathBuf,
     /// What does not agree.
     pub what: String,
-    /// Whether nothing is lost and the store's own writes will mend it.
+    /// Whether nothing is lost: the next opening mends it, or the file holds no data.
     pub mends: bool,
 }
 
@@ -56,6 +62,11 @@ impl Report {
         self.push(Finding { file: file.to_owned(), what: what.into(), mends: false });
     }
 
+    /// Notes what loses nothing.
+    fn find_mending(&mut self, file: &Path, what: impl Into<String>) {
+        self.push(Finding { file: file.to_owned(), what: what.into(), mends: true });
+    }
+
     fn push(&mut self, finding: Finding) {
         if self.findings.len() == FINDINGS {
             self.more += 1;
@@ -68,8 +79,17 @@ impl Report {
     fn note(&mut self, file: &Path, error: &StoreError) {
         match error {
             StoreError::Damaged { file, detail } => self.find(file, detail.clone()),
-            StoreError::WrongKey { file } | StoreError::LostCommits { file, .. } => {
-                self.find(file, error.to_string())
+            StoreError::WrongKey { file } => {
+                self.find(file, "it does not open the data keys of this store: put the key file back that the store was made with");
+            }
+            StoreError::LostCommits { file, recovered, acknowledged } => {
+                let recovered =
+                    recovered.map_or_else(|| "nothing".to_owned(), |height| format!("height {}", height.0));
+                let what = format!(
+                    "it has lost commits: height {} was acknowledged, {recovered} can be recovered",
+                    acknowledged.0
+                );
+                self.find(file, what);
             }
             StoreError::Io { path, source, .. } => self.find(path, format!("{error}: {source}")),
             other => {
@@ -109,7 +129,9 @@ pub fn check(dir: &Path, options: &Options) -> Result<Report, StoreError> {
             None
         }
     };
+    spare::reserve(&files, options, &mut report)?;
     let Some(engine) = look(&files, options, &mut report) else { return Ok(report) };
+    spare::identity(&files, &engine, &mut report)?;
     match engine.head() {
         Ok(head) => report.head = head,
         Err(error) => report.note(&files.database(), &error),
@@ -153,8 +175,10 @@ fn check_mark(files: &Files, report: &mut Report) -> Result<Option<Head>, StoreE
         }
         Marked::Known { head, torn } => {
             if torn {
-                let what = "one of its two marks cannot be read; the next start writes it anew".to_owned();
-                report.push(Finding { file: files.head(), what, mends: true });
+                report.find_mending(
+                    &files.head(),
+                    "one of its two marks cannot be read; the next start writes it anew",
+                );
             }
             head
         }
@@ -171,7 +195,7 @@ fn look(files: &Files, options: &Options, report: &mut Report) -> Option<Engine>
     };
     let engine = Engine::look(files, &options, true).ok();
     report.torn = engine.is_some();
-    let log = newest_log(&files.database()).filter(|_| report.torn);
+    let log = engine.as_ref().and_then(Engine::blamed_log);
     match (&strict, log) {
         (StoreError::Damaged { file, detail }, Some(log)) if *file == files.database() => {
             report.find(&log, detail)

@@ -39,6 +39,8 @@ enum Mode {
 pub(crate) struct Engine {
     pub(crate) db: DB,
     path: PathBuf,
+    /// The log file of which RocksDB dropped something when it was opened.
+    suspect: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -75,6 +77,27 @@ impl Engine {
         Self::start(files, options, if torn { Mode::LookTorn } else { Mode::Look })
     }
 
+    /// Opens for reading what [`Self::open`] would open for writing.
+    pub(crate) fn look_at(
+        files: &Files,
+        options: &Options,
+        acknowledged: Option<Head>,
+    ) -> Result<Self, StoreError> {
+        let engine = match Self::look(files, options, false) {
+            Err(strict @ StoreError::Damaged { .. }) => {
+                Self::look(files, options, true).map_err(|_| strict)?
+            }
+            engine => engine?,
+        };
+        engine.holds(acknowledged)?;
+        Ok(engine)
+    }
+
+    /// The log to blame for what is not in the database: the one that has a flaw, else the newest.
+    pub(crate) fn blamed_log(&self) -> Option<PathBuf> {
+        self.suspect.clone().or_else(|| newest_log(&self.path))
+    }
+
     fn start(files: &Files, options: &Options, mode: Mode) -> Result<Self, StoreError> {
         let path = files.database();
         let cache = Cache::new_lru_cache(options.cache_bytes);
@@ -91,7 +114,13 @@ impl Engine {
             }
         };
         match opened {
-            Ok(db) => Ok(Self { db, path }),
+            Ok(db) => {
+                if matches!(mode, Mode::Strict { .. } | Mode::Torn) {
+                    forget_options(&path);
+                }
+                let suspect = suspect.lock().take();
+                Ok(Self { db, path, suspect })
+            }
             Err(error) => Err(blame(fault(&path, "open", error), &path, suspect.lock().take())),
         }
     }
@@ -112,7 +141,7 @@ impl Engine {
                 if recovered.is_none_or(|head| head.height < acknowledged.height) =>
             {
                 Err(StoreError::LostCommits {
-                    file: newest_log(&self.path).unwrap_or_else(|| self.path.clone()),
+                    file: self.blamed_log().unwrap_or_else(|| self.path.clone()),
                     recovered: recovered.map(|head| head.height),
                     acknowledged: acknowledged.height,
                 })
@@ -165,9 +194,11 @@ fn blame(error: StoreError, path: &Path, suspect: Option<PathBuf>) -> StoreError
     if file != path && !manifest {
         return StoreError::Damaged { file, detail };
     }
-    // RocksDB itself names a table that is cut short; such ones that nobody names were left behind by a crash.
-    let whole =
-        |(_, detail): &(PathBuf, String)| !detail.contains("too short") && !detail.contains("magic number");
+    // RocksDB itself names a table that is cut short; such ones that nobody names were left behind by a crash. It goes
+    // without a filter.
+    let whole = |(_, detail): &(PathBuf, String)| {
+        !["too short", "magic number", tables::FILTER].iter().any(|other| detail.contains(other))
+    };
     if let Some((file, detail)) = tables::unreadable(path).into_iter().find(whole) {
         return StoreError::Damaged { file, detail };
     }
@@ -225,8 +256,20 @@ pub(crate) fn holds_rows(path: &Path) -> bool {
     })
 }
 
+/// Removes RocksDB's note of the options that it was opened with. Nobody reads it, since they stand here; and a file that
+/// carries no checksum and is not there cannot be damaged.
+fn forget_options(path: &Path) {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("OPTIONS-")
+            && let Err(error) = std::fs::remove_file(entry.path())
+        {
+            tracing::warn!(file = %entry.path().display(), %error, "cannot remove what nobody reads");
+        }
+    }
+}
+
 /// The log file written last.
-pub(crate) fn newest_log(path: &Path) -> Option<PathBuf> {
+fn newest_log(path: &Path) -> Option<PathBuf> {
     let logs = std::fs::read_dir(path).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     logs.filter(|file| file.extension().is_some_and(|extension| extension == "log")).max()
 }
@@ -238,9 +281,11 @@ fn database_options(
     path: &Path,
     suspect: &Arc<Mutex<Option<PathBuf>>>,
 ) -> Result<rocksdb::Options, StoreError> {
-    // What the crate has no setter for. A torn log is flushed and dropped at once; a sound one is only read.
+    // What the crate has no setter for. A torn log is flushed and dropped at once; a sound one is only read. The
+    // database's id stands in the manifest, which has checksums, and in no file of its own.
     let words = format!(
-        "avoid_flush_during_recovery={};avoid_flush_during_shutdown=true;max_bgerror_resume_count=2147483647",
+        "avoid_flush_during_recovery={};avoid_flush_during_shutdown=true;max_bgerror_resume_count=2147483647;\
+         write_dbid_to_manifest=true;write_identity_file=false",
         mode != Mode::Torn
     );
     let mut o = rocksdb::Options::default()

@@ -50,17 +50,28 @@ pub(crate) struct Reserve {
 impl Reserve {
     /// Sets the reserve aside if the disk has room for it.
     pub(crate) fn new(dir: &Path, path: PathBuf, options: &Options) -> Result<Self, StoreError> {
+        let reserve = Self::as_it_is(dir, path, options);
+        reserve.look()?;
+        Ok(reserve)
+    }
+
+    /// The reserve, or none, as it lies there.
+    pub(crate) fn as_it_is(dir: &Path, path: PathBuf, options: &Options) -> Self {
         let held = fs::metadata(&path).is_ok_and(|file| file.len() == options.reserve_bytes);
-        let reserve = Self {
+        Self {
             dir: dir.to_owned(),
             path,
             bytes: options.reserve_bytes,
             min_free: options.min_free_bytes,
             flush: options.memtable_bytes as u64,
             held: Mutex::new(held),
-        };
-        reserve.look()?;
-        Ok(reserve)
+        }
+    }
+
+    /// Whether it is not set aside although the disk has room for it.
+    pub(crate) fn is_due(&self) -> Result<bool, StoreError> {
+        let wanted = self.bytes.saturating_add(self.min_free);
+        Ok(!*self.held.lock() && self.bytes > 0 && free(&self.dir)? >= wanted)
     }
 
     /// Says how much room there is, and sets the reserve aside again when it fits.

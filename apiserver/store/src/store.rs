@@ -67,6 +67,37 @@ impl Store {
         Self::open_locked(&files, options, lock)
     }
 
+    /// Opens the store in `dir` for reading alone: no file changes but the lock, and every commit fails.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn look(dir: &Path, options: &Options) -> Result<Self, StoreError> {
+        let files = Files::new(dir);
+        let lock = files.take()?;
+        if files.restoring().exists() {
+            return Err(StoreError::HalfRestored { dir: dir.to_owned() });
+        }
+        files.check_format(false)?;
+        let damaged = |detail: &str| StoreError::Damaged { file: files.head(), detail: detail.to_owned() };
+        let acknowledged = match Mark::read(&files.head())? {
+            Marked::Missing => return Err(damaged("it is missing")),
+            Marked::Damaged => return Err(damaged("neither of its two marks can be read")),
+            Marked::Known { head, .. } => head,
+        };
+        let keys = Keyring::open(&files, options.key_file.as_deref(), Access::Look)?;
+        let engine = Engine::look_at(&files, options, acknowledged)?;
+        let inner = Inner {
+            head: RwLock::new(engine.head()?),
+            engine,
+            keys,
+            reserve: Reserve::as_it_is(&files.dir, files.reserve(), options),
+            writer: Mutex::new(Mark::open(&files.head())?),
+            sweeper: Mutex::new(()),
+            _lock: lock,
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
     pub(crate) fn open_locked(files: &Files, options: Options, lock: File) -> Result<Self, StoreError> {
         files.check_format(true)?;
         // The mark is the last thing that making a store writes: with it, everything must be there.

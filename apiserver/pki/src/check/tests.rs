@@ -8,9 +8,11 @@ use std::os::unix::fs::PermissionsExt as _;
 const NOW: i64 = 1_800_000_000;
 
 fn made(dir: &Path) -> Pinned {
-    let settings = Settings::new("https://127.0.0.1:6443".to_owned(), vec!["localhost".to_owned()]);
+    let mut settings = Settings::new("https://127.0.0.1:6443".to_owned(), vec!["localhost".to_owned()]);
+    settings.cluster = Some(ClusterId::default());
     let pki = Pki::open(dir, settings, NOW).unwrap();
     Pinned {
+        cluster: ClusterId::default(),
         replicas: vec![pki.replica_key.signing_key().unwrap().public()],
         administrators: vec![pki.admin_key.signing_key().unwrap().public()],
     }
@@ -73,6 +75,91 @@ fn a_flipped_bit_is_told_by_the_file_or_by_its_counterpart() {
         fs::write(&path, &sound).unwrap();
     }
     assert_eq!(check(dir.path(), &pinned).unwrap(), []);
+}
+
+/// Any bit of them that a byte may flip, the server's address among them, and what is cut off, added or changed.
+#[test]
+fn a_kubeconfig_that_is_not_what_it_is_made_of_is_told_and_mends() {
+    let dir = tempfile::tempdir().unwrap();
+    let pinned = made(dir.path());
+    for name in ["admin.kubeconfig", "controllers.kubeconfig"] {
+        let path = dir.path().join(name);
+        let sound = fs::read(&path).unwrap();
+        let server = sound.windows(5).position(|window| window == b"https").unwrap();
+        let flips = (0..sound.len()).step_by(7).chain(server..server + 24).map(|at| {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 1 << (at % 8);
+            damaged
+        });
+        let text = String::from_utf8(sound.clone()).unwrap();
+        let others = [
+            Vec::new(),
+            sound[..sound.len() / 2].to_vec(),
+            sound[..sound.len() - 1].to_vec(),
+            [sound.as_slice(), b"\n"].concat(),
+            text.replace("namespace: default", "namespace: other").into_bytes(),
+            // A line that parses, in another file than it belongs to.
+            text.replace("server: https://127.0.0.1:6443", "server: https://127.0.0.1:6444").into_bytes(),
+        ];
+        for damaged in flips.chain(others) {
+            fs::write(&path, &damaged).unwrap();
+            let findings = check(dir.path(), &pinned).unwrap();
+            let told = findings.iter().any(|finding| finding.path == path);
+            let shown = String::from_utf8_lossy(&damaged);
+            assert!(told && findings.iter().all(|finding| finding.mends), "{shown}: {findings:?}");
+            let secret = findings.iter().any(|finding| finding.to_string().contains("LS0t"));
+            assert!(!secret, "a finding shows the key: {findings:?}");
+        }
+        fs::write(&path, &sound).unwrap();
+        assert_eq!(check(dir.path(), &pinned).unwrap(), []);
+    }
+    // Of another cluster.
+    let other = Pinned { cluster: ClusterId(hypermesh_chain::Hash([1; 32])), ..pinned.clone() };
+    assert_eq!(names(&check(dir.path(), &other).unwrap()), ["admin.kubeconfig", "controllers.kubeconfig"]);
+    // What the next start writes anyway may be missing; others than its owner may never read it.
+    let path = dir.path().join("admin.kubeconfig");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let findings = check(dir.path(), &pinned).unwrap();
+    assert_eq!((names(&findings), findings[0].mends), (vec!["admin.kubeconfig".to_owned()], false));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(check(dir.path(), &pinned).unwrap(), []);
+}
+
+/// A third one tells which of two that disagree is the damaged one.
+#[test]
+fn a_kubeconfig_that_names_another_server_than_most_is_told_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut pinned = made(dir.path());
+    let mut settings = Settings::new("https://127.0.0.1:6443".to_owned(), vec!["localhost".to_owned()]);
+    settings.cluster = Some(pinned.cluster);
+    let mut pki = Pki::open(dir.path(), settings, NOW).unwrap();
+    pki.agent_key("here", NOW).unwrap();
+    pki.write_agent_kubeconfig().unwrap();
+    // The controllers' file alone says whether their key is registered.
+    pki.controllers_sign().unwrap();
+    assert_eq!(check(dir.path(), &pinned).unwrap(), []);
+    let path = dir.path().join("agent.kubeconfig");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace(":6443", ":6442")).unwrap();
+    let findings = check(dir.path(), &pinned).unwrap();
+    assert_eq!(names(&findings), ["agent.kubeconfig"]);
+    assert!(
+        findings[0].what.starts_with("it names the server https://127.0.0.1:6442, and /"),
+        "{findings:?}"
+    );
+    fs::write(&path, text).unwrap();
+    for name in ["agent.crt", "agent.key"] {
+        let path = dir.path().join("pki").join(name);
+        let sound = fs::read(&path).unwrap();
+        let mut damaged = sound.clone();
+        damaged[sound.len() / 2] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        let said = check(dir.path(), &pinned).unwrap().iter().map(ToString::to_string).collect::<String>();
+        assert!(said.contains(name), "{said}");
+        fs::write(&path, sound).unwrap();
+    }
+    pinned.administrators.clear();
+    assert_eq!(names(&check(dir.path(), &pinned).unwrap()), ["admin.key"]);
 }
 
 #[test]
