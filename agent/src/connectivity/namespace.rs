@@ -58,7 +58,7 @@ pub fn make_namespace(path: &Path) -> Result<(), NamespaceError> {
 /// Whether a namespace is kept there.
 fn is_namespace(path: &Path) -> bool {
     const NSFS: i64 = 0x6e73_6673;
-    rustix::fs::statfs(path).is_ok_and(|found| i64::try_from(found.f_type) == Ok(NSFS))
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == NSFS)
 }
 
 /// Lets go of a namespace. It ends with the last process and socket in it.
