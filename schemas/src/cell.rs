@@ -11,6 +11,8 @@
 //! | `join(p, …)` | the values with `/` between them | is the empty text |
 //! | `reference(kind, name)` | the kind in lower case, `/`, the name | is the empty text |
 //! | `list(p)` | all values of the path, with `, ` between them | is the empty text |
+//! | `duration(p)` | a number of seconds, for people | is `<none>` |
+//! | `approval(types, certificate)` | `Denied`, `Approved` or `Pending`, then `,Failed` and `,Issued` | is not there |
 //! | `list(p, q)` | pairs of the paths' values, `/` in a pair, `, ` between pairs | ends the list |
 //!
 //! A plain path always starts with `.`, so the two cannot be taken for each other.
@@ -42,6 +44,15 @@ pub enum Cell<'p> {
         /// Path of what follows each after `/`.
         with: Option<&'p str>,
     },
+    /// Seconds, for people.
+    Duration(&'p str),
+    /// What became of a CertificateSigningRequest.
+    Approval {
+        /// Path of the types of its conditions.
+        types: &'p str,
+        /// Path of its certificate.
+        certificate: &'p str,
+    },
 }
 
 /// A `jsonPath` that is neither a path nor a call.
@@ -55,7 +66,7 @@ impl fmt::Display for InvalidCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is neither a path nor one of count, first, join, reference and list over paths",
+            "{:?} is neither a path nor one of approval, count, duration, first, join, list and reference over paths",
             self.text
         )
     }
@@ -75,7 +86,8 @@ impl<'p> Cell<'p> {
     /// The paths that it reads.
     pub fn paths(&self) -> Vec<&'p str> {
         match self {
-            Self::Path(path) => vec![path],
+            Self::Path(path) | Self::Duration(path) => vec![path],
+            Self::Approval { types, certificate } => vec![types, certificate],
             Self::Count(paths) | Self::First(paths) | Self::Join(paths) => paths.clone(),
             Self::Reference { kind, name } => vec![kind, name],
             Self::List { values, with } => std::iter::once(*values).chain(*with).collect(),
@@ -93,6 +105,8 @@ impl<'p> Cell<'p> {
             ("first", _) => Some(Self::First(paths)),
             ("join", _) => Some(Self::Join(paths)),
             ("reference", &[kind, name]) => Some(Self::Reference { kind, name }),
+            ("duration", &[path]) => Some(Self::Duration(path)),
+            ("approval", &[types, certificate]) => Some(Self::Approval { types, certificate }),
             ("list", &[values]) => Some(Self::List { values, with: None }),
             ("list", &[values, with]) => Some(Self::List { values, with: Some(with) }),
             _ => None,

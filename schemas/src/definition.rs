@@ -183,4 +183,7 @@ pub enum Hook {
     /// Registers the key that its name is: whoever writes one needs the right to impersonate whom it stands for, and the
     /// last key of an administrator stays.
     Identity,
+    /// Says who asks, by whoever sent it; never changes; `/approval` takes conditions of who may `approve` for the signer,
+    /// `/status` a certificate of who may `sign` for it, each once.
+    CertificateSigningRequest,
 }

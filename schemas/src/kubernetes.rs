@@ -4,6 +4,7 @@
 //! schema can say, the schema says it; what only code can say is a [`Hook`](crate::definition::Hook). Fields that Go
 //! clients send as `null` are nullable.
 
+mod certificate_signing_request;
 mod config_map;
 mod event;
 mod lease;
@@ -30,6 +31,7 @@ pub fn definitions() -> Vec<KindDefinition> {
         role::cluster(),
         role_binding::namespaced(),
         role_binding::cluster(),
+        certificate_signing_request::definition(),
     ]
 }
 

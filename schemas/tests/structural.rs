@@ -328,5 +328,6 @@ fn strategies() {
     clusterroles.rbac.authorization.k8s.io cluster PathSegment unconditional-update create-on-update hook:Role
     rolebindings.rbac.authorization.k8s.io namespaced PathSegment unconditional-update create-on-update hook:RoleBinding
     clusterrolebindings.rbac.authorization.k8s.io cluster PathSegment unconditional-update create-on-update hook:RoleBinding
+    certificatesigningrequests.certificates.k8s.io cluster csr DnsSubdomain status unconditional-update hook:CertificateSigningRequest
     ");
 }

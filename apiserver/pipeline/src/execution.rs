@@ -4,6 +4,7 @@ use crate::authz::{Attributes, Policy, UserInfo};
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::identities::{self, Identities};
+use crate::nodes::Nodes;
 use crate::outcome::{Outcome, Reply};
 use crate::overlay::{Overlay, Savepoint};
 use crate::record::Stamp;
@@ -13,8 +14,9 @@ use crate::system::ClusterConfig;
 use crate::window::Window;
 use crate::{authn, clock, system, verb, work};
 use hypermesh_api::request::{RequestInfo, Verb};
+use hypermesh_api::selector::FieldSelector;
 use hypermesh_api::{Status, Subject};
-use hypermesh_chain::{Effect, Hash, Height, ObjectKey, Revision, Timestamp};
+use hypermesh_chain::{Effect, Hash, Height, ObjectKey, Record, Revision, Timestamp};
 use hypermesh_schemas::definition::Hook;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -49,6 +51,8 @@ pub struct Derived {
     pub policy: Arc<Policy>,
     /// Registered keys.
     pub identities: Arc<Identities>,
+    /// Instances by their nodes.
+    pub nodes: Arc<Nodes>,
     /// The cluster's settings.
     pub config: ClusterConfig,
     /// Whether work is to be done after a block.
@@ -72,10 +76,39 @@ impl Derived {
             registry: Arc::new(Registry::load(state)?),
             policy: Arc::new(Policy::load(state)?),
             identities: Arc::new(Identities::load(state)?),
+            nodes: Arc::new(Nodes::load(state)?),
             config,
             work: any(system::WORK)?,
             retries: any(system::RETRIES)?,
         })
+    }
+}
+
+impl Derived {
+    /// Decides on what is asked: by RBAC, and, of a node, by what is bound to it. `fields` is what the request selects by
+    /// fields, where it is one that selects; `get` reads an object of the same state.
+    ///
+    /// # Errors
+    /// When the state cannot be read. A refusal is no error: it is the inner result.
+    pub fn decide(
+        &self,
+        user: &UserInfo,
+        asked: &Attributes<'_>,
+        fields: Option<&FieldSelector>,
+        get: impl Fn(&ObjectKey) -> Result<Option<Arc<Record>>, ReadError>,
+    ) -> Result<Result<(), Box<Status>>, ReadError> {
+        if self.policy.allows(user, asked) {
+            return Ok(Ok(()));
+        }
+        let mut refusal = crate::authz::refusal(user, asked);
+        if let Some(node) = crate::authz::node_of(user).filter(|_| asked.path.is_none()) {
+            let question = crate::authz::Question { node, asked, fields, nodes: &self.nodes, get };
+            match question.refusal()? {
+                None => return Ok(Ok(())),
+                Some(why) => refusal.message.push_str(&format!(": {why}")),
+            }
+        }
+        Ok(Err(Box::new(refusal)))
     }
 }
 
@@ -120,7 +153,7 @@ pub struct Executed {
     /// All writes, in order.
     pub effects: Vec<Effect>,
     /// What each write replaced, in the same order.
-    pub before: Vec<Option<Arc<hypermesh_chain::Record>>>,
+    pub before: Vec<Option<Arc<Record>>>,
     /// What is derived from the state after the block.
     pub derived: Derived,
     /// The block's requests, to be absorbed into the window when it is committed.
@@ -220,6 +253,9 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
             if identities::concerns(collection) {
                 Arc::make_mut(&mut self.derived.identities).follow(effect);
             }
+            if self.derived.nodes.is_changed_by(effect) {
+                Arc::make_mut(&mut self.derived.nodes).follow(effect);
+            }
             self.derived.work |= collection == system::WORK;
             self.derived.retries |= collection == system::RETRIES;
         }
@@ -247,9 +283,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
     /// Refuses unless `user` may do `verb` on what the call names, and its replica may vouch for that.
     pub(crate) fn authorize(&self, user: &UserInfo, call: &Call, verb: Verb) -> Result<(), Fault> {
         let asked = Attributes { verb: verb.as_str(), ..call.attributes() };
-        if !self.derived.policy.allows(user, &asked) {
-            return Err(crate::authz::refusal(user, &asked).into());
-        }
+        self.derived.decide(user, &asked, None, |key| self.overlay.get(key))??;
         authn::check_grant(&self.overlay, &self.grant, call, &asked)
     }
 

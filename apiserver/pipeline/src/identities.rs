@@ -106,6 +106,12 @@ impl Identities {
         self.0.get(key).map(|user| user.name.as_str())
     }
 
+    /// The keys that stand for a user.
+    pub fn keys_of<'s>(&'s self, user: &'s str) -> impl Iterator<Item = ObjectKey> + 's {
+        let keys = self.0.iter().filter(move |(_, known)| known.name == user);
+        keys.filter_map(|(key, _)| ObjectKey::new(IDENTITIES, "", PublicKey(*key).to_string()))
+    }
+
     /// The keys of administrators, but for one.
     pub(crate) fn administrators_beside<'s>(&'s self, name: &'s str) -> impl Iterator<Item = ObjectKey> + 's {
         let others = self.0.iter().filter(|(_, user)| user.groups.iter().any(|group| group == MASTERS));

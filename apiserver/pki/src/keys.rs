@@ -10,6 +10,14 @@ use std::path::{Path, PathBuf};
 const ED25519_PKCS8: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
+/// SubjectPublicKeyInfo of an Ed25519 key (RFC 8410, section 4) up to the key.
+const ED25519_PUBLIC: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// The Ed25519 key that a SubjectPublicKeyInfo in DER holds; `None` for one of another algorithm.
+pub fn ed25519_key(info: &[u8]) -> Option<[u8; 32]> {
+    info.strip_prefix(&ED25519_PUBLIC[..])?.try_into().ok()
+}
+
 /// A private key and where it is kept.
 pub struct KeyFile {
     path: PathBuf,

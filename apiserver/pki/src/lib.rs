@@ -22,6 +22,6 @@ pub use agent::{NODES, node_user};
 pub use certificate::{Held, Subject};
 pub use check::{Finding, Pinned, check};
 pub use error::PkiError;
-pub use keys::KeyFile;
+pub use keys::{KeyFile, ed25519_key};
 pub use kubeconfig::{Access, kubeconfig};
 pub use pki::{CONTROLLERS, Pki, Renewal, Settings};

@@ -12,8 +12,8 @@ use hypermesh_api::query::Query;
 use hypermesh_api::request::RequestInfo;
 use hypermesh_chain::{PublicKey, SigningKey};
 use hypermesh_machine::Replica;
-use hypermesh_pipeline::Kind;
 use hypermesh_pipeline::authz::UserInfo;
+use hypermesh_pipeline::{Identities, Kind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -62,16 +62,24 @@ pub(crate) struct Client {
     pub user: Option<Arc<UserInfo>>,
     /// Until when the certificate is valid, in seconds since the epoch.
     pub expires: Option<i64>,
+    /// The certificate's key, if it is an Ed25519 key.
+    pub key: Option<[u8; 32]>,
 }
 
 impl Client {
     /// The client that showed this certificate, or none.
     pub fn of(certificate: Option<&rustls::pki_types::CertificateDer<'_>>) -> Self {
         let Some(certificate) = certificate else { return Self::default() };
-        let expires = x509_parser::parse_x509_certificate(certificate)
-            .ok()
-            .map(|(_, c)| c.validity().not_after.timestamp());
-        Self { user: access::certificate_user(certificate).map(Arc::new), expires }
+        let parsed = x509_parser::parse_x509_certificate(certificate).ok().map(|(_, parsed)| parsed);
+        let expires = parsed.as_ref().map(|parsed| parsed.validity().not_after.timestamp());
+        let key = parsed.as_ref().and_then(|parsed| hypermesh_pki::ed25519_key(parsed.public_key().raw));
+        Self { user: access::certificate_user(certificate).map(Arc::new), expires, key }
+    }
+
+    /// Whether the certificate's key is registered for the user whom the certificate names.
+    pub fn is_registered(&self, identities: &Identities) -> bool {
+        let (Some(user), Some(key)) = (&self.user, &self.key) else { return false };
+        identities.name(key) == Some(user.name.as_str())
     }
 }
 

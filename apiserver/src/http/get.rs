@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use hypermesh_api::Status;
 use hypermesh_chain::{ObjectKey, Revision};
+use hypermesh_schemas::definition::Hook;
 use serde_json::Value;
 
 pub(super) fn answer(
@@ -36,6 +37,7 @@ pub(super) fn answer(
     match info.subresource.as_str() {
         "" => {}
         "status" if kind.definition.subresources.status => {}
+        "approval" if kind.has(Hook::CertificateSigningRequest) => {}
         "scale" if kind.definition.subresources.scale.is_some() => {
             let object: Value =
                 serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;

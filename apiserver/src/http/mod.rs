@@ -36,6 +36,7 @@ use http::{HeaderValue, Request, Response, Version, header};
 use hypermesh_api::legacy_watch;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::{NonResource, RequestInfo, Target, Verb};
+use hypermesh_api::selector::FieldSelector;
 use hypermesh_api::{Status, Subject};
 use hypermesh_pipeline::authz::Attributes;
 use hypermesh_schemas::definition::Hook;
@@ -140,7 +141,7 @@ impl Api {
             name: "",
             path: Some(&target.path),
         };
-        self.allow(&who.user, &asked)?;
+        self.allow(&who.user, &asked, None)?;
         exchange.caller = who.caller;
         document::answer(self, exchange.head, &target.path)
     }
@@ -174,7 +175,13 @@ impl Api {
             name: &info.name,
             path: None,
         };
-        self.allow(&who.user, &asked)?;
+        let fields = match info.verb {
+            Verb::List | Verb::Watch => {
+                FieldSelector::parse(query.first("fieldSelector").unwrap_or_default()).ok()
+            }
+            _ => None,
+        };
+        self.allow(&who.user, &asked, fields.as_ref())?;
         exchange.caller = who.caller.clone();
         let Some(kind) = kind else {
             return self.unstored(who, exchange, info, query).await;

@@ -7,8 +7,9 @@ use super::{Exchange, body, reply};
 use crate::access;
 use http::{Response, StatusCode};
 use hypermesh_api::request::RequestInfo;
+use hypermesh_api::selector::FieldSelector;
 use hypermesh_api::{FieldError, Status, Subject, decode_json};
-use hypermesh_pipeline::authz::{Attributes, PolicyRule, UserInfo};
+use hypermesh_pipeline::authz::{Attributes, PolicyRule, UserInfo, node_of};
 use hypermesh_wire::{BodyFormat, Offer, transcode};
 use serde_json::{Map, Value, json};
 
@@ -104,7 +105,6 @@ fn subject(spec: &Value, kind: &str) -> Result<UserInfo, Box<Status>> {
 }
 
 fn access(api: &Api, user: &UserInfo, spec: &Value) -> Result<Value, Box<Status>> {
-    let policy = &api.replica.reading().derived.policy;
     let text =
         |place: &Value, field: &str| place.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (resource, path) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
@@ -123,7 +123,7 @@ fn access(api: &Api, user: &UserInfo, spec: &Value) -> Result<Value, Box<Status>
                 name: &name,
                 path: None,
             };
-            policy.allows(user, &asked)
+            decide(api, user, &asked, selected(place)?.as_ref())?
         }
         (None, Some(place)) => {
             let (verb, path) = (text(place, "verb"), text(place, "path"));
@@ -136,7 +136,7 @@ fn access(api: &Api, user: &UserInfo, spec: &Value) -> Result<Value, Box<Status>
                 name: "",
                 path: Some(&path),
             };
-            policy.allows(user, &asked)
+            decide(api, user, &asked, None)?
         }
         _ => {
             let error = FieldError::invalid(
@@ -147,7 +147,46 @@ fn access(api: &Api, user: &UserInfo, spec: &Value) -> Result<Value, Box<Status>
             return Err(Box::new(invalid("SubjectAccessReview", &[error])));
         }
     };
-    Ok(json!({"allowed": allowed}))
+    Ok(match allowed {
+        Ok(()) => json!({"allowed": true}),
+        Err(refused) => match node_of(user) {
+            // Whoever asks why a node may not do something asks for what it is not related to.
+            Some(_) => json!({"allowed": false, "reason": refused.message}),
+            None => json!({"allowed": false}),
+        },
+    })
+}
+
+fn decide(
+    api: &Api,
+    user: &UserInfo,
+    asked: &Attributes<'_>,
+    fields: Option<&FieldSelector>,
+) -> Result<Result<(), Box<Status>>, Box<Status>> {
+    let reading = api.replica.reading();
+    let decision = reading.derived.decide(user, asked, fields, |key| reading.get(key));
+    decision.map_err(|error| Box::new(Status::internal(error)))
+}
+
+/// What a list or a watch that is asked about would select by fields.
+fn selected(place: &Value) -> Result<Option<FieldSelector>, Box<Status>> {
+    let selector = place.get("fieldSelector");
+    let mut text = selector
+        .and_then(|selector| selector.get("rawSelector"))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let requirements = selector.and_then(|selector| selector.get("requirements")).and_then(Value::as_array);
+    for requirement in requirements.into_iter().flatten() {
+        let field = |name: &str| requirement.get(name).and_then(Value::as_str).unwrap_or_default();
+        let values = strings(requirement.get("values"));
+        if let ("In", [value]) = (field("operator"), values.as_slice()) {
+            let comma = if text.is_empty() { "" } else { "," };
+            text.push_str(&format!("{comma}{}={value}", field("key")));
+        }
+    }
+    let parsed = FieldSelector::parse(&text);
+    parsed.map(Some).map_err(|why| Box::new(Status::bad_request(why.to_string())))
 }
 
 /// What `user` may do in a namespace, as kube-apiserver says it: lists that hold nothing are left out, except verbs.

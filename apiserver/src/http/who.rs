@@ -8,7 +8,8 @@ use crate::tokens::Bearer;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use hypermesh_api::Status;
-use hypermesh_pipeline::authz::{Attributes, UserInfo, refusal};
+use hypermesh_api::selector::FieldSelector;
+use hypermesh_pipeline::authz::{Attributes, UserInfo, node_of};
 use std::sync::Arc;
 
 /// Who sends a request.
@@ -46,6 +47,21 @@ impl Api {
             (None, None) => match &client.user {
                 Some(_) if client.expires.is_some_and(|at| at <= self.unix_now()) => {
                     return Err(Box::new(Status::unauthorized()));
+                }
+                // In the mesh a key is the node, and a certificate only carries it: one whose key was revoked, or never
+                // registered, is nobody's.
+                Some(user)
+                    if node_of(user).is_some() && !client.is_registered(&reading.derived.identities) =>
+                {
+                    return Err(Box::new(Status::failure(
+                        401,
+                        "Unauthorized",
+                        format!(
+                            "the key of this certificate is not registered for {:?} in this cluster: it was revoked, or \
+                             never registered",
+                            user.name
+                        ),
+                    )));
                 }
                 Some(user) => Arc::clone(user),
                 None => Arc::new(access::anonymous()),
@@ -91,15 +107,22 @@ impl Api {
         Ok(who)
     }
 
-    /// Fails unless the user may do what is asked.
-    pub(super) fn allow(&self, user: &UserInfo, asked: &Attributes<'_>) -> Result<(), Box<Status>> {
-        if self.replica.reading().derived.policy.allows(user, asked) {
+    /// Fails unless the user may do what is asked; `fields` is what a list or a watch selects by fields.
+    pub(super) fn allow(
+        &self,
+        user: &UserInfo,
+        asked: &Attributes<'_>,
+        fields: Option<&FieldSelector>,
+    ) -> Result<(), Box<Status>> {
+        let reading = self.replica.reading();
+        let decision = reading.derived.decide(user, asked, fields, |key| reading.get(key));
+        let Err(refused) = decision.map_err(|error| Box::new(Status::internal(error)))? else {
             return Ok(());
-        }
+        };
         // Who is unknown is asked to say who they are.
         if user.name == "system:anonymous" && asked.path.is_none() {
             return Err(Box::new(Status::unauthorized()));
         }
-        Err(Box::new(refusal(user, asked)))
+        Err(refused)
     }
 }

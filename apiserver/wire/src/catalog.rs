@@ -182,6 +182,14 @@ fn stored(definition: &KindDefinition) -> Resource<'_> {
             schema: None,
         });
     }
+    if definition.strategy.hooks.contains(&Hook::CertificateSigningRequest) {
+        subresources.push(Subresource {
+            name: "approval",
+            gvk,
+            verbs: SUBRESOURCE_VERBS.to_vec(),
+            schema: None,
+        });
+    }
     if holds_others {
         subresources.push(Subresource { name: "finalize", gvk, verbs: vec!["update"], schema: None });
     }

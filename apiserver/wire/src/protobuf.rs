@@ -5,6 +5,7 @@
 //! Nothing here knows a kind beyond its message; the messages are those of `k8s-pb`.
 
 mod authn;
+mod certificates;
 mod core;
 mod json;
 mod meta;
@@ -14,7 +15,8 @@ mod review;
 use hypermesh_api::Status;
 use k8s_pb::api::{
     authentication::v1 as authentication, authorization::v1 as authorization,
-    coordination::v1 as coordination, core::v1 as corev1, events::v1 as events, rbac::v1 as rbacv1,
+    certificates::v1 as certificatesv1, coordination::v1 as coordination, core::v1 as corev1,
+    events::v1 as events, rbac::v1 as rbacv1,
 };
 use k8s_pb::apimachinery::pkg::{apis::meta::v1 as metav1, runtime};
 use prost::Message;
@@ -88,6 +90,9 @@ fn decode(api_version: &str, kind: &str, raw: &[u8]) -> Option<Result<json::Obje
         ("v1", "Status") => read::<metav1::Status>(raw),
         ("events.k8s.io/v1", "Event") => read::<events::Event>(raw),
         ("coordination.k8s.io/v1", "Lease") => read::<coordination::Lease>(raw),
+        ("certificates.k8s.io/v1", "CertificateSigningRequest") => {
+            read::<certificatesv1::CertificateSigningRequest>(raw)
+        }
         ("rbac.authorization.k8s.io/v1", "Role") => read::<rbacv1::Role>(raw),
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => read::<rbacv1::ClusterRole>(raw),
         ("rbac.authorization.k8s.io/v1", "RoleBinding") => read::<rbacv1::RoleBinding>(raw),

@@ -6,11 +6,13 @@
 mod aggregation;
 mod compact;
 mod covers;
+mod node;
 mod policy;
 mod rule;
 
 pub use compact::compact;
 pub use covers::uncovered;
+pub use node::{NODE_LEASES, NODE_PREFIX, NODES, node_of};
 pub use policy::Policy;
 pub use rule::{Attributes, PolicyRule};
 
@@ -33,6 +35,7 @@ impl UserInfo {
 }
 
 use crate::authz::policy::GROUP;
+pub(crate) use node::Question;
 pub(crate) use policy::{CLUSTER_ROLES, RoleRef, concerns};
 
 /// The refusal of what is asked for, as Kubernetes words it.

@@ -21,10 +21,12 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 /// Namespaces that every cluster has.
-pub const NAMESPACES: [&str; 3] = ["default", "kube-public", "kube-system"];
+pub const NAMESPACES: [&str; 4] = ["default", crate::authz::NODE_LEASES, "kube-public", "kube-system"];
 
 /// The user that a genesis administrator's key stands for.
 pub const ADMINISTRATOR: &str = "admin";
+/// Whom the server signs certificates as.
+pub const SIGNER: &str = "system:certificate-signer";
 /// The group that may do everything.
 pub const MASTERS: &str = "system:masters";
 

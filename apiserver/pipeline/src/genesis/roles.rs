@@ -2,12 +2,14 @@
 //! the kinds that are served here.
 
 use super::MASTERS;
-use crate::authz::PolicyRule;
+use crate::authz::{NODES, PolicyRule};
+use crate::hook::{CLIENT_SIGNER, NODE_SIGNER};
 use serde_json::{Value, json};
 
 const READ: [&str; 3] = ["get", "list", "watch"];
 const WRITE: [&str; 5] = ["create", "delete", "deletecollection", "patch", "update"];
 const OURS: &str = "hypermesh.online";
+const CERTIFICATES: &str = "certificates.k8s.io";
 /// Namespaced kinds of ours that a namespace's people work with.
 const OURS_NAMESPACED: [&str; 6] =
     ["certificates", "domains", "instances", "networks", "workloads", "workloads/scale"];
@@ -30,6 +32,37 @@ fn paths(paths: &[&str], verbs: &[&str]) -> PolicyRule {
     }
 }
 
+/// A right on signers of certificates.
+fn signers(names: &[&str], verb: &str) -> PolicyRule {
+    PolicyRule {
+        resource_names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..rule(&[CERTIFICATES], &["signers"], &[verb])
+    }
+}
+
+/// What a node may do beside what is bound to it (`crate::authz::node`).
+fn node() -> Vec<PolicyRule> {
+    vec![
+        rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+        rule(&["authorization.k8s.io"], &["localsubjectaccessreviews", "subjectaccessreviews"], &["create"]),
+    ]
+}
+
+/// What whoever joins by a bootstrap token may do: ask for a certificate, and see what becomes of it.
+fn bootstrapper() -> Vec<PolicyRule> {
+    vec![rule(&[CERTIFICATES], &["certificatesigningrequests"], &["create", "get", "list", "watch"])]
+}
+
+/// What the server's own signer may do.
+fn signer() -> Vec<PolicyRule> {
+    vec![
+        rule(&[CERTIFICATES], &["certificatesigningrequests"], &READ),
+        rule(&[CERTIFICATES], &["certificatesigningrequests/status"], &["patch", "update"]),
+        signers(&[CLIENT_SIGNER, NODE_SIGNER], "sign"),
+        rule(&[OURS], &["identities"], &["create", "get", "patch"]),
+    ]
+}
+
 /// All rights.
 pub(crate) fn everything() -> Vec<PolicyRule> {
     vec![rule(&["*"], &["*"], &["*"]), paths(&["*"], &["*"])]
@@ -50,9 +83,19 @@ fn view() -> Vec<PolicyRule> {
     vec![
         rule(
             &[""],
-            &["configmaps", "events", "namespaces", "pods", "pods/log", "resourcequotas", "serviceaccounts"],
+            &[
+                "configmaps",
+                "events",
+                "namespaces",
+                "pods",
+                "pods/log",
+                "pods/status",
+                "resourcequotas",
+                "serviceaccounts",
+            ],
             &READ,
         ),
+        rule(&["metrics.k8s.io"], &["nodes", "pods"], &READ),
         rule(&["events.k8s.io"], &["events"], &READ),
         rule(&["coordination.k8s.io"], &["leases"], &READ),
         rule(&[OURS], &OURS_NAMESPACED, &READ),
@@ -65,7 +108,9 @@ fn edit() -> Vec<PolicyRule> {
         rule(&[""], &["secrets"], &READ),
         rule(&[""], &["configmaps", "events", "secrets", "serviceaccounts"], &WRITE),
         rule(&[""], &["serviceaccounts"], &["impersonate"]),
-        rule(&[""], &["serviceaccounts/token", "pods/exec", "pods/portforward", "pods/attach"], &["create"]),
+        rule(&[""], &["serviceaccounts/token", "pods/eviction"], &["create"]),
+        rule(&[""], &["pods", "pods/attach", "pods/exec", "pods/portforward"], &WRITE),
+        rule(&[""], &["pods/attach", "pods/exec", "pods/portforward"], &READ),
         rule(&["coordination.k8s.io"], &["leases"], &WRITE),
         rule(&[OURS], &OURS_NAMESPACED, &WRITE),
         rule(&[OURS], &["transactions"], &["create"]),
@@ -144,25 +189,40 @@ pub(super) fn cluster_roles() -> Vec<(&'static str, Value)> {
                 rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
             ],
         ),
+        role("system:node", &node()),
+        role("system:node-bootstrapper", &bootstrapper()),
+        role(
+            "system:certificates.k8s.io:kube-apiserver-client-approver",
+            &[signers(&[CLIENT_SIGNER], "approve")],
+        ),
+        role(
+            "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver",
+            &[signers(&[NODE_SIGNER], "approve")],
+        ),
+        role(super::SIGNER, &signer()),
     ]
 }
 
 /// The default bindings.
 pub(super) fn cluster_role_bindings() -> Vec<(&'static str, Value)> {
-    let bindings: [(&str, &[&str]); 5] = [
+    let bindings: [(&str, &[&str]); 7] = [
         ("cluster-admin", &[MASTERS]),
+        ("system:node", &[NODES]),
+        ("system:node-bootstrapper", &["system:bootstrappers"]),
         ("system:discovery", &["system:authenticated"]),
         ("system:basic-user", &["system:authenticated"]),
         ("system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
         ("system:monitoring", &["system:monitoring"]),
     ];
+    let subject =
+        |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
     bindings
         .into_iter()
         .map(|(name, groups)| {
-            let subjects: Vec<Value> = groups
-                .iter()
-                .map(|group| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}))
-                .collect();
+            (name, groups.iter().map(|group| subject("Group", group)).collect::<Vec<Value>>())
+        })
+        .chain(std::iter::once((super::SIGNER, vec![subject("User", super::SIGNER)])))
+        .map(|(name, subjects)| {
             let object = json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1",
                 "kind": "ClusterRoleBinding",

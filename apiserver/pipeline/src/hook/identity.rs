@@ -6,7 +6,7 @@
 //! are that user already. The right to write the kind is needed besides.
 
 use super::rbac::refuse_missing_to;
-use crate::authz::{Attributes, UserInfo};
+use crate::authz::{Attributes, NODE_PREFIX, NODES, UserInfo};
 use crate::call::Authority;
 use crate::execution::Execution;
 use crate::fault::Fault;
@@ -64,7 +64,7 @@ pub(super) fn authorize<R: StateReader + ?Sized>(
     let name = metadata::text(object, "name");
     let user = object.pointer("/spec/user").and_then(Value::as_str).unwrap_or_default();
     let wanted: Vec<&str> = groups(object).collect();
-    if !is_own(request, user, &wanted) {
+    if !is_own(request, user, &wanted) && !may_sign(execution, request, name, user, &wanted)? {
         may_act_as(execution, request, name, user, &wanted)?;
     }
     if let Some(account) = account_of(user) {
@@ -88,6 +88,34 @@ fn is_own(request: &Request<'_>, user: &str, wanted: &[&str]) -> bool {
     matches!(request.call.authority, Authority::Signed { .. })
         && name == user
         && wanted.iter().all(|wanted| groups.iter().any(|group| group == wanted))
+}
+
+/// Whether who asks may sign certificates of nodes, and registers a key for one that has no other: who may make a node by a
+/// certificate may make it by a key.
+fn may_sign<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    name: &str,
+    user: &str,
+    wanted: &[&str],
+) -> Result<bool, Fault> {
+    let Some(node) = user.strip_prefix(NODE_PREFIX).filter(|_| wanted == [NODES]) else { return Ok(false) };
+    let signer = super::certificate_signing_request::NODE_SIGNER;
+    if !super::certificate_signing_request::may(execution, &request.user, "sign", signer) {
+        return Ok(false);
+    }
+    // What is derived does not follow within a request: what this one has done already is seen in the overlay.
+    for other in execution.derived.identities.keys_of(user).filter(|other| other.name() != name) {
+        if execution.overlay.get(&other)?.and_then(|record| user_of(&record)).is_some() {
+            let why = format!(
+                "node {node:?} has another key, {}: with another key it is another node; revoke that one first, or choose \
+                 another name",
+                other.name()
+            );
+            return Err(Status::forbidden(request.kind.subject(name), why).into());
+        }
+    }
+    Ok(true)
 }
 
 /// Whether who asks may impersonate the user and each of the groups.

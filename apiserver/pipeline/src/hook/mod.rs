@@ -1,14 +1,17 @@
 //! What kinds turn on beyond their schema. One file a hook; a hook is named by a kind's definition, never by a kind's
 //! name.
 
+mod certificate_signing_request;
 mod config_map;
 mod event;
 mod identity;
 mod namespace;
+mod node_restriction;
 mod rbac;
 mod secret;
 mod selector;
 
+pub(crate) use certificate_signing_request::{CLIENT_SIGNER, NODE_SIGNER};
 pub(crate) use namespace::FINALIZER as NAMESPACE_FINALIZER;
 
 use crate::execution::Execution;
@@ -28,6 +31,14 @@ pub(crate) fn decode(kind: &Kind, object: &mut Value) {
             Hook::RoleBinding => rbac::settle_subjects(object),
             _ => {}
         }
+    }
+}
+
+/// Fills in what only the server knows of a request: who sent it, and when.
+pub(crate) fn fill(request: &Request<'_>, object: &mut Value, old: Option<&Value>, time: &str) {
+    if request.kind.has(Hook::CertificateSigningRequest) {
+        let subresource = request.call.info.subresource.as_str();
+        certificate_signing_request::fill(object, old, &request.user, subresource, time);
     }
 }
 
@@ -54,6 +65,9 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
             Hook::Namespace => errors.extend(namespace::validate(object, old)),
             Hook::Event => errors.extend(event::validate(object)),
             Hook::Identity => errors.extend(identity::validate(object)),
+            Hook::CertificateSigningRequest => {
+                errors.extend(certificate_signing_request::validate(object, old));
+            }
             Hook::Role => errors.extend(rbac::validate_role(object)),
             Hook::ServiceAccount => {}
         }
@@ -73,11 +87,15 @@ pub(crate) fn authorize<R: StateReader + ?Sized>(
     object: &Value,
     old: Option<&Value>,
 ) -> Result<(), Fault> {
+    node_restriction::check(execution, request, object, old)?;
     for hook in &request.kind.definition.strategy.hooks {
         match hook {
             Hook::Role => rbac::authorize_role(execution, request, object, old)?,
             Hook::RoleBinding => rbac::authorize_binding(execution, request, object, old)?,
             Hook::Identity => identity::authorize(execution, request, object, old)?,
+            Hook::CertificateSigningRequest => {
+                certificate_signing_request::authorize(execution, request, object, old)?;
+            }
             _ => {}
         }
     }

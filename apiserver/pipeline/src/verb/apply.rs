@@ -36,7 +36,7 @@ pub(super) fn object<R: StateReader + ?Sized>(
     request.place(&mut applied, Some(&name))?;
     if let Some(map) = applied.as_object_mut()
         && request.kind.definition.subresources.status
-        && request.call.info.subresource != "status"
+        && !request.is_about_status()
     {
         map.remove("status");
     }

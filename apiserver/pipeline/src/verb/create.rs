@@ -106,6 +106,7 @@ pub(super) fn store_with<R: StateReader + ?Sized>(
         }
     }
     initial_status(&kind, &mut object, &execution.time);
+    crate::hook::fill(request, &mut object, None, &execution.time);
     crate::hook::prepare(&kind, &mut object, None, "");
     let object_name = metadata::text(&object, "name").to_owned();
     request.refuse(&object_name, &request.validate(&object, None))?;

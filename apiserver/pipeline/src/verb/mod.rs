@@ -158,9 +158,18 @@ impl<'w> Request<'w> {
         Ok(())
     }
 
+    /// Whether it was sent to an endpoint that changes the status alone.
+    pub fn is_about_status(&self) -> bool {
+        match self.call.info.subresource.as_str() {
+            "status" => true,
+            "approval" => self.kind.has(Hook::CertificateSigningRequest),
+            _ => false,
+        }
+    }
+
     /// The context in which managed fields are kept.
     pub fn fields<'s>(&'s self, time: &'s str) -> hypermesh_merge::Context<'s> {
-        let status = self.call.info.subresource == "status";
+        let status = self.is_about_status();
         hypermesh_merge::Context {
             schema: &self.kind.schema,
             manager: &self.call.options.field_manager,
@@ -228,6 +237,7 @@ pub(crate) fn dispatch<R: StateReader + ?Sized>(
         "status" => request.kind.definition.subresources.status,
         "scale" => request.kind.definition.subresources.scale.is_some(),
         "finalize" => request.kind.has(Hook::Namespace),
+        "approval" => request.kind.has(Hook::CertificateSigningRequest),
         _ => false,
     };
     if !served {

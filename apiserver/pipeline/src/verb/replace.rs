@@ -79,6 +79,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
     check_version(request, &live, &new)?;
     let mut errors = metadata::carry_over(&live.value, &mut new);
     keep_other_half(request, &live.value, &mut new);
+    crate::hook::fill(request, &mut new, Some(&live.value), &execution.time);
     crate::hook::prepare(&kind, &mut new, Some(&live.value), &request.call.info.subresource);
     let managed = match tracked {
         Tracked::Yes(managed) => managed.map(Cow::Owned),
@@ -178,7 +179,7 @@ fn keep_other_half(request: &Request<'_>, old: &Value, new: &mut Value) {
             };
         }
     };
-    if request.call.info.subresource != "status" {
+    if !request.is_about_status() {
         restore("status", new);
         return;
     }

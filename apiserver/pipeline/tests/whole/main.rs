@@ -7,6 +7,7 @@
 
 mod bounds;
 mod built_in;
+mod certificate_requests;
 mod deletion;
 mod dry_runs;
 mod events;
@@ -15,6 +16,7 @@ mod graphs;
 mod identities;
 mod jobs;
 mod namespaces;
+mod node_rights;
 mod objects;
 mod properties;
 mod rights;

@@ -147,6 +147,23 @@ impl Ask {
         self
     }
 
+    /// By a node.
+    pub fn by_node(mut self, node: &str) -> Self {
+        self.user = User {
+            name: format!("system:node:{node}"),
+            groups: vec!["system:nodes".into(), "system:authenticated".into()],
+            ..User::default()
+        };
+        self
+    }
+
+    /// By a user in groups.
+    pub fn by_member(mut self, user: &str, groups: &[&str]) -> Self {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        self.user = User { name: user.into(), groups, ..User::default() };
+        self
+    }
+
     fn request(self, authority: Authority) -> Request {
         let body = if self.body.is_null() { Bytes::new() } else { self.body.to_string().into() };
         Request { method: self.method, target: self.target, media: self.media, body, authority }

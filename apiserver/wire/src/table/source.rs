@@ -1,5 +1,6 @@
 //! What a cell is read from: one path, or a call over paths ([`hypermesh_schemas::cell`]).
 
+use crate::age::human_duration;
 use crate::jsonpath::JsonPath;
 use hypermesh_schemas::cell::Cell;
 use serde_json::Value;
@@ -14,6 +15,8 @@ pub(super) enum Source {
     Join(Vec<JsonPath>),
     Reference { kind: JsonPath, name: JsonPath },
     List { values: JsonPath, with: Option<JsonPath> },
+    Duration(JsonPath),
+    Approval { types: JsonPath, certificate: JsonPath },
 }
 
 impl Source {
@@ -27,6 +30,10 @@ impl Source {
             Cell::First(texts) => Self::First(all(&texts)?),
             Cell::Join(texts) => Self::Join(all(&texts)?),
             Cell::Reference { kind, name } => Self::Reference { kind: path(kind)?, name: path(name)? },
+            Cell::Duration(text) => Self::Duration(path(text)?),
+            Cell::Approval { types, certificate } => {
+                Self::Approval { types: path(types)?, certificate: path(certificate)? }
+            }
             Cell::List { values, with } => {
                 let with = match with {
                     Some(text) => Some(path(text)?),
@@ -57,6 +64,13 @@ impl Source {
             Self::Reference { kind, name } => {
                 text(format!("{}/{}", first_text(kind, object).to_lowercase(), first_text(name, object)))
             }
+            Self::Duration(path) => {
+                let seconds = path.first(object).and_then(Value::as_i64);
+                text(seconds.map_or_else(|| "<none>".to_owned(), human_duration))
+            }
+            Self::Approval { types, certificate } => {
+                text(approval(&types.select(object), certificate.first(object)))
+            }
             Self::List { values, with: None } => {
                 text(values.select(object).into_iter().map(plain).collect::<Vec<_>>().join(", "))
             }
@@ -66,6 +80,24 @@ impl Source {
             }
         }
     }
+}
+
+/// Source: `k8s.io/kubernetes/pkg/printers/internalversion` extractCSRStatus.
+fn approval(types: &[&Value], certificate: Option<&Value>) -> String {
+    let has = |wanted: &str| types.iter().any(|found| found.as_str() == Some(wanted));
+    let mut words = match (has("Denied"), has("Approved")) {
+        (true, _) => "Denied",
+        (false, true) => "Approved",
+        (false, false) => "Pending",
+    }
+    .to_owned();
+    if has("Failed") {
+        words.push_str(",Failed");
+    }
+    if certificate.is_some_and(|certificate| !is_empty(certificate)) {
+        words.push_str(",Issued");
+    }
+    words
 }
 
 fn members(value: &Value) -> usize {
@@ -130,11 +162,24 @@ mod tests {
                 json!("a/x"),
             ),
             ("list(.absent)", json!("")),
+            ("duration(.count)", json!("3s")),
+            ("duration(.absent)", json!("<none>")),
+            ("approval(.list[*].type, .note)", json!("Pending")),
+            ("approval(.ref.kind, .note)", json!("Pending")),
             (".ref.name", json!("view")),
         ];
         for (text, expected) in cases {
             assert_eq!(shown(text), Some(Some(expected)), "{text}");
         }
+        let request = |types: &[&str], certificate: Value| {
+            let types: Vec<Value> = types.iter().map(|kind| json!({"type": kind})).collect();
+            let object = json!({"conditions": types, "certificate": certificate});
+            let source = Source::parse("approval(.conditions[*].type, .certificate)").unwrap();
+            source.value(&object).map(Cow::into_owned).unwrap()
+        };
+        assert_eq!(request(&["Approved"], json!("Zm9v")), json!("Approved,Issued"));
+        assert_eq!(request(&["Approved", "Failed"], Value::Null), json!("Approved,Failed"));
+        assert_eq!(request(&["Denied", "Other"], json!("")), json!("Denied"));
         assert_eq!(shown("first(.absent)"), Some(None));
         assert_eq!(shown("size(.data)"), None);
         assert_eq!(shown("count(..data)"), None);

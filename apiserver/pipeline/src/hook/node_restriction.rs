@@ -1,0 +1,162 @@
+//! What a node may write into what it may write: whatever its rights are, a node speaks for itself and for its instances.
+//!
+//! Source: `k8s.io/kubernetes/plugin/pkg/admission/noderestriction`.
+
+use crate::authz::{NODE_LEASES, node_of};
+use crate::execution::Execution;
+use crate::fault::Fault;
+use crate::identities::key_of;
+use crate::metadata;
+use crate::nodes;
+use crate::state::StateReader;
+use crate::verb::Request;
+use hypermesh_api::Status;
+use hypermesh_chain::ObjectKey;
+use serde_json::Value;
+
+/// Labels with these prefixes say what only the owners of a cluster may say of a node.
+const RESERVED: [&str; 2] = ["node-restriction.hypermesh.online/", "node-restriction.kubernetes.io/"];
+
+/// Refuses what a node may not store.
+pub(super) fn check<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<(), Fault> {
+    let Some(node) = node_of(&request.user) else { return Ok(()) };
+    let why = match request.kind.collection.as_str() {
+        nodes::INSTANCES => instance(request, object, old),
+        "hypermesh.online/nodes" => own_node(execution, request, node, object, old),
+        "hypermesh.online/assets" => asset(node, object, old),
+        "coordination.k8s.io/leases" => lease(node, object),
+        "/events" | "events.k8s.io/events" => match about(execution, node, object)? {
+            None => old.map_or(Ok(None), |old| about(execution, node, old))?,
+            why => why,
+        },
+        "certificates.k8s.io/certificatesigningrequests" => signing(object),
+        _ => None,
+    };
+    match why {
+        Some(why) => Err(Status::forbidden(request.kind.subject(metadata::text(object, "name")), why).into()),
+        None => Ok(()),
+    }
+}
+
+fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Beside the status, a node takes finalizers off an instance that is being deleted: what held it back is done.
+fn instance(request: &Request<'_>, object: &Value, old: Option<&Value>) -> Option<String> {
+    let Some(old) = old else { return Some("a node makes no instances".to_owned()) };
+    if request.is_about_status() {
+        return None;
+    }
+    let rest = |object: &Value| {
+        let mut rest = object.clone();
+        if let Some(meta) = metadata::of(&mut rest) {
+            for field in ["finalizers", "managedFields", "resourceVersion", "generation"] {
+                meta.remove(field);
+            }
+        }
+        rest
+    };
+    let before = metadata::finalizers(old);
+    let fewer = metadata::finalizers(object).iter().all(|finalizer| before.contains(finalizer));
+    let deleting = !metadata::text(old, "deletionTimestamp").is_empty();
+    let allowed = deleting && fewer && rest(object) == rest(old);
+    (!allowed).then(|| {
+        "a node changes the status of an instance, and takes finalizers off one that is being deleted"
+            .to_owned()
+    })
+}
+
+fn own_node<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &Request<'_>,
+    node: &str,
+    object: &Value,
+    old: Option<&Value>,
+) -> Option<String> {
+    if metadata::text(object, "name") != node {
+        return Some(format!(
+            "node {node:?} is not allowed to modify node {:?}",
+            metadata::text(object, "name")
+        ));
+    }
+    let reserved = |object: Option<&Value>| -> Vec<(String, Value)> {
+        let labels = object.and_then(|object| object.pointer("/metadata/labels")).and_then(Value::as_object);
+        let labels = labels.into_iter().flatten();
+        labels
+            .filter(|(key, _)| RESERVED.iter().any(|prefix| key.starts_with(prefix)))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    };
+    if reserved(Some(object)) != reserved(old) {
+        return Some(format!("a node sets no labels of {} of itself", RESERVED.join(" and ")));
+    }
+    if let Some(old) = old {
+        let same = |pointer: &str| old.pointer(pointer) == object.pointer(pointer);
+        if !same("/spec/taints") {
+            return Some("a node does not change its taints once it is made".to_owned());
+        }
+        if !same("/metadata/ownerReferences") {
+            return Some("a node does not say what owns it".to_owned());
+        }
+        return None;
+    }
+    let key = text(object, "/spec/publicKey");
+    let known = key_of(key).and_then(|key| execution.derived.identities.name(&key.0).map(str::to_owned));
+    (known.as_deref() != Some(request.user.name.as_str()))
+        .then(|| format!("spec.publicKey: {key:?} is not registered as a key of {:?}", request.user.name))
+}
+
+fn asset(node: &str, object: &Value, old: Option<&Value>) -> Option<String> {
+    let of = [Some(object), old].into_iter().flatten().all(|asset| text(asset, "/spec/nodeName") == node);
+    if !of {
+        return Some(format!("node {node:?} writes its own assets alone"));
+    }
+    // Whom an asset is shared with is its owner's to say.
+    let same = |field: &str| old.is_none_or(|old| old.pointer(field) == object.pointer(field));
+    (!(same("/spec/privacy") && same("/spec/sharing")))
+        .then(|| "a node does not change whom its assets are shared with".to_owned())
+}
+
+fn lease(node: &str, object: &Value) -> Option<String> {
+    let own = metadata::text(object, "namespace") == NODE_LEASES && metadata::text(object, "name") == node;
+    (!own).then(|| format!("node {node:?} holds the Lease {NODE_LEASES}/{node} alone"))
+}
+
+/// An Event is about the node, an asset of its, or an instance of its (which is also shown as a Pod).
+fn about<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    node: &str,
+    event: &Value,
+) -> Result<Option<String>, Fault> {
+    let field = |name: &str| text(event, &format!("/involvedObject/{name}"));
+    let own = match field("kind") {
+        "Node" => field("name") == node,
+        "Instance" | "Pod" => execution.derived.nodes.is_bound(node, field("namespace"), field("name")),
+        "Asset" => match ObjectKey::new("hypermesh.online/assets", "", field("name")) {
+            Some(key) => {
+                execution.overlay.get(&key)?.is_some_and(|asset| nodes::node_of(&asset) == Some(node))
+            }
+            None => false,
+        },
+        _ => false,
+    };
+    Ok((!own).then(|| {
+        format!(
+            "node {node:?} tells of itself and its instances, not of {} {:?}",
+            field("kind"),
+            field("name")
+        )
+    }))
+}
+
+fn signing(object: &Value) -> Option<String> {
+    let signer = text(object, "/spec/signerName");
+    (signer != super::NODE_SIGNER)
+        .then(|| format!("a node asks {} for its certificates, and no other signer", super::NODE_SIGNER))
+}
