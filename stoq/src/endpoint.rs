@@ -4,6 +4,7 @@
 //! dials nothing without trust to judge servers by.
 
 mod builder;
+mod reached;
 
 pub use builder::EndpointBuilder;
 
@@ -23,6 +24,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use quinn::crypto::rustls::QuicClientConfig;
+use reached::Reached;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
@@ -46,6 +48,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether there is another address to try.
+    pub(crate) fn has_alternatives(&self) -> bool {
+        self.addresses.len() > 1
+    }
+
     /// A server by its name (or its address as text), at any of its addresses.
     #[must_use]
     pub fn named(name: impl Into<String>, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
@@ -79,6 +86,7 @@ struct Inner {
     verdicts: Arc<Verdicts>,
     server: Mutex<Server>,
     client: Mutex<Client>,
+    reached: Reached,
 }
 
 struct Server {
@@ -199,7 +207,7 @@ impl Endpoint {
     }
 
     /// As [`Endpoint::connect`], but if there is a session to resume, the connection is returned before the server
-    /// answered, and what is written on it until [`Connection::proven`] returns is early data: someone on the way may
+    /// answered. Of a name with several addresses that is the one where it was last reached. What is written on it until [`Connection::proven`] returns is early data: someone on the way may
     /// send it to the server again, and if the server does not take it, streams opened until then fail.
     pub async fn connect_early(&self, target: &Target, alpn: &[u8]) -> Result<Connection, ConnectError> {
         self.dial(target, alpn, true).await
@@ -220,24 +228,29 @@ impl Endpoint {
     }
 
     async fn race(&self, target: &Target, alpn: &[u8], early: bool) -> Result<Connection, ConnectError> {
+        // What goes early goes to one address, and nobody tells soon that it is the wrong one.
+        let first = if early { self.0.reached.early(&target.name, &target.addresses) } else { None };
+        if let Some(first) = first {
+            return self.attempt(first, &target.name, alpn, true).await;
+        }
         let mut waiting = target.addresses.iter();
         let mut attempts = FuturesUnordered::new();
         let Some(first) = waiting.next() else {
             let source = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
             return Err(ConnectError::Resolve { name: target.name.clone(), source: Arc::new(source) });
         };
-        attempts.push(self.attempt(*first, &target.name, alpn, early));
+        attempts.push(self.attempt(*first, &target.name, alpn, false));
         loop {
             tokio::select! {
                 Some(attempt) = attempts.next() => match (attempt, waiting.next()) {
                     (Ok(connection), _) => return Ok(connection),
-                    (Err(_), Some(next)) => attempts.push(self.attempt(*next, &target.name, alpn, early)),
+                    (Err(_), Some(next)) => attempts.push(self.attempt(*next, &target.name, alpn, false)),
                     (Err(error), None) if attempts.is_empty() => return Err(error),
                     (Err(_), None) => {}
                 },
                 () = tokio::time::sleep(STAGGER), if waiting.len() > 0 => {
                     if let Some(next) = waiting.next() {
-                        attempts.push(self.attempt(*next, &target.name, alpn, early));
+                        attempts.push(self.attempt(*next, &target.name, alpn, false));
                     }
                 }
             }
@@ -259,7 +272,14 @@ impl Endpoint {
             .map_err(|error| ConnectError::Dial { address, reason: error.to_string() })?;
         let connecting = if early {
             match connecting.into_0rtt() {
-                Ok((connection, accepted)) => return Ok(self.unproven(connection, accepted, alpn, None)),
+                Ok((connection, accepted)) => {
+                    let (endpoint, name) = (self.clone(), name.to_owned());
+                    let done = move |good: bool| match good {
+                        true => endpoint.0.reached.remember(&name, address),
+                        false => endpoint.0.reached.forget(&name, address),
+                    };
+                    return Ok(self.unproven(connection, accepted, alpn, Some(Box::new(done))));
+                }
                 Err(connecting) => connecting,
             }
         } else {
@@ -268,6 +288,7 @@ impl Endpoint {
         let after = self.0.settings.handshake_timeout;
         match tokio::time::timeout(after, connecting).await {
             Ok(Ok(connection)) => {
+                self.0.reached.remember(name, address);
                 Ok(Connection::established(connection, alpn.to_vec(), Arc::clone(&self.0.metrics)))
             }
             Ok(Err(error)) => Err(self.failed(error, address, name, alpn)),

@@ -87,3 +87,43 @@ impl Default for Limits {
         Self { connections: 20_000, per_address: 2_000, handshakes: 512, retry_from: 64 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_reaches_the_transport() {
+        let settings = Settings {
+            idle_timeout: Duration::from_millis(1_009),
+            keep_alive: Some(Duration::from_millis(1_013)),
+            streams: 1_019,
+            one_way_streams: 1_021,
+            stream_window: 1_031,
+            connection_window: 1_033,
+            send_window: 1_039,
+            datagrams: Some(1_049),
+            ..Settings::default()
+        };
+        let shown = format!("{:?}", settings.transport());
+        for field in [
+            "max_idle_timeout: Some(1009)",
+            "keep_alive_interval: Some(1.013s)",
+            "max_concurrent_bidi_streams: 1019",
+            "max_concurrent_uni_streams: 1021",
+            "stream_receive_window: 1031",
+            "receive_window: 1033",
+            "send_window: 1039",
+            "datagram_receive_buffer_size: Some(1049)",
+        ] {
+            // Not as the end of another field's name.
+            assert!(shown.contains(&format!(" {field},")), "{field}: {shown}");
+        }
+        let silent = Settings { keep_alive: None, datagrams: None, ..settings };
+        let shown = format!("{:?}", silent.transport());
+        assert!(
+            shown.contains("keep_alive_interval: None") && shown.contains("buffer_size: None"),
+            "{shown}"
+        );
+    }
+}

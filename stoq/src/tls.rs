@@ -15,7 +15,8 @@ use rustls::server::{ProducesTickets, StoresServerSessions};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Sessions that a server remembers: some 2 KiB each with a client's certificate.
 const MOST_SESSIONS: usize = 16_384;
@@ -212,6 +213,23 @@ impl ProducesTickets for NoTickets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_ends_with_its_age() {
+        let sessions = Sessions::default();
+        let key = |n: u8| vec![n];
+        sessions.put(key(1), vec![7]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        sessions.put(key(2), vec![8]);
+        tokio::time::advance(SESSION_AGE - Duration::from_millis(1001)).await;
+        assert_eq!(sessions.get(&key(1)), Some(vec![7]));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!((sessions.get(&key(1)), sessions.take(&key(1))), (None, None));
+        assert_eq!(sessions.take(&key(2)), Some(vec![8]), "a younger one stays");
+        sessions.put(key(3), vec![9]);
+        tokio::time::advance(SESSION_AGE).await;
+        assert_eq!(sessions.take(&key(3)), None);
+    }
 
     #[test]
     fn a_session_is_given_out_once_and_their_number_is_bounded() {

@@ -149,6 +149,7 @@ impl EndpointBuilder {
                 config: None,
             }),
             client: Mutex::new(Client { tls: client_tls, configs: HashMap::new() }),
+            reached: Default::default(),
         })))
     }
 }

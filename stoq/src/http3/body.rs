@@ -37,7 +37,7 @@ struct Streaming {
     announced: Option<u64>,
     seen: u64,
     most: Option<u64>,
-    stall: Option<(Duration, Option<Pin<Box<Sleep>>>)>,
+    stall: Option<Stall>,
     /// What must live as long as the body.
     keep: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -74,7 +74,7 @@ impl Body {
             announced: bounds.announced,
             seen: 0,
             most: bounds.most,
-            stall: bounds.stall.map(|after| (after, None)),
+            stall: bounds.stall.map(Stall::new),
             keep: None,
         });
         let waker = noop_waker();
@@ -105,15 +105,11 @@ impl Streaming {
         let polled = self.poll_stream(cx);
         match &polled {
             Poll::Pending => {
-                if let Some(after) = self.stalled(cx) {
+                if let Some(after) = self.stall.as_mut().and_then(|stall| stall.over(cx)) {
                     return Poll::Ready(Some(Err(self.fail(BodyError::Stalled { after }))));
                 }
             }
-            Poll::Ready(_) => {
-                if let Some((after, Some(sleep))) = &mut self.stall {
-                    sleep.as_mut().reset(Instant::now() + *after);
-                }
-            }
+            Poll::Ready(_) => self.stall.iter_mut().for_each(Stall::heard),
         }
         polled
     }
@@ -158,14 +154,6 @@ impl Streaming {
         }
     }
 
-    /// How long was waited, if that is too long.
-    fn stalled(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
-        let (after, sleep) = self.stall.as_mut()?;
-        let after = *after;
-        let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
-        sleep.as_mut().poll(cx).is_ready().then_some(after)
-    }
-
     fn broken(&mut self, error: StreamError) -> BodyError {
         let fault = Fault::of(error, &self.connection);
         self.fail(fault.into())
@@ -179,6 +167,32 @@ impl Streaming {
         };
         self.half.stop(code);
         error
+    }
+}
+
+/// How long a peer may say nothing: each word of its begins the wait anew.
+struct Stall {
+    after: Duration,
+    /// Begun when it was first waited for.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn new(after: Duration) -> Self {
+        Self { after, sleep: None }
+    }
+
+    /// How long was waited, if that is too long.
+    fn over(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
+        let after = self.after;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+        sleep.as_mut().poll(cx).is_ready().then_some(after)
+    }
+
+    fn heard(&mut self) {
+        if let Some(sleep) = &mut self.sleep {
+            sleep.as_mut().reset(Instant::now() + self.after);
+        }
     }
 }
 
@@ -259,5 +273,31 @@ impl fmt::Debug for Body {
             None => f.write_str("Body(empty)"),
             Some(streaming) => write!(f, "Body({} bytes seen)", streaming.seen),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_word_begins_the_wait_anew() {
+        let (after, almost) = (Duration::from_secs(10), Duration::from_millis(9_999));
+        let mut stall = Stall::new(after);
+        let waker = noop_waker();
+        let mut cx = Context::from_waker(&waker);
+        // Before anybody waits, no time passes.
+        advance(after).await;
+        assert_eq!(stall.over(&mut cx), None);
+        for _ in 0..3 {
+            advance(almost).await;
+            assert_eq!(stall.over(&mut cx), None);
+            stall.heard();
+        }
+        advance(almost).await;
+        assert_eq!(stall.over(&mut cx), None);
+        advance(Duration::from_millis(2)).await;
+        assert_eq!(stall.over(&mut cx), Some(after));
     }
 }

@@ -200,6 +200,8 @@ impl Client {
                 Ok(response) if early && response.status() == StatusCode::TOO_EARLY => {}
                 Ok(response) => return Ok(response),
                 Err(Failure::EarlyRefused) if early => {}
+                // What goes early is safe to send again, and was read by nobody.
+                Err(Failure::Told(_)) if early && live.may_be_elsewhere() => live.retire(),
                 Err(Failure::EarlyRefused) => return Err(Fault::EarlyRefused.into()),
                 Err(Failure::NotTaken(error)) => {
                     live.retire();

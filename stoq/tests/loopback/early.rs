@@ -78,6 +78,48 @@ async fn a_marked_get_goes_with_the_first_flight_of_a_resumed_connection() {
     assert_eq!(server.router.endpoint().metrics().early_requests.get(), 1);
 }
 
+/// A client of a name that has these addresses.
+fn by_name(server: &Server, settings: Settings, addresses: Vec<std::net::SocketAddr>) -> Client {
+    let endpoint = server.client_endpoint().settings(settings).bind().unwrap();
+    Client::builder(endpoint)
+        .idle(Duration::from_millis(10))
+        .resolver(move |_, _| {
+            let addresses = addresses.clone();
+            async move { Ok(addresses) }
+        })
+        .build()
+}
+
+#[tokio::test]
+async fn what_goes_early_goes_where_the_name_was_last_reached() {
+    let (server, _) = counting();
+    let silent = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
+    let addresses = vec![silent.local_addr().unwrap(), server.address];
+    let client = by_name(&server, Settings::default(), addresses);
+    let uri = || "https://api.example/".parse().unwrap();
+    visit(&client, uri()).await;
+    // Half the time that a handshake may take: the address that never answers is not the one that was asked.
+    let asked =
+        tokio::time::timeout(Settings::default().handshake_timeout / 2, client.send(early(uri()))).await;
+    assert_eq!(read(asked.unwrap().unwrap().into_body()).await, "early");
+}
+
+#[tokio::test]
+async fn what_went_early_to_an_address_that_died_is_asked_for_at_the_others() {
+    let (server, count) = counting();
+    let (one, other) = (Proxy::to(server.address).await, Proxy::to(server.address).await);
+    let hasty = Settings { handshake_timeout: Duration::from_millis(700), ..Settings::default() };
+    let client = by_name(&server, hasty, vec![one.address, other.address]);
+    let uri = || "https://api.example/".parse().unwrap();
+    visit(&client, uri()).await;
+    one.vanish();
+    let answer = client.send(early(uri())).await.unwrap();
+    assert_eq!(read(answer.into_body()).await, "late");
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    let metrics = client.endpoint().metrics();
+    assert_eq!((metrics.sent_early.get(), metrics.sent_again.get()), (1, 1));
+}
+
 #[tokio::test]
 async fn one_that_is_told_too_early_comes_again_after_the_handshake() {
     let (server, count) = counting();

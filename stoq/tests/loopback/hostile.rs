@@ -293,6 +293,59 @@ async fn a_connection_that_is_not_used_ends_however_many_requests_are_given_up()
     assert_eq!(used.close_reason(), None);
 }
 
+/// Long before QUIC's own idle timeout, which is half a minute.
+#[tokio::test]
+async fn a_handshake_that_comes_to_no_end_is_given_up() {
+    // The client's first flight takes two datagrams: one alone tells no protocol.
+    for heard in [1, usize::MAX] {
+        let settings = Settings { handshake_timeout: Duration::from_millis(200), ..Settings::default() };
+        let answer = |_| async { Ok(text(StatusCode::OK, "whole: 4")) };
+        let server = serve_within(answer, settings, Limits::default(), HttpLimits::default());
+        let proxy = Proxy::to(server.address).await;
+        proxy.lose_answers();
+        proxy.pass(heard);
+        let endpoint = server.client_endpoint().bind().unwrap();
+        let target = Target::named("127.0.0.1", [proxy.address]);
+        let dialling = tokio::spawn(async move { endpoint.connect(&target, ALPN).await });
+        let metrics = std::sync::Arc::clone(server.router.endpoint().metrics());
+        let given_up = async {
+            while metrics.handshakes_failed.get() == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(4), given_up).await.unwrap();
+        assert_eq!((metrics.handshakes.get(), metrics.accepted.get()), (0, u64::from(heard > 1)), "{heard}");
+        dialling.abort();
+        serves_others(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_rests_is_closed_by_either_end() {
+    let rest = Duration::from_millis(300);
+    let lazy = server(HttpLimits { idle: rest, ..patient(5_000) });
+    let connection = raw(&lazy).await;
+    let mut last = std::time::Instant::now();
+    // Together these take longer than it may rest.
+    for _ in 0..4 {
+        let (mut send, mut recv) = connection.open_bi().await.unwrap();
+        send.write_all(&POST).await.unwrap();
+        send.finish().unwrap();
+        last = std::time::Instant::now();
+        assert!(answer(&mut recv).await.contains("whole: 0"));
+        tokio::time::sleep(rest / 3).await;
+    }
+    let closed = tokio::time::timeout(Duration::from_secs(5), connection.closed()).await.unwrap();
+    assert!(matches!(closed, Closed::ByPeer { code: 0x100, .. }), "{closed:?}");
+    assert!(last.elapsed() >= rest, "{:?}", last.elapsed());
+    let patient = server(patient(5_000));
+    let client = stoq::http3::Client::builder(patient.client_endpoint().bind().unwrap()).idle(rest).build();
+    let answer = client.send(post(patient.uri("/"), "four")).await.unwrap();
+    assert_eq!(read(answer.into_body()).await, "whole: 4");
+    let over = tokio::time::timeout(Duration::from_secs(5), patient.over.acquire()).await;
+    over.unwrap().unwrap().forget();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 

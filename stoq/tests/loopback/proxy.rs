@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
@@ -21,6 +21,8 @@ struct Shared {
     lose_to_server: AtomicBool,
     lose_to_client: AtomicBool,
     lose_long_to_client: AtomicBool,
+    /// So many datagrams pass to the server still.
+    pass_to_server: AtomicUsize,
     /// What clients sent.
     recorded: Mutex<Vec<Vec<u8>>>,
     /// The way to the server, for each client: as the server sees it.
@@ -34,6 +36,7 @@ impl Proxy {
             lose_to_server: AtomicBool::new(false),
             lose_to_client: AtomicBool::new(false),
             lose_long_to_client: AtomicBool::new(false),
+            pass_to_server: AtomicUsize::new(usize::MAX),
             recorded: Mutex::default(),
             ways: Mutex::default(),
         });
@@ -58,6 +61,11 @@ impl Proxy {
     /// What the server says is lost, but for what is as short as a Retry.
     pub fn lose_long_answers(&self) {
         self.shared.lose_long_to_client.store(true, Ordering::SeqCst);
+    }
+
+    /// Only so many datagrams pass to the server from now on.
+    pub fn pass(&self, datagrams: usize) {
+        self.shared.pass_to_server.store(datagrams, Ordering::SeqCst);
     }
 
     /// As a NAT that forgot: the server sees all clients at new ports.
@@ -93,9 +101,11 @@ async fn forward(near: Arc<UdpSocket>, shared: Arc<Shared>) {
     loop {
         let Ok((length, client)) = near.recv_from(&mut buffer).await else { continue };
         shared.recorded.lock().push(buffer[..length].to_vec());
-        if shared.lose_to_server.load(Ordering::SeqCst) {
+        let left = shared.pass_to_server.load(Ordering::SeqCst);
+        if left == 0 || shared.lose_to_server.load(Ordering::SeqCst) {
             continue;
         }
+        shared.pass_to_server.store(left - 1, Ordering::SeqCst);
         let way = shared.ways.lock().get(&client).cloned();
         let way = match way {
             Some(way) => way,
