@@ -23,6 +23,7 @@ hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-cel hypermesh-chain 
 hypermesh-image:
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural
+hypermesh-network: hypermesh-chain
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural
 hypermesh-pki: hypermesh-chain
 hypermesh-planner: hypermesh-schemas

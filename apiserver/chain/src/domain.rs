@@ -91,6 +91,8 @@ domains! {
     TREE_FORK = "hm:tree:fork:1";
     /// A leaf of the state tree.
     TREE_LEAF = "hm:tree:leaf:1";
+    /// An address: the cluster's prefix, and what is below it.
+    ADDRESS = "hm:address:1";
     /// A replica's word on its newest block.
     ATTEST = "hm:attest:1";
     /// The coefficients of batch verification.

@@ -4,6 +4,7 @@
 //! kind; no I/O, clock or randomness. Everything that is hashed or signed has one byte form: borsh's, or for requests
 //! that are signed over HTTP, RFC 9421's. Every decoder is bounded ([`codec`]); every hash has its domain.
 
+pub mod address;
 pub mod attestation;
 pub mod block;
 pub mod certificate;
@@ -19,6 +20,7 @@ pub mod signature;
 pub mod tree;
 pub mod validator;
 
+pub use address::ClusterPrefix;
 pub use attestation::HeadAttestation;
 pub use block::{Block, BlockError, Header, Receipt, event_leaf, events_root, receipts_root};
 pub use certificate::{Certificate, CertificateError, Vote, VoteKind};

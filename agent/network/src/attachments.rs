@@ -1,0 +1,120 @@
+//! Which instances are attached, kept as a file each, so that a new process finds what runs.
+//!
+//! The folder lies where a boot empties it, as namespaces and links go with a boot as well.
+
+use crate::error::NetworkError;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+/// One attached instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// The instance's uid.
+    pub id: String,
+    /// Its stable address.
+    pub ipv6: Ipv6Addr,
+    /// Its IPv4 address on this node.
+    pub ipv4: Ipv4Addr,
+    /// Where its network namespace is mounted.
+    pub namespace: PathBuf,
+    /// The node's end of its pair of links.
+    pub link: String,
+}
+
+impl Attachment {
+    /// Its addresses, the stable one first.
+    pub fn addresses(&self) -> [IpAddr; 2] {
+        [self.ipv6.into(), self.ipv4.into()]
+    }
+}
+
+/// The folder of the files.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Opens it, makes it if need be.
+    pub fn open(path: &Path) -> Result<Self, NetworkError> {
+        let folder = Self(path.to_owned());
+        for part in [folder.0.clone(), folder.0.join("namespaces"), folder.0.join("attachments")] {
+            fs::create_dir_all(&part).map_err(|source| NetworkError::State { path: part, source })?;
+        }
+        Ok(folder)
+    }
+
+    /// Where the namespace of an instance is mounted.
+    pub fn namespace(&self, id: &str) -> PathBuf {
+        self.0.join("namespaces").join(id)
+    }
+
+    /// All that were kept. A file that cannot be read as one is put aside: what it was about is found as left over.
+    pub fn read(&self) -> Result<BTreeMap<String, Attachment>, NetworkError> {
+        let folder = self.0.join("attachments");
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| NetworkError::State { path, source }
+        };
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(&folder).map_err(failed(&folder))? {
+            let path = entry.map_err(failed(&folder))?.path();
+            let bytes = fs::read(&path).map_err(failed(&path))?;
+            match serde_json::from_slice::<Attachment>(&bytes) {
+                Ok(attachment) if path == self.file(&attachment.id) => {
+                    found.insert(attachment.id.clone(), attachment);
+                }
+                _ => {
+                    tracing::warn!(path = %path.display(), "not the state of an attachment: removed");
+                    fs::remove_file(&path).map_err(failed(&path))?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps one.
+    pub fn keep(&self, attachment: &Attachment) -> Result<(), NetworkError> {
+        let path = self.file(&attachment.id);
+        let write = || {
+            let bytes = serde_json::to_vec(attachment)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
+            file.write_all(&bytes)?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|source| NetworkError::State { path: path.clone(), source })
+    }
+
+    /// Forgets one.
+    pub fn forget(&self, id: &str) -> Result<(), NetworkError> {
+        let path = self.file(id);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(NetworkError::State { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The namespaces that are mounted here, by instance.
+    pub fn namespaces(&self) -> Result<Vec<String>, NetworkError> {
+        let folder = self.0.join("namespaces");
+        let failed = |source| NetworkError::State { path: folder.clone(), source };
+        let entries =
+            fs::read_dir(&folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        Ok(entries.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    }
+
+    fn file(&self, id: &str) -> PathBuf {
+        self.0.join("attachments").join(format!("{id}.json"))
+    }
+}
+
+/// Whether it may be the name of a file: a uid is, and nothing else comes here.
+pub fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}

@@ -1,0 +1,470 @@
+//! The node's network as the agent uses it: attach and detach instances, publish ports, and what is missing.
+
+use crate::attachments::{Attachment, Folder, is_id};
+use crate::error::{Missing, NetworkError};
+use crate::firewall::Firewall;
+use crate::host::Host;
+use crate::links::{Ends, Links, furnish};
+use crate::netns;
+use crate::pool::{Ipv4Pool, Leases};
+use crate::proxy::{Proxy, Targets};
+use crate::rules::Rules;
+use crate::service::{Protocol, Reach, Service};
+use crate::sysctl;
+use hypermesh_chain::ClusterPrefix;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How the node's network is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder of its state and namespaces, which a boot empties: below `/run`.
+    pub state: PathBuf,
+    /// The name of the bridge, 15 bytes at most. Two agents on one node need two names and two folders.
+    pub bridge: String,
+    /// The cluster's addresses.
+    pub prefix: ClusterPrefix,
+    /// The node's own address among them.
+    pub node: Ipv6Addr,
+    /// The range of the instances' IPv4 addresses.
+    pub pool: Ipv4Pool,
+    /// The namespace that is the node's network; none: the process' own.
+    pub host: Option<PathBuf>,
+}
+
+/// The node's network.
+pub struct Network {
+    config: Config,
+    host: Host,
+    links: Links,
+    firewall: Option<Firewall>,
+    folder: Folder,
+    bridge: u32,
+    mtu: u32,
+    state: Mutex<State>,
+    published: tokio::sync::Mutex<Ports>,
+    forwards: Mutex<Vec<Proxy>>,
+}
+
+struct State {
+    leases: Leases,
+    attached: BTreeMap<String, Attachment>,
+}
+
+#[derive(Default)]
+struct Ports {
+    proxies: BTreeMap<(u16, Protocol), (String, Proxy)>,
+    rules: Option<String>,
+}
+
+/// What became of a published port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Whose it is: [`Service::name`].
+    pub name: String,
+    /// The port.
+    pub port: u16,
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// Why it is not reached as it should be; none: it is.
+    pub problem: Option<String>,
+}
+
+/// What went through an instance's link, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// What it received.
+    pub received: u64,
+    /// What it sent.
+    pub sent: u64,
+}
+
+impl Network {
+    /// Opens the node's network: what a process before this one attached is taken over, what it left half done is
+    /// removed. Beside it: what the node lacks, none of which keeps instances from being attached.
+    ///
+    /// # Errors
+    /// When no instance could be attached here: the kernel refuses links or namespaces, the state cannot be kept, or
+    /// the range of addresses is used by somebody else.
+    pub async fn open(config: Config) -> Result<(Self, Vec<Missing>), NetworkError> {
+        let host = Host::new(config.host.clone());
+        let folder = Folder::open(&config.state)?;
+        let links = Links::open(&host)?;
+        let all = links.all().await?;
+        if !all.contains_key(&config.bridge) {
+            not_overlapping(&links, config.pool).await?;
+        }
+        let mtu = all
+            .values()
+            .filter(|link| link.up && !link.loopback && link.name != config.bridge)
+            .map(|link| link.mtu)
+            .filter(|mtu| *mtu >= 1280)
+            .min()
+            .unwrap_or(1500);
+        let mut missing = Vec::new();
+        let bridge =
+            links.bridge(&host, &config.bridge, mtu, config.node, config.prefix, config.pool).await?;
+        if let Err(error) = sysctl::forward(&host) {
+            missing.push(Missing {
+                reason: "NoForwarding",
+                message: format!("instances reach nothing but this node: {}", chain(&error)),
+            });
+        }
+        let firewall = Firewall::open(&host).map_err(|lack| {
+            missing.push(Missing {
+                reason: "NoFirewall",
+                message: format!(
+                    "instances have no way out of the node, and published ports are led by the agent itself: {lack}"
+                ),
+            });
+        });
+        let network = Self {
+            state: Mutex::new(State { leases: Leases::new(config.pool), attached: BTreeMap::new() }),
+            config,
+            host,
+            links,
+            firewall: firewall.ok(),
+            folder,
+            bridge,
+            mtu,
+            published: tokio::sync::Mutex::default(),
+            forwards: Mutex::default(),
+        };
+        network.adopt().await?;
+        network.publish(Vec::new()).await?;
+        Ok((network, missing))
+    }
+
+    /// Attaches an instance: its namespace is there, has its addresses and a way out. One that is attached stays as it
+    /// is, and is told again.
+    ///
+    /// # Errors
+    /// When no address is left, or the kernel refuses; nothing is left behind then.
+    pub async fn attach(&self, id: &str) -> Result<Attachment, NetworkError> {
+        if !is_id(id) {
+            return Err(NetworkError::Unknown(id.to_owned()));
+        }
+        let attachment = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(attachment) = state.attached.get(id) {
+                return Ok(attachment.clone());
+            }
+            let ipv4 = state.leases.take(id).ok_or_else(|| NetworkError::Exhausted {
+                pool: self.config.pool.to_string(),
+                taken: state.leases.taken(),
+            })?;
+            Attachment {
+                id: id.to_owned(),
+                ipv6: self.config.prefix.instance(id),
+                ipv4,
+                namespace: self.folder.namespace(id),
+                link: link_name(&self.config.bridge, id),
+            }
+        };
+        if let Err(error) = self.join(&attachment).await {
+            if let Err(left) = self.part(&attachment).await {
+                tracing::warn!(id, error = %chain(&left), "what is left of a failed attachment is removed later");
+            }
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).leases.free(attachment.ipv4);
+            return Err(error);
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.attached.insert(id.to_owned(), attachment.clone());
+        Ok(attachment)
+    }
+
+    /// Detaches an instance: nothing of it is left. One that is not attached is no error.
+    ///
+    /// # Errors
+    /// When the kernel refuses; it may be tried again.
+    pub async fn detach(&self, id: &str) -> Result<(), NetworkError> {
+        let known = self.state.lock().unwrap_or_else(PoisonError::into_inner).attached.get(id).cloned();
+        let Some(attachment) = known else { return Ok(()) };
+        self.part(&attachment).await?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.attached.remove(id);
+        state.leases.free(attachment.ipv4);
+        Ok(())
+    }
+
+    /// All that are attached.
+    pub fn attached(&self) -> Vec<Attachment> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).attached.values().cloned().collect()
+    }
+
+    /// Publishes exactly these ports, and tells of each what became of it. Where two want one port of the node, who has
+    /// it keeps it; the other is reached by its own address alone.
+    ///
+    /// # Errors
+    /// When the rules are refused as a whole: those before them stay in force.
+    pub async fn publish(&self, mut services: Vec<Service>) -> Result<Vec<Published>, NetworkError> {
+        services.sort_by(|a, b| (a.port, a.protocol, &a.name).cmp(&(b.port, b.protocol, &b.name)));
+        let mut ports = self.published.lock().await;
+        let wanted: BTreeSet<_> =
+            services.iter().map(|service| (service.port, service.protocol, service.name.clone())).collect();
+        let gone = ports.proxies.extract_if(.., |(port, protocol), (name, _)| {
+            !wanted.contains(&(*port, *protocol, name.clone()))
+        });
+        for (_, (_, proxy)) in gone.collect::<Vec<_>>() {
+            proxy.close().await;
+        }
+        let mut outcomes = Vec::with_capacity(services.len());
+        for service in &mut services {
+            let problem = self.listen(&mut ports, service).await.err();
+            if problem.is_some() {
+                service.reach = service.reach.min(Reach::Mesh);
+            }
+            let (name, port, protocol) = (service.name.clone(), service.port, service.protocol);
+            outcomes.push(Published { name, port, protocol, problem });
+        }
+        self.enforce(&mut ports, &services).await?;
+        Ok(outcomes)
+    }
+
+    /// Has this node answer to one address of the cluster on a TCP port, and leads what comes to the first of `to` that
+    /// answers: instances reach so what they have no route to, such as an API server on the node's loopback address.
+    ///
+    /// # Errors
+    /// When the address or the port cannot be had.
+    pub async fn forward(&self, address: Ipv6Addr, port: u16, to: &[SocketAddr]) -> Result<(), NetworkError> {
+        self.links.answer(self.bridge, address).await?;
+        let proxy =
+            Proxy::listen(&self.host, &[address.into()], port, Protocol::Tcp, Targets::Fixed(to.into()))
+                .map_err(|source| NetworkError::Link {
+                    what: format!("listening on [{address}]:{port}"),
+                    source,
+                })?;
+        self.forwards.lock().unwrap_or_else(PoisonError::into_inner).push(proxy);
+        Ok(())
+    }
+
+    /// What went through the links of the instances that are attached.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub async fn traffic(&self) -> Result<BTreeMap<String, Traffic>, NetworkError> {
+        let links = self.links.all().await?;
+        let traffic = |attachment: Attachment| {
+            // What the node's end sent is what the instance received.
+            let stats = links.get(&attachment.link)?.stats?;
+            Some((attachment.id, Traffic { received: stats.tx_bytes, sent: stats.rx_bytes }))
+        };
+        Ok(self.attached().into_iter().filter_map(traffic).collect())
+    }
+
+    /// Connects to a port that an instance listens on, on its loopback addresses or its own.
+    ///
+    /// # Errors
+    /// When it is not attached, or nobody answers in time.
+    pub async fn dial(
+        &self,
+        id: &str,
+        port: u16,
+        patience: Duration,
+    ) -> Result<tokio::net::TcpStream, NetworkError> {
+        let known = self.state.lock().unwrap_or_else(PoisonError::into_inner).attached.get(id).cloned();
+        let attachment = known.ok_or_else(|| NetworkError::Unknown(id.to_owned()))?;
+        let failed = |source| NetworkError::Dial { target: format!("port {port} of the instance"), source };
+        let addresses: [IpAddr; 3] =
+            [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), attachment.ipv6.into()];
+        let addresses = addresses.map(|address| SocketAddr::new(address, port));
+        let dialled =
+            tokio::task::spawn_blocking(move || netns::dial(&attachment.namespace, &addresses, patience));
+        let stream = dialled.await.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)?;
+        stream.set_nonblocking(true).map_err(failed)?;
+        tokio::net::TcpStream::from_std(stream).map_err(failed)
+    }
+
+    /// Takes everything away: instances, rules, the bridge. What was attached must have ended.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn remove(self) -> Result<(), NetworkError> {
+        for attachment in self.attached() {
+            self.detach(&attachment.id).await?;
+        }
+        if let Some(firewall) = &self.firewall {
+            firewall.clear()?;
+        }
+        self.links.remove(&self.config.bridge).await
+    }
+
+    /// Takes over what is whole, and removes the rest.
+    async fn adopt(&self) -> Result<(), NetworkError> {
+        let links = self.links.all().await?;
+        let mut known = self.folder.read()?;
+        known.retain(|id, attachment| {
+            let whole = links.contains_key(&attachment.link)
+                && netns::is_namespace(&attachment.namespace)
+                && attachment.ipv6 == self.config.prefix.instance(id);
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = whole && state.leases.keep(attachment.ipv4, id);
+            if kept {
+                state.attached.insert(id.clone(), attachment.clone());
+            }
+            !kept
+        });
+        for attachment in known.values() {
+            self.part(attachment).await?;
+        }
+        let attached = self.attached();
+        for id in self.folder.namespaces()? {
+            if attached.iter().all(|attachment| attachment.id != id) {
+                let path = self.folder.namespace(&id);
+                netns::remove(&path).map_err(|source| NetworkError::Namespace { path, source })?;
+            }
+        }
+        let ours = link_name(&self.config.bridge, "");
+        let ours = ours.split('-').next().unwrap_or_default();
+        for name in links.keys().filter(|name| name.split_once('-').is_some_and(|(head, _)| head == ours)) {
+            if attached.iter().all(|attachment| attachment.link != *name) {
+                self.links.remove(name).await?;
+            }
+        }
+        for attachment in attached {
+            self.links.lead(self.bridge, &self.ends(&attachment)).await?;
+        }
+        Ok(())
+    }
+
+    async fn join(&self, attachment: &Attachment) -> Result<(), NetworkError> {
+        let path = attachment.namespace.clone();
+        let failed = |source| NetworkError::Namespace { path: attachment.namespace.clone(), source };
+        blocking(move || netns::create(&path)).await.map_err(failed)?;
+        self.links.pair(&attachment.link, self.bridge, self.mtu, &attachment.namespace).await?;
+        let (path, ends) = (attachment.namespace.clone(), self.ends(attachment));
+        let furnished = tokio::task::spawn_blocking(move || furnish(&path, &ends));
+        furnished.await.map_err(|error| failed(io::Error::other(error)))??;
+        self.links.lead(self.bridge, &ends).await?;
+        self.folder.keep(attachment)
+    }
+
+    /// The reverse of [`Self::join`], from any point of it.
+    async fn part(&self, attachment: &Attachment) -> Result<(), NetworkError> {
+        self.links.unlead(self.bridge, &self.ends(attachment)).await?;
+        self.links.remove(&attachment.link).await?;
+        let path = attachment.namespace.clone();
+        let failed = |source| NetworkError::Namespace { path: attachment.namespace.clone(), source };
+        blocking(move || netns::remove(&path)).await.map_err(failed)?;
+        self.folder.forget(&attachment.id)
+    }
+
+    fn ends(&self, attachment: &Attachment) -> Ends {
+        Ends { ipv6: attachment.ipv6, ipv4: attachment.ipv4, gateway: self.config.pool.gateway() }
+    }
+
+    /// Leads what this process has to lead of a published port.
+    async fn listen(&self, ports: &mut Ports, service: &Service) -> Result<(), String> {
+        let key = (service.port, service.protocol);
+        let addresses = self.listening(service);
+        match ports.proxies.get(&key) {
+            Some((name, _)) if *name != service.name => {
+                return Err(format!(
+                    "{name} has published port {}/{} of the node already; {} is reached by its own address alone",
+                    service.port, service.protocol, service.name
+                ));
+            }
+            Some((_, proxy)) if proxy.addresses().iter().all(|address| addresses.contains(address)) => {}
+            _ => {
+                if let Some((_, proxy)) = ports.proxies.remove(&key) {
+                    proxy.close().await;
+                }
+                let proxy = Proxy::listen(
+                    &self.host,
+                    &addresses,
+                    service.port,
+                    service.protocol,
+                    Targets::balanced(),
+                )
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::AddrInUse => format!(
+                        "port {}/{} of the node is in use by another process",
+                        service.port, service.protocol
+                    ),
+                    io::ErrorKind::PermissionDenied => format!(
+                        "port {}/{} of the node needs privileges that the agent does not have",
+                        service.port, service.protocol
+                    ),
+                    _ => format!("port {}/{} of the node: {error}", service.port, service.protocol),
+                })?;
+                ports.proxies.insert(key, (service.name.clone(), proxy));
+            }
+        }
+        if let Some((_, proxy)) = ports.proxies.get(&key) {
+            proxy.set(&service.backends);
+        }
+        Ok(())
+    }
+
+    /// Where this process listens for a published port.
+    fn listening(&self, service: &Service) -> Vec<IpAddr> {
+        if self.firewall.is_none() && service.reach == Reach::World {
+            return vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        }
+        vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+    }
+
+    async fn enforce(&self, ports: &mut Ports, services: &[Service]) -> Result<(), NetworkError> {
+        let Some(firewall) = self.firewall.clone() else { return Ok(()) };
+        let instances: BTreeSet<_> = services
+            .iter()
+            .flat_map(|service| &service.backends)
+            .map(|backend| (backend.ipv6, backend.ipv4))
+            .collect();
+        let instances: Vec<_> = instances.into_iter().collect();
+        let (bridge, prefix, pool) = (self.config.bridge.as_str(), self.config.prefix, self.config.pool);
+        let rules = Rules { bridge, prefix, pool, instances: &instances, services }.text();
+        if ports.rules.as_ref() == Some(&rules) {
+            return Ok(());
+        }
+        let text = rules.clone();
+        let set = tokio::task::spawn_blocking(move || firewall.set(&text));
+        set.await.map_err(|error| NetworkError::Rules(error.to_string()))??;
+        ports.rules = Some(rules);
+        Ok(())
+    }
+}
+
+async fn not_overlapping(links: &Links, pool: Ipv4Pool) -> Result<(), NetworkError> {
+    let routes = links.routes().await?;
+    match routes.into_iter().find(|(network, length)| pool.overlaps(*network, *length)) {
+        None => Ok(()),
+        Some((network, length)) => {
+            Err(NetworkError::Overlap { pool: pool.to_string(), route: format!("{network}/{length}") })
+        }
+    }
+}
+
+/// The name of the node's end of an instance's pair: of the bridge, so that two agents tell theirs apart, and of the
+/// instance. A link's name has 15 bytes.
+fn link_name(bridge: &str, id: &str) -> String {
+    let short = |text: &str, length: usize| {
+        let hash: [u8; 32] = Sha256::digest(text).into();
+        hash.iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+            .chars()
+            .take(length)
+            .collect::<String>()
+    };
+    format!("hm{}-{}", short(bridge, 3), short(id, 9))
+}
+
+async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn chain(error: &NetworkError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
