@@ -13,5 +13,32 @@
 //! - An exit is on disk before anyone is told of it.
 //! - Without the folder of its Instance the shim ends, and everything that it runs with it.
 
+mod child;
+mod create;
+mod entry;
+mod exec;
+mod log;
+mod namespaces;
+pub mod process;
+mod program;
 pub mod protocol;
+mod server;
+pub mod socket;
+mod stage;
 pub mod state;
+
+pub use entry::{READY, main};
+
+/// An error with all its causes, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

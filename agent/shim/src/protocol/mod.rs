@@ -6,6 +6,7 @@
 //! shim is asked by agents of later versions, so that what is added is optional and [`VERSION`] changes when old shims
 //! could not do what is asked.
 
+pub mod frame;
 mod id;
 
 pub use id::{ContainerId, ExecId, IdError, InstanceId};
@@ -163,10 +164,9 @@ pub struct Create {
     pub container: ContainerId,
     /// Its root file system.
     pub root: Root,
-    /// Binds of the node's folders whose owners are to be seen through the Instance's user mapping: the number of the
-    /// mount in `config.json`, whose source the shim replaces.
+    /// What is bound into it, each in the place of a mount of `config.json`, whose source the shim replaces.
     #[serde(default)]
-    pub mapped_mounts: Vec<usize>,
+    pub binds: Vec<Bind>,
     /// Its cgroups, one folder for each hierarchy: processes of exec join them, and they are removed with it.
     #[serde(default)]
     pub cgroups: Vec<PathBuf>,
@@ -191,6 +191,25 @@ pub struct Create {
     /// Whether it is started at once.
     #[serde(default)]
     pub start: bool,
+}
+
+/// A folder or file of the node that a container sees. It is opened in the mount namespace of who asks, once, as it is
+/// then: what is renamed or linked afterwards changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    /// The number of its mount in `config.json`.
+    pub mount: usize,
+    /// Which.
+    pub path: PathBuf,
+    /// What of it, by links and `..` that never leave it; all of it if none is said.
+    #[serde(default)]
+    pub sub_path: Option<PathBuf>,
+    /// Whether its owners are seen through the Instance's user mapping.
+    #[serde(default)]
+    pub mapped: bool,
+    /// Whether what is mounted below it later is seen too.
+    #[serde(default)]
+    pub propagate: bool,
 }
 
 /// A container's root file system.

@@ -1,0 +1,186 @@
+//! Making a container by libcontainer, in a child.
+
+use crate::child::{Mouth, Word};
+use crate::namespaces::Namespaces;
+use crate::program;
+use crate::protocol::{Create, RefusalKind};
+use crate::stage;
+use crate::state::Layout;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+/// What a container's first process has for standard input, output and error; none with a terminal.
+pub(crate) type Stdio = Option<[OwnedFd; 3]>;
+
+/// All that is needed to make a container.
+pub(crate) struct Making<'a> {
+    pub(crate) create: &'a Create,
+    pub(crate) layout: &'a Layout,
+    pub(crate) namespaces: &'a Namespaces,
+    /// Where its root and binds are mounted.
+    pub(crate) stage: &'a Path,
+    /// The mount namespace of who asked.
+    pub(crate) asker: Option<BorrowedFd<'a>>,
+    pub(crate) stdio: &'a Stdio,
+    /// Where its first process says why its program could not be executed; closed when it is.
+    pub(crate) executed: BorrowedFd<'a>,
+    pub(crate) never: Option<program::FileId>,
+}
+
+impl Making<'_> {
+    /// What the child needs of the shim's descriptors.
+    pub(crate) fn keep(&self) -> Vec<BorrowedFd<'_>> {
+        let mut keep = self.namespaces.fds();
+        keep.extend(self.asker);
+        keep.push(self.executed);
+        keep.extend(self.stdio.iter().flatten().map(|fd| fd.as_fd()));
+        keep
+    }
+
+    /// Does it, in the child, and tells how it went.
+    pub(crate) fn run(&self, mouth: &Mouth) {
+        if let Err(message) = self.make(mouth) {
+            let kind = if message.contains(program::CANNOT) {
+                RefusalKind::CannotExecute
+            } else {
+                RefusalKind::Failed
+            };
+            mouth.fail(kind, message);
+        }
+    }
+
+    fn make(&self, mouth: &Mouth) -> Result<(), String> {
+        stage::set_up(self.create, self.namespaces, self.stage, self.asker)?;
+        let id = &self.create.container;
+        let bundle = self.layout.container(id);
+        self.complete_spec(&bundle)?;
+        let states = self.layout.libcontainer();
+        fs::create_dir_all(&states)
+            .map_err(|error| format!("{} could not be made ({error})", states.display()))?;
+        let executor = Execute { executed: self.executed.as_raw_fd(), never: self.never };
+        let mut builder = ContainerBuilder::new(id.to_string(), SyscallType::default())
+            .with_executor(executor)
+            .with_root_path(states)
+            .map_err(|error| crate::chain(&error))?;
+        let console = self.create.terminal.then(|| Console::listen(&bundle)).transpose()?;
+        if let Some(console) = &console {
+            builder = builder.with_console_socket(Some(console.path.clone()));
+        }
+        if let Some([stdin, stdout, stderr]) = self.stdio {
+            let again = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
+            builder =
+                builder.with_stdin(again(stdin)?).with_stdout(again(stdout)?).with_stderr(again(stderr)?);
+        }
+        let made = builder
+            .as_init(bundle)
+            .with_systemd(false)
+            .with_detach(true)
+            .build()
+            .map_err(|error| crate::chain(&error))?;
+        let pid = made.pid().ok_or("libcontainer told no process of the container")?.as_raw();
+        if let Some(console) = console {
+            let terminal = console.receive().map_err(|error| format!("no terminal came ({error})"))?;
+            mouth.hand_over(&Word::Terminal, terminal.as_fd()).map_err(|error| error.to_string())?;
+        }
+        mouth.say(&Word::Process { pid });
+        Ok(())
+    }
+
+    /// Fills in what only the shim knows: where the root and the binds are, and which namespaces are joined.
+    fn complete_spec(&self, bundle: &Path) -> Result<(), String> {
+        let path = bundle.join("config.json");
+        let mut spec =
+            Spec::load(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
+        let missing = || format!("{} has no root, mounts or linux part", path.display());
+        spec.root_mut().as_mut().ok_or_else(missing)?.set_path(stage::root(self.stage));
+        let mounts = spec.mounts_mut().as_mut().ok_or_else(missing)?;
+        for bind in &self.create.binds {
+            let mount =
+                mounts.get_mut(bind.mount).ok_or_else(|| format!("there is no mount {}", bind.mount))?;
+            mount.set_source(Some(stage::bind(self.stage, bind.mount)));
+        }
+        let namespaces = spec.linux_mut().as_mut().and_then(|linux| linux.namespaces_mut().as_mut());
+        for namespace in namespaces.ok_or_else(missing)? {
+            let held = match namespace.typ() {
+                LinuxNamespaceType::User => &self.namespaces.user,
+                LinuxNamespaceType::Network => &self.namespaces.network,
+                LinuxNamespaceType::Ipc => &self.namespaces.ipc,
+                LinuxNamespaceType::Uts => &self.namespaces.uts,
+                _ => continue,
+            };
+            let held = held.as_ref().ok_or("a namespace is to be joined that the instance does not have")?;
+            namespace.set_path(Some(PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))));
+        }
+        spec.save(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))
+    }
+}
+
+/// Where a container's terminal comes from.
+struct Console {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Console {
+    fn listen(bundle: &Path) -> Result<Self, String> {
+        let path = bundle.join("console.sock");
+        drop(fs::remove_file(&path));
+        let listener =
+            crate::socket::listen(&path).map_err(|error| format!("{} ({error})", path.display()))?;
+        Ok(Self { listener, path })
+    }
+
+    fn receive(self) -> io::Result<OwnedFd> {
+        let (stream, _) = self.listener.accept()?;
+        drop(fs::remove_file(&self.path));
+        let mut bytes = [0; 64];
+        let (_, fds) = crate::protocol::frame::receive(&stream, &mut bytes)?;
+        fds.into_iter().next().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Executes a container's program, and says why not.
+#[derive(Clone, Debug)]
+struct Execute {
+    executed: RawFd,
+    never: Option<program::FileId>,
+}
+
+impl Execute {
+    fn find(&self, spec: &Spec) -> Result<(PathBuf, Vec<String>), String> {
+        let process = spec.process().as_ref().ok_or("there is no process in the specification")?;
+        let args = process.args().as_ref().filter(|args| !args.is_empty());
+        let args = args.ok_or("there is no program in the specification")?;
+        let env = process.env().as_deref().unwrap_or_default();
+        let program = args.first().map(String::as_str).unwrap_or_default();
+        Ok((program::find(program, program::path_of(env), self.never)?, args.clone()))
+    }
+}
+
+impl Executor for Execute {
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        self.find(spec).map(drop).map_err(ExecutorValidationError::ArgValidationError)
+    }
+
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        let failed = match self.find(spec).and_then(|(path, args)| program::become_program(&path, &args)) {
+            Ok(never) => match never {},
+            Err(message) => message,
+        };
+        #[expect(
+            unsafe_code,
+            reason = "libcontainer wants an executor that can be cloned, so it holds a number"
+        )]
+        // SAFETY: the shim made this descriptor for this process, in which nobody else knows of it.
+        let mut executed = unsafe { fs::File::from_raw_fd(self.executed) };
+        drop(executed.write_all(failed.as_bytes()));
+        Err(ExecutorError::Other(failed))
+    }
+}

@@ -1,0 +1,119 @@
+//! How a shim begins: before it listens, everything that it holds is made, or the reason is told and nothing stays.
+
+use crate::namespaces::{Namespaces, Stage};
+use crate::protocol::SandboxConfig;
+use crate::protocol::VERSION;
+use crate::server::{Held, Shim};
+use crate::state::{self, Layout, ShimState};
+use crate::{process, program, socket};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a shim says on its standard output when it listens. Anything else is why it does not.
+pub const READY: &str = "ready\n";
+
+/// Runs a shim until it ends. `arguments` are those behind `shim`: the Instance's folder, and nothing else.
+///
+/// To be called first thing, by a process with one thread: what a shim does is not possible with more. It speaks on its
+/// standard output once ([`READY`]), and reads its standard input never.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter();
+    let (Some(folder), None) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: shim FOLDER (it is started by the agent, not by people)");
+        return ExitCode::from(2);
+    };
+    match begin(PathBuf::from(folder)) {
+        Ok(shim) => {
+            let layout = shim.layout.clone();
+            shim.run();
+            drop(fs::remove_file(layout.socket()));
+            drop(fs::remove_file(layout.shim()));
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            // Who started it may be gone.
+            drop(std::io::stdout().write_all(message.as_bytes()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(folder: PathBuf) -> Result<Shim, String> {
+    let layout = Layout::new(folder);
+    let path = layout.config();
+    let config: SandboxConfig = state::read(&path)
+        .map_err(|error| format!("{} could not be read ({error})", path.display()))?
+        .ok_or_else(|| format!("{} is not there", path.display()))?;
+    stand_alone(&config)?;
+    let signals = take_signals()?;
+    let namespaces = Namespaces::make(&config)?;
+    let stage = Stage::make(layout.folder())?;
+    let told = |what: &str, error: std::io::Error| format!("{what} ({error})");
+    let socket = layout.socket();
+    drop(fs::remove_file(&socket));
+    let listener = socket::listen(&socket).map_err(|error| told("it could not listen", error))?;
+    listener.set_nonblocking(true).map_err(|error| told("it could not listen", error))?;
+    let me = process::identify(std::process::id().cast_signed())
+        .map_err(|error| told("it could not find itself in /proc", error))?
+        .ok_or("it could not find itself in /proc")?;
+    let state = ShimState { version: VERSION, instance: config.instance.clone(), process: me };
+    state::write(&layout.shim(), &state).map_err(|error| told("its state could not be written", error))?;
+    let folder = watch(&layout);
+    settle(&layout).map_err(|error| told("its output could not be let go", error))?;
+    let never = program::own();
+    Ok(Shim { layout, namespaces, stage, never, listener, signals, folder, held: Held::default() })
+}
+
+/// Parts from who started it.
+fn stand_alone(config: &SandboxConfig) -> Result<(), String> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // Not if it leads one already.
+    let _ = rustix::process::setsid();
+    rustix::process::chdir("/").map_err(|errno| format!("it could not go to / ({errno})"))?;
+    nix::sys::prctl::set_child_subreaper(true)
+        .map_err(|errno| format!("it could not adopt orphans ({errno})"))?;
+    let _ = nix::sys::prctl::set_name(c"hypermesh-shim");
+    // Where the kernel lets it, it is the last to be killed for memory; its containers set their own.
+    drop(fs::write("/proc/self/oom_score_adj", "-999"));
+    for cgroup in &config.shim_cgroups {
+        let path = cgroup.join("cgroup.procs");
+        fs::write(&path, "0").map_err(|error| format!("{} could not be joined ({error})", path.display()))?;
+    }
+    Ok(())
+}
+
+fn take_signals() -> Result<SignalFd, String> {
+    let mut blocked = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        blocked.add(signal);
+    }
+    blocked.thread_block().map_err(|errno| format!("signals could not be blocked ({errno})"))?;
+    SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(|errno| format!("signals could not be read ({errno})"))
+}
+
+/// Looks whether its folder goes away. Where that cannot be seen, the agent is the one to end it.
+fn watch(layout: &Layout) -> Option<Inotify> {
+    let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
+    let gone = AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_MOVE_SELF;
+    watch.add_watch(layout.folder(), gone).ok()?;
+    Some(watch)
+}
+
+/// Says that it is ready, and holds nothing of who started it from then on.
+fn settle(layout: &Layout) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    drop(out.write_all(READY.as_bytes()).and_then(|()| out.flush()));
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let log = File::options().append(true).create(true).open(layout.log())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&log)?;
+    Ok(())
+}

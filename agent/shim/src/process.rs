@@ -1,0 +1,79 @@
+//! Processes as the kernel tells of them: who one is, and whether it still is.
+
+use crate::state::ProcessId;
+use std::io;
+
+/// Which life of the kernel this is.
+///
+/// # Errors
+/// If there is no `/proc`.
+pub fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// Who has a pid now; none if nobody has, or what is left of it is a zombie's entry.
+///
+/// # Errors
+/// If the kernel would not say.
+pub fn identify(pid: i32) -> io::Result<Option<ProcessId>> {
+    let stat = match std::fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat,
+        // ESRCH is what a process answers that ended between the opening and the reading.
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let start_time = start_time(&stat).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is of an unknown form"))
+    })?;
+    Ok(Some(ProcessId { pid, start_time, boot_id: boot_id()? }))
+}
+
+/// Whether it is still the same that has this pid.
+///
+/// # Errors
+/// If the kernel would not say.
+pub fn is_there(process: &ProcessId) -> io::Result<bool> {
+    if process.pid <= 0 {
+        return Ok(false);
+    }
+    Ok(identify(process.pid)?.as_ref() == Some(process))
+}
+
+/// Field 22. The second, a name in brackets, may hold anything, brackets and spaces too.
+fn start_time(stat: &[u8]) -> Option<u64> {
+    let after = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(after + 1..)?).ok()?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_process_is_itself_and_no_other_with_its_pid() {
+        let me = identify(std::process::id().cast_signed()).unwrap().unwrap();
+        assert!(is_there(&me).unwrap());
+        assert!(!is_there(&ProcessId { start_time: me.start_time + 1, ..me.clone() }).unwrap());
+        assert!(!is_there(&ProcessId { boot_id: "another".to_owned(), ..me }).unwrap());
+        assert!(!is_there(&ProcessId { pid: 0, start_time: 0, boot_id: String::new() }).unwrap());
+    }
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let stat = b"7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1 2";
+        assert_eq!(start_time(stat), Some(12345));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_file_holds(stat in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = start_time(&stat);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Sockets with paths as long as they like: the kernel takes 107 bytes, and folders of Instances are deeper.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// The same file by a short path, while the folder is held.
+fn short(path: &Path) -> io::Result<(File, PathBuf)> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+    let folder = path.parent().ok_or_else(invalid)?;
+    let name = path.file_name().ok_or_else(invalid)?;
+    let folder = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_PATH).open(folder)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+    Ok((folder, short))
+}
+
+/// Listens at a path.
+///
+/// # Errors
+/// The kernel's.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    let (_folder, short) = short(path)?;
+    UnixListener::bind(short)
+}
+
+/// Connects to who listens at a path.
+///
+/// # Errors
+/// The kernel's.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    let (_folder, short) = short(path)?;
+    UnixStream::connect(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_may_be_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a".repeat(120)).join("b".repeat(120));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("s.sock");
+        let listener = listen(&path).unwrap();
+        let _stream = connect(&path).unwrap();
+        listener.accept().unwrap();
+    }
+}

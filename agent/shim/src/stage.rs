@@ -1,0 +1,200 @@
+//! What a container sees of the node, mounted where libcontainer finds it.
+//!
+//! Binds are opened in the mount namespace of who asked, as detached mounts, and attached in the shim's. Nothing is
+//! looked up twice, so that nothing can be swapped in between.
+
+use crate::namespaces::Namespaces;
+use crate::protocol::{Bind, Create, Root};
+use nix::sched::{CloneFlags, setns};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::mount::{
+    MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change,
+    move_mount, open_tree,
+};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Where the root of a staged container is.
+pub(crate) fn root(stage: &Path) -> PathBuf {
+    stage.join("root")
+}
+
+/// Where a bind of a staged container is.
+pub(crate) fn bind(stage: &Path, mount: usize) -> PathBuf {
+    stage.join(mount.to_string())
+}
+
+/// Mounts a container's root and binds in `stage`. Changes the mount namespace for a while, so a child does it.
+pub(crate) fn set_up(
+    create: &Create,
+    namespaces: &Namespaces,
+    stage: &Path,
+    asker: Option<BorrowedFd<'_>>,
+) -> Result<(), String> {
+    let user = namespaces.user.as_ref().map(|fd| fd.as_fd());
+    fs::create_dir(stage).map_err(|error| format!("{} could not be made ({error})", stage.display()))?;
+    pass(stage)?;
+    let trees: Vec<OwnedFd> = in_namespace(asker, || {
+        create.binds.iter().map(|bind| open_bind(bind, user.filter(|_| bind.mapped))).collect()
+    })?;
+    mount_root(&create.root, user, &root(stage))?;
+    for (bind_spec, tree) in create.binds.iter().zip(&trees) {
+        let place = bind(stage, bind_spec.mount);
+        attach(tree, &place).map_err(|errno| {
+            format!("{} could not be mounted at {} ({errno})", bind_spec.path.display(), place.display())
+        })?;
+        let propagation = if bind_spec.propagate {
+            MountPropagationFlags::DOWNSTREAM
+        } else {
+            MountPropagationFlags::PRIVATE
+        };
+        mount_change(&place, propagation | MountPropagationFlags::REC)
+            .map_err(|errno| format!("{} could not be kept apart ({errno})", place.display()))?;
+    }
+    Ok(())
+}
+
+/// Unmounts all of it. What is not there is no error.
+pub(crate) fn take_down(stage: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(stage) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        match rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // Were anything still mounted there, these would fail and remove nothing of it.
+        if fs::remove_dir(&path).is_err() {
+            fs::remove_file(&path)?;
+        }
+    }
+    fs::remove_dir(stage)
+}
+
+/// Lets everybody pass through a folder, whatever the umask.
+fn pass(folder: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o711))
+        .map_err(|error| format!("{} could not be opened to all ({error})", folder.display()))
+}
+
+/// Does something in another mount namespace, and comes back.
+fn in_namespace<T>(
+    namespace: Option<BorrowedFd<'_>>,
+    work: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
+    let Some(namespace) = namespace else { return work() };
+    let own = fs::File::open("/proc/self/ns/mnt").map_err(|error| error.to_string())?;
+    setns(namespace, CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| format!("the agent's mounts could not be looked at ({errno})"))?;
+    let done = work();
+    setns(&own, CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| format!("the shim's own mounts could not be come back to ({errno})"))?;
+    done
+}
+
+fn open_bind(bind: &Bind, user: Option<BorrowedFd<'_>>) -> Result<OwnedFd, String> {
+    let name = || match &bind.sub_path {
+        Some(sub) => format!("{} of {}", sub.display(), bind.path.display()),
+        None => bind.path.display().to_string(),
+    };
+    let told = |errno: rustix::io::Errno| format!("{} could not be opened ({errno})", name());
+    let folder = rustix::fs::open(&bind.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(told)?;
+    let source = match &bind.sub_path {
+        None => folder,
+        Some(sub) => {
+            let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let sub = sub.strip_prefix("/").unwrap_or(sub);
+            rustix::fs::openat2(&folder, sub, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), within)
+                .map_err(told)?
+        }
+    };
+    clone_tree(&source, user, MountAttrFlags::empty()).map_err(|errno| {
+        let hint = if user.is_some() && errno == rustix::io::Errno::INVAL {
+            ": its file system cannot show files as another user's"
+        } else {
+            ""
+        };
+        format!("{} could not be bound ({errno}{hint})", name())
+    })
+}
+
+fn mount_root(root: &Root, user: Option<BorrowedFd<'_>>, place: &Path) -> Result<(), String> {
+    fs::create_dir(place).map_err(|error| format!("{} could not be made ({error})", place.display()))?;
+    let (path, read_only) = match root {
+        Root::Image(image) => {
+            return match user {
+                Some(user) => image.mount_mapped(place, user),
+                None => image.mount(place),
+            }
+            .map_err(|error| crate::chain(&error));
+        }
+        Root::Folder { path, read_only } => (path, *read_only),
+    };
+    let told =
+        |errno: rustix::io::Errno| format!("the root {} could not be mounted ({errno})", path.display());
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
+    let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(told)?;
+    let attributes = if read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
+    let tree = clone_tree(&folder, user, attributes).map_err(told)?;
+    rustix::fs::unlinkat(CWD, place, AtFlags::REMOVEDIR).map_err(told)?;
+    attach(&tree, place).map_err(told)
+}
+
+/// Attaches a detached mount at a place that is made for it.
+fn attach(tree: &OwnedFd, place: &Path) -> Result<(), rustix::io::Errno> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode);
+    if kind == FileType::Directory {
+        rustix::fs::mkdirat(CWD, place, Mode::from_raw_mode(0o755))?;
+    } else {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        rustix::fs::open(place, flags, Mode::from_raw_mode(0o644))?;
+    }
+    move_mount(tree, c"", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// What is mounted at and below a file or folder, once more and nowhere yet.
+fn clone_tree(
+    source: &OwnedFd,
+    user: Option<BorrowedFd<'_>>,
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, rustix::io::Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags |= OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(source, c"", flags)?;
+    let mut set = attributes;
+    if user.is_some() {
+        set |= MountAttrFlags::MOUNT_ATTR_IDMAP;
+    }
+    if set.is_empty() {
+        return Ok(tree);
+    }
+    let attr = libc::mount_attr {
+        attr_set: set.bits().into(),
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: user.map_or(0, |fd| u64::from(fd.as_raw_fd().unsigned_abs())),
+    };
+    #[expect(unsafe_code, reason = "neither rustix nor nix has mount_setattr")]
+    // SAFETY: both descriptors are open as long as their owners live, the path is a literal, and the kernel reads no more
+    // of the structure than the size that is given with it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 {
+        return Ok(tree);
+    }
+    Err(rustix::io::Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO))
+}
