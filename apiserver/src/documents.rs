@@ -1,9 +1,11 @@
 //! Documents that depend on the kinds alone: built when they are first asked for, then kept.
 
+use crate::views::View;
 use crate::virtuals;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use hypermesh_api::request::RequestInfo;
 use hypermesh_pipeline::Registry;
 use hypermesh_wire::{Catalog, IncludeObject, Root, TableFormat, VirtualResource, openapi, openapi2};
 use parking_lot::Mutex;
@@ -15,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 pub(crate) struct Documents {
     registry: Arc<Registry>,
     virtuals: Vec<VirtualResource>,
+    views: Vec<Arc<View>>,
     server: String,
     kept: Mutex<BTreeMap<String, Option<Document>>>,
     tables: Mutex<BTreeMap<(String, u8), Arc<TableFormat>>>,
@@ -34,9 +37,12 @@ pub(crate) struct Document {
 impl Documents {
     /// The documents of `registry`; `server` is where clients reach it.
     pub fn new(registry: Arc<Registry>, server: String) -> Self {
+        let views = View::all(&registry);
+        let shown = views.iter().flat_map(|view| view.resources());
         Self {
+            virtuals: virtuals::resources().into_iter().chain(shown).collect(),
             registry,
-            virtuals: virtuals::resources(),
+            views,
             server,
             kept: Mutex::new(BTreeMap::new()),
             tables: Mutex::new(BTreeMap::new()),
@@ -53,6 +59,11 @@ impl Documents {
     /// What is served but not stored.
     pub fn virtuals(&self) -> &[VirtualResource] {
         &self.virtuals
+    }
+
+    /// The view that a request is about.
+    pub fn view(&self, info: &RequestInfo) -> Option<Arc<View>> {
+        self.views.iter().find(|view| view.is_asked(info)).cloned()
     }
 
     fn catalog(&self) -> Catalog<'_> {
@@ -145,10 +156,20 @@ impl Documents {
 
     /// How a kind is shown as a table.
     pub fn table(&self, kind: &hypermesh_pipeline::Kind, include: IncludeObject) -> Arc<TableFormat> {
-        let place = (kind.collection.clone(), include as u8);
+        let definition = &kind.definition;
+        let place = (format!("{}/{}", definition.group, definition.names.plural), include as u8);
+        let is_shown = |view: &&Arc<View>| {
+            let shown = &view.kind.definition;
+            shown.group == definition.group && shown.names.plural == definition.names.plural
+        };
+        let view = self.views.iter().find(is_shown);
         let mut tables = self.tables.lock();
-        let format =
-            tables.entry(place).or_insert_with(|| Arc::new(TableFormat::new(&kind.definition, include)));
+        let format = tables.entry(place).or_insert_with(|| {
+            Arc::new(match view {
+                Some(view) => TableFormat::projected(definition, view.projection, include),
+                None => TableFormat::new(definition, include),
+            })
+        });
         Arc::clone(format)
     }
 }

@@ -21,9 +21,11 @@ mod metrics;
 mod own_writes;
 mod quic;
 mod server;
+mod signer;
 pub mod store_key;
 mod tokens;
 mod verify;
+mod views;
 mod virtuals;
 
 pub use config::{Config, DEFAULT_API, DEFAULT_HISTORY, Limits};

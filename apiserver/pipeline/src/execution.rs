@@ -11,6 +11,7 @@ use crate::record::Stamp;
 use crate::registry::{Kind, Registry};
 use crate::state::{ReadError, StateReader};
 use crate::system::ClusterConfig;
+use crate::view::View;
 use crate::window::Window;
 use crate::{authn, clock, system, verb, work};
 use hypermesh_api::request::{RequestInfo, Verb};
@@ -271,13 +272,22 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
             return verb::transaction::run(self, &user, call, warnings);
         }
         let RequestInfo { group, version, resource, .. } = &call.info;
-        let Some(kind) = self.derived.registry.resource(group, version, resource).cloned() else {
+        let stored = self.derived.registry.resource(group, version, resource).cloned();
+        let view = if stored.is_none() { View::of(&call.info) } else { None };
+        let source = || {
+            let (group, version, plural) = view?.source();
+            self.derived.registry.resource(group, version, plural).cloned()
+        };
+        let Some(kind) = stored.or_else(source) else {
             return Err(Status::unknown_path().into());
         };
         check_scope(&kind, &call.info)?;
         self.authorize(&user, &call, call.info.verb)?;
         let mut request = verb::Request::new(kind, user, call, &self.block, warnings);
-        verb::dispatch(self, &mut request)
+        match view {
+            Some(view) => verb::view::run(self, &mut request, view),
+            None => verb::dispatch(self, &mut request),
+        }
     }
 
     /// Refuses unless `user` may do `verb` on what the call names, and its replica may vouch for that.

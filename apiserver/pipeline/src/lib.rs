@@ -29,6 +29,7 @@ pub mod state;
 mod stored;
 pub mod system;
 mod verb;
+pub mod view;
 pub mod window;
 mod work;
 

@@ -7,6 +7,7 @@ use crate::config::Limits;
 use crate::documents::Documents;
 use crate::metrics::Metrics;
 use crate::tokens::Tokens;
+use crate::views::View;
 use arc_swap::ArcSwap;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::RequestInfo;
@@ -86,6 +87,8 @@ impl Client {
 /// One request about a stored kind.
 pub(crate) struct Asked {
     pub kind: Arc<Kind>,
+    /// How its objects are shown, where they are another kind's.
+    pub view: Option<Arc<View>>,
     pub who: Who,
     pub info: RequestInfo,
     pub query: Query,

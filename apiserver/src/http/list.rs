@@ -7,7 +7,7 @@ use super::list_stream;
 use super::outgoing::Outgoing;
 use super::paging::Paging;
 use super::reply;
-use super::selection::{Selection, Shown, Terms};
+use super::selection::{Form, Selection, Shown, Terms};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use hypermesh_api::options::{ListOptions, VersionMatch};
@@ -195,10 +195,10 @@ fn refusal(error: &StoreError) -> Status {
 
 impl Plan {
     fn prefix(&self) -> Vec<u8> {
-        match &self.shown {
-            Shown::Whole => hypermesh_wire::list_prefix(&self.kind.definition),
-            Shown::Partial => PARTIAL_PREFIX.to_vec(),
-            Shown::Table(format) => format.prefix(true),
+        match &self.shown.form {
+            Form::Whole => hypermesh_wire::list_prefix(&self.kind.definition),
+            Form::Partial => PARTIAL_PREFIX.to_vec(),
+            Form::Table(format) => format.prefix(true),
         }
     }
 
@@ -217,10 +217,10 @@ impl Plan {
                     Some(self.reading.view.count_after(&self.selection.range, last)? as u64);
             }
         }
-        Ok(match &self.shown {
-            Shown::Whole => hypermesh_wire::list_suffix(&self.kind.definition, &meta),
-            Shown::Partial => hypermesh_wire::meta_suffix(&meta),
-            Shown::Table(format) => format.suffix(&meta),
+        Ok(match &self.shown.form {
+            Form::Whole => hypermesh_wire::list_suffix(&self.kind.definition, &meta),
+            Form::Partial => hypermesh_wire::meta_suffix(&meta),
+            Form::Table(format) => format.suffix(&meta),
         })
     }
 

@@ -153,10 +153,12 @@ impl Api {
         query: Query,
     ) -> Result<Response<Outgoing>, Box<Status>> {
         let head = exchange.head;
-        let kind = {
+        let stored = {
             let reading = self.replica.reading();
             reading.derived.registry.resource(&info.group, &info.version, &info.resource).cloned()
         };
+        let view = if stored.is_none() { self.documents().view(&info) } else { None };
+        let kind = stored.or_else(|| view.as_ref().map(|view| Arc::clone(&view.kind)));
         // Only what is ordered is signed, and the question who signs.
         let orders = info.verb.is_write()
             && info.subresource != "token"
@@ -203,9 +205,11 @@ impl Api {
         if info.subresource == "finalize" && kind.has(Hook::Namespace) && info.verb != Verb::Update {
             return Err(Box::new(kind.refuse_verb(&info.subresource, info.verb)));
         }
-        let asked = Asked { kind, who, info, query, agent: exchange.agent.to_owned() };
+        let asked = Asked { kind, view, who, info, query, agent: exchange.agent.to_owned() };
         match asked.info.verb {
-            Verb::Get if asked.query.flag("history") => history::answer(self, asked, &head.headers).await,
+            Verb::Get if asked.query.flag("history") && asked.view.is_none() => {
+                history::answer(self, asked, &head.headers).await
+            }
             Verb::Get => get::answer(self, &asked, &head.headers),
             Verb::List => list::answer(self, &asked, &head.headers).await,
             Verb::Watch => watch::answer(self, &asked, &head.headers),

@@ -9,9 +9,10 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
-use hypermesh_wire::{Accepted, Encoding, IncludeObject, Offer, View};
+use hypermesh_wire::{Accepted, Encoding, IncludeObject, Offer, TableFormat, View};
 use std::borrow::Cow;
 use std::io::Write;
+use std::sync::Arc;
 
 /// Replies above this size are compressed for who accepts it, in bytes.
 pub(super) const COMPRESS_ABOVE: usize = 128 * 1024;
@@ -134,10 +135,16 @@ pub(super) fn object(
     code: StatusCode,
 ) -> Result<Response<Outgoing>, Box<Status>> {
     let accepted = accepted(headers, Offer::Objects)?;
+    let projected = asked.view.as_ref().map(|view| Bytes::from(view.projection.project(body)));
+    let body = projected.as_ref().unwrap_or(body);
     let json = match accepted.view {
         View::Table => {
             let include = IncludeObject::parse(&asked.query)?;
-            Bytes::from(api.documents().table(&asked.kind, include).single(body, api.unix_now(), true))
+            let format = match asked.info.subresource.as_str() {
+                "scale" => Arc::new(TableFormat::scale(include)),
+                _ => api.documents().table(&asked.kind, include),
+            };
+            Bytes::from(format.single(body, api.unix_now(), true))
         }
         View::Partial => Bytes::from(hypermesh_wire::partial(body)),
         View::Whole | View::AggregatedDiscovery => body.clone(),

@@ -2,11 +2,13 @@
 
 use super::context::{Api, Asked};
 use super::reply;
+use crate::views::View;
 use http::HeaderMap;
 use hypermesh_api::Status;
 use hypermesh_api::options::ListOptions;
 use hypermesh_chain::{KeyRange, ObjectKey, Record};
-use hypermesh_wire::{Accepted, IncludeObject, Offer, TableFormat, View};
+use hypermesh_wire::{Accepted, IncludeObject, Offer, TableFormat, View as Wanted};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Conditions and values of one selector: every object is held against each.
@@ -51,6 +53,8 @@ pub(super) struct Selection {
     labels: hypermesh_api::selector::LabelSelector,
     fields: hypermesh_api::selector::FieldSelector,
     everything: bool,
+    /// How what is selected is shown, where it is another kind's.
+    view: Option<Arc<View>>,
 }
 
 impl Selection {
@@ -64,6 +68,7 @@ impl Selection {
             labels: options.label_selector.clone(),
             fields: options.field_selector.clone(),
             everything,
+            view: asked.view.clone(),
         })
     }
 
@@ -81,13 +86,38 @@ impl Selection {
 
     /// Whether an object is selected.
     pub fn takes(&self, key: &ObjectKey, record: &Record) -> bool {
-        self.everything || hypermesh_pipeline::selected_by(key, record, &self.labels, &self.fields)
+        if self.everything {
+            return true;
+        }
+        let Some(view) = &self.view else {
+            return hypermesh_pipeline::selected_by(key, record, &self.labels, &self.fields);
+        };
+        let fact = |wanted: &str| {
+            let found = record.facts.fields.iter().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        };
+        self.labels.matches(&record.facts.labels)
+            && self.fields.matches(|name| match name {
+                "metadata.name" => Some(key.name()),
+                "metadata.namespace" => Some(key.namespace()),
+                other => {
+                    let field = view.projection.field(other);
+                    Some(fact(field.source).unwrap_or(field.absent))
+                }
+            })
     }
 }
 
 /// How objects are shown.
 #[derive(Clone)]
-pub(super) enum Shown {
+pub(super) struct Shown {
+    pub form: Form,
+    view: Option<Arc<View>>,
+}
+
+/// The form in which objects are sent.
+#[derive(Clone)]
+pub(super) enum Form {
     Whole,
     Partial,
     Table(Arc<TableFormat>),
@@ -95,21 +125,36 @@ pub(super) enum Shown {
 
 impl Shown {
     fn of(api: &Api, asked: &Asked, accepted: &Accepted) -> Result<Self, Box<Status>> {
-        Ok(match accepted.view {
-            View::Whole | View::AggregatedDiscovery => Self::Whole,
-            View::Partial => Self::Partial,
-            View::Table => {
-                Self::Table(api.documents().table(&asked.kind, IncludeObject::parse(&asked.query)?))
+        let form = match accepted.view {
+            Wanted::Whole | Wanted::AggregatedDiscovery => Form::Whole,
+            Wanted::Partial => Form::Partial,
+            Wanted::Table => {
+                Form::Table(api.documents().table(&asked.kind, IncludeObject::parse(&asked.query)?))
             }
-        })
+        };
+        Ok(Self { form, view: asked.view.clone() })
+    }
+
+    /// Whether objects are sent as they are stored.
+    pub fn as_stored(&self) -> bool {
+        self.view.is_none() && matches!(self.form, Form::Whole)
+    }
+
+    /// What is shown of an object.
+    pub fn project<'o>(&self, object: &'o [u8]) -> Cow<'o, [u8]> {
+        match &self.view {
+            Some(view) => view.projection.project(object).into(),
+            None => object.into(),
+        }
     }
 
     /// Appends an object as an element of a list. `now` is in seconds since the epoch.
     pub fn write(&self, object: &[u8], now: i64, out: &mut Vec<u8>) {
-        match self {
-            Self::Whole => out.extend_from_slice(object),
-            Self::Partial => hypermesh_wire::write_partial(object, out),
-            Self::Table(format) => format.write_row(object, now, out),
+        let object = self.project(object);
+        match &self.form {
+            Form::Whole => out.extend_from_slice(&object),
+            Form::Partial => hypermesh_wire::write_partial(&object, out),
+            Form::Table(format) => format.write_row(&object, now, out),
         }
     }
 }

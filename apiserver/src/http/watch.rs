@@ -7,7 +7,7 @@
 use super::context::{Api, Asked};
 use super::outgoing::{self, Outgoing};
 use super::paging::Paging;
-use super::selection::{Selection, Shown, Terms};
+use super::selection::{Form, Selection, Shown, Terms};
 use crate::budget::Caller;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
@@ -236,7 +236,7 @@ impl Watch {
             };
             count += 1;
             let own = kind == own_type(&event.change);
-            if own && matches!(self.shown, Shown::Whole) {
+            if own && self.shown.as_stored() {
                 let frame = event.frame(|| {
                     let mut bytes = Vec::with_capacity(record.body.len() + 40);
                     write_frame(kind, &record.body, &mut bytes);
@@ -349,10 +349,12 @@ impl Watch {
     }
 
     fn write(&mut self, kind: EventType, body: &[u8], out: &mut Vec<u8>) {
-        match &self.shown {
-            Shown::Whole => write_frame(kind, body, out),
-            Shown::Partial => write_frame(kind, &hypermesh_wire::partial(body), out),
-            Shown::Table(format) => {
+        let body = if kind == EventType::Bookmark { body.into() } else { self.shown.project(body) };
+        let body = body.as_ref();
+        match &self.shown.form {
+            Form::Whole => write_frame(kind, body, out),
+            Form::Partial => write_frame(kind, &hypermesh_wire::partial(body), out),
+            Form::Table(format) => {
                 let table = format.single(body, self.api.unix_now(), !self.headers_sent);
                 self.headers_sent = true;
                 write_frame(kind, &table, out);
@@ -361,8 +363,8 @@ impl Watch {
     }
 
     fn write_bookmark(&mut self, mark: &Bytes, out: &mut Vec<u8>) {
-        match &self.shown {
-            Shown::Whole => {
+        match &self.shown.form {
+            Form::Whole => {
                 for part in frame_parts(EventType::Bookmark, mark.clone()) {
                     out.extend_from_slice(&part);
                 }

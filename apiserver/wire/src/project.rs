@@ -23,8 +23,6 @@ pub struct Projection {
     pub verbs: &'static [&'static str],
     /// Its subresources: name, kind, group and version of what is sent and answered, and RBAC words.
     pub subresources: &'static [Sub],
-    /// What a write that it does not take is told to do instead.
-    pub instead: &'static str,
     /// The kind that is shown.
     kind: &'static Shown,
     object: fn(&Value) -> Value,

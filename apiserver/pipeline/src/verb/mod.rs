@@ -9,6 +9,7 @@ mod replace;
 mod scale;
 pub(crate) mod transaction;
 mod update;
+pub(crate) mod view;
 
 pub(crate) use delete::{FOREGROUND, ORPHAN, delete_object, remove};
 pub(crate) use delete_collection::selected;

@@ -14,8 +14,6 @@ pub(super) const PROJECTION: Projection = Projection {
     source: ("hypermesh.online", "v1", "nodes"),
     verbs: &["get", "list", "patch", "watch"],
     subresources: &[Sub { name: "status", kind: ("Node", "", "v1"), verbs: &["get"] }],
-    instead: "Nodes of core/v1 show Nodes of hypermesh.online; a patch may change spec.unschedulable, spec.taints, labels \
-              and annotations, and everything else is written there (nodes.hypermesh.online)",
     kind: &Shown {
         kind: "Node",
         singular: "node",

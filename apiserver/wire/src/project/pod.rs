@@ -4,7 +4,7 @@
 //! here is what clients take for granted (conditions, states, quality of service), computed and never stored.
 
 use super::pod_words;
-use super::{Field, Projection, Shown, Sub, at, condition, list, metadata, object_schema, text};
+use super::{Field, Projection, Shown, Sub, at, list, metadata, object_schema, text};
 use serde_json::{Map, Value, json};
 
 const READ: &[&str] = &["get"];
@@ -23,8 +23,6 @@ pub(super) const PROJECTION: Projection = Projection {
         Sub { name: "portforward", kind: ("PodPortForwardOptions", V1.0, V1.1), verbs: STREAM },
         Sub { name: "status", kind: ("Pod", V1.0, V1.1), verbs: READ },
     ],
-    instead: "Pods show what Instances are, and are not written: write a Workload (workloads.hypermesh.online), whose \
-              template its Instances are made from",
     kind: &Shown {
         kind: "Pod",
         singular: "pod",
@@ -150,7 +148,9 @@ fn complete(status: &mut Value, specs: &[Value]) {
 
 /// The instance's conditions, and those of Kubernetes that it does not tell itself.
 fn conditions(instance: &Value) -> Vec<Value> {
-    let own = list(instance, &["status", "conditions"]);
+    // What an object that nobody has looked at begins with says nothing.
+    let said = list(instance, &["status", "conditions"]).iter();
+    let own: Vec<&Value> = said.filter(|condition| text(condition, &["reason"]) != "NoController").collect();
     let mut all: Vec<Value> = Vec::with_capacity(own.len() + 4);
     let statuses = |key| list(instance, &["status", key]);
     let specs = |key: &str| list(instance, &["spec", "pod", key]).len();
@@ -171,7 +171,7 @@ fn conditions(instance: &Value) -> Vec<Value> {
         ("Ready", all_ready),
     ];
     for (kind, holds) in computed {
-        if condition(instance, kind).is_none() {
+        if !own.iter().any(|condition| text(condition, &["type"]) == kind) {
             let since = text(instance, &["status", "startTime"]);
             let since =
                 if since.is_empty() { text(instance, &["metadata", "creationTimestamp"]) } else { since };
@@ -182,7 +182,7 @@ fn conditions(instance: &Value) -> Vec<Value> {
             all.push(shown);
         }
     }
-    all.extend(own.iter().cloned());
+    all.extend(own.into_iter().cloned());
     all
 }
 

@@ -1,0 +1,57 @@
+//! What is shown of one kind as another, and takes some writes for it: Pods of Instances, Nodes of `core/v1` of ours.
+//!
+//! How it looks is no matter of the state machine. Here stands which writes there are, so that rights on `pods` and `nodes`
+//! decide over them, signed requests too, and a budget is checked where nothing else happens meanwhile.
+
+use hypermesh_api::request::RequestInfo;
+
+/// A kind that is shown of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// Deleted and evicted.
+    Pods,
+    /// Cordoned, tainted, labelled and annotated, by patches.
+    Nodes,
+}
+
+impl View {
+    /// The view that a request is about, where no kind is stored under that name.
+    pub fn of(info: &RequestInfo) -> Option<Self> {
+        match (info.group.as_str(), info.version.as_str(), info.resource.as_str()) {
+            ("", "v1", "pods") => Some(Self::Pods),
+            ("", "v1", "nodes") => Some(Self::Nodes),
+            _ => None,
+        }
+    }
+
+    /// Group, version and plural of what it is shown of.
+    pub fn source(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Pods => ("hypermesh.online", "v1", "instances"),
+            Self::Nodes => ("hypermesh.online", "v1", "nodes"),
+        }
+    }
+
+    /// Its plural.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Pods => "pods",
+            Self::Nodes => "nodes",
+        }
+    }
+
+    /// What a write that it does not take is told to do instead.
+    pub fn instead(self) -> &'static str {
+        match self {
+            Self::Pods => {
+                "a Pod shows an Instance, and is deleted or evicted but not written: write a Workload \
+                 (workloads.hypermesh.online), whose template its Instances are made from"
+            }
+            Self::Nodes => {
+                "a Node of core/v1 shows the Node of hypermesh.online; a patch may change spec.unschedulable, \
+                 spec.taints, labels and annotations, and everything else is written there \
+                 (nodes.hypermesh.online)"
+            }
+        }
+    }
+}
