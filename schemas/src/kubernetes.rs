@@ -6,6 +6,7 @@
 
 mod certificate_signing_request;
 mod config_map;
+mod controller_revision;
 mod event;
 mod lease;
 mod namespace;
@@ -27,6 +28,7 @@ pub fn definitions() -> Vec<KindDefinition> {
         event::definition(),
         service_account::definition(),
         lease::definition(),
+        controller_revision::definition(),
         role::namespaced(),
         role::cluster(),
         role_binding::namespaced(),

@@ -111,6 +111,7 @@ fn all_rules() {
     Workload.spec.template.spec.tolerations[]: !has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')
     Workload.spec.template.spec.volumes[]: [has(self.emptyDir), has(self.configMap), has(self.secret), has(self.hostPath), has(self.projected)].filter(x, x).size() == 1
     Workload.spec.template.spec.volumes[].hostPath: !self.path.contains('/../') && !self.path.endsWith('/..')
+    ControllerRevision: has(self.data) == has(oldSelf.data) && (!has(self.data) || self.data == oldSelf.data)
     Role.rules[]: size(self.verbs) > 0
     Role.rules[]: (has(self.nonResourceURLs) && size(self.nonResourceURLs) > 0) || (has(self.apiGroups) && size(self.apiGroups) > 0)
     Role.rules[]: (has(self.nonResourceURLs) && size(self.nonResourceURLs) > 0) || (has(self.resources) && size(self.resources) > 0)
@@ -658,6 +659,20 @@ fn what_never_changes() {
         instance(json!({})),
         instance(changed),
         ".spec.pod: what an instance runs never changes; its workload replaces it",
+    );
+}
+
+#[test]
+fn revisions() {
+    let revision = |image: &str| json!({"revision": 1, "data": {"spec": {"image": image}}});
+    right("ControllerRevision", revision("a"));
+    right("ControllerRevision", json!({"revision": 1}));
+    frozen("ControllerRevision", revision("a"), revision("b"), ".data: what a revision keeps never changes");
+    frozen(
+        "ControllerRevision",
+        revision("a"),
+        json!({"revision": 1}),
+        ".data: what a revision keeps never changes",
     );
 }
 

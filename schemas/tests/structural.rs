@@ -34,6 +34,7 @@ const KEYWORDS: &[&str] = &[
     "x-kubernetes-validations",
     "x-kubernetes-patch-strategy",
     "x-kubernetes-patch-merge-key",
+    "x-kubernetes-preserve-unknown-fields",
     "x-hypermesh-unique",
 ];
 
@@ -324,6 +325,7 @@ fn strategies() {
     events namespaced ev DnsSubdomain unconditional-update create-on-update hook:Event
     serviceaccounts namespaced sa DnsSubdomain unconditional-update hook:ServiceAccount
     leases.coordination.k8s.io namespaced DnsSubdomain create-on-update
+    controllerrevisions.apps namespaced DnsSubdomain
     roles.rbac.authorization.k8s.io namespaced PathSegment unconditional-update create-on-update hook:Role
     clusterroles.rbac.authorization.k8s.io cluster PathSegment unconditional-update create-on-update hook:Role
     rolebindings.rbac.authorization.k8s.io namespaced PathSegment unconditional-update create-on-update hook:RoleBinding

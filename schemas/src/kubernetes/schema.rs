@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 pub(super) struct Node(Map<String, Value>);
 
 impl Node {
-    fn of(kind: &str, description: &str) -> Self {
+    /// A node of any type.
+    pub(super) fn of(kind: &str, description: &str) -> Self {
         Self(Map::new()).with("type", kind).with("description", description)
     }
 

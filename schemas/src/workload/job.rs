@@ -100,6 +100,10 @@ pub struct JobStatus {
     /// How many have failed.
     #[serde(default)]
     pub failed: u32,
+    /// Which instances these counts are about, by their ordinals: `0-4,7`. Each is counted once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 131072))]
+    pub counted: Option<String>,
     /// When it started.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]

@@ -181,6 +181,7 @@ fn check_map(
             Some(child) => {
                 check(child, member, old.and_then(|old| old.get(name)), &format!("{path}.{name}"), found);
             }
+            None if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) => {}
             None => found.push(format!("{path}.{name}: unknown field")),
         }
     }
