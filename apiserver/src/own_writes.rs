@@ -17,12 +17,15 @@ const MANAGER: &str = "nexus-apiserver";
 pub(crate) enum Author {
     /// The operator of this machine, who holds the keys of the cluster: what is prepared when a cluster is brought up.
     Operator,
+    /// The signer of certificates, with the rights of its default role.
+    Signer,
 }
 
 impl Author {
     fn user(self) -> User {
         let (name, group) = match self {
             Self::Operator => ("system:apiserver", Some("system:masters")),
+            Self::Signer => (hypermesh_pipeline::genesis::SIGNER, None),
         };
         let groups = group.into_iter().chain(std::iter::once("system:authenticated"));
         User {
@@ -43,6 +46,17 @@ pub(crate) async fn apply(
 ) -> Result<Outcome, Box<Status>> {
     let target = format!("{path}?fieldManager={MANAGER}&force=true");
     order(replica, author, Method::Patch, target, Media::ApplyPatch, object).await
+}
+
+/// Replaces what is at `path`.
+pub(crate) async fn replace(
+    replica: &Replica,
+    author: Author,
+    path: &str,
+    object: &Value,
+) -> Result<Outcome, Box<Status>> {
+    let target = format!("{path}?fieldManager={MANAGER}");
+    order(replica, author, Method::Put, target, Media::Json, object).await
 }
 
 async fn order(

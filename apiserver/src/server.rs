@@ -146,7 +146,8 @@ impl Server {
         let credentials = Credentials::new(Arc::clone(&pki), Arc::clone(&replica));
         let mut tasks = vec![
             tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, admission, closed.clone())),
-            tokio::spawn(look_after_certificates(pki, tls, closed.clone())),
+            tokio::spawn(look_after_certificates(Arc::clone(&pki), tls, closed.clone())),
+            tokio::spawn(crate::signer::run(Arc::clone(&replica), pki, closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
             tokio::spawn(look_after_store_key(Arc::clone(&replica), dir, key_rotation, closed.clone())),
         ];
@@ -167,6 +168,11 @@ impl Server {
     /// The controllers' kubeconfig.
     pub fn controllers_kubeconfig(&self) -> &Path {
         &self.controllers_kubeconfig
+    }
+
+    #[cfg(test)]
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
     }
 
     /// The keys and certificates that it uses.

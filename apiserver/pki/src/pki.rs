@@ -6,6 +6,7 @@ use crate::error::PkiError;
 use crate::files;
 use crate::keys::KeyFile;
 use crate::kubeconfig::{Access, SIGNING_EXTENSION, kubeconfig};
+use crate::request::CertificateRequest;
 use hypermesh_chain::{ClusterId, PublicKey};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -244,6 +245,24 @@ impl Pki {
     pub fn controllers_sign(&mut self) -> Result<(), PkiError> {
         self.controllers_sign = true;
         self.write_kubeconfigs()
+    }
+
+    /// Signs what a client asks for: a certificate in PEM, valid for `life` seconds from `now`, in seconds since the epoch,
+    /// held within [`SHORTEST_LIFE`](crate::SHORTEST_LIFE) and [`LONGEST_LIFE`](crate::LONGEST_LIFE). Who may have it is
+    /// for [`Signer`](crate::signer::Signer) to say, before.
+    pub fn sign_client(
+        &self,
+        request: &CertificateRequest,
+        life: Option<i64>,
+        now: i64,
+    ) -> Result<String, PkiError> {
+        crate::issue::client(
+            &self.client_ca,
+            &self.client_ca_key,
+            request,
+            life.map(time::Duration::seconds),
+            now,
+        )
     }
 
     /// The key of the agent that runs as node `node` in this folder: the one that is there, or a new one where there is
