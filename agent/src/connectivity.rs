@@ -5,9 +5,11 @@
 //! the rest of the agent knows nothing of bridges, routes or rules. Every operation may be repeated: what is there
 //! already stays as it is, and what is gone already is no error.
 
+mod bridge;
 mod loopback;
 mod namespace;
 
+pub use bridge::Bridge;
 pub use loopback::LoopbackOnly;
 pub use namespace::{NamespaceError, bring_loopback_up, make_namespace, remove_namespace, socket_in};
 
@@ -38,6 +40,11 @@ pub trait Connectivity: Send + Sync + 'static {
     /// Serves exactly these ports, balanced over their backends: those that were served before and are not among them
     /// are served no more. Connections that exist are left to their backends until these are gone.
     fn publish<'a>(&'a self, ports: &'a [PublishedPort]) -> BoxFuture<'a, Result<(), ConnectivityError>>;
+
+    /// Of the ports that were asked for last, those that are not served as they should be, and why.
+    fn refused(&self) -> Vec<Refused> {
+        Vec::new()
+    }
 
     /// What instances have of a network here, and what they lack.
     fn report(&self) -> Report;
@@ -130,6 +137,17 @@ pub struct Backend {
     pub port: u16,
     /// Its share of new connections, compared with the others'; 0: none, and those that exist go on.
     pub weight: u32,
+}
+
+/// A port that is not served as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Whose it is: `namespace/name` of the workload, or of the instance with a port of the node.
+    pub of: String,
+    /// The port.
+    pub port: u16,
+    /// In words: why, and how it is reached instead.
+    pub message: String,
 }
 
 /// What instances have of a network.

@@ -406,7 +406,10 @@ impl Network {
         if self.firewall.is_none() && service.reach == Reach::World {
             return vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
         }
-        vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+        match service.reach {
+            Reach::At(address) => vec![address],
+            _ => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        }
     }
 
     async fn enforce(&self, ports: &mut Ports, services: &[Service]) -> Result<(), NetworkError> {

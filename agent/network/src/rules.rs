@@ -45,11 +45,9 @@ impl Rules<'_> {
         for service in self.services.iter().filter(|service| service.reach >= Reach::Mesh) {
             let (protocol, port) = (service.protocol, service.port);
             if let Some(to) = balanced(&service.backends, |backend| backend.ipv6.to_string()) {
-                let _ = writeln!(
-                    out,
-                    "\t\tip6 daddr {} {protocol} dport {port} dnat ip6 to {to}",
-                    service.address
-                );
+                if let Some(own) = service.address {
+                    let _ = writeln!(out, "\t\tip6 daddr {own} {protocol} dport {port} dnat ip6 to {to}");
+                }
                 if service.reach == Reach::World {
                     let _ = writeln!(
                         out,
@@ -78,7 +76,7 @@ impl Rules<'_> {
     /// Refuses at once what is sent to a workload's address and leads nowhere; else its sender would wait.
     fn refusals(&self, out: &mut String) {
         out.push_str("\tchain nowhere {\n");
-        let mut addresses: Vec<_> = self.services.iter().map(|service| service.address).collect();
+        let mut addresses: Vec<_> = self.services.iter().filter_map(|service| service.address).collect();
         addresses.sort_unstable();
         addresses.dedup();
         for address in addresses {
@@ -148,7 +146,7 @@ mod tests {
         });
         Service {
             name: "default/web".to_owned(),
-            address: "fd00::a".parse().unwrap(),
+            address: Some("fd00::a".parse().unwrap()),
             port: 80,
             protocol: Protocol::Tcp,
             reach,

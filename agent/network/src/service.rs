@@ -1,7 +1,7 @@
 //! A published port: who may reach it, and what stands behind it.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,8 @@ impl fmt::Display for Protocol {
 /// Who may reach a published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
+    /// Who reaches one address of the node.
+    At(IpAddr),
     /// Processes of the node, over its loopback addresses.
     Node,
     /// Instances too, over the workload's own address.
@@ -37,8 +39,8 @@ pub enum Reach {
 pub struct Service {
     /// Whose it is, for messages: `default/web`.
     pub name: String,
-    /// The workload's own address.
-    pub address: Ipv6Addr,
+    /// The workload's own address; none: it is reached over the node's alone.
+    pub address: Option<Ipv6Addr>,
     /// The port under which it is reached.
     pub port: u16,
     /// The transport protocol.

@@ -31,7 +31,7 @@ fn service(network: &Network, name: &str, reach: Reach, backends: &[(&Attachment
     };
     Service {
         name: name.to_owned(),
-        address: network_address(network, name),
+        address: Some(network_address(network, name)),
         port: 80,
         protocol: Protocol::Tcp,
         reach,

@@ -1,4 +1,5 @@
 //! A node and a world around it, each a namespace that the test made, so that nothing of the machine's network is touched.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use hypermesh_chain::{ClusterId, ClusterPrefix};
 use hypermesh_network::{Config, Ipv4Pool, netns};
