@@ -1,0 +1,301 @@
+//! A node's images: fetched for containers by their pull policies, and looked into.
+
+use crate::failure::chain;
+use crate::objects::Subscription;
+use crate::settings::{ImageSettings, Layout};
+use hypermesh_image::{
+    Digest, HttpOptions, HttpRegistry, Image, ImageStatus, Keyring, Progress, PullOptions, Puller, Reference,
+    RootFs, RootFsOptions, Store, StoreError, StoreOptions,
+};
+use hypermesh_planner::Refusal;
+use hypermesh_planner::user::ImageUser;
+use hypermesh_schemas::workload::container::ImagePullPolicy;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// The images of a node.
+#[derive(Clone)]
+pub struct Images {
+    store: Arc<Store>,
+    puller: Puller,
+}
+
+/// An image that is here for a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its manifest's digest.
+    pub digest: Digest,
+    /// What people are told of a pull; none: it was here already.
+    pub pulled: Option<String>,
+}
+
+/// An image is not here, in the words that people are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotFetched {
+    /// What kind of refusal.
+    pub refusal: Refusal,
+    /// Why, in words.
+    pub message: String,
+}
+
+impl NotFetched {
+    fn of(refusal: Refusal, message: impl Into<String>) -> Self {
+        Self { refusal, message: message.into() }
+    }
+}
+
+/// The image store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    /// The store.
+    #[error("the image store cannot be opened")]
+    Store(#[from] StoreError),
+    /// TLS.
+    #[error("registries cannot be reached")]
+    Tls(#[from] hypermesh_image::TlsError),
+}
+
+impl Images {
+    /// Opens the node's images.
+    ///
+    /// # Errors
+    /// When another process has them, or the disk would not.
+    pub fn open(layout: &Layout, settings: &ImageSettings) -> Result<Self, ImagesError> {
+        let (store, findings) = Store::open(&layout.images(), StoreOptions::default())?;
+        for finding in findings {
+            tracing::warn!(finding = ?finding, "the image store was mended");
+        }
+        let registry = HttpRegistry::new(HttpOptions {
+            plain_http: settings.plain_http.clone(),
+            ..HttpOptions::default()
+        })?;
+        let store = Arc::new(store);
+        let options = PullOptions { mirrors: settings.mirrors.clone(), ..PullOptions::default() };
+        Ok(Self { puller: Puller::new(Arc::clone(&store), Arc::new(registry), options), store })
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Has an image here for a container of `holder`, which keeps it until [`Images::release`].
+    ///
+    /// # Errors
+    /// Why it is not here, in the words that people are told.
+    pub async fn fetch(
+        &self,
+        name: &str,
+        policy: ImagePullPolicy,
+        keyring: &Keyring,
+        holder: &str,
+    ) -> Result<Fetched, NotFetched> {
+        let reference: Reference = name.parse().map_err(|error: hypermesh_image::ReferenceError| {
+            NotFetched::of(
+                Refusal::InvalidImageName,
+                format!("couldn't parse image name \"{name}\": {}", chain(&error)),
+            )
+        })?;
+        if policy != ImagePullPolicy::Always
+            && let Some(digest) = self.here(name).await?
+        {
+            self.lease(holder, &digest).await?;
+            return Ok(Fetched { digest, pulled: None });
+        }
+        if policy == ImagePullPolicy::Never {
+            let message = format!(
+                "Container image \"{name}\" is not present with pull policy of Never: import it on this node, or let it be pulled"
+            );
+            return Err(NotFetched::of(Refusal::ErrImageNeverPull, message));
+        }
+        let digest = self.pull(&reference, keyring).await?;
+        self.lease(holder, &digest.0).await?;
+        Ok(Fetched { digest: digest.0, pulled: Some(digest.1) })
+    }
+
+    /// An image that can run at once.
+    async fn here(&self, name: &str) -> Result<Option<Digest>, NotFetched> {
+        let (store, name) = (Arc::clone(&self.store), name.to_owned());
+        let found = blocking(move || match store.find(&name) {
+            Ok(image) if matches!(image.status, ImageStatus::Missing(_)) => Ok(None),
+            Ok(image) => {
+                store.unpack_image(&image.manifest_digest)?;
+                Ok(Some(image.manifest_digest))
+            }
+            Err(StoreError::NoImage(_)) => Ok(None),
+            Err(error) => Err(error),
+        });
+        found.await.map_err(|error| NotFetched::of(Refusal::ImageInspectError, chain(&error)))
+    }
+
+    /// Pulls an image; gives its digest, and what people are told.
+    pub async fn pull(
+        &self,
+        reference: &Reference,
+        keyring: &Keyring,
+    ) -> Result<(Digest, String), NotFetched> {
+        let (progress, _) = watch::channel(Progress::default());
+        self.pull_telling(reference, keyring, &progress).await
+    }
+
+    /// The same, and tells how far it is.
+    ///
+    /// # Errors
+    /// Why it is not pulled.
+    pub async fn pull_telling(
+        &self,
+        reference: &Reference,
+        keyring: &Keyring,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<(Digest, String), NotFetched> {
+        let began = Instant::now();
+        let pulled = self.puller.pull(reference, keyring, progress).await;
+        let pulled = pulled.map_err(|error| NotFetched::of(Refusal::ErrImagePull, chain(&error)))?;
+        let took = began.elapsed();
+        let told = format!(
+            "Successfully pulled image \"{}\" in {} from {}. {} bytes came over the network",
+            reference.familiar(),
+            shown(took),
+            pulled.from,
+            pulled.fetched
+        );
+        Ok((pulled.manifest, told))
+    }
+
+    async fn lease(&self, holder: &str, digest: &Digest) -> Result<(), NotFetched> {
+        let (store, holder, digest) = (Arc::clone(&self.store), holder.to_owned(), digest.clone());
+        let leased = blocking(move || store.lease(&holder, &digest)).await;
+        leased.map_err(|error| NotFetched::of(Refusal::ImageInspectError, chain(&error)))
+    }
+
+    /// What an image is.
+    ///
+    /// # Errors
+    /// When it is not here, or damaged.
+    pub async fn image(&self, digest: &Digest) -> Result<Image, StoreError> {
+        let (store, digest) = (Arc::clone(&self.store), digest.clone());
+        blocking(move || store.image(&digest)).await
+    }
+
+    /// A container's root file system, made once.
+    ///
+    /// # Errors
+    /// When the image is not whole, or the disk would not.
+    pub async fn root(&self, id: &str, digest: &Digest, read_only: bool) -> Result<RootFs, StoreError> {
+        let (store, id, digest) = (Arc::clone(&self.store), id.to_owned(), digest.clone());
+        let options = RootFsOptions { read_only, ..RootFsOptions::default() };
+        blocking(move || store.prepare(&id, &digest, options)).await
+    }
+
+    /// Whom the image wants to run as.
+    ///
+    /// # Errors
+    /// When the image does not know them.
+    pub async fn user(&self, image: &Image) -> Result<ImageUser, String> {
+        let spec = image.config.config.user.clone();
+        // Numbers alone need no file.
+        let (store, digest) = (Arc::clone(&self.store), image.manifest_digest.clone());
+        let found = blocking(move || -> Result<hypermesh_image::User, String> {
+            let layers = store.unpack_image(&digest).map_err(|error| chain(&error))?;
+            let folders: Vec<_> = layers.iter().rev().map(|layer| store.layer_path(layer)).collect();
+            let (passwd, group) = (of_layers(&folders, "etc/passwd"), of_layers(&folders, "etc/group"));
+            hypermesh_image::resolve_user(&spec, &passwd, &group).map_err(|error| chain(&error))
+        });
+        let user = found.await?;
+        Ok(ImageUser { uid: user.uid, gid: user.gid, groups: user.groups })
+    }
+
+    /// Removes a container's root file system.
+    ///
+    /// # Errors
+    /// When the disk would not.
+    pub async fn remove_root(&self, id: &str) -> Result<(), StoreError> {
+        let (store, id) = (Arc::clone(&self.store), id.to_owned());
+        blocking(move || store.remove_snapshot(&id)).await
+    }
+
+    /// Lets go of images, and of root file systems, whose holder's name begins so.
+    ///
+    /// # Errors
+    /// When the disk would not.
+    pub async fn release(&self, prefix: &str) -> Result<(), StoreError> {
+        let (store, prefix) = (Arc::clone(&self.store), prefix.to_owned());
+        blocking(move || {
+            for id in store.snapshots()?.iter().filter(|id| id.starts_with(&prefix)) {
+                store.remove_snapshot(id)?;
+            }
+            for holder in store.leases().keys().filter(|holder| holder.starts_with(&prefix)) {
+                store.release(holder)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A small file of the topmost layer that has it. What a link leads to is not followed: it may lead anywhere.
+fn of_layers(folders: &[std::path::PathBuf], path: &str) -> Vec<u8> {
+    const MOST: u64 = 1 << 20;
+    for folder in folders {
+        let Ok(folder) = rustix::fs::open(
+            folder,
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        ) else {
+            continue;
+        };
+        let flags = rustix::fs::OFlags::RDONLY
+            | rustix::fs::OFlags::NOFOLLOW
+            | rustix::fs::OFlags::CLOEXEC
+            | rustix::fs::OFlags::NONBLOCK;
+        let resolve = rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS;
+        let Ok(file) =
+            rustix::fs::openat2(&folder, Path::new(path), flags, rustix::fs::Mode::empty(), resolve)
+        else {
+            continue;
+        };
+        let mut bytes = Vec::new();
+        let file = std::fs::File::from(file);
+        if file.metadata().is_ok_and(|meta| meta.is_file()) && file.take(MOST).read_to_end(&mut bytes).is_ok()
+        {
+            return bytes;
+        }
+    }
+    Vec::new()
+}
+
+/// The keys with which an instance's images are pulled.
+///
+/// # Errors
+/// What of a Secret is wrong, by its name. One that is not there is left out, as kubelet does.
+pub fn keyring(secrets: &Subscription, names: impl IntoIterator<Item = String>) -> Result<Keyring, String> {
+    let mut keyring = Keyring::empty();
+    for name in names {
+        let Some((kind, contents)) = secrets.secret(&name) else { continue };
+        let read = Keyring::from_secret(&kind, &contents.0);
+        keyring.merge(read.map_err(|error| format!("the pull secret \"{name}\": {}", chain(&error)))?);
+    }
+    Ok(keyring)
+}
+
+/// On a thread that may wait for the disk.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
+        // The runtime ends, and with it whoever asked.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn shown(took: Duration) -> String {
+    if took < Duration::from_secs(1) {
+        format!("{}ms", took.as_millis())
+    } else {
+        format!("{:.1}s", took.as_secs_f32())
+    }
+}
