@@ -19,6 +19,7 @@ use crate::{
     error::chain,
     known_clusters::{self, KnownClusters, Met},
     kubeconfig::{self, Target},
+    plugin,
     session::{Notes, Session},
 };
 use http::{HeaderValue, Method, Request, Response, header};
@@ -54,8 +55,11 @@ impl Client {
         // One request or a few: a second handshake, should UDP be shut, costs more than HTTP/3 gains.
         let transport = options.transport(environment)?.unwrap_or(Transport::Tcp);
         let timeout = options.timeout();
-        let mut config = configuration(target, environment, timeout, transport);
+        let mut config = configuration(target, environment, timeout, transport)?;
         let known = pin(&mut config, environment, notes).map_err(Error::from)?;
+        if target.plugin.is_some() {
+            config.source = Some(source(&config, target, (environment, options), notes));
+        }
         let http = hypermesh_client::Client::new(&config).map_err(Error::from)?;
         Ok(Self { http, timeout, known })
     }
@@ -64,19 +68,10 @@ impl Client {
     pub fn renewed(target: &Target, session: &Session) -> Result<Self, crate::Error> {
         let timeout = session.options.timeout();
         let transport = session.options.transport(&session.environment)?.unwrap_or_default();
-        let mut config = configuration(target, &session.environment, timeout, transport);
+        let mut config = configuration(target, &session.environment, timeout, transport)?;
         let known = pin(&mut config, &session.environment, &session.notes).map_err(Error::from)?;
-        let (environment, overrides) = (session.environment.clone(), session.options.overrides());
-        let notes = session.notes.clone();
-        let read = move || {
-            let target = kubeconfig::load(&environment, &overrides).map_err(|error| {
-                hypermesh_client::Error::Setup { origin: "kubeconfig".into(), message: chain(&error) }
-            })?;
-            let mut config = configuration(&target, &environment, timeout, transport);
-            pin(&mut config, &environment, &notes)?;
-            Ok(config)
-        };
-        config.source = Some(Source { files: target.files.clone(), read: Arc::new(read) });
+        let process = (&session.environment, &session.options);
+        config.source = Some(source(&config, target, process, &session.notes));
         let http = hypermesh_client::Client::new(&config).map_err(Error::from)?;
         Ok(Self { http, timeout, known })
     }
@@ -171,13 +166,35 @@ pub(crate) fn system_roots(environment: &Environment) -> rustls::RootCertStore {
     hypermesh_client::system_roots(environment.ssl_cert_file.as_deref())
 }
 
-/// What a target and the process say, as the client takes it.
+/// How a configuration is read again: from the kubeconfigs, and from the plugin that they name.
+fn source(
+    config: &Config,
+    target: &Target,
+    (environment, options): (&Environment, &GlobalOptions),
+    notes: &Notes,
+) -> Source {
+    let (environment, overrides, notes) = (environment.clone(), options.overrides(), notes.clone());
+    let (timeout, transport) = (config.timeout, config.transport);
+    let read = move || {
+        let unusable = |error: kubeconfig::Error| hypermesh_client::Error::Setup {
+            origin: "kubeconfig".into(),
+            message: chain(&error),
+        };
+        let target = kubeconfig::load(&environment, &overrides).map_err(unusable)?;
+        let mut config = configuration(&target, &environment, timeout, transport).map_err(unusable)?;
+        pin(&mut config, &environment, &notes)?;
+        Ok(config)
+    };
+    Source { files: target.files.clone(), read: Arc::new(read), hands_out: target.plugin.is_some() }
+}
+
+/// What a target, its plugin and the process say, as the client takes it.
 fn configuration(
     target: &Target,
     environment: &Environment,
     timeout: Duration,
     transport: Transport,
-) -> Config {
+) -> Result<Config, kubeconfig::Error> {
     let mut config = Config::new(target.server.clone());
     config.server_name.clone_from(&target.tls_server_name);
     config.trust = match &target.authorities {
@@ -186,6 +203,11 @@ fn configuration(
         None => Trust::System { bundle: environment.ssl_cert_file.clone() },
     };
     config.identity = target.identity.clone();
+    if let Some(plugin) = &target.plugin {
+        let credential = plugin::run(plugin, environment.terminal)?;
+        (config.identity.token, config.identity.certificate) = (credential.token, credential.certificate);
+        config.expires = credential.expires;
+    }
     config.cluster = target.cluster;
     config.namespace.clone_from(&target.namespace);
     config.agent = concat!("nexusctl/", env!("CARGO_PKG_VERSION")).to_owned();
@@ -193,7 +215,7 @@ fn configuration(
     config.timeout = timeout;
     // Who asks for a short wait means all of it.
     config.patience = config.patience.min(timeout);
-    config
+    Ok(config)
 }
 
 /// Holds a server that no kubeconfig pins to the cluster that it was of when it was met; a server that was never met is

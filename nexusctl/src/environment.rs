@@ -37,6 +37,8 @@ pub struct Environment {
     pub tmpdir: Option<PathBuf>,
     /// Whether the process runs as root.
     pub root: bool,
+    /// Whether standard input is a terminal, so that somebody can be asked.
+    pub terminal: bool,
 }
 
 impl Environment {
@@ -57,6 +59,7 @@ impl Environment {
             applyset: text("KUBECTL_APPLYSET"),
             tmpdir: path("TMPDIR"),
             root: nix::unistd::Uid::effective().is_root(),
+            terminal: io::stdin().is_terminal(),
         }
     }
 

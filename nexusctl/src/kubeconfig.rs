@@ -5,6 +5,7 @@
 
 pub mod edit;
 mod error;
+mod exec;
 mod file;
 mod locate;
 mod resolve;
@@ -12,6 +13,7 @@ mod resolve;
 mod tests;
 
 pub use error::{Error, Place};
+pub use exec::{Interactive, Plugin};
 pub use file::{File, Merged};
 pub use locate::{Located, changeable, locate};
 pub use resolve::{Overrides, Target, resolve};

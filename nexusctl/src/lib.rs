@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod moment;
 pub mod offline;
 pub mod output;
+pub mod plugin;
 pub mod remote;
 pub mod replace;
 pub mod schema;
@@ -60,7 +61,11 @@ pub fn run(
     {
         result = commands::run(cli.command, &mut session);
     }
-    let result = result.and_then(|exit| session.flush().map(|()| exit));
+    // Who stops reading has read enough, and that is no failure; but it makes no success of one either.
+    let result = result.and_then(|exit| match session.flush() {
+        Err(error) if !error.is_broken_pipe() => Err(error),
+        _ => Ok(exit),
+    });
     match result {
         Ok(exit) => exit.code(),
         Err(error) if error.is_broken_pipe() => Exit::Success.code(),

@@ -8,17 +8,22 @@ use crate::redirect::Redirect;
 use crate::retry::Retry;
 use crate::sign::Sign;
 use crate::wire::{ReplyFuture, Wire};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Mutex;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long before an identity expires the next one is asked for, at most.
+const EARLY: Duration = Duration::from_secs(10);
+/// How long after one identity was asked for the next one is, at least.
+const REST: Duration = Duration::from_secs(1);
 
 /// signing → sending again → redirects → connections
 type Layers = Sign<Retry<Redirect<Wire>>>;
@@ -35,6 +40,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     stack: ArcSwap<Stack>,
     files: Option<Mutex<Files>>,
+    /// When the identity of the stack is worth nothing any more.
+    expires: ArcSwapOption<SystemTime>,
 }
 
 struct Stack {
@@ -54,6 +61,10 @@ impl Stack {
 struct Files {
     source: Source,
     looked: Instant,
+    /// When it was last read.
+    read: Instant,
+    /// Whether the server has refused the identity since.
+    refused: bool,
     seen: Vec<Option<Stamp>>,
 }
 
@@ -63,21 +74,24 @@ type Stamp = (u64, u64, i64, i64);
 impl Files {
     fn new(source: Source) -> Self {
         let seen = stamps(&source.files);
-        Self { source, looked: Instant::now(), seen }
+        let now = Instant::now();
+        Self { source, looked: now, read: now, refused: false, seen }
     }
 
-    /// The configuration, if a file has changed since it was last read.
-    fn changed(&mut self) -> Option<Result<Config, Error>> {
-        if self.looked.elapsed() < LOOK {
-            return None;
+    /// Whether the configuration is to be read again: a file has changed since it was last read, or the identity that
+    /// was handed out is of no use any more. `left` is how long it will be, where that is known.
+    fn is_due(&mut self, now: Instant, left: Option<Duration>) -> bool {
+        let of_no_use = self.refused || left.is_some_and(|left| left <= EARLY);
+        let asked_for = self.source.hands_out && of_no_use && now.duration_since(self.read) >= REST;
+        if asked_for || now.duration_since(self.looked) >= LOOK {
+            self.looked = now;
+            let seen = stamps(&self.source.files);
+            if asked_for || seen != self.seen {
+                (self.seen, self.read, self.refused) = (seen, now, false);
+                return true;
+            }
         }
-        self.looked = Instant::now();
-        let seen = stamps(&self.source.files);
-        if seen == self.seen {
-            return None;
-        }
-        self.seen = seen;
-        Some((self.source.read)())
+        false
     }
 }
 
@@ -100,6 +114,7 @@ impl Client {
             metrics: Arc::clone(&config.metrics),
             stack: ArcSwap::from_pointee(Stack::new(config.clone())?),
             files: config.source.clone().map(|source| Mutex::new(Files::new(source))),
+            expires: ArcSwapOption::from(config.expires.map(Arc::new)),
         };
         Ok(Self(Arc::new(shared)))
     }
@@ -116,10 +131,10 @@ impl Client {
 
     /// Sends a request for a path.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let stack = self.0.current();
+        let stack = self.0.current().await;
         let reply = tower::Service::call(&mut stack.layers.clone(), request).await?;
         if reply.status() == StatusCode::UNAUTHORIZED {
-            self.0.look_soon();
+            self.0.refused();
         }
         Ok(reply)
     }
@@ -127,16 +142,37 @@ impl Client {
 
 impl Shared {
     /// The layers, made anew if the credentials on disk have changed.
-    fn current(&self) -> Arc<Stack> {
-        let changed = self.files.as_ref().and_then(|files| files.try_lock().ok()?.changed());
-        match changed {
-            None => {}
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the kubeconfig has changed and cannot be used: going on with what was read before");
+    async fn current(&self) -> Arc<Stack> {
+        let Some(files) = &self.files else { return self.stack.load_full() };
+        // While somebody asks for the next identity, the others go on with this one as long as it is of use.
+        let held = match files.try_lock() {
+            Ok(held) => Some(held),
+            Err(_) if self.left() == Some(Duration::ZERO) => Some(files.lock().await),
+            Err(_) => None,
+        };
+        if let Some(mut files) = held
+            && files.is_due(Instant::now(), self.left())
+        {
+            let read = Arc::clone(&files.source.read);
+            let read = match files.source.hands_out {
+                true => tokio::task::spawn_blocking(move || read()).await,
+                false => Ok(read()),
+            };
+            match read {
+                Ok(Ok(config)) => self.take_up(config),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the kubeconfig has changed and cannot be used: going on with what was read before");
+                }
+                Err(error) => tracing::warn!(%error, "reading the kubeconfig again came to no end"),
             }
-            Some(Ok(config)) => self.take_up(config),
         }
         self.stack.load_full()
+    }
+
+    /// How long the identity is of use, where that is known.
+    fn left(&self) -> Option<Duration> {
+        let expires = self.expires.load_full()?;
+        Some(expires.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
     fn take_up(&self, read: Config) {
@@ -151,6 +187,7 @@ impl Shared {
             );
             return;
         }
+        self.expires.store(read.expires.map(Arc::new));
         let identity = read.identity.following(&config.identity, current.layers.is_known());
         let renewed = (&identity, &read.trust, &read.server_name, &read.cluster);
         if renewed == (&config.identity, &config.trust, &config.server_name, &config.cluster) {
@@ -171,10 +208,10 @@ impl Shared {
     }
 
     /// A server that does not know the client any more is a reason to look at the files now.
-    fn look_soon(&self) {
-        if let Some(mut files) = self.files.as_ref().and_then(|files| files.try_lock().ok())
-            && let Some(before) = Instant::now().checked_sub(LOOK)
-        {
+    fn refused(&self) {
+        let Some(mut files) = self.files.as_ref().and_then(|files| files.try_lock().ok()) else { return };
+        files.refused = true;
+        if let Some(before) = Instant::now().checked_sub(LOOK) {
             files.looked = before;
         }
     }
@@ -214,5 +251,44 @@ fn of_kube(body: kube::client::Body) -> Body {
     match body.try_clone().and_then(|copy| copy.collect_bytes().now_or_never()) {
         Some(Ok(bytes)) => bytes.into(),
         _ => Body::stream(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(hands_out: bool) -> Files {
+        let read = || Err(Error::setup("test", "nobody reads this".to_owned()));
+        Files::new(Source { files: Vec::new(), read: Arc::new(read), hands_out })
+    }
+
+    #[test]
+    fn the_next_identity_is_asked_for_before_the_last_one_expires() {
+        let mut files = files(true);
+        let at = |seconds: u64| files.read + Duration::from_secs(seconds);
+        let (later, much_later) = (at(20), at(40));
+        assert!(!files.is_due(later, Some(Duration::from_secs(11))));
+        assert!(files.is_due(later, Some(Duration::from_secs(10))));
+        // Who hands out what is hardly of use is not asked for ever.
+        assert!(!files.is_due(later, Some(Duration::ZERO)));
+        assert!(files.is_due(much_later, Some(Duration::ZERO)));
+        assert!(!files.is_due(much_later + LOOK, None));
+    }
+
+    #[test]
+    fn a_refused_identity_is_a_reason_to_ask_for_another_once() {
+        let mut files = files(true);
+        let now = files.read + REST;
+        files.refused = true;
+        assert!(files.is_due(now, None));
+        assert!(!files.is_due(now + REST, None));
+    }
+
+    #[test]
+    fn files_that_have_not_changed_are_not_read_again() {
+        let mut files = files(false);
+        files.refused = true;
+        assert!(!files.is_due(files.read + LOOK, Some(Duration::ZERO)));
     }
 }

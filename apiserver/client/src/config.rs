@@ -7,7 +7,7 @@ use hypermesh_chain::ClusterId;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A client's configuration. [`Config::from_kubeconfig`] and [`Config::new`] fill it with what daemons want.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub clock: Clock,
     /// Where to look for a newer configuration.
     pub source: Option<Source>,
+    /// When the identity is worth nothing any more. A source that hands out identities is asked for the next one.
+    pub expires: Option<SystemTime>,
     /// Where the client counts.
     pub metrics: Arc<Metrics>,
 }
@@ -136,6 +138,9 @@ pub struct Source {
     /// Reads the configuration again. Trust and identity are taken from it; one for another server, or for another
     /// cluster than is pinned, is not taken up.
     pub read: Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>,
+    /// Whether reading hands out another identity though no file has changed, as a program does that is asked for one.
+    /// It may take its time then: it is read where it blocks nobody, when the identity expires or is refused.
+    pub hands_out: bool,
 }
 
 /// The public half of a private key in PEM, in hexadecimal; `None` for one of another algorithm than Ed25519.
@@ -164,6 +169,7 @@ impl Config {
             silence: Duration::from_secs(20),
             clock: Clock::default(),
             source: None,
+            expires: None,
             metrics: Arc::default(),
         }
     }

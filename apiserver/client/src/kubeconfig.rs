@@ -23,12 +23,16 @@ pub const SIGNING_EXTENSION: &str = "hypermesh.online/signing";
 /// The largest kubeconfig that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
 
+/// Why no plugin is run.
+const PLUGIN: &str = "credential plugins are run for people, by nexusctl: a daemon takes a client certificate or a \
+    tokenFile, and takes up what is renewed there";
+
 pub(crate) fn read(path: &Path) -> Result<Config, Error> {
     let file = File::read(path)?;
     let mut config = file.config()?;
     let owned = path.to_owned();
     let again = move || File::read(&owned)?.config();
-    config.source = Some(Source { files: file.files(), read: Arc::new(again) });
+    config.source = Some(Source { files: file.files(), read: Arc::new(again), hands_out: false });
     Ok(config)
 }
 
@@ -181,7 +185,9 @@ impl<'a> Entry<'a> {
 
     fn trust(&self) -> Result<Trust, Error> {
         if self.text("proxy-url")?.is_some() {
-            return Err(self.fault("proxy-url", "proxies are not supported: reach the server directly"));
+            return Err(
+                self.fault("proxy-url", "proxies are not spoken to: a daemon reaches the server itself")
+            );
         }
         let authorities = self.material("certificate-authority-data", "certificate-authority")?;
         let insecure = match self.node.get("insecure-skip-tls-verify") {
@@ -224,8 +230,8 @@ impl<'a> Entry<'a> {
 
     fn identity(&self) -> Result<Identity, Error> {
         for (field, message) in [
-            ("exec", "credential plugins are not supported: use a client certificate or a token"),
-            ("auth-provider", "credential plugins are not supported: use a client certificate or a token"),
+            ("exec", PLUGIN),
+            ("auth-provider", PLUGIN),
             ("username", "no server takes passwords any more: use a client certificate or a token"),
             ("password", "no server takes passwords any more: use a client certificate or a token"),
         ] {

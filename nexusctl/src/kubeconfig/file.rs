@@ -180,6 +180,32 @@ impl<'a> Named<'a> {
         }
     }
 
+    /// The mapping under a field, as a thing of its own; `inner` is its path below the entry.
+    pub fn section(&self, key: &str, inner: &'static str) -> Result<Option<Self>, Error> {
+        let Some(node) = self.node.get(key).filter(|node| node.content != Content::Null) else {
+            return Ok(None);
+        };
+        if !matches!(node.content, Content::Map(_)) {
+            return Err(self.fault(key, format!("must be a mapping; this is {}", node.type_name())));
+        }
+        Ok(Some(Self { inner, node, ..*self }))
+    }
+
+    /// A list of mappings of `name` and `value`.
+    pub fn pairs(&self, key: &str) -> Result<Vec<(String, String)>, Error> {
+        let wrong =
+            || self.fault(key, "must be a list of mappings of `name` and `value`, both strings".into());
+        let text = |item: &Node, part: &str| item.get(part).and_then(Node::as_str).map(str::to_owned);
+        match self.node.get(key).map(|n| &n.content) {
+            None | Some(Content::Null) => Ok(Vec::new()),
+            Some(Content::List(items)) => items
+                .iter()
+                .map(|item| text(item, "name").zip(text(item, "value")).ok_or_else(wrong))
+                .collect(),
+            Some(_) => Err(wrong()),
+        }
+    }
+
     /// A list of texts.
     pub fn texts(&self, key: &str) -> Result<Vec<String>, Error> {
         let wrong = || self.fault(key, "must be a list of strings".into());

@@ -2,7 +2,8 @@
 
 use crate::{
     kubeconfig::{
-        Error, Merged,
+        Error, Merged, Plugin,
+        exec::CLUSTER_CONFIG,
         file::{Named, Text},
     },
     manifest::node::{Content, Node},
@@ -10,6 +11,7 @@ use crate::{
 use base64::Engine as _;
 use hypermesh_api::name::dns1123_label;
 use hypermesh_client::{CLUSTER_EXTENSION, ClusterId, Identity, Material, SIGNING_EXTENSION, Server};
+use serde_json::{Map, Value};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -63,11 +65,18 @@ pub struct Target {
     pub cluster: Option<ClusterId>,
     /// Who calls.
     pub identity: Identity,
+    /// The program that hands out the rest of the identity.
+    pub plugin: Option<Plugin>,
     /// The namespace meant where none is named.
     pub namespace: String,
     /// The files that this was read from.
     pub files: Vec<PathBuf>,
 }
+
+/// Why no proxy is spoken to.
+const PROXIED: &str = "proxies are not spoken to, as requests go to the server itself, over UDP or TCP: forward a port \
+    of this machine to it (`ssh -L 6443:HOST:6443 …`), and name that by --server https://127.0.0.1:6443 \
+    --tls-server-name HOST";
 
 /// Picks context, cluster and user, and reads what they name.
 pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> {
@@ -88,7 +97,7 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
     if let Some(cluster) = &cluster
         && cluster.has("proxy-url")
     {
-        return Err(cluster.fault("proxy-url", "proxies are not supported: reach the server directly".into()));
+        return Err(cluster.fault("proxy-url", PROXIED.into()));
     }
     let insecure = overrides.insecure
         || (overrides.certificate_authority.is_none()
@@ -129,7 +138,14 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
     let pinned =
         cluster.as_ref().filter(|_| overrides.server.is_none() || overrides.certificate_authority.is_none());
     let id = pinned.map_or(Ok(None), cluster_id)?;
-    let identity = identity(user.as_ref(), overrides)?;
+    let (identity, plugin) = identity(user.as_ref(), overrides)?;
+    let plugin = plugin.map(|(plugin, told)| match told {
+        false => plugin,
+        true => {
+            let known = cluster_info(&server, tls_server_name.as_deref(), insecure, authorities.as_ref());
+            Plugin { cluster: Some(with_config(known, cluster.as_ref())), ..plugin }
+        }
+    });
     let named = [
         (cluster.as_ref(), "certificate-authority"),
         (user.as_ref(), "client-certificate"),
@@ -143,7 +159,17 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
     }
     let flags = [&overrides.certificate_authority, &overrides.client_certificate, &overrides.client_key];
     files.extend(flags.into_iter().flatten().cloned());
-    Ok(Target { server, tls_server_name, insecure, authorities, cluster: id, identity, namespace, files })
+    Ok(Target {
+        server,
+        tls_server_name,
+        insecure,
+        authorities,
+        cluster: id,
+        identity,
+        plugin,
+        namespace,
+        files,
+    })
 }
 
 fn context<'a>(merged: &'a Merged, overrides: &Overrides) -> Result<Option<Named<'a>>, Error> {
@@ -175,7 +201,37 @@ fn entry<'a>(
     }
 }
 
-fn identity(user: Option<&Named<'_>>, overrides: &Overrides) -> Result<Identity, Error> {
+/// What a plugin is told of the cluster (`spec.cluster`).
+fn cluster_info(
+    server: &Server,
+    name: Option<&str>,
+    insecure: bool,
+    authorities: Option<&Material>,
+) -> Map<String, Value> {
+    let mut known = Map::from_iter([("server".to_owned(), server.url().into())]);
+    known.extend(name.map(|name| ("tls-server-name".to_owned(), name.into())));
+    if insecure {
+        known.insert("insecure-skip-tls-verify".to_owned(), true.into());
+    }
+    if let Some(authorities) = authorities {
+        let pem = base64::engine::general_purpose::STANDARD.encode(&authorities.pem);
+        known.insert("certificate-authority-data".to_owned(), pem.into());
+    }
+    known
+}
+
+/// Adds what the cluster's entry holds for plugins.
+fn with_config(mut known: Map<String, Value>, cluster: Option<&Named<'_>>) -> Value {
+    let config = cluster.and_then(|cluster| cluster.extension(CLUSTER_CONFIG));
+    known.extend(config.map(|config| ("config".to_owned(), config.to_value())));
+    Value::Object(known)
+}
+
+/// Who calls, and the plugin that says the rest, with whether it is to be told of the cluster.
+fn identity(
+    user: Option<&Named<'_>>,
+    overrides: &Overrides,
+) -> Result<(Identity, Option<(Plugin, bool)>), Error> {
     let mut found = Identity {
         impersonate: overrides.impersonate.clone(),
         impersonate_groups: overrides.impersonate_groups.clone(),
@@ -195,13 +251,11 @@ fn identity(user: Option<&Named<'_>>, overrides: &Overrides) -> Result<Identity,
     }
     // What the command line says of identity replaces the file's, so that nobody is two people at once.
     let Some(user) = user.filter(|_| found.certificate.is_none() && found.token.is_none()) else {
-        return Ok(found);
+        return Ok((found, None));
     };
-    for unsupported in ["exec", "auth-provider"] {
-        if user.has(unsupported) {
-            let message = "credential plugins are not supported: use a client certificate or a token";
-            return Err(user.fault(unsupported, message.into()));
-        }
+    if user.has("auth-provider") {
+        let message = "Kubernetes has these no more: name the program that took their place in exec";
+        return Err(user.fault("auth-provider", message.into()));
     }
     for unsupported in ["username", "password"] {
         if user.has(unsupported) {
@@ -238,7 +292,14 @@ fn identity(user: Option<&Named<'_>>, overrides: &Overrides) -> Result<Identity,
         found.impersonate = user.text("as")?.map(|t| t.value.to_owned());
         found.impersonate_groups.extend(user.texts("as-groups")?);
     }
-    Ok(found)
+    // A token that the file names goes before one that would have to be asked for.
+    let plugin = if found.token.is_some() { None } else { Plugin::of(user)? };
+    if plugin.is_some() && found.certificate.is_some() {
+        let message =
+            "a client certificate stands beside it, and nobody is two people: one of the two has to go";
+        return Err(user.fault("exec", message.into()));
+    }
+    Ok((found, plugin))
 }
 
 fn flag(flag: &'static str, message: impl Into<String>) -> Error {

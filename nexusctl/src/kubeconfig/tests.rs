@@ -111,8 +111,38 @@ fn every_fault_has_its_place() {
     assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "certificate-authority-data: '%%%'")), @"/k/0:13:33: clusters[0].cluster.certificate-authority-data: is not base64: Invalid symbol 37, offset 0.");
     assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "certificate-authority: ca.crt")), @"/k/0:13:28: clusters[0].cluster.certificate-authority: cannot read /k/ca.crt: No such file or directory (os error 2)");
     assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "insecure-skip-tls-verify: 'yes'")), @"/k/0:13:31: clusters[0].cluster.insecure-skip-tls-verify: must be true or false; this is a string");
-    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "proxy-url: http://p")), @"/k/0:13:16: clusters[0].cluster.proxy-url: proxies are not supported: reach the server directly");
-    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "exec: {command: aws}")), @"/k/0:19:11: users[0].user.exec: credential plugins are not supported: use a client certificate or a token");
+    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "proxy-url: http://p")), @"/k/0:13:16: clusters[0].cluster.proxy-url: proxies are not spoken to, as requests go to the server itself, over UDP or TCP: forward a port of this machine to it (`ssh -L 6443:HOST:6443 …`), and name that by --server https://127.0.0.1:6443 --tls-server-name HOST");
+    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "auth-provider: {name: gcp}")), @"/k/0:19:20: users[0].user.auth-provider: Kubernetes has these no more: name the program that took their place in exec");
+    for (exec, why) in [
+        ("[]", "exec: must be a mapping; this is a list"),
+        ("{command: aws}", "exec.apiVersion: is missing"),
+        ("{apiVersion: x/v1, command: aws}", "\"x/v1\" is not spoken here"),
+        ("{apiVersion: V1, interactiveMode: Never}", "exec.command: is missing"),
+        ("{apiVersion: V1, command: aws}", "exec.interactiveMode: is missing: with client.authentication"),
+        ("{apiVersion: V1, command: aws, interactiveMode: never}", "\"never\" is none of Never, IfAvailable"),
+        (
+            "{apiVersion: V1, command: aws, interactiveMode: Never, args: eks}",
+            "exec.args: must be a list of strings",
+        ),
+        (
+            "{apiVersion: V1, command: aws, interactiveMode: Never, env: [{name: A}]}",
+            "exec.env: must be a list of map",
+        ),
+        (
+            "{apiVersion: V1, command: aws, interactiveMode: Never, env: [{name: A=, value: b}]}",
+            "\"A=\" can be no var",
+        ),
+        (
+            "{apiVersion: V1, command: aws, interactiveMode: Never, provideClusterInfo: 1}",
+            "must be true or false",
+        ),
+        ("{apiVersion: V1, command: aws, interactiveMode: Never}", "no fault"),
+        ("{apiVersion: V1beta1, command: aws}", "no fault"),
+    ] {
+        let exec = exec.replace("V1", "client.authentication.k8s.io/v1");
+        let told = fault(&GOOD.replace("token: secret-token", &format!("exec: {exec}")));
+        assert!(told.contains(why), "{exec}: {told}");
+    }
     assert_snapshot!(fault(&GOOD.replace("token: secret-token", "password: hunter2")), @"/k/0:19:15: users[0].user.password: no server takes passwords any more: use a client certificate or a token");
     assert_snapshot!(fault(&GOOD.replace("token: secret-token", "client-key-data: aGk=")), @"/k/0:19:5: users[0].user.client-certificate-data: is missing, while there is a client key");
     assert_snapshot!(fault(&GOOD.replace("token: secret-token", "token: 5")), @"/k/0:19:12: users[0].user.token: must be a string; this is a number");
@@ -155,4 +185,38 @@ fn files_are_looked_for_in_order() {
     assert!(matches!(locate(&environment, Some(&home.join("none"))), Err(Error::Unreadable { .. })));
     let nothing = Environment { kubeconfig: Some(home.join("none").into()), ..Environment::default() };
     assert!(matches!(load(&nothing, &Overrides::default()), Err(Error::NoConfiguration { .. })));
+}
+
+#[test]
+fn a_plugin_is_what_the_user_names_unless_a_token_goes_before_it() {
+    let exec = "exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/login, args: [a, b], env: [{name: R, \
+                value: eu}], interactiveMode: IfAvailable, installHint: Get it., provideClusterInfo: true}";
+    let text = GOOD.replace("token: secret-token", exec).replace(
+        "tls-server-name: internal",
+        "tls-server-name: internal\n    certificate-authority-data: aGk=\n    extensions: [{name: \
+         client.authentication.k8s.io/exec, extension: {audience: x}}]",
+    );
+    let plugin = resolved(&[&text], &Overrides::default()).unwrap().plugin.unwrap();
+    // Relative to the kubeconfig that names it.
+    assert_eq!(plugin.command, Path::new("/k/bin/login"));
+    assert_eq!(
+        (plugin.arguments.len(), plugin.variables.len(), plugin.hint.as_deref()),
+        (2, 1, Some("Get it."))
+    );
+    assert_eq!(
+        plugin.cluster.unwrap(),
+        serde_json::json!({"server": "https://api.example.com:6443/prefix", "tls-server-name": "internal",
+            "certificate-authority-data": "aGk=", "config": {"audience": "x"}})
+    );
+    let both = text.replace("    exec:", "    token: t\n    exec:");
+    assert!(resolved(&[&both], &Overrides::default()).unwrap().plugin.is_none());
+    let flag = Overrides { token: Some("t".into()), ..Overrides::default() };
+    assert!(resolved(&[&text], &flag).unwrap().plugin.is_none());
+    let two =
+        text.replace("    exec:", "    client-certificate-data: aGk=\n    client-key-data: aGk=\n    exec:");
+    assert!(
+        fault(&two).contains("users[0].user.exec: a client certificate stands beside it"),
+        "{}",
+        fault(&two)
+    );
 }

@@ -1,0 +1,202 @@
+//! Credential plugins: the program that a kubeconfig names is run, and what it says is who the caller is.
+//!
+//! It gets the question in `KUBERNETES_EXEC_INFO` and answers on standard output; standard error stays the caller's.
+//! What it answers is never shown, since it holds secrets. It is kept in memory until it expires, and nowhere else.
+//!
+//! Source: `client.authentication.k8s.io/v1`, and `k8s.io/client-go/plugin/pkg/client/auth/exec`.
+
+use crate::kubeconfig::{Error, Interactive, Plugin};
+use hypermesh_client::Material;
+use serde::Deserialize;
+use serde_json::json;
+use std::{
+    io::{self, ErrorKind, Read as _},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{RecvTimeoutError, channel},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// The variable that holds the question.
+const QUESTION: &str = "KUBERNETES_EXEC_INFO";
+/// The longest that a plugin may take that asks nobody anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that one may take that may ask: people look for their keys, or log in with a browser.
+const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(600);
+/// The longest answer that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+/// How often a plugin that has closed its output is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a plugin hands out.
+#[derive(Clone, PartialEq)]
+pub struct Credential {
+    /// A bearer token.
+    pub token: Option<String>,
+    /// A certificate chain and its key.
+    pub certificate: Option<(Material, Material)>,
+    /// When it is worth nothing any more.
+    pub expires: Option<SystemTime>,
+}
+
+/// Runs a plugin. `terminal`: whether standard input is one, so that it can ask.
+pub fn run(plugin: &Plugin, terminal: bool) -> Result<Credential, Error> {
+    let interactive = match plugin.interactive {
+        Interactive::Never => false,
+        Interactive::IfAvailable => terminal,
+        Interactive::Always if terminal => true,
+        Interactive::Always => {
+            return Err(plugin.fault(format!(
+                "{} has to ask (interactiveMode: Always), and standard input is no terminal",
+                plugin.command.display()
+            )));
+        }
+    };
+    let patience = if interactive { PATIENCE_WITH_PEOPLE } else { PATIENCE };
+    let answer = ask(plugin, interactive, patience)?;
+    read(plugin, &answer)
+}
+
+fn ask(plugin: &Plugin, interactive: bool, patience: Duration) -> Result<Vec<u8>, Error> {
+    let shown = plugin.command.display();
+    let mut spec = json!({"interactive": interactive});
+    if let Some(cluster) = &plugin.cluster {
+        spec["cluster"] = cluster.clone();
+    }
+    let question = json!({"apiVersion": plugin.version, "kind": "ExecCredential", "spec": spec});
+    let started = Command::new(&plugin.command)
+        .args(&plugin.arguments)
+        .envs(plugin.variables.iter().map(|(name, value)| (name, value)))
+        .env(QUESTION, question.to_string())
+        .stdin(if interactive { Stdio::inherit() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = started.map_err(|error| plugin.fault(not_started(plugin, &error)))?;
+    match finish(&mut child, patience) {
+        Ok((_, answer)) if answer.len() as u64 > LARGEST => {
+            Err(plugin.fault(format!("{shown} said more than {LARGEST} bytes, which no credential is")))
+        }
+        Ok((status, answer)) if status.success() => Ok(answer),
+        Ok((status, _)) => {
+            let how = match status.code() {
+                Some(code) => format!("ended with {code}"),
+                None => "was killed".to_owned(),
+            };
+            Err(plugin
+                .fault(format!("{shown} {how}, so there are no credentials: run it by itself to see why")))
+        }
+        Err(error) => {
+            // It is ours, and has not been waited for.
+            let _ = child.kill();
+            let _ = child.wait();
+            let why = match error.kind() {
+                ErrorKind::TimedOut => format!("handed out nothing within {} s", patience.as_secs()),
+                _ => format!("cannot be listened to: {error}"),
+            };
+            Err(plugin.fault(format!("{shown} {why}")))
+        }
+    }
+}
+
+/// How the child ends, and what it has said. On an error it may still run.
+fn finish(child: &mut Child, patience: Duration) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let until = Instant::now() + patience;
+    let late = || io::Error::from(ErrorKind::TimedOut);
+    let output = child.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
+    let (said, answer) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = output.take(LARGEST + 1).read_to_end(&mut bytes).map(|_| bytes);
+        // Nobody listens any more where it took too long.
+        let _ = said.send(read);
+    });
+    let answer = match answer.recv_timeout(patience) {
+        Ok(answer) => answer?,
+        Err(RecvTimeoutError::Timeout) => return Err(late()),
+        Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("its output cannot be read")),
+    };
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, answer));
+        }
+        if Instant::now() >= until {
+            return Err(late());
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn not_started(plugin: &Plugin, error: &io::Error) -> String {
+    let shown = plugin.command.display();
+    let mut text = match error.kind() {
+        ErrorKind::NotFound => format!("there is no program {shown}, which is to hand out credentials"),
+        _ => format!("cannot run {shown}, which is to hand out credentials: {error}"),
+    };
+    if let Some(hint) = plugin.hint.as_ref().filter(|_| error.kind() == ErrorKind::NotFound) {
+        text.push_str(&format!("\n\n{hint}"));
+    }
+    text
+}
+
+/// What plugins say.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default, rename = "apiVersion")]
+    version: String,
+    #[serde(default)]
+    kind: String,
+    status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    client_certificate_data: Option<String>,
+    #[serde(default)]
+    client_key_data: Option<String>,
+    #[serde(default)]
+    expiration_timestamp: Option<jiff::Timestamp>,
+}
+
+/// Reads an answer. Nothing of it is in any error.
+fn read(plugin: &Plugin, answer: &[u8]) -> Result<Credential, Error> {
+    let shown = plugin.command.display();
+    let fault = |what: String| plugin.fault(format!("{shown} {what}"));
+    let Answer { version, kind, status } = serde_json::from_slice(answer).map_err(|error| {
+        // The parser's words would quote the answer.
+        fault(format!("said something that is no ExecCredential, at {}:{}", error.line(), error.column()))
+    })?;
+    if kind != "ExecCredential" || version != plugin.version {
+        let wanted = &plugin.version;
+        return Err(fault(format!(
+            "answered with {version:?} {kind:?}, and the kubeconfig asks for {wanted:?} \"ExecCredential\""
+        )));
+    }
+    let status = status.ok_or_else(|| fault("answered without a status".to_owned()))?;
+    let token = status.token.filter(|token| !token.is_empty());
+    if token.as_ref().is_some_and(|token| !token.chars().all(|c| c.is_ascii_graphic())) {
+        return Err(fault("handed out a token with characters that no token has".to_owned()));
+    }
+    let material = |field: &str, pem: String| Material {
+        pem: pem.into_bytes(),
+        origin: format!("{}: {field} of {shown}", plugin.place),
+    };
+    let full = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let certificate = match (full(status.client_certificate_data), full(status.client_key_data)) {
+        (Some(certificate), Some(key)) => {
+            Some((material("clientCertificateData", certificate), material("clientKeyData", key)))
+        }
+        (None, None) => None,
+        (Some(_), None) => return Err(fault("handed out a certificate without its key".to_owned())),
+        (None, Some(_)) => return Err(fault("handed out a key without its certificate".to_owned())),
+    };
+    if token.is_none() && certificate.is_none() {
+        return Err(fault("handed out neither a token nor a certificate".to_owned()));
+    }
+    Ok(Credential { token, certificate, expires: status.expiration_timestamp.map(SystemTime::from) })
+}
+
+#[cfg(test)]
+mod tests;
