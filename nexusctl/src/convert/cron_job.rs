@@ -1,31 +1,37 @@
-//! CronJob to Workload: nothing runs on a schedule here, so it is made to run nothing until somebody scales it.
+//! CronJob to Workload.
 
-use super::{deployment::finish, index::Index, job, pieces::Piece};
+use super::{deployment::duration, deployment::finish, index::Index, job, pieces::Piece};
 use serde_json::{Value, json};
+
+/// What is said of a schedule in the same terms, by our names.
+const SAME: [(&str, &str); 6] = [
+    ("schedule", "cron"),
+    ("timeZone", "timeZone"),
+    ("concurrencyPolicy", "concurrency"),
+    ("suspend", "suspend"),
+    ("successfulJobsHistoryLimit", "keepSucceeded"),
+    ("failedJobsHistoryLimit", "keepFailed"),
+];
 
 /// The spec of the Workload.
 pub(super) fn convert(piece: &mut Piece, index: &Index) -> Value {
     piece.prefix = "spec.jobTemplate.spec".to_owned();
-    piece.take("spec.schedule");
-    piece.lost(
-        "spec.schedule",
-        "nothing runs on a schedule: the Workload has no replicas; `nexusctl scale --replicas=1` runs it",
-    );
-    for (field, why) in [
-        ("timeZone", "nothing runs on a schedule"),
-        ("concurrencyPolicy", "nothing runs on a schedule"),
-        ("startingDeadlineSeconds", "nothing runs on a schedule"),
-        ("successfulJobsHistoryLimit", "what has ended is not kept"),
-        ("failedJobsHistoryLimit", "what has ended is not kept"),
-    ] {
-        let path = format!("spec.{field}");
-        if piece.take(&path).is_some_and(|value| value != "Allow") {
-            piece.lost(&path, why);
+    let mut schedule = json!({});
+    for (field, ours) in SAME {
+        if let Some(value) = piece.take(&format!("spec.{field}")) {
+            schedule[ours] = value;
         }
     }
-    piece.take("spec.suspend");
-    piece.take("spec.jobTemplate.metadata");
-    piece.take("spec.jobTemplate.spec.parallelism");
-    job::shared(piece, "spec.jobTemplate.spec");
-    finish(piece, index, json!({"replicas": 0}), json!({}))
+    if let Some(seconds) = piece.take_count("spec.startingDeadlineSeconds") {
+        schedule["startingDeadline"] = duration(seconds);
+    }
+    let metadata = piece.take_map("spec.jobTemplate.metadata");
+    for field in ["labels", "annotations"] {
+        if metadata.get(field).and_then(Value::as_object).is_some_and(|map| !map.is_empty()) {
+            let why = "each run is a Workload that the schedule makes: write them on the template";
+            piece.lost(&format!("spec.jobTemplate.metadata.{field}"), why);
+        }
+    }
+    let job = job::shared(piece, "spec.jobTemplate.spec");
+    finish(piece, index, json!({"job": job, "schedule": schedule}), json!({}))
 }

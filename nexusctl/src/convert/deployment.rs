@@ -21,7 +21,7 @@ pub(super) fn convert(piece: &mut Piece, index: &Index) -> Value {
         Some(other) => piece.lost("spec.strategy.type", &format!("{other:?} is no strategy of a rollout")),
     }
     timing(piece, &mut rollout);
-    if let Some(seconds) = piece.take("spec.progressDeadlineSeconds").and_then(|v| v.as_u64()) {
+    if let Some(seconds) = piece.take_count("spec.progressDeadlineSeconds") {
         rollout["progressDeadline"] = duration(seconds);
     }
     finish(piece, index, spec, rollout)
@@ -50,10 +50,10 @@ pub(super) fn replicas(piece: &mut Piece, spec: &mut Value) {
 
 /// What rollouts of all kinds have in common.
 pub(super) fn timing(piece: &mut Piece, rollout: &mut Value) {
-    if let Some(seconds) = piece.take("spec.minReadySeconds").and_then(|v| v.as_u64()).filter(|s| *s > 0) {
+    if let Some(seconds) = piece.take_count("spec.minReadySeconds").filter(|s| *s > 0) {
         rollout["minReady"] = duration(seconds);
     }
-    if let Some(kept) = piece.take("spec.revisionHistoryLimit").and_then(|v| v.as_u64()) {
+    if let Some(kept) = piece.take_count("spec.revisionHistoryLimit") {
         if kept > 100 {
             piece.changed("spec.revisionHistoryLimit", "100 past templates are kept at most");
         }

@@ -17,6 +17,9 @@ pub(super) fn convert(piece: &mut Piece, index: &Index, made: &mut [(usize, Valu
     for (key, value) in &annotations {
         if ISSUERS.contains(&key.as_str()) {
             issuer = value.as_str().map(str::to_owned);
+            if issuer.is_none() {
+                piece.mistyped(&format!("metadata.annotations[{key}]"), "a string");
+            }
         } else if !super::carry::is_bookkeeping(key) && key != "kubernetes.io/ingress.class" {
             piece.lost(
                 &format!("metadata.annotations[{key}]"),
@@ -58,6 +61,10 @@ fn rule(
     made: &mut [(usize, Value)],
     zones: &mut BTreeMap<String, Vec<Value>>,
 ) {
+    let is_text = |value: Option<&Value>| value.is_none_or(|value| value.is_string() || value.is_null());
+    if !is_text(rule.get("host")) {
+        return piece.mistyped(&format!("{path}.host"), "a string");
+    }
     let host = rule.get("host").and_then(Value::as_str).unwrap_or_default().to_lowercase();
     let paths = rule.pointer("/http/paths").and_then(Value::as_array).cloned().unwrap_or_default();
     if paths.is_empty() {
@@ -66,6 +73,9 @@ fn rule(
     let mut target: Option<(usize, u64)> = None;
     for (at, item) in paths.iter().enumerate() {
         let path = format!("{path}.http.paths[{at}]");
+        if !is_text(item.get("path")) {
+            piece.mistyped(&format!("{path}.path"), "a string");
+        }
         let prefix = item.get("path").and_then(Value::as_str).unwrap_or("/");
         if prefix != "/" {
             piece.lost(&format!("{path}.path"), "all paths of a port lead to the same containers");

@@ -12,22 +12,21 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// The Network whose members are the pods that the policy is about.
 pub(super) fn convert(piece: &mut Piece) -> Value {
     let selector = piece.take("spec.podSelector").unwrap_or_else(|| json!({}));
-    let types: Vec<String> =
-        piece.take_list("spec.policyTypes").iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
+    let types = piece.take_texts("spec.policyTypes");
     let mut policy = json!({});
     for (direction, kind, peers) in [("ingress", "Ingress", "from"), ("egress", "Egress", "to")] {
         let path = format!("spec.{direction}");
-        let rules = piece.take(&path);
-        let limited = match (&rules, types.is_empty()) {
-            (_, false) => types.iter().any(|t| t == kind),
-            (rules, true) => kind == "Ingress" || rules.is_some(),
+        let given = !piece.get(&path).is_null();
+        let rules = piece.take_list(&path);
+        let limited = match types.is_empty() {
+            false => types.iter().any(|t| t == kind),
+            true => kind == "Ingress" || given,
         };
         if !limited {
             // Left out here, members alone are allowed; left out there, everything is.
             policy[direction] = json!([{}]);
             continue;
         }
-        let rules = rules.and_then(|r| r.as_array().cloned()).unwrap_or_default();
         let kept = rules.iter().enumerate();
         let kept = kept.filter_map(|(at, rule)| self::rule(rule, &format!("{path}[{at}]"), peers, piece));
         policy[direction] = kept.collect::<Vec<_>>().into();
@@ -42,17 +41,34 @@ pub(super) fn convert(piece: &mut Piece) -> Value {
 
 /// A rule, unless nothing is left of it that it could allow.
 fn rule(rule: &Value, path: &str, direction: &str, piece: &mut Piece) -> Option<Value> {
+    if !rule.is_object() {
+        piece.mistyped(path, "a mapping");
+        return None;
+    }
     let mut out = Map::new();
     for (field, one) in [(direction, peer as fn(&Value, &str, &mut Piece) -> Option<Value>), ("ports", port)]
     {
-        let given = rule.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        if given.is_empty() {
-            continue;
-        }
+        let given = match rule.get(field) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(given)) if given.is_empty() => continue,
+            Some(Value::Array(given)) => given,
+            // Left out by itself, it would let the rule allow everything.
+            Some(_) => {
+                piece.mistyped(&format!("{path}.{field}"), "a list");
+                return None;
+            }
+        };
         let kept: Vec<Value> = given
             .iter()
             .enumerate()
-            .filter_map(|(at, item)| one(item, &format!("{path}.{field}[{at}]"), piece))
+            .filter_map(|(at, item)| {
+                let path = format!("{path}.{field}[{at}]");
+                if item.is_object() {
+                    return one(item, &path, piece);
+                }
+                piece.mistyped(&path, "a mapping");
+                None
+            })
             .collect();
         if kept.is_empty() {
             piece.lost(path, &format!("none of its {field} can be said: it is left out, and allows nothing"));

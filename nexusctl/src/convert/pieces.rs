@@ -71,22 +71,66 @@ impl<'d> Piece<'d> {
         at.as_object_mut()?.remove(*last).filter(|value| !value.is_null())
     }
 
+    /// Takes a text. What is none is lost, and told.
     pub(super) fn take_text(&mut self, path: &str) -> Option<String> {
-        self.take(path).and_then(|value| value.as_str().map(str::to_owned))
+        self.take_as(path, "a string", |value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        })
     }
 
+    /// Takes a whole number that is not negative, likewise.
+    pub(super) fn take_count(&mut self, path: &str) -> Option<u64> {
+        self.take_as(path, "a whole number, 0 or more", |value| value.as_u64())
+    }
+
+    /// Takes true or false, likewise.
+    pub(super) fn take_flag(&mut self, path: &str) -> Option<bool> {
+        self.take_as(path, "true or false", |value| value.as_bool())
+    }
+
+    /// Takes a list, likewise; nothing is an empty one.
     pub(super) fn take_list(&mut self, path: &str) -> Vec<Value> {
-        match self.take(path) {
-            Some(Value::Array(items)) => items,
-            _ => Vec::new(),
-        }
+        let list = self.take_as(path, "a list", |value| match value {
+            Value::Array(items) => Some(items),
+            _ => None,
+        });
+        list.unwrap_or_default()
     }
 
-    pub(super) fn take_map(&mut self, path: &str) -> Map<String, Value> {
-        match self.take(path) {
-            Some(Value::Object(map)) => map,
-            _ => Map::new(),
+    /// Takes a list of texts, likewise.
+    pub(super) fn take_texts(&mut self, path: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (at, item) in self.take_list(path).into_iter().enumerate() {
+            match item {
+                Value::String(text) => texts.push(text),
+                _ => self.mistyped(&format!("{path}[{at}]"), "a string"),
+            }
         }
+        texts
+    }
+
+    /// Takes a mapping, likewise; nothing is an empty one.
+    pub(super) fn take_map(&mut self, path: &str) -> Map<String, Value> {
+        let map = self.take_as(path, "a mapping", |value| match value {
+            Value::Object(map) => Some(map),
+            _ => None,
+        });
+        map.unwrap_or_default()
+    }
+
+    fn take_as<T>(&mut self, path: &str, wanted: &str, read: impl FnOnce(Value) -> Option<T>) -> Option<T> {
+        let read = read(self.take(path)?);
+        if read.is_none() {
+            self.mistyped(path, wanted);
+        }
+        read
+    }
+
+    /// Tells that something is lost because it is of another type than it must be.
+    pub(super) fn mistyped(&mut self, path: &str, wanted: &str) {
+        let found = self.document.node.locate(&FieldPath::parse(path)).node.type_name();
+        self.lost(path, &format!("must be {wanted}; this is {found}"));
     }
 
     /// Tells that something is lost.
@@ -145,7 +189,9 @@ impl<'d> Piece<'d> {
         self.remains(&rest, &mut Vec::new(), &mut left);
         for path in left {
             let value = self.get(&path);
-            if !carry::is_usual(&path, &value) {
+            if self.opened.contains(&path) {
+                self.mistyped(&path, "a mapping");
+            } else if !carry::is_usual(&path, &value) {
                 let why = carry::why(&path);
                 self.lost(&path, why);
             }
@@ -162,7 +208,8 @@ impl<'d> Piece<'d> {
 
     fn remains(&self, value: &Value, path: &mut Vec<String>, left: &mut Vec<String>) {
         let dotted = path.join(".");
-        if !self.opened.contains(&dotted) {
+        // What was opened and is no mapping had nothing in it that could be taken.
+        if !self.opened.contains(&dotted) || !value.is_object() {
             left.push(
                 FieldPath::from(path.iter().map(|n| Step::Field(n.clone())).collect::<Vec<_>>()).to_string(),
             );

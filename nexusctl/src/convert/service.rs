@@ -78,6 +78,9 @@ fn text(value: &Value, key: &str) -> String {
 }
 
 fn one(port: &Value, path: &str, open: bool, piece: &mut Piece, workload: &mut Value) {
+    if !port.is_object() {
+        return piece.mistyped(path, "a mapping");
+    }
     let mut published = Map::new();
     for (field, value) in port.as_object().into_iter().flatten() {
         match field.as_str() {

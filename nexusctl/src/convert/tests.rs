@@ -92,6 +92,52 @@ fn every_field_is_carried_or_told() {
 }
 
 #[test]
+fn what_is_of_a_wrong_type_is_told() {
+    let of = |kind: &str, spec: &str| {
+        let group = if kind == "Deployment" { "apps/v1" } else { "networking.k8s.io/v1" };
+        let spec = spec.replace("TEMPLATE", "template: {spec: {containers: [{name: a, image: b}]}}");
+        told(
+            "x.yaml",
+            &format!("apiVersion: {group}\nkind: {kind}\nmetadata: {{name: web}}\nspec: {{{spec}}}\n"),
+        )
+    };
+    for (kind, spec, wanted) in [
+        ("Deployment", "TEMPLATE, strategy: Recreate", "spec.strategy: must be a mapping; this is a string"),
+        (
+            "Deployment",
+            "TEMPLATE, strategy: {type: 1}",
+            "spec.strategy.type: must be a string; this is a number",
+        ),
+        (
+            "Deployment",
+            "TEMPLATE, strategy: {rollingUpdate: [1]}",
+            "rollingUpdate: must be a mapping; this is a list",
+        ),
+        (
+            "Deployment",
+            "TEMPLATE, minReadySeconds: '5'",
+            "minReadySeconds: must be a whole number, 0 or more",
+        ),
+        ("NetworkPolicy", "policyTypes: Ingress", "spec.policyTypes: must be a list; this is a string"),
+        ("NetworkPolicy", "policyTypes: [1]", "spec.policyTypes[0]: must be a string; this is a number"),
+        ("NetworkPolicy", "ingress: [x]", "spec.ingress[0]: must be a mapping; this is a string"),
+        ("NetworkPolicy", "ingress: [{from: x}]", "spec.ingress[0].from: must be a list; this is a string"),
+        (
+            "NetworkPolicy",
+            "ingress: [{ports: [80]}]",
+            "spec.ingress[0].ports[0]: must be a mapping; this is a number",
+        ),
+        ("Ingress", "rules: {}", "spec.rules: must be a list; this is a mapping"),
+        ("Ingress", "rules: [{host: 1, http: {paths: [{}]}}]", "spec.rules[0].host: must be a string"),
+    ] {
+        let told = of(kind, spec);
+        assert!(told.contains(wanted) && told.contains("lost "), "{spec}:\n{told}");
+        // What cannot be read must not allow what it was there to forbid.
+        assert!(!told.contains("ingress:\n    - {}") && !told.contains("endPort"), "{told}");
+    }
+}
+
+#[test]
 fn a_manifest_that_nothing_comes_of_is_told() {
     let ingress = |spec: &str| {
         format!("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: web}}\n{spec}")
