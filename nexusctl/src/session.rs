@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{
     collections::BTreeSet,
-    io::Write as _,
+    io::{ErrorKind, Write},
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -215,7 +215,7 @@ impl Session {
             tokio::select! {
                 result = &mut work => return Ok(result),
                 () = tokio::time::sleep(LOOK) => if self.streams.is_abandoned() {
-                    return Err(Error::Output(std::io::ErrorKind::BrokenPipe.into()));
+                    return Err(Error::Output(ErrorKind::BrokenPipe.into()));
                 },
             }
         }
@@ -243,7 +243,16 @@ impl Session {
     /// Writes bytes to standard output.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.progress.clear(&mut *self.streams.err);
-        self.streams.out.write_all(bytes).map_err(Error::Output)
+        self.heard(|out| out.write_all(bytes))
+    }
+
+    /// Hands something to standard output. Where nobody reads any more, what only looks at things has no reason to go
+    /// on; what changes them does all that it was told to, and its exit says how that went.
+    fn heard(&mut self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Error> {
+        match write(&mut *self.streams.out) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe && self.wrote => Ok(()),
+            done => done.map_err(Error::Output),
+        }
     }
 
     /// Writes a line to standard output.
@@ -254,7 +263,7 @@ impl Session {
 
     /// Hands what was written on, so that a watcher sees it now.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.streams.out.flush().map_err(Error::Output)?;
+        self.heard(|out| out.flush())?;
         self.say_notes();
         Ok(())
     }

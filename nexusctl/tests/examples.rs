@@ -203,6 +203,16 @@ fn bash_completes_with_live_names() {
     assert!(complete("nexusctl get wl -o js").contains(&"jsonpath=".to_owned()));
     assert_eq!(complete("nexusctl apply -f exa"), ["examples"]);
     assert_eq!(complete("nexusctl --kubeconfig /nowhere get workload w"), [""]);
+    // What stands in quotes is one word.
+    assert_eq!(complete("nexusctl get -l \"tier in (a, b)\" workload w"), ["web"]);
+    assert_eq!(complete("nexusctl get workload \"w"), ["web"]);
+    assert_eq!(complete("nexusctl get wl --namespace=\"def"), ["default"]);
+    assert_eq!(complete("nexusctl create token def"), ["default"]);
+    assert_eq!(complete("nexusctl create rolebinding x --serviceaccount default:"), ["default"]);
+    assert!(complete("nexusctl create rolebinding x --clusterrole vi").contains(&"view".to_owned()));
+    let revisions = complete("nexusctl history wl/web --revision ");
+    assert!(!revisions.is_empty() && revisions.iter().all(|r| r.parse::<u64>().is_ok()), "{revisions:?}");
+    assert_eq!(complete("nexusctl rollback wl web --to-revision="), revisions);
     for (shell, check) in [("zsh", "zsh -n"), ("fish", "fish --no-execute")] {
         if Command::new(shell).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
         {

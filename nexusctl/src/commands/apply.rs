@@ -47,7 +47,9 @@ const EXAMPLES: &str = "Examples:
   # All of it or nothing, judged by the server but not stored
   nexusctl apply -f examples/quickstart --atomic --dry-run
   # Also delete what earlier applies of this set had and the manifests have no more
-  nexusctl apply -f examples/quickstart --prune --applyset=quickstart";
+  nexusctl apply -f examples/quickstart --prune --applyset=quickstart
+  # What would go if the set were to hold nothing any more
+  nexusctl apply --empty --prune --applyset=quickstart --dry-run";
 
 /// Arguments of `apply`.
 #[derive(Args, Debug)]
@@ -74,6 +76,9 @@ pub struct Arguments {
     /// Set that the objects belong to: NAME of a Secret that is made for it, or TYPE/NAME [default: $KUBECTL_APPLYSET]
     #[arg(long, value_name = "SET", requires = "prune")]
     pub applyset: Option<String>,
+    /// Apply nothing, so that --prune deletes all that the set holds; the set itself stays
+    #[arg(long, requires = "prune", requires = "applyset", conflicts_with_all = ["filenames", "atomic", "output"])]
+    pub empty: bool,
     /// Wait until the objects are as their manifests ask, and those pruned are gone
     #[arg(long)]
     pub wait: bool,
@@ -148,7 +153,7 @@ impl Validation {
 /// Runs the verb.
 pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
     check(&mut arguments, session)?;
-    let placed = arguments.files.read(session).await?;
+    let placed = if arguments.empty { Vec::new() } else { arguments.files.read(session).await? };
     let placed = order::unique(placed).map_err(Error::Manifests)?;
     let mut objects: Vec<Value> = placed.iter().map(Placed::object).collect();
     let mut set = match &arguments.applyset {
@@ -159,13 +164,22 @@ pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit
         set.check(&placed, session).await?;
         set.mark(&mut objects);
     }
-    let applied = match all(&arguments, &placed, &objects, set.as_ref(), session).await? {
-        Ok(applied) => applied,
-        Err(exit) => return Ok(exit),
+    let applied = match arguments.empty {
+        true => Vec::new(),
+        false => match all(&arguments, &placed, &objects, set.as_ref(), session).await? {
+            Ok(applied) => applied,
+            Err(exit) => return Ok(exit),
+        },
     };
     let (mut pruned, mut well) = (Vec::new(), true);
     if let Some(set) = &mut set {
+        if arguments.empty && !set.exists() {
+            return Err(Error::Message(format!("there is no {}, so there is nothing to empty", set.shown())));
+        }
         (pruned, well) = prune::run(&arguments, set, (&placed, &applied), session).await?;
+        if arguments.empty && well && pruned.is_empty() {
+            session.note(&format!("nothing was pruned: {} holds nothing that may go", set.shown()));
+        }
     }
     if arguments.wait && arguments.dry_run == DryRun::None {
         session.flush()?;
@@ -176,7 +190,7 @@ pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit
 
 /// Refuses what makes no sense, and fills in what the environment says.
 fn check(arguments: &mut Arguments, session: &Session) -> Result<(), Error> {
-    if arguments.files.filenames.is_empty() {
+    if arguments.files.filenames.is_empty() && !arguments.empty {
         return Err(Error::Message(
             "say what to apply: -f FILE, -f FOLDER, or -f - for standard input".into(),
         ));

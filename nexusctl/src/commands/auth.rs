@@ -119,5 +119,6 @@ fn table(info: &Value, signs: &str) -> String {
     for (key, value) in extra.filter(|(key, _)| *key != SIGNED_BY) {
         lines.push(vec![format!("Extra: {key}"), shown(value)]);
     }
-    aligned::rows(&lines)
+    // Who somebody is, is never cut.
+    aligned::rows(&lines, None)
 }

@@ -63,7 +63,7 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     let mut cells = vec![["NAME", "SUBJECT", "EXPIRES", "RENEWS", "SERIAL"].map(str::to_owned).to_vec()];
     cells
         .extend(rows.into_iter().map(|row| vec![row.name, row.subject, row.expires, row.renews, row.serial]));
-    session.print(&aligned::rows(&cells))?;
+    session.print(&aligned::rows(&cells, session.streams.out_width))?;
     Ok(Exit::Success)
 }
 

@@ -226,7 +226,7 @@ fn contexts(names: &[String], bare: bool, no_headers: bool, session: &mut Sessio
 }
 
 fn table(rows: &[Vec<String>], session: &mut Session) -> Result<(), Error> {
-    session.print(&aligned::rows(rows))
+    session.print(&aligned::rows(rows, session.streams.out_width))
 }
 
 fn known(session: &Session) -> Result<KnownClusters, Error> {

@@ -79,7 +79,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         if index > 0 {
             session.print("\n\n")?;
         }
-        let text = describe(object, &about, &session.paint());
+        let text = describe(object, &about, &session.paint(), session.streams.out_width);
         session.print(&text)?;
         session.flush()?;
     }

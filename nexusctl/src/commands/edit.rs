@@ -21,6 +21,7 @@ use crate::{
     manifest, output,
     scratch::Kept,
     session::Session,
+    shell,
 };
 use clap::Args;
 use editor::Editor;
@@ -148,6 +149,7 @@ async fn begin(
         if !arguments.show_managed_fields {
             output::hide_managed_fields(&mut base);
         }
+        remind(&target, &base, session);
         subjects.push(Subject { target, base });
     }
     let objects: Vec<&Value> = subjects.iter().map(|subject| &subject.base).collect();
@@ -155,6 +157,23 @@ async fn begin(
     let extension = if json { "json" } else { "yaml" };
     let kept = Lasting::new(&session.environment, extension, &sheet.text)?;
     Ok((subjects, kept, sheet))
+}
+
+/// Tells of edits of the object that came to no end.
+fn remind(target: &Target, object: &Value, session: &mut Session) {
+    let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+    if uid.is_empty() {
+        return;
+    }
+    for (path, age) in lasting::earlier(&session.environment, uid) {
+        let path = shell::quote(&path.display().to_string());
+        let age = output::age::human(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        session.note(&format!(
+            "Warning: an edit of {} that came to no end, {age} ago, is kept at {path}: it is open elsewhere, or was \
+             cut off; to go on with it: nexusctl edit --resume={path}; to be rid of it: rm {path}",
+            target.shown()
+        ));
+    }
 }
 
 /// Takes up a file that was kept: each object says which version it was made from, and the server still has that.

@@ -2,7 +2,10 @@
 
 use crate::{
     client::{self, Call},
-    commands::get::{Event, ended, list_all},
+    commands::{
+        apply::METADATA,
+        get::{Event, ended, list_all},
+    },
     discovery::Resource,
     error::{Error, Exit},
     output::{Form, age, aligned::Grid, escape, form::FORMS},
@@ -76,10 +79,13 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
             return Err(Error::Message(format!("--types: {kind:?} is not one of Normal, Warning")));
         }
     }
-    let selector = match &arguments.about {
-        Some(about) => of_object(about, session).await?,
-        None => String::new(),
+    let about = match &arguments.about {
+        Some(about) => Some(object(about, session).await?),
+        None => None,
     };
+    let selector = about.as_ref().map_or_else(String::new, |(resource, name)| {
+        format!("involvedObject.kind={},involvedObject.name={name}", resource.kind)
+    });
     let namespace = if arguments.all_namespaces { None } else { Some(session.namespace()?) };
     let resource = Resource {
         version: "v1".into(),
@@ -111,7 +117,11 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
             (None, Some(namespace)) => format!("in {namespace} namespace"),
             (None, None) => "anywhere".to_owned(),
         };
-        session.note(&format!("No events {place}."));
+        let absent = match &about {
+            Some((resource, name)) => absent(resource, name, namespace.as_deref(), session).await,
+            None => None,
+        };
+        session.note(&format!("No events {place}{}", absent.unwrap_or_else(|| ".".to_owned())));
         return Ok(Exit::Success);
     }
     shown.list(events, session)?;
@@ -126,8 +136,29 @@ fn time(event: &Value) -> Option<Timestamp> {
     last_seen(event).parse().ok()
 }
 
-/// The selector of the events about `TYPE/NAME`.
-async fn of_object(about: &str, session: &mut Session) -> Result<String, Error> {
+/// That there is no such object, where the server says so: a mistyped name is a likelier reason than a quiet object.
+async fn absent(
+    resource: &Resource,
+    name: &str,
+    namespace: Option<&str>,
+    session: &mut Session,
+) -> Option<String> {
+    let namespace = match (resource.namespaced, namespace) {
+        (false, _) => "",
+        (true, Some(namespace)) => namespace,
+        (true, None) => return None,
+    };
+    let call = Call::get(resource.object_path(namespace, name)).accept(METADATA);
+    let error = session.send(&call).await.err()?;
+    let place = if resource.namespaced { format!(" in {namespace} namespace") } else { String::new() };
+    let all = format!("`nexusctl get {}` shows those there are", resource.plural);
+    error
+        .is_not_found()
+        .then(|| format!(": there is no {} {name:?}{place}; {all}.", resource.qualified_singular()))
+}
+
+/// What `TYPE/NAME` names.
+async fn object(about: &str, session: &mut Session) -> Result<(Resource, String), Error> {
     let parts = about
         .split_once('/')
         .filter(|(kind, name)| !kind.is_empty() && !name.is_empty() && !name.contains('/'));
@@ -137,8 +168,7 @@ async fn of_object(about: &str, session: &mut Session) -> Result<String, Error> 
         )));
     };
     let discovery = session.discovery().await?;
-    let resource = discovery.find(kind)?;
-    Ok(format!("involvedObject.kind={},involvedObject.name={name}", resource.kind))
+    Ok((discovery.find(kind)?.clone(), name.to_owned()))
 }
 
 struct Shown<'a> {

@@ -160,8 +160,13 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     }
     let mut faults = Vec::new();
     let found = match &request.form {
-        Form::Table | Form::Wide => show::tables(&request, &selections, &mut faults, session).await?,
-        _ => show::objects(&request, &selections, &mut faults, session).await?,
+        Form::Table | Form::Wide => show::tables(&request, &selections, &mut faults, session).await,
+        _ => show::objects(&request, &selections, &mut faults, session).await,
+    };
+    let found = match found {
+        // What was not found is told all the same.
+        Err(error) if error.is_broken_pipe() && !faults.is_empty() => true,
+        found => found?,
     };
     if !found && faults.is_empty() && !arguments.ignore_not_found {
         let text = nothing(&arguments, &selections, session)?;

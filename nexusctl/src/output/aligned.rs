@@ -11,6 +11,8 @@ pub const TABLE: Layout = Layout { minimum: 6, padding: 3 };
 pub const DESCRIPTION: Layout = Layout { minimum: 0, padding: 2 };
 /// No column is cut to fewer than this, padding not counted.
 const NARROWEST: usize = 6;
+/// A text is wrapped beside its label where there is so much room, else below it.
+const ROOM: usize = 20;
 
 /// How much room a text takes on a terminal.
 pub fn width(text: &str) -> usize {
@@ -83,18 +85,26 @@ pub fn push_painted(
     out.push('\n');
 }
 
-/// Rows as a table, each in one line whatever its cells hold.
-pub fn rows(rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| lines(row)).collect();
-    let mut widths = Vec::new();
-    for row in &rows {
-        TABLE.fit(&mut widths, row);
+/// Rows as a table, each in one line whatever its cells hold, at most `most` wide.
+pub fn rows(rows: &[Vec<String>], most: Option<usize>) -> String {
+    let mut grid = Grid::default();
+    rows.iter().for_each(|row| grid.row(row.clone()));
+    grid.render(most, &Paint::default())
+}
+
+/// A text in lines of at most `most`, broken between words; a word that is longer stays whole.
+pub fn wrap(text: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
     }
-    let mut out = String::new();
-    for row in &rows {
-        push_row(&mut out, &widths, row);
-    }
-    out
+    lines
 }
 
 fn lines(cells: &[String]) -> Vec<String> {
@@ -104,12 +114,14 @@ fn lines(cells: &[String]) -> Vec<String> {
 /// Rows under a heading, made to fit a terminal, each in one line whatever its cells hold.
 ///
 /// What does not fit is taken from the widest columns, never from the first `kept` ones, which people copy; and where
-/// that is not enough, the last columns are left out.
+/// that is not enough, the last columns are left out. Columns that were asked for by name are whole at any width.
 #[derive(Debug, Default)]
 pub struct Grid {
     rows: Vec<Vec<String>>,
     has_heading: bool,
     kept: usize,
+    /// So many columns at the end are neither cut nor left out.
+    spared: usize,
     widths: Vec<usize>,
 }
 
@@ -118,6 +130,13 @@ impl Grid {
     /// columns have at least.
     pub fn new(kept: usize, widths: Vec<usize>) -> Self {
         Self { kept, widths, ..Self::default() }
+    }
+
+    /// Has the last `spared` columns neither cut nor left out.
+    #[must_use]
+    pub fn sparing(mut self, spared: usize) -> Self {
+        self.spared = spared;
+        self
     }
 
     /// Sets the heading.
@@ -147,7 +166,7 @@ impl Grid {
         let mut widths = self.widths.clone();
         widths.truncate(columns.saturating_sub(1));
         widths.push(last.unwrap_or_default());
-        let shown = most.map_or(columns, |most| narrow(&mut widths, most, self.kept.max(1)));
+        let shown = most.map_or(columns, |most| narrow(&mut widths, most, self.kept.max(1), self.spared));
         let heading = if self.has_heading { self.rows.first().cloned() } else { None };
         let mut out = String::new();
         let heads = heading.as_deref().unwrap_or_default();
@@ -175,7 +194,7 @@ impl Grid {
 }
 
 /// Narrows columns until a row takes at most `most`; gives how many columns are left.
-fn narrow(widths: &mut [usize], most: usize, kept: usize) -> usize {
+fn narrow(widths: &mut [usize], most: usize, kept: usize, spared: usize) -> usize {
     let mut shown = widths.len();
     loop {
         let padding = |column: usize| if column + 1 == shown { 0 } else { TABLE.padding };
@@ -184,9 +203,10 @@ fn narrow(widths: &mut [usize], most: usize, kept: usize) -> usize {
             return shown;
         }
         let can = |column: &usize| widths[*column] > NARROWEST + padding(*column);
-        match (kept..shown).filter(can).max_by_key(|column| widths[*column]) {
+        let cuttable = kept..shown.saturating_sub(spared).max(kept);
+        match cuttable.filter(can).max_by_key(|column| widths[*column]) {
             Some(widest) => widths[widest] -= 1,
-            None if shown > kept.max(1) => shown -= 1,
+            None if shown > kept.max(1) && spared == 0 => shown -= 1,
             None => return shown,
         }
     }
@@ -205,8 +225,8 @@ impl Elastic {
         self.lines.push(cells.into());
     }
 
-    /// The text.
-    pub fn render(&self) -> String {
+    /// The text. Where lines take at most `most`, the last cell is wrapped beside the others, or below them.
+    pub fn render(&self, most: Option<usize>) -> String {
         let mut out = String::new();
         let mut start = 0;
         while start < self.lines.len() {
@@ -218,7 +238,7 @@ impl Elastic {
                 DESCRIPTION.fit(&mut widths, line);
             }
             for line in block {
-                push_row(&mut out, &widths, line);
+                push_wrapped(&mut out, &widths, line, most);
             }
             start += run;
         }
@@ -226,9 +246,55 @@ impl Elastic {
     }
 }
 
+/// Appends a row whose last cell may take several lines.
+pub fn push_wrapped(out: &mut String, widths: &[usize], cells: &[String], most: Option<usize>) {
+    let (Some(most), Some((text, labels))) = (most, cells.split_last()) else {
+        return push_row(out, widths, cells);
+    };
+    let before: usize = widths.iter().take(labels.len()).sum();
+    // What has lines of its own keeps them.
+    if labels.is_empty() || before + width(text) <= most || text.contains('\n') {
+        return push_row(out, widths, cells);
+    }
+    let indent = cells[0].len() - cells[0].trim_start().len();
+    let (beside, column) = if most >= before + ROOM { (true, before) } else { (false, indent + 4) };
+    let mut lines = wrap(text, most.saturating_sub(column).max(ROOM)).into_iter();
+    let first = if beside { lines.next() } else { None };
+    push_row(out, widths, &labels.iter().cloned().chain(first).collect::<Vec<_>>());
+    for line in lines {
+        out.push_str(&format!("{:column$}{line}\n", ""));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_wrapped_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("one longerthanthat x", 5), ["one", "longerthanthat", "x"]);
+        assert_eq!(wrap("日本 語", 5), ["日本", "語"]);
+        assert_eq!(wrap("", 5), [""]);
+        let mut elastic = Elastic::default();
+        elastic.line(["Name:".to_owned(), "web".to_owned()]);
+        elastic.line(["  Message:".to_owned(), "no controller of this kind runs in this cluster".to_owned()]);
+        let lines = "  Message:  no controller of this\n            kind runs in this\n            cluster\n";
+        assert_eq!(elastic.render(Some(36)), format!("Name:       web\n{lines}"));
+        let below = "  Message:\n      no controller of\n      this kind runs in\n      this cluster\n";
+        assert_eq!(elastic.render(Some(24)), format!("Name:       web\n{below}"));
+        assert_eq!(elastic.render(None).lines().count(), 2);
+    }
+
+    #[test]
+    fn columns_that_were_asked_for_are_whole() {
+        let mut grid = Grid::new(1, Vec::new()).sparing(1);
+        grid.row(
+            ["web", "registry.example/team/web:1.2.3", "tier=front,app=web"].map(str::to_owned).to_vec(),
+        );
+        let text = grid.render(Some(20), &Paint::default());
+        assert_eq!(text, "web   regis…   tier=front,app=web\n");
+    }
 
     fn grid(width: Option<usize>) -> String {
         let cells = |texts: [&str; 4]| texts.map(str::to_owned).to_vec();
@@ -270,7 +336,7 @@ mod tests {
     fn a_cell_makes_no_rows_and_no_columns() {
         let hostile = vec!["a\nb\tc\r\u{1b}[2J\u{9b}".to_owned(), "x".to_owned()];
         let shown = "a\\nb\\tc\\r\\u{1b}[2J\\u{9b}   x\n";
-        assert_eq!(rows(std::slice::from_ref(&hostile)), shown);
+        assert_eq!(rows(std::slice::from_ref(&hostile), None), shown);
         let mut grid = Grid::default();
         grid.row(hostile);
         assert_eq!(grid.render(None, &Paint::default()), shown);

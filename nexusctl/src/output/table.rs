@@ -100,7 +100,9 @@ impl TablePrinter {
         let widths = if options.events { vec!["MODIFIED".len() + TABLE.padding] } else { Vec::new() };
         // Names are there to be copied, and so is what stands before them.
         let kept = 1 + usize::from(options.events) + usize::from(options.namespace);
-        Self { options, columns: Vec::new(), grid: Grid::new(kept, widths), heading_due }
+        let spared = options.label_columns.len() + usize::from(options.labels);
+        let grid = Grid::new(kept, widths).sparing(spared);
+        Self { options, columns: Vec::new(), grid, heading_due }
     }
 
     /// The text of some more rows; `event` is the type of a watch event.

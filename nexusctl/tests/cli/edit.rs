@@ -44,6 +44,33 @@ fn kept(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+fn an_edit_that_was_cut_off_is_told_of_next_time() {
+    let (server, folder) = (filled(), tempfile::tempdir().unwrap());
+    // What a killed process leaves: the file as the editor left it.
+    let script = format!("cp $file {}/nexusctl-edit-abcdefgh.yaml", folder.path().display());
+    assert_eq!(edit(&server, "wl web", &script, folder.path()).err, "");
+    let told = edit(&server, "wl web", ":", folder.path());
+    assert_eq!(told.code, 0);
+    assert!(
+        told.err.starts_with("Warning: an edit of workload.hypermesh.online/web that came to no end, ")
+            && told.err.contains("ago, is kept at TMP/nexusctl-edit-abcdefgh.yaml: it is open elsewhere, or was cut off; \
+             to go on with it: nexusctl edit --resume=TMP/nexusctl-edit-abcdefgh.yaml; to be rid of it: rm TMP/"),
+        "{}",
+        told.err
+    );
+    assert_eq!(edit(&server, "wl api", ":", folder.path()).err, "", "another object");
+    // Half an edit is one too.
+    let left = folder.path().join("nexusctl-edit-abcdefgh.yaml");
+    fs::write(&left, fs::read_to_string(&left).unwrap() + "  : [half\n").unwrap();
+    assert!(edit(&server, "wl web", ":", folder.path()).err.contains("came to no end"));
+    let resumed = format!("--resume={}", left.display());
+    fs::write(&left, fs::read_to_string(&left).unwrap().replace("  : [half\n", "")).unwrap();
+    assert_eq!(edit(&server, &resumed, "sed -i 's/replicas: 2/replicas: 9/' $file", folder.path()).code, 0);
+    assert_eq!(server.object(WEB).unwrap()["spec"]["replicas"], 9);
+    assert!(!left.exists());
+}
+
+#[test]
 fn sends_what_was_changed_and_no_more() {
     let (server, folder) = (filled(), tempfile::tempdir().unwrap());
     let script =

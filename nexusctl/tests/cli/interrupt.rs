@@ -4,6 +4,7 @@ use super::server::{STALL, Server};
 use http::Method;
 use insta::assert_snapshot;
 use nix::sys::signal::Signal;
+use serde_json::json;
 use std::{
     io::{BufRead as _, Read as _, Write as _},
     process::{Child, Command, Output, Stdio},
@@ -72,6 +73,42 @@ fn interrupted(asks: Signal) {
     applying again is safe: what is in place stays as it is
     to go on: nexusctl --server URL apply -f - --keep-going (with the same input)
     ");
+}
+
+/// Runs the binary with a standard output that nobody reads.
+fn unread(server: &Server, words: &str, input: &str) -> (Option<i32>, String) {
+    let (read, write) = std::io::pipe().unwrap();
+    drop(read);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nexusctl"))
+        .args(["--server", &server.url()])
+        .args(words.split_whitespace())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(write)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_reader_that_has_gone_makes_no_success_of_a_failure() {
+    let server = Server::start();
+    let place = |name: &str| format!("/api/v1/namespaces/default/configmaps/{name}");
+    for name in ["a", "b"] {
+        server.put(&place(name), json!({"metadata": {"name": name}}));
+    }
+    assert_eq!(unread(&server, "get cm", ""), (Some(0), String::new()));
+    let (code, err) = unread(&server, "get cm a none", "");
+    assert!(code == Some(1) && err.contains("\"none\" not found"), "{code:?} {err}");
+    // What is to be done is done, whoever reads of it, and what was not is told.
+    let (code, err) = unread(&server, "delete cm a none b", "");
+    assert!(code == Some(1) && err.contains("\"none\" not found"), "{code:?} {err}");
+    assert!(server.object(&place("a")).is_none() && server.object(&place("b")).is_none());
+    server.put(&place("c"), json!({"metadata": {"name": "c"}}));
+    assert_eq!(unread(&server, "delete cm c", ""), (Some(0), String::new()));
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! `explain`, `events`, `history` and `wait`, and what `describe` knows beyond an object.
 
-use super::server::{Scripted, Server};
+use super::{
+    run_at,
+    server::{Scripted, Server},
+};
 use http::Method;
 use insta::assert_snapshot;
+use nexusctl::Environment;
 use serde_json::{Value, json};
 
 const WORKLOADS: &str = "/apis/hypermesh.online/v1/namespaces/default/workloads";
@@ -38,6 +42,89 @@ fn events_come_in_order() {
     assert_snapshot!(server.run("events --for web").err, @r#"error: --for: "web" is not of the form TYPE/NAME, such as workload/web"#);
     assert_snapshot!(server.run("events --types Bad").err, @r#"error: --types: "Bad" is not one of Normal, Warning"#);
     assert_snapshot!(server.run("events -n empty").err, @"No events in empty namespace.");
+    assert_snapshot!(server.run("events -n empty --for wl/wbe").err, @r#"No events about wl/wbe: there is no workload.hypermesh.online "wbe" in empty namespace; `nexusctl get workloads` shows those there are."#);
+    assert_snapshot!(server.run("events -n empty --for asset/cpu9").err, @r#"No events about asset/cpu9: there is no asset.hypermesh.online "cpu9"; `nexusctl get assets` shows those there are."#);
+    server.put(
+        "/apis/hypermesh.online/v1/namespaces/empty/workloads/web",
+        json!({"metadata": {"name": "web"}}),
+    );
+    assert_snapshot!(server.run("events -n empty --for wl/web").err, @"No events about wl/web.");
+}
+
+#[test]
+fn narrow_terminals_break_between_words() {
+    let server = Server::start();
+    let path = "/apis/hypermesh.online/v1/namespaces/default/workloads/web";
+    server.put(path, json!({
+        "apiVersion": "hypermesh.online/v1", "kind": "Workload",
+        "metadata": {"name": "web", "namespace": "default", "labels": {"app": "web", "tier": "the-front-of-it-all"}},
+        "spec": {"replicas": 2, "about": "a text that is rather longer than a narrow terminal is wide"},
+        "status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NoController",
+            "lastTransitionTime": "2026-11-21T09:18:03Z", "message": "no controller of this kind runs in this cluster"}]},
+    }));
+    let at = |width: usize, words: &str| {
+        let ran =
+            run_at(Some(width), Environment::default(), &format!("--server {} {words}", server.url()), "");
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.out
+    };
+    let described = at(40, "describe wl web");
+    assert_snapshot!(described, @"
+    Name:         web
+    Namespace:    default
+    Labels:       app=web
+                  tier=the-front-of-it-all
+    Annotations:  <none>
+    API Version:  hypermesh.online/v1
+    Kind:         Workload
+    Metadata:
+      Resource Version:  101
+      UID:               uid-101
+    Spec:
+      About:     a text that is rather
+                 longer than a narrow
+                 terminal is wide
+      Replicas:  2
+    Conditions:
+      Type    Status    Reason    Since
+      ----    ------    ------    -----
+      Ready   Unknown   NoCont…   2026-11-2…
+        no controller of this kind runs in
+        this cluster
+    Waits For:
+      a controller: none acts on this kind
+        yet (Ready=Unknown)
+    Events:  <none>
+    ");
+    assert!(described.lines().all(|line| line.chars().count() <= 40), "{described}");
+    assert_snapshot!(at(90, "describe wl web"), @"
+    Name:         web
+    Namespace:    default
+    Labels:       app=web
+                  tier=the-front-of-it-all
+    Annotations:  <none>
+    API Version:  hypermesh.online/v1
+    Kind:         Workload
+    Metadata:
+      Resource Version:  101
+      UID:               uid-101
+    Spec:
+      About:     a text that is rather longer than a narrow terminal is wide
+      Replicas:  2
+    Conditions:
+      Type   Status   Reason        Since                 Message
+      ----   ------   ------        -----                 -------
+      Ready  Unknown  NoController  2026-11-21T09:18:03Z  no controller of this kind runs in
+                                                          this cluster
+    Waits For:
+      a controller: none acts on this kind yet (Ready=Unknown)
+    Events:  <none>
+    ");
+    let resources = at(40, "api-resources");
+    assert!(resources.lines().all(|line| line.chars().count() <= 40), "{resources}");
+    // What was asked for is there to be read.
+    let labelled = at(40, "get wl --show-labels");
+    assert!(labelled.contains("app=web,tier=the-front-of-it-all"), "{labelled}");
 }
 
 #[test]
@@ -441,8 +528,7 @@ fn waits_watch() {
 fn what_is_served_is_asked_once() {
     let server = Server::start();
     let home = tempfile::tempdir().unwrap();
-    let environment =
-        nexusctl::Environment { home: Some(home.path().to_owned()), ..nexusctl::Environment::default() };
+    let environment = Environment { home: Some(home.path().to_owned()), ..Environment::default() };
     let run =
         |words: &str| super::run_in(environment.clone(), &format!("--server {} {words}", server.url()), "");
     let asked = || server.seen().iter().filter(|s| s.path == "/apis").count();
@@ -474,8 +560,7 @@ fn what_is_served_is_asked_once() {
 fn what_still_holds_is_not_sent_again() {
     let server = Server::start();
     let home = tempfile::tempdir().unwrap();
-    let environment =
-        nexusctl::Environment { home: Some(home.path().to_owned()), ..nexusctl::Environment::default() };
+    let environment = Environment { home: Some(home.path().to_owned()), ..Environment::default() };
     let run =
         |words: &str| super::run_in(environment.clone(), &format!("--server {} {words}", server.url()), "");
     let reply = |code, body: &str| {

@@ -61,6 +61,11 @@ pub fn run_with(words: &str, input: &str) -> Ran {
 
 /// Runs `nexusctl` in an environment.
 pub fn run_in(environment: Environment, words: &str, input: &str) -> Ran {
+    run_at(None, environment, words, input)
+}
+
+/// Runs `nexusctl` before a terminal of a width.
+pub fn run_at(width: Option<usize>, environment: Environment, words: &str, input: &str) -> Ran {
     let (out, err) = (Shared::default(), Shared::default());
     let streams = Streams {
         input: Box::new(io::Cursor::new(input.to_owned().into_bytes())),
@@ -68,7 +73,7 @@ pub fn run_in(environment: Environment, words: &str, input: &str) -> Ran {
         err: Box::new(err.clone()),
         out_color: false,
         err_color: false,
-        out_width: None,
+        out_width: width,
         err_width: None,
         reader: None,
     };

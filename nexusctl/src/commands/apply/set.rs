@@ -37,6 +37,8 @@ pub(super) struct ApplySet {
     parent: Resource,
     namespace: String,
     name: String,
+    /// Whether the parent is in the cluster.
+    exists: bool,
     pub(super) id: String,
     /// `Kind.group`, those of the parent and of the objects at hand.
     pub(super) kinds: BTreeSet<String>,
@@ -58,6 +60,7 @@ impl ApplySet {
             parent,
             namespace,
             name: name.to_owned(),
+            exists: false,
             id,
             kinds: placed.iter().map(|item| group_kind(&item.resource)).collect(),
             namespaces: placed
@@ -67,7 +70,10 @@ impl ApplySet {
                 .collect(),
         };
         match session.send(&Call::get(set.path()).accept(METADATA)).await {
-            Ok(reply) => set.widen(&reply.json()?)?,
+            Ok(reply) => {
+                set.widen(&reply.json()?)?;
+                set.exists = true;
+            }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }
@@ -76,6 +82,11 @@ impl ApplySet {
 
     fn path(&self) -> String {
         self.parent.object_path(&self.namespace, &self.name)
+    }
+
+    /// Whether anything was applied as part of it, ever.
+    pub(super) fn exists(&self) -> bool {
+        self.exists
     }
 
     /// `secret/web-set`, for people.

@@ -206,7 +206,7 @@ pub async fn list(arguments: Keys, session: &mut Session) -> Result<Exit, Error>
             told.join(" "),
         ]);
     }
-    session.print(&table(&rows))?;
+    session.print(&table(&rows, session.streams.out_width))?;
     Ok(Exit::Success)
 }
 
@@ -233,9 +233,9 @@ async fn is_orphan(known: &Known, accounts: &mut Accounts, session: &mut Session
     Ok(uid.is_some_and(|uid| uid.is_empty() || uid != known.uid))
 }
 
-fn table(rows: &[Vec<String>]) -> String {
+fn table(rows: &[Vec<String>], width: Option<usize>) -> String {
     // The last column is empty but for a few rows.
-    aligned::rows(rows).lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
+    aligned::rows(rows, width).lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
 }
 
 /// `auth register`

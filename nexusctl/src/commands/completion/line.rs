@@ -39,6 +39,12 @@ pub(super) enum Wanted {
     Kinds,
     /// Names of objects of a type.
     Names(String),
+    /// Names of objects of a type that the verb implies, behind what stands already.
+    Named(&'static str, String),
+    /// ServiceAccounts as `namespace:name`, likewise.
+    Accounts(String),
+    /// Revisions of an object, given as type and name, likewise.
+    Revisions(String, String, String),
     /// Containers of an object, given as type and name.
     Containers(String, String),
     /// `type.field.field`
@@ -168,6 +174,10 @@ impl<'c> Line<'c> {
             // Whom a key stands for is a user of the cluster, and not an entry of a kubeconfig.
             "USER" if arg.get_id() == "whom" => return Wanted::Nothing,
             "USER" => return Wanted::Entries(Kind::User, String::new()),
+            // `create token NAME`
+            "NAME" if self.command.get_name() == "token" => {
+                return Wanted::Named("serviceaccounts", String::new());
+            }
             "SERVER" => return Wanted::Servers,
             "KEY" if arg.get_id() == "keys" => return Wanted::Keys,
             "TOKEN" if arg.get_id() == "tokens" => return Wanted::Tokens,
@@ -180,6 +190,17 @@ impl<'c> Line<'c> {
         match self.positional.iter().find(|word| !word.contains('=')) {
             Some(kind) if !kind.contains('/') && !last.contains('/') => Wanted::Names(kind.clone()),
             _ => Wanted::Kinds,
+        }
+    }
+
+    /// The object that the line names: `TYPE NAME` or `TYPE/NAME`.
+    fn object(&self) -> Option<(String, String)> {
+        match self.positional.as_slice() {
+            [one, ..] if one.contains('/') => {
+                one.split_once('/').map(|(kind, name)| (kind.into(), name.into()))
+            }
+            [kind, name, ..] => Some((kind.clone(), name.clone())),
+            _ => None,
         }
     }
 
@@ -197,7 +218,16 @@ impl<'c> Line<'c> {
             "namespace" => Wanted::Namespaces(prefix.to_owned()),
             "context" => Wanted::Entries(Kind::Context, prefix.to_owned()),
             "cluster" => Wanted::Entries(Kind::Cluster, prefix.to_owned()),
+            // Who is bound is a user of the cluster, and not an entry of a kubeconfig.
+            "user" if self.command.get_name().ends_with("binding") => Wanted::Nothing,
             "user" => Wanted::Entries(Kind::User, prefix.to_owned()),
+            "clusterrole" => Wanted::Named("clusterroles", prefix.to_owned()),
+            "role" => Wanted::Named("roles", prefix.to_owned()),
+            "serviceaccount" => Wanted::Accounts(prefix.to_owned()),
+            "revision" | "diff" | "to_revision" => match self.object() {
+                Some((kind, name)) => Wanted::Revisions(kind, name, prefix.to_owned()),
+                None => Wanted::Nothing,
+            },
             "output" if meaning.as_deref() == Some("FORM") => words(&[
                 "json",
                 "yaml",
@@ -212,13 +242,9 @@ impl<'c> Line<'c> {
             "subresource" => words(&["status", "scale"]),
             "types" => words(&["Normal", "Warning"]),
             "goal" => words(&["condition=", "create", "delete", "jsonpath="]),
-            "container" => match self.positional.as_slice() {
-                [kind, name, ..] => Wanted::Containers(kind.clone(), name.clone()),
-                [one] => one
-                    .split_once('/')
-                    .map_or(Wanted::Nothing, |(k, n)| Wanted::Containers(k.into(), n.into())),
-                [] => Wanted::Nothing,
-            },
+            "container" => {
+                self.object().map_or(Wanted::Nothing, |(kind, name)| Wanted::Containers(kind, name))
+            }
             "about" => Wanted::Kinds,
             _ => match meaning.as_deref() {
                 Some("FILE" | "DIR" | "FOLDER" | "PATH_OF_FILE") => Wanted::Files,
@@ -295,5 +321,19 @@ mod tests {
         assert!(values("get --color ").contains(&"never".to_owned()));
         assert!(values("auth ").contains(&"can-i".to_owned()));
         assert_eq!(wanted("version x y z"), Wanted::Nothing);
+        let revisions = |prefix: &str| Wanted::Revisions("wl".into(), "web".into(), prefix.into());
+        assert_eq!(wanted("history wl/web --revision "), revisions(""));
+        assert_eq!(wanted("history wl web --diff="), revisions("--diff="));
+        assert_eq!(wanted("rollback wl web --to-revision 4"), revisions(""));
+        assert_eq!(wanted("history --revision "), Wanted::Nothing);
+        assert_eq!(wanted("rollback wl "), Wanted::Names("wl".into()));
+        assert_eq!(wanted("create token "), Wanted::Named("serviceaccounts", String::new()));
+        assert_eq!(
+            wanted("create rolebinding x --clusterrole "),
+            Wanted::Named("clusterroles", String::new())
+        );
+        assert_eq!(wanted("create rolebinding x --role=v"), Wanted::Named("roles", "--role=".into()));
+        assert_eq!(wanted("create rolebinding x --serviceaccount "), Wanted::Accounts(String::new()));
+        assert_eq!(wanted("create rolebinding x --user "), Wanted::Nothing);
     }
 }

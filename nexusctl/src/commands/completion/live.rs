@@ -2,7 +2,8 @@
 
 use super::line::{Candidate, Wanted};
 use crate::{
-    client::Call,
+    client::{Call, path_segment},
+    commands::history::{self, Version},
     discovery::{Resource, Verb},
     error::Error,
     known_clusters::KnownClusters,
@@ -17,6 +18,8 @@ use serde_json::Value;
 
 /// Names that are offered at most.
 const MOST: &str = "500";
+/// Revisions that are offered at most.
+const MOST_REVISIONS: usize = 50;
 const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json";
 
 /// What may stand in the place of `last`.
@@ -52,6 +55,23 @@ pub(super) async fn candidates(
             let names = names(kind.split(',').next().unwrap_or(kind), session).await?;
             Ok(names.into_iter().map(|name| Candidate::new(name, "")).collect())
         }
+        Wanted::Named(kind, prefix) => {
+            let names = names(kind, session).await?;
+            Ok(names.into_iter().map(|name| Candidate::new(format!("{prefix}{name}"), "")).collect())
+        }
+        Wanted::Accounts(prefix) => accounts(prefix, last, session).await,
+        Wanted::Revisions(kind, name, prefix) => {
+            let discovery = session.discovery().await?;
+            let path = discovery.find(kind)?.object_path(&session.namespace()?, name);
+            // The newest ones are most likely meant.
+            let versions = history::versions(&path, MOST_REVISIONS, session).await?;
+            let about = |version: &Version| {
+                let by = version.by.as_ref().map(|by| format!(" by {}", by.user)).unwrap_or_default();
+                format!("{} {}{by}", version.change, version.time)
+            };
+            let found = versions.iter().take(MOST_REVISIONS);
+            Ok(found.map(|v| Candidate::new(format!("{prefix}{}", v.revision), about(v))).collect())
+        }
         Wanted::Kinds => match last.split_once('/') {
             Some((kind, _)) => {
                 let names = names(kind, session).await?;
@@ -62,6 +82,18 @@ pub(super) async fn candidates(
         Wanted::Containers(kind, name) => containers(kind, name, session).await,
         Wanted::Fields => fields(last, session).await,
     }
+}
+
+/// Accounts of the namespace that stands before a colon; of the session's, where none does yet.
+async fn accounts(prefix: &str, last: &str, session: &mut Session) -> Result<Vec<Candidate>, Error> {
+    let word = last.strip_prefix(prefix).unwrap_or_default();
+    let namespace = match word.split_once(':') {
+        Some((namespace, _)) => namespace.to_owned(),
+        None => session.namespace()?,
+    };
+    let path = format!("/api/v1/namespaces/{}/serviceaccounts", path_segment(&namespace));
+    let names = list(&path, "", session).await?;
+    Ok(names.into_iter().map(|name| Candidate::new(format!("{prefix}{namespace}:{name}"), "")).collect())
 }
 
 fn entries(kind: Kind, prefix: &str, session: &Session) -> Result<Vec<Candidate>, Error> {

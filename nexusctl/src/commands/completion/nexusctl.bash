@@ -1,10 +1,27 @@
 # Completion of nexusctl in bash: source <(nexusctl completion bash)
 _nexusctl() {
-    local line="${COMP_LINE:0:COMP_POINT}" current value rest prefix
-    local -a words
-    read -r -a words <<<"$line"
-    [[ $line == *[[:space:]] ]] && words+=("")
-    current="${words[${#words[@]} - 1]}"
+    local line="${COMP_LINE:0:COMP_POINT}" current='' quote='' begun='' char value rest prefix=''
+    local -a words=()
+    local -i at
+    # The words as the shell would hand them over: without quotes and backslashes.
+    for ((at = 0; at < ${#line}; at++)); do
+        char="${line:at:1}"
+        case "$quote$char" in
+        "''" | '""') quote='' ;;
+        '"\'*) at+=1 current+="${line:at:1}" ;;
+        "'"?* | '"'?*) current+="$char" ;;
+        "'" | '"') quote="$char" begun=1 prefix="$current" ;;
+        '\') at+=1 current+="${line:at:1}" begun=1 ;;
+        [[:space:]])
+            [[ -n $begun ]] && words+=("$current")
+            current='' begun='' prefix=''
+            ;;
+        # bash completes what stands behind the last of these, not the whole word.
+        [=:]) current+="$char" begun=1 prefix="$current" ;;
+        *) current+="$char" begun=1 ;;
+        esac
+    done
+    words+=("$current")
     COMPREPLY=()
     while IFS=$'\t' read -r value rest; do
         case $value in
@@ -18,10 +35,7 @@ _nexusctl() {
         *) COMPREPLY+=("$value") ;;
         esac
     done < <("${words[0]/#\~/$HOME}" __complete -- "${words[@]:1}" 2>/dev/null)
-    # bash completes what stands behind the last of these, not the whole word.
-    if [[ $current == *[=:]* ]]; then
-        prefix="${current%"${current##*[=:]}"}"
-        COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
-    fi
+    [[ -n $prefix ]] && COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
+    return 0
 }
 complete -F _nexusctl nexusctl

@@ -4,7 +4,7 @@ use crate::{
     manifest::path::Step,
     output::{
         Paint,
-        aligned::{DESCRIPTION, Elastic, push_painted},
+        aligned::{DESCRIPTION, Elastic, Grid, push_painted, width, wrap},
         escape,
     },
     schema::Schema,
@@ -61,8 +61,11 @@ struct Writer<'a> {
     path: Vec<Step>,
 }
 
-/// The description of an object.
-pub fn describe(object: &Value, about: &About, paint: &Paint) -> String {
+/// The messages of a table are wrapped beside the rest where there is so much room, else below it.
+const ROOM: usize = 24;
+
+/// The description of an object, in lines of at most `most`.
+pub fn describe(object: &Value, about: &About, paint: &Paint, most: Option<usize>) -> String {
     let empty = Map::new();
     let metadata = object.get("metadata").and_then(Value::as_object).unwrap_or(&empty);
     let mut head = Elastic::default();
@@ -90,13 +93,13 @@ pub fn describe(object: &Value, about: &About, paint: &Paint) -> String {
         writer.path.clear();
     }
     let conditions = writer.body(object);
-    let mut out = writer.out.render();
+    let mut out = writer.out.render(most);
     if let Some(Value::Array(conditions)) = conditions {
         out.push_str(&table(
             "Conditions:",
             &["Type", "Status", "Reason", "Since", "Message"],
             &conditions,
-            paint,
+            (paint, most),
             |c| {
                 let text = |key: &str| text(c.get(key));
                 vec![
@@ -109,14 +112,14 @@ pub fn describe(object: &Value, about: &About, paint: &Paint) -> String {
             },
         ));
     }
-    lines(&mut out, "Owns:", &about.owned, |line| line.to_owned());
-    lines(&mut out, "Waits For:", &about.waits, |line| paint.unsure(line));
+    lines(&mut out, "Owns:", &about.owned, most, |line| line.to_owned());
+    lines(&mut out, "Waits For:", &about.waits, most, |line| paint.unsure(line));
     match about.events.as_deref() {
         None => {}
         Some([]) => out.push_str("Events:  <none>\n"),
         Some(events) => {
             let headings = ["Type", "Reason", "Last Seen", "From", "Message"];
-            out.push_str(&table("Events:", &headings, events, paint, |event| {
+            out.push_str(&table("Events:", &headings, events, (paint, most), |event| {
                 let text = |key: &str| text(event.get(key));
                 let source = event.get("source").and_then(|s| s.get("component"));
                 let from = source.or_else(|| event.get("reportingComponent"));
@@ -150,14 +153,24 @@ fn owners(head: &mut Elastic, references: Option<&Value>) {
     }
 }
 
-fn lines(out: &mut String, title: &str, lines: &[String], paint: impl Fn(&str) -> String) {
+fn lines(
+    out: &mut String,
+    title: &str,
+    lines: &[String],
+    most: Option<usize>,
+    paint: impl Fn(&str) -> String,
+) {
     if lines.is_empty() {
         return;
     }
     out.push_str(title);
     out.push('\n');
     for line in lines {
-        out.push_str(&format!("  {}\n", paint(&escape(line).replace('\n', " "))));
+        let text = escape(line).replace('\n', " ");
+        let parts = most.map_or_else(|| vec![text.clone()], |most| wrap(&text, most.saturating_sub(4)));
+        for (index, part) in parts.iter().enumerate() {
+            out.push_str(&format!("{}{}\n", if index == 0 { "  " } else { "    " }, paint(part)));
+        }
     }
 }
 
@@ -302,7 +315,7 @@ fn table(
     title: &str,
     heading: &[&str],
     rows: &[Value],
-    paint: &Paint,
+    (paint, most): (&Paint, Option<usize>),
     cells: impl Fn(&Value) -> Vec<String>,
 ) -> String {
     let mut lines: Vec<Vec<String>> = vec![heading.iter().map(|h| format!("  {h}")).collect()];
@@ -325,11 +338,49 @@ fn table(
         DESCRIPTION.fit(&mut widths, line);
     }
     let mut out = format!("{title}\n");
-    for line in &lines {
-        push_painted(&mut out, &widths, line, |_, text| {
-            let word = text.trim_start();
-            format!("{}{}", &text[..text.len() - word.len()], paint.state(word))
-        });
+    let painted = |_: usize, text: &str| {
+        let word = text.trim_start();
+        format!("{}{}", &text[..text.len() - word.len()], paint.state(word))
+    };
+    let before: usize = widths.iter().sum();
+    match most {
+        Some(most) if lines.iter().any(|line| before + line.last().map_or(0, |text| width(text)) > most) => {
+            narrow(&mut out, lines, &widths, most, painted);
+        }
+        _ => lines.iter().for_each(|line| push_painted(&mut out, &widths, line, painted)),
     }
     out
+}
+
+/// A table in a terminal that is too narrow for it: the messages, which stand last, are wrapped, and nothing of them is
+/// left out.
+fn narrow(
+    out: &mut String,
+    mut lines: Vec<Vec<String>>,
+    widths: &[usize],
+    most: usize,
+    painted: impl Fn(usize, &str) -> String + Copy,
+) {
+    let before: usize = widths.iter().sum();
+    let messages: Vec<String> = lines.iter_mut().filter_map(Vec::pop).collect();
+    if most >= before + ROOM {
+        for (mut line, message) in lines.into_iter().zip(messages) {
+            let mut parts = wrap(&message, most - before).into_iter();
+            line.extend(parts.next());
+            push_painted(out, widths, &line, painted);
+            parts.for_each(|part| out.push_str(&format!("{:before$}{part}\n", "")));
+        }
+        return;
+    }
+    let mut grid = Grid::default();
+    for line in lines {
+        grid.row(line.iter().map(|cell| cell.trim_start().to_owned()).collect());
+    }
+    let table = grid.render(Some(most.saturating_sub(2)), &Paint::default());
+    for (index, (line, message)) in table.lines().zip(messages).enumerate() {
+        out.push_str(&format!("  {line}\n"));
+        // What stands above the messages says nothing where they stand below.
+        let parts = if index < 2 { Vec::new() } else { wrap(&message, most.saturating_sub(4)) };
+        parts.iter().for_each(|part| out.push_str(&format!("    {part}\n")));
+    }
 }

@@ -3,13 +3,30 @@
 //! It goes only if this program made it. What somebody else made is copied and never written to: its owner may have no
 //! other copy, and a partial success would leave half of it.
 
-use crate::{environment::Environment, error::Error, scratch::Kept, shell};
-use std::path::Path;
+use crate::{
+    bounded,
+    environment::Environment,
+    error::Error,
+    manifest::{node::Node, yaml},
+    scratch::Kept,
+    shell,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 /// How the names of these files begin.
 const PREFIX: &str = "nexusctl-edit";
 /// How many letters follow.
 const LETTERS: usize = 8;
+/// The largest file that is looked into, in bytes.
+const LARGEST: u64 = 4 << 20;
+/// How many files are looked into.
+const MOST_FILES: usize = 64;
 
 /// The file.
 #[derive(Debug)]
@@ -67,6 +84,43 @@ impl Lasting {
     }
 }
 
+/// Files of earlier edits of an object with this uid, which came to no end: this program was killed, or still runs
+/// elsewhere. Each with how long ago it was last written.
+pub(super) fn earlier(environment: &Environment, uid: &str) -> Vec<(PathBuf, Duration)> {
+    let folder = environment.temporary_dir();
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let ours = entries.filter(|path| is_ours(path, &folder)).take(MOST_FILES);
+    let mut found: Vec<(PathBuf, Duration)> = ours
+        .filter_map(|path| {
+            // What somebody else has put there is none of ours, whatever its name.
+            let metadata = fs::symlink_metadata(&path).ok().filter(|file| file.is_file())?;
+            if metadata.uid() != nix::unistd::Uid::effective().as_raw() {
+                return None;
+            }
+            let text = bounded::text(&path, LARGEST).ok()?;
+            let age = SystemTime::now().duration_since(metadata.modified().ok()?).unwrap_or_default();
+            is_about(&text, uid).then_some((path, age))
+        })
+        .collect();
+    found.sort_by_key(|(_, age)| *age);
+    found
+}
+
+/// Whether a text is an edit of the object with this uid. An edit need not be sound to be somebody's.
+fn is_about(text: &str, uid: &str) -> bool {
+    let of = |object: &Value| object.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid);
+    match yaml::parse(text) {
+        Ok(documents) => documents.iter().map(Node::to_value).any(|object| {
+            of(&object)
+                || object.get("items").and_then(Value::as_array).is_some_and(|items| items.iter().any(of))
+        }),
+        Err(_) => text.lines().any(|line| {
+            let said = line.trim().trim_end_matches(',').replace('"', "");
+            said.strip_prefix("uid:").is_some_and(|found| found.trim() == uid)
+        }),
+    }
+}
+
 /// Whether a file is one that [`Lasting::new`] made: by its name, in the folder of such files.
 fn is_ours(path: &Path, folder: &Path) -> bool {
     let parent = match path.parent() {
@@ -102,12 +156,12 @@ mod tests {
         }
         assert!(!is_ours(&other.path().join("nexusctl-edit-abcdefgh.yaml"), folder.path()));
         let theirs = other.path().join("web.yaml");
-        std::fs::write(&theirs, "a: 1\n").unwrap();
+        fs::write(&theirs, "a: 1\n").unwrap();
         let copy = Lasting::resume(&environment, &theirs, "a: 1\n").unwrap();
         copy.write("half").unwrap();
         let left = copy.path().to_owned();
         assert_eq!(copy.done(), Some(format!("{} is kept as it was", theirs.display())));
         assert!(!left.exists());
-        assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "a: 1\n");
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "a: 1\n");
     }
 }

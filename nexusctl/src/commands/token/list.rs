@@ -49,7 +49,7 @@ pub(super) async fn run(arguments: &List, session: &mut Session) -> Result<Exit,
     let text = match arguments.output {
         Some(Format::Json) => output::json(&list(secrets)),
         Some(Format::Yaml) => output::yaml::to_string(&list(secrets)),
-        _ => table(&secrets, arguments.no_headers),
+        _ => table(&secrets, arguments.no_headers, session.streams.out_width),
     };
     session.print(&text)?;
     Ok(Exit::Success)
@@ -71,7 +71,7 @@ fn list(secrets: Vec<Value>) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
 
-fn table(secrets: &[Value], no_headers: bool) -> String {
+fn table(secrets: &[Value], no_headers: bool, width: Option<usize>) -> String {
     let mut rows = Vec::new();
     if !no_headers {
         let headings = ["TOKEN", "TTL", "EXPIRES", "USAGES", "DESCRIPTION", "EXTRA GROUPS"];
@@ -79,7 +79,7 @@ fn table(secrets: &[Value], no_headers: bool) -> String {
     }
     let now = Timestamp::now();
     rows.extend(secrets.iter().filter_map(|secret| row(secret, now)));
-    aligned::rows(&rows)
+    aligned::rows(&rows, width)
 }
 
 fn field(secret: &Value, name: &str) -> Option<String> {
@@ -170,7 +170,7 @@ mod tests {
             "{risen}"
         );
         let described = secret("abcdef", &[("description", "a\nfedcba.0123456789abcdef")]);
-        assert_eq!(table(&[described], true).lines().count(), 1);
+        assert_eq!(table(&[described], true, None).lines().count(), 1);
         assert_eq!(list(vec![secret("abcdef", &[]), json!({})])["items"][0]["kind"], "Secret");
         assert_eq!(list(vec![json!({})])["items"], json!([]));
         let mut renamed = secret("abcdef", &[]);
