@@ -247,6 +247,8 @@ fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica
             let genesis = new_genesis(key.public(), pki.admin_key.signing_key()?.public())?;
             write_genesis(&config.dir, &genesis)?;
             pki.pin(genesis.cluster_id())?;
+            // The server has one more address once its cluster has an id.
+            pki.renew(unix_now())?;
             genesis
         }
     };

@@ -7,7 +7,7 @@ use crate::files;
 use crate::keys::KeyFile;
 use crate::kubeconfig::{Access, SIGNING_EXTENSION, kubeconfig};
 use crate::request::CertificateRequest;
-use hypermesh_chain::{ClusterId, PublicKey};
+use hypermesh_chain::{ClusterId, ClusterPrefix, PublicKey};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,6 +46,15 @@ impl Settings {
             life: DAY * 90,
             cluster: None,
         }
+    }
+
+    /// What the server's certificate is for: its names, and the address under which instances reach it.
+    fn server_names(&self) -> Vec<String> {
+        let inside = self.cluster.map(|cluster| ClusterPrefix::of(&cluster).api_server().to_string());
+        let mut names: Vec<_> = self.names.iter().cloned().chain(inside).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 }
 
@@ -189,9 +198,7 @@ impl Pki {
 
     /// Renews what has reached two thirds of its life, and the server's certificate where its names have changed.
     pub fn renew(&mut self, now: i64) -> Result<Renewal, PkiError> {
-        let mut wanted = self.settings.names.clone();
-        wanted.sort();
-        let server = now >= self.server.renew_at() || self.server.names != wanted;
+        let server = now >= self.server.renew_at() || self.server.names != self.settings.server_names();
         let agent = self.agent.as_ref().is_some_and(|agent| now >= agent.held.renew_at());
         let admin = now >= self.admin.renew_at() || now >= self.controllers.renew_at() || agent;
         self.reissue(Renewal { server, admin }, now)
@@ -338,7 +345,7 @@ impl Pki {
 }
 
 fn server_subject(settings: &Settings) -> Subject {
-    Subject::Server(settings.names.clone())
+    Subject::Server(settings.server_names())
 }
 
 fn admin_subject(settings: &Settings) -> Subject {
