@@ -19,6 +19,7 @@ pub mod project;
 pub mod protobuf;
 pub mod raw;
 pub mod refusal;
+pub mod spdy;
 pub mod table;
 pub mod watch;
 pub mod yaml;

@@ -64,6 +64,14 @@ impl Body {
         Self(None)
     }
 
+    /// Waits so long for more of it from now on, whatever was agreed before; `None`: without end. For a body that may be
+    /// silent for long, such as what a person types.
+    pub fn set_patience(&mut self, patience: Option<Duration>) {
+        if let Some(streaming) = &mut self.0 {
+            streaming.stall = patience.map(|after| (after, None));
+        }
+    }
+
     /// Looks once whether the stream has already ended, so that an empty body is known to be empty.
     pub(crate) fn of(half: Half, connection: &Connection, bounds: Bounds) -> Result<Self, BodyError> {
         let mut streaming = Box::new(Streaming {
