@@ -68,7 +68,7 @@ impl Body {
     /// silent for long, such as what a person types.
     pub fn set_patience(&mut self, patience: Option<Duration>) {
         if let Some(streaming) = &mut self.0 {
-            streaming.stall = patience.map(|after| (after, None));
+            streaming.stall = patience.map(Stall::new);
         }
     }
 
