@@ -4,6 +4,7 @@
 //! holds the five steps of its reconciler, a file each; `docs/guides/adding-a-kind.md` shows how one is added.
 
 pub mod bootstrap_token;
+pub mod certificate_request;
 mod connect;
 pub mod event;
 pub mod namespace;

@@ -2,6 +2,7 @@
 //! authorities change.
 
 use crate::bootstrap_token::BootstrapTokens;
+use crate::certificate_request::CertificateRequests;
 use crate::connect::{ConnectError, Signature, authorities, connect, signature};
 use crate::event::EventRetention;
 use crate::namespace::NamespaceContents;
@@ -163,6 +164,7 @@ impl Process {
                 drive(Arc::new(contents), context.clone(), ours.clone()),
                 drive(Arc::new(retention), context.clone(), ours.clone()),
                 drive(Arc::new(BootstrapTokens::default()), context.clone(), ours.clone()),
+                drive(Arc::new(CertificateRequests), context.clone(), ours.clone()),
                 self.tell_who_signs(&context, ours.clone()),
             )
         };

@@ -23,6 +23,8 @@ const REGISTERED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nexusctl-u
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const VERSION: &str = "rbac.authorization.k8s.io/v1";
+const OURS: &str = hypermesh_schemas::GROUP;
+const CERTIFICATES: &str = "certificates.k8s.io";
 
 /// The roles and bindings, in the order in which they are applied.
 pub fn objects() -> Vec<Value> {
@@ -42,6 +44,24 @@ pub fn objects() -> Vec<Value> {
         },
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "delete", "get", "list", "patch"]},
     ]);
+    // Nodes that join are approved, and so is nobody else; and what is over goes.
+    let certificate_rules = json!([
+        {
+            "apiGroups": [CERTIFICATES],
+            "resources": ["certificatesigningrequests"],
+            "verbs": ["delete", "get", "list", "watch"],
+        },
+        {"apiGroups": [CERTIFICATES], "resources": ["certificatesigningrequests/approval"], "verbs": ["patch"]},
+        {
+            "apiGroups": [CERTIFICATES],
+            "resources": ["signers"],
+            "resourceNames": ["kubernetes.io/kube-apiserver-client-kubelet"],
+            "verbs": ["approve"],
+        },
+        {"apiGroups": [OURS], "resources": ["identities"], "verbs": ["get", "list"]},
+        {"apiGroups": [OURS], "resources": ["nodes"], "verbs": ["get"]},
+    ]);
+    let rules: Vec<&Value> = [&rules, &certificate_rules].into_iter().filter_map(Value::as_array).flatten().collect();
     let lease_rules = json!([
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
         {

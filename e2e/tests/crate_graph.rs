@@ -17,7 +17,7 @@ hypermesh-cel:
 hypermesh-chain:
 hypermesh-client: hypermesh-api hypermesh-chain hypermesh-wire stoq
 hypermesh-consensus: hypermesh-chain
-hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-schemas
+hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-pki hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-schemas
 hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-structural hypermesh-wire nexusctl
 hypermesh-image:

@@ -81,7 +81,8 @@ pub(crate) fn client(
             writer.next().write_bitvec_bytes(&signature, signature.len() * 8);
         });
     });
-    Ok(pem::encode(&pem::Pem::new("CERTIFICATE", der)))
+    let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    Ok(pem::encode_config(&pem::Pem::new("CERTIFICATE", der), lines))
 }
 
 fn oid(writer: DERWriter<'_>, components: &[u64]) {
