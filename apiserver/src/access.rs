@@ -49,7 +49,13 @@ pub struct TokenUser {
     pub audiences: Vec<String>,
     /// Until when, in seconds since the epoch.
     pub expires: i64,
+    /// The Instance that it is bound to: where, and its uid. Instances change often, so who remembers the rest asks for
+    /// this anew.
+    pub instance: Option<(ObjectKey, String)>,
 }
+
+/// Where Instances are stored.
+pub(crate) const INSTANCES: &str = "hypermesh.online/instances";
 
 /// Whom a bearer token stands for, at `now` in seconds since the epoch. `None` for a token that nobody here issued.
 ///
@@ -85,13 +91,28 @@ fn service_account(state: &impl StateReader, claims: &Claims) -> Result<Option<T
     {
         return Ok(None);
     }
+    let (mut instance, mut extra) = (None, Vec::new());
+    if let Some(bound) = &claims.bound.instance {
+        let key = ObjectKey::new(INSTANCES, namespace.as_str(), bound.name.as_str());
+        // What goes on running for a while after its deletion was asked for keeps its token for as long.
+        let found = match &key {
+            Some(key) => state.get(key).map_err(Status::internal)?,
+            None => None,
+        };
+        if found.is_none_or(|record| record.facts.uid.to_string() != bound.uid) {
+            return Ok(None);
+        }
+        instance = key.map(|key| (key, bound.uid.clone()));
+        extra.push(("authentication.kubernetes.io/pod-name".to_owned(), vec![bound.name.clone()]));
+        extra.push(("authentication.kubernetes.io/pod-uid".to_owned(), vec![bound.uid.clone()]));
+    }
     let groups = vec![
         "system:serviceaccounts".to_owned(),
         format!("system:serviceaccounts:{namespace}"),
         AUTHENTICATED.to_owned(),
     ];
-    let user = UserInfo { name: claims.sub.clone(), uid: account.uid.clone(), groups, extra: Vec::new() };
-    Ok(Some(TokenUser { user, audiences: claims.aud.clone(), expires: claims.exp }))
+    let user = UserInfo { name: claims.sub.clone(), uid: account.uid.clone(), groups, extra };
+    Ok(Some(TokenUser { user, audiences: claims.aud.clone(), expires: claims.exp, instance }))
 }
 
 /// `[a-z0-9]{6}.[a-z0-9]{16}`, kept as a Secret in `kube-system`.
@@ -138,7 +159,7 @@ fn bootstrap_user(state: &impl StateReader, text: &str, now: i64) -> Result<Opti
     }
     groups.push(AUTHENTICATED.to_owned());
     let user = UserInfo { name: format!("system:bootstrap:{id}"), groups, ..UserInfo::default() };
-    Ok(Some(TokenUser { user, audiences: Vec::new(), expires }))
+    Ok(Some(TokenUser { user, audiences: Vec::new(), expires, instance: None }))
 }
 
 /// Source: `k8s.io/cluster-bootstrap/token/api` BootstrapGroupPattern.

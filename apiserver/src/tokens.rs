@@ -5,7 +5,7 @@
 
 use crate::access;
 use hypermesh_api::Status;
-use hypermesh_chain::{Hash, PublicKey, Revision};
+use hypermesh_chain::{Hash, ObjectKey, PublicKey, Revision};
 use hypermesh_machine::Reading;
 use hypermesh_pipeline::authz::UserInfo;
 use parking_lot::RwLock;
@@ -31,6 +31,16 @@ struct Known {
     bearer: Bearer,
     learnt: Revision,
     until: i64,
+    instance: Option<(ObjectKey, String)>,
+}
+
+impl Known {
+    /// Whether the Instance that the token is bound to is still there.
+    fn is_bound(&self, reading: &Reading) -> Result<bool, Status> {
+        let Some((key, uid)) = &self.instance else { return Ok(true) };
+        let record = reading.get(key).map_err(Status::internal)?;
+        Ok(record.is_some_and(|record| record.facts.uid.to_string() == *uid))
+    }
 }
 
 /// Tokens that were verified. Only their digests are kept.
@@ -47,16 +57,19 @@ impl Tokens {
         now: i64,
     ) -> Result<Option<Bearer>, Status> {
         let digest = Hash::of(&[b"bearer token", text.as_bytes()]);
-        if let Some(known) = self.0.read().get(&digest)
+        let known = self.0.read().get(&digest).cloned();
+        if let Some(known) = known
             && known.learnt >= reading.tokens_changed
             && now < known.until
+            && known.is_bound(reading)?
         {
-            return Ok(Some(known.bearer.clone()));
+            return Ok(Some(known.bearer));
         }
         let Some(found) = access::token_user(&reading.state(), key, text, now)? else { return Ok(None) };
         let until = found.expires.min(now.saturating_add(LONGEST));
         let bearer = Bearer { user: Arc::new(found.user), audiences: Arc::from(found.audiences) };
-        let known = Known { bearer: bearer.clone(), learnt: reading.revision, until };
+        let known =
+            Known { bearer: bearer.clone(), learnt: reading.revision, until, instance: found.instance };
         let mut all = self.0.write();
         if all.len() >= MOST {
             all.clear();

@@ -44,6 +44,10 @@ pub struct Bound {
     /// A Secret that must exist as long as the token is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Named>,
+    /// An Instance that must exist as long as the token is used. It is shown as a Pod, and verifiers know the claim by that
+    /// name.
+    #[serde(rename = "pod", default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Named>,
 }
 
 /// An object by name and uid.
@@ -129,6 +133,7 @@ mod tests {
                 namespace: "default".into(),
                 serviceaccount: Named { name: "web".into(), uid: "u".into() },
                 secret: None,
+                instance: None,
             },
         }
     }

@@ -4,11 +4,13 @@ use super::context::Api;
 use super::outgoing::Outgoing;
 use super::who::Who;
 use super::{Exchange, body, reply};
+use crate::access;
 use http::{Response, StatusCode};
 use hypermesh_api::request::{RequestInfo, Verb};
 use hypermesh_api::{FieldError, Status, Subject, decode_json};
 use hypermesh_chain::{ObjectKey, Timestamp};
-use hypermesh_pipeline::{Kind, clock};
+use hypermesh_pipeline::authz::{UserInfo, node_of};
+use hypermesh_pipeline::{Kind, clock, record};
 use hypermesh_pki::token::{self, Bound, Claims, Named};
 use hypermesh_wire::{BodyFormat, Offer, transcode};
 use serde_json::{Value, json};
@@ -48,6 +50,8 @@ pub(super) async fn answer(
         .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
         .filter(|list: &Vec<String>| !list.is_empty())
         .unwrap_or_else(|| vec![api.issuer.clone()]);
+    let bound = bound(api, info, &asked)?;
+    check_node(api, &who.user, info, bound.instance.as_ref())?;
     let claims = Claims {
         iss: api.issuer.clone(),
         sub: format!("system:serviceaccount:{}:{}", info.namespace, info.name),
@@ -59,7 +63,8 @@ pub(super) async fn answer(
         bound: Bound {
             namespace: info.namespace.clone(),
             serviceaccount: Named { name: info.name.clone(), uid: record.facts.uid.to_string() },
-            secret: bound_secret(api, info, &asked)?,
+            secret: bound.secret,
+            instance: bound.instance,
         },
     };
     let token = token::sign(&api.token_signer, &claims).map_err(|e| Box::new(Status::internal(e)))?;
@@ -102,21 +107,59 @@ fn life(asked: &Value) -> Result<i64, Box<Status>> {
     Err(Box::new(Status::invalid(subject, &[error])))
 }
 
-/// The Secret that the token is bound to, which must exist as it is named.
-fn bound_secret(api: &Api, info: &RequestInfo, asked: &Value) -> Result<Option<Named>, Box<Status>> {
+/// To what a token is bound.
+#[derive(Default)]
+struct BoundTo {
+    secret: Option<Named>,
+    instance: Option<Named>,
+}
+
+/// A node gets tokens for what its instances run as, and each for one of them.
+fn check_node(
+    api: &Api,
+    user: &UserInfo,
+    info: &RequestInfo,
+    instance: Option<&Named>,
+) -> Result<(), Box<Status>> {
+    let Some(node) = node_of(user) else { return Ok(()) };
+    let nodes = &api.replica.reading().derived.nodes;
+    let runs = |bound: &Named| {
+        let instance = (info.namespace.as_str(), bound.name.as_str(), record::uid_of(&bound.uid));
+        nodes.runs_as(node, instance, &info.name)
+    };
+    if instance.is_some_and(runs) {
+        return Ok(());
+    }
+    let subject = Subject { group: "", resource: "serviceaccounts", name: &info.name };
+    let why = format!(
+        "node {node:?} requests tokens for what its instances run as, each bound to one of them: spec.boundObjectRef names \
+         an Instance by name and uid"
+    );
+    Err(Box::new(Status::forbidden(subject, why)))
+}
+
+/// The Secret or Instance that the token is bound to, which must exist as it is named.
+fn bound(api: &Api, info: &RequestInfo, asked: &Value) -> Result<BoundTo, Box<Status>> {
     let Some(bound) = asked.pointer("/spec/boundObjectRef").filter(|bound| bound.is_object()) else {
-        return Ok(None);
+        return Ok(BoundTo::default());
     };
     let text = |field: &str| bound.get(field).and_then(Value::as_str).unwrap_or_default();
-    if text("kind") != "Secret" || text("apiVersion") != "v1" {
-        let kind = format!("{} of {}", text("kind"), text("apiVersion"));
-        return Err(Box::new(Status::bad_request(format!(
-            "a token cannot be bound to a {kind}, only to a Secret of v1"
-        ))));
-    }
-    let subject = Subject { group: "", resource: "secrets", name: text("name") };
+    let (collection, resource, group) = match (text("kind"), text("apiVersion")) {
+        ("Secret", "v1") => ("/secrets", "secrets", ""),
+        // A Pod is how an Instance is shown.
+        ("Instance", "hypermesh.online/v1") | ("Pod", "v1") => {
+            (access::INSTANCES, "instances", "hypermesh.online")
+        }
+        (kind, version) => {
+            return Err(Box::new(Status::bad_request(format!(
+                "a token cannot be bound to a {kind} of {version}, only to a Secret of v1 or an Instance of \
+                 hypermesh.online/v1"
+            ))));
+        }
+    };
+    let subject = Subject { group, resource, name: text("name") };
     let missing = || Box::new(Status::not_found(subject));
-    let key = ObjectKey::new("/secrets", info.namespace.as_str(), text("name")).ok_or_else(missing)?;
+    let key = ObjectKey::new(collection, info.namespace.as_str(), text("name")).ok_or_else(missing)?;
     let record =
         api.replica.reading().get(&key).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(missing)?;
     let uid = record.facts.uid.to_string();
@@ -127,5 +170,10 @@ fn bound_secret(api: &Api, info: &RequestInfo, asked: &Value) -> Result<Option<N
         );
         return Err(Box::new(Status::conflict(subject, why)));
     }
-    Ok(Some(Named { name: text("name").to_owned(), uid }))
+    let named = Some(Named { name: text("name").to_owned(), uid });
+    Ok(if collection == access::INSTANCES {
+        BoundTo { instance: named, ..BoundTo::default() }
+    } else {
+        BoundTo { secret: named, ..BoundTo::default() }
+    })
 }

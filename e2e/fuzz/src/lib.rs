@@ -22,6 +22,7 @@ pub mod bootstrap_token;
 pub mod call;
 pub mod cel;
 pub mod certificate;
+pub mod certificate_request;
 pub mod chain;
 pub mod continue_token;
 pub mod crd;
@@ -68,7 +69,7 @@ macro_rules! table {
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = table! {
-    access account_token apply bootstrap_token call cel certificate chain continue_token crd execute fields frame
+    access account_token apply bootstrap_token call cel certificate certificate_request chain continue_token crd execute fields frame
     json json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records route schema
     selector signature snapshot store_files strategic_patch token values yaml
 };

@@ -18,7 +18,7 @@ static GOOD: LazyLock<String> = LazyLock::new(|| {
         nbf: NOW - 60,
         iat: NOW,
         jti: "1".into(),
-        bound: Bound { namespace: "default".into(), serviceaccount: account, secret: None },
+        bound: Bound { namespace: "default".into(), serviceaccount: account, secret: None, instance: None },
     };
     let good = sign(&key, &claims).expect("claims are signed");
     assert_eq!(verify(&key.public(), &good, NOW).as_ref(), Ok(&claims));
