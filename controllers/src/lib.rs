@@ -8,6 +8,7 @@ pub mod certificate_request;
 mod connect;
 pub mod event;
 pub mod namespace;
+pub mod node;
 pub mod process;
 pub mod rights;
 pub mod root_bundle;

@@ -6,6 +6,7 @@ use crate::certificate_request::CertificateRequests;
 use crate::connect::{ConnectError, Signature, authorities, connect, signature};
 use crate::event::EventRetention;
 use crate::namespace::NamespaceContents;
+use crate::node::NodeLifecycle;
 use crate::root_bundle::RootBundle;
 use crate::runtime::decision::Decisions;
 use crate::runtime::endpoint::{self, Served};
@@ -13,6 +14,7 @@ use crate::runtime::failure::chain;
 use crate::runtime::lease::{Campaign, Elector, Outcome};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::{Context, Stop, drive, random};
+use crate::scheduler;
 use crate::settings::Settings;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -165,6 +167,8 @@ impl Process {
                 drive(Arc::new(retention), context.clone(), ours.clone()),
                 drive(Arc::new(BootstrapTokens::default()), context.clone(), ours.clone()),
                 drive(Arc::new(CertificateRequests), context.clone(), ours.clone()),
+                drive(Arc::new(NodeLifecycle::default()), context.clone(), ours.clone()),
+                scheduler::run(context.clone(), ours.clone()),
                 self.tell_who_signs(&context, ours.clone()),
             )
         };

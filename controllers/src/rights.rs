@@ -43,6 +43,13 @@ pub fn objects() -> Vec<Value> {
             "verbs": ["delete", "get", "list", "patch", "watch"],
         },
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "delete", "get", "list", "patch"]},
+        // The scheduler binds instances; the node lifecycle says how nodes are, taints them, and ends instances.
+        {"apiGroups": [OURS], "resources": ["nodes"], "verbs": ["get", "list", "patch", "watch"]},
+        {"apiGroups": [OURS], "resources": ["nodes/status"], "verbs": ["patch"]},
+        {"apiGroups": [OURS], "resources": ["nodes/liveness"], "verbs": ["get"]},
+        {"apiGroups": [OURS], "resources": ["instances"], "verbs": ["delete", "get", "list", "patch", "watch"]},
+        {"apiGroups": [OURS], "resources": ["instances/status"], "verbs": ["patch"]},
+        {"apiGroups": [OURS], "resources": ["workloads"], "verbs": ["get", "list", "watch"]},
     ]);
     // Nodes that join are approved, and so is nobody else; and what is over goes.
     let certificate_rules = json!([

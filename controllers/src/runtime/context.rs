@@ -114,6 +114,37 @@ impl Context {
         Ok(())
     }
 
+    /// Applies what `manager`, another one than the rest of the controllers, says in an object's status: what it said
+    /// there before and does not say now goes.
+    pub async fn apply_status(
+        &self,
+        of: &ApiResource,
+        key: &Key,
+        manager: &str,
+        object: &Value,
+    ) -> Result<(), Failure> {
+        let action = format!("patch the status of {} {key}", of.plural);
+        let params = PatchParams::apply(manager).force();
+        let place = place(of, key);
+        let request = place.patch_subresource("status", &key.name, &params, &Patch::Apply(object));
+        let request = request.map_err(built(&action))?;
+        self.client.request::<serde::de::IgnoredAny>(request).await.map_err(Failure::of(action))?;
+        Ok(())
+    }
+
+    /// Reads what is not an object, at a path; `None` when there is nothing.
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+        let action = || format!("read {path}");
+        let request = http::Request::get(path)
+            .body(Vec::new())
+            .map_err(|error| Failure::of(action())(kube::Error::HttpError(error)))?;
+        match self.client.request::<T>(request).await {
+            Ok(found) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(Failure::of(action())(error)),
+        }
+    }
+
     /// Patches an object by a JSON patch (RFC 6902).
     pub async fn json_patch(&self, of: &ApiResource, key: &Key, patch: Value) -> Result<(), Failure> {
         let patch = serde_json::from_value(patch).map_err(|error| {

@@ -86,6 +86,12 @@ impl Fake {
         self.0.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// All objects whose path contains `part`.
+    pub fn list(&self, part: &str) -> Vec<Value> {
+        let state = self.0.lock().unwrap();
+        state.objects.iter().filter(|(path, _)| path.contains(part)).map(|(_, object)| object.clone()).collect()
+    }
+
     /// What clients have written: method and path.
     pub fn writes(&self) -> Vec<String> {
         self.0.lock().unwrap().writes.clone()
@@ -103,7 +109,7 @@ impl Fake {
         }
         Ok(match parts.method {
             Method::GET if query.contains("watch=true") => state.watch(&path, &query),
-            Method::GET => state.read(&path),
+            Method::GET => state.read(&path, &query),
             method => state.write(&method, &path, &body),
         })
     }
@@ -172,7 +178,7 @@ impl State {
         Response::new(UnsyncBoxBody::new(StreamBody::new(stream.boxed())))
     }
 
-    fn read(&self, path: &str) -> Reply {
+    fn read(&self, path: &str, query: &str) -> Reply {
         if let Some(object) = self.objects.get(path) {
             return reply(200, object);
         }
@@ -185,6 +191,7 @@ impl State {
             .iter()
             .filter(|(at, _)| matches(&format!("{path}|"), at))
             .map(|(_, object)| object)
+            .filter(|object| selected(query, object))
             .collect();
         let list = json!({"kind": "List", "apiVersion": "v1", "items": items,
             "metadata": {"resourceVersion": self.revision.to_string()}});
@@ -210,13 +217,23 @@ impl State {
                     reply(200, &self.store(&path, body))
                 }
             }
-            ("DELETE", Some(_)) => reply(200, &self.delete(&path).unwrap_or_default()),
-            (_, Some(mut found)) => {
-                if let Some(conditions) = body.pointer("/status/conditions") {
-                    found["status"] = json!({"conditions": conditions});
+            ("DELETE", Some(found)) => {
+                let finalizers = found.pointer("/metadata/finalizers").and_then(Value::as_array);
+                if !is_met(&body["preconditions"], &found) {
+                    refusal(409, "conflict")
+                } else if finalizers.is_some_and(|finalizers| !finalizers.is_empty()) {
+                    let mut found = found;
+                    found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+                    reply(200, &self.store(&path, found))
+                } else {
+                    reply(200, &self.delete(&path).unwrap_or_default())
                 }
-                if let Some(finalizers) = body.pointer("/metadata/finalizers") {
-                    found["metadata"]["finalizers"] = finalizers.clone();
+            }
+            ("PATCH", Some(found)) if !is_met(&body["metadata"], &found) => refusal(409, "conflict"),
+            (_, Some(mut found)) => {
+                merge(&mut found, &body);
+                if let Some(conditions) = body.pointer("/status/conditions") {
+                    found["status"]["conditions"] = conditions.clone();
                 }
                 let gone = found.pointer("/metadata/deletionTimestamp").is_some()
                     && found
@@ -233,6 +250,40 @@ impl State {
         }
         reply
     }
+}
+
+/// Whether an object is the very one, at the very revision, that is asked for.
+fn is_met(wanted: &Value, found: &Value) -> bool {
+    ["uid", "resourceVersion"].iter().all(|field| {
+        wanted.get(field).is_none_or(|wanted| wanted.is_null() || *wanted == found["metadata"][field])
+    })
+}
+
+/// RFC 7396.
+fn merge(into: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *into = patch.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (field, value) in patch {
+        if value.is_null() {
+            into.as_object_mut().unwrap().remove(field);
+        } else {
+            merge(&mut into[field], value);
+        }
+    }
+}
+
+/// Whether an object has the one field that a selector asks for.
+fn selected(query: &str, object: &Value) -> bool {
+    let selector = query.split("fieldSelector=").nth(1).and_then(|rest| rest.split('&').next());
+    let selector = selector.map(|selector| selector.replace("%3D", "="));
+    selector.as_deref().and_then(|selector| selector.split_once('=')).is_none_or(|(field, value)| {
+        object.pointer(&format!("/{}", field.replace('.', "/"))).and_then(Value::as_str) == Some(value)
+    })
 }
 
 /// `wanted` is a collection and, behind a bar, a name or nothing.

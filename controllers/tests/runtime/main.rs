@@ -6,4 +6,7 @@
 mod driving;
 mod elections;
 mod fake;
+mod placing;
+mod silence;
 mod users;
+mod workloads;

@@ -39,8 +39,12 @@ impl Demand {
             .collect();
         ports.sort();
         ports.dedup();
-        let mut images: Vec<String> =
-            pod.init_containers.iter().chain(&pod.containers).map(|container| container.image.clone()).collect();
+        let mut images: Vec<String> = pod
+            .init_containers
+            .iter()
+            .chain(&pod.containers)
+            .map(|container| container.image.clone())
+            .collect();
         images.sort();
         images.dedup();
         let selector = pod.node_selector.iter().map(|(key, value)| (key.clone(), value.as_str().to_owned()));

@@ -50,9 +50,9 @@ impl<'a> View<'a> {
             (relation, groups, alone)
         });
         let apart = relations(|placement| &placement.apart).map(|relation| (relation, at(relation, true)));
-        let shunned = snapshot.shunned_by(workload).map(|(who, topology)| {
-            (who, topology.as_str(), groups_of(snapshot, who, topology, true))
-        });
+        let shunned = snapshot
+            .shunned_by(workload)
+            .map(|(who, topology)| (who, topology.as_str(), groups_of(snapshot, who, topology, true)));
         let mut view = Self {
             snapshot,
             demand,
@@ -85,7 +85,8 @@ impl<'a> View<'a> {
                 eligible.iter().filter_map(|node| node.group(topology)).map(|group| (group, 0)).collect();
             for (node, of, count) in snapshot.crew(workload) {
                 let group = snapshot.node(node).and_then(|node| node.group(topology));
-                if let Some(known) = group.filter(|_| of == revision).and_then(|group| counts.get_mut(group)) {
+                if let Some(known) = group.filter(|_| of == revision).and_then(|group| counts.get_mut(group))
+                {
                     *known += count.living;
                 }
             }
@@ -121,7 +122,8 @@ impl<'a> View<'a> {
                 .filter(lacks)
                 .map(|(key, value)| Reason::Selector(format!("{key}={value}").into())),
         );
-        let required = self.placement.and_then(|placement| placement.nodes.as_ref()).map(|nodes| &nodes.required);
+        let required =
+            self.placement.and_then(|placement| placement.nodes.as_ref()).map(|nodes| &nodes.required);
         let unmet = required.into_iter().flatten().filter(|requirement| !node.meets(requirement));
         reasons.extend(unmet.map(|requirement| Reason::Required(show(requirement).into())));
         let taints = node.taints.iter().filter(|taint| taint.effect != TaintEffect::PreferNoSchedule);
@@ -151,9 +153,10 @@ impl<'a> View<'a> {
     }
 
     fn spread(&self, node: &Node, reasons: &mut Vec<Reason>) {
-        let binding = self.spreads.iter().filter(|(spread, _)| {
-            spread.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule
-        });
+        let binding = self
+            .spreads
+            .iter()
+            .filter(|(spread, _)| spread.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule);
         for (spread, counts) in binding {
             let topology = spread.topology_key.as_str();
             let Some(group) = node.group(topology) else {
@@ -223,6 +226,7 @@ impl<'a> View<'a> {
 
 /// Groups in which a workload has instances; those that are being deleted count if `leaving`.
 fn groups_of<'a>(snapshot: &'a Snapshot, workload: &Key, topology: &str, leaving: bool) -> Groups<'a> {
-    let there = snapshot.crew(workload).filter(|(_, _, count)| count.living > 0 || (leaving && count.leaving > 0));
+    let there =
+        snapshot.crew(workload).filter(|(_, _, count)| count.living > 0 || (leaving && count.leaving > 0));
     there.filter_map(|(node, ..)| snapshot.node(node)?.group(topology)).collect()
 }

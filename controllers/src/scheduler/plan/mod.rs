@@ -102,10 +102,8 @@ fn lot(key: &Key, instance: &Instance, node: &str) -> u64 {
 /// Instances that need others near them, or as many in other groups, are asked for again when something was bound;
 /// everything else that waits would go on waiting, since what was bound only took room.
 pub fn pass(policy: &dyn Policy, snapshot: &mut Snapshot, wishes: Vec<Key>) -> Vec<(Key, Decision)> {
-    let mut wishes: Vec<(Arc<str>, Key)> = wishes
-        .into_iter()
-        .filter_map(|key| Some((wanting(snapshot, &key)?, key)))
-        .collect();
+    let mut wishes: Vec<(Arc<str>, Key)> =
+        wishes.into_iter().filter_map(|key| Some((wanting(snapshot, &key)?, key))).collect();
     wishes.sort();
     wishes.dedup();
     let mut decisions = Vec::with_capacity(wishes.len());
@@ -135,7 +133,8 @@ pub fn pass(policy: &dyn Policy, snapshot: &mut Snapshot, wishes: Vec<Key>) -> V
             }
         }
         let others_help = |key: &Key| {
-            let placement = snapshot.instance(key).and_then(|instance| snapshot.placement(&instance.workload));
+            let placement =
+                snapshot.instance(key).and_then(|instance| snapshot.placement(&instance.workload));
             placement.is_some_and(|p| !p.spread.is_empty() || p.near.iter().any(|near| near.required))
         };
         if bound && waiting.iter().any(|(_, key, _)| others_help(key)) {

@@ -78,9 +78,8 @@ impl Node {
     /// Whether it meets a requirement.
     pub fn meets(&self, requirement: &LabelRequirement) -> bool {
         let value = self.group(requirement.key.as_str());
-        let is_one = || {
-            value.is_some_and(|value| requirement.values.iter().any(|wanted| wanted.as_str() == value))
-        };
+        let is_one =
+            || value.is_some_and(|value| requirement.values.iter().any(|wanted| wanted.as_str() == value));
         match requirement.operator {
             LabelOperator::In => is_one(),
             LabelOperator::NotIn => !is_one(),

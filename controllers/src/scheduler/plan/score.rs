@@ -92,7 +92,8 @@ fn add_relief(worth: &mut [i64], counts: &[u32], whole: i64) {
 }
 
 fn wanted(view: &View<'_>, node: &Node) -> i64 {
-    let preferred = view.placement.and_then(|placement| placement.nodes.as_ref()).map(|nodes| &nodes.preferred);
+    let preferred =
+        view.placement.and_then(|placement| placement.nodes.as_ref()).map(|nodes| &nodes.preferred);
     let preferred = preferred.into_iter().flatten();
     let (mut met, mut all) = (0_i64, 0_i64);
     for wish in preferred {

@@ -173,6 +173,11 @@ impl Snapshot {
         self.instances.iter()
     }
 
+    /// How many instances there are.
+    pub fn population(&self) -> usize {
+        self.instances.len()
+    }
+
     /// What a workload asks of places.
     pub fn placement(&self, workload: &Key) -> Option<&Arc<Placement>> {
         self.placements.get(workload)

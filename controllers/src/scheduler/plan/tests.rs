@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn node(name: &str, allocatable: Value) -> Node {
-    let allocatable: hypermesh_schemas::workload::container::Amounts = serde_json::from_value(allocatable).unwrap();
+    let allocatable: hypermesh_schemas::workload::container::Amounts =
+        serde_json::from_value(allocatable).unwrap();
     Node {
         name: name.into(),
         labels: [("zone".to_owned(), name[..1].to_owned())].into(),
@@ -119,9 +120,15 @@ fn what_keeps_an_instance_waiting_is_told_in_one_line() {
     );
     let cordoned = Node { cordoned: true, ..plain("a1") };
     let silent = Node { readiness: Readiness::Unknown, ..plain("a2") };
-    assert_eq!(wait(&mut cluster([cordoned, silent]), &big), "0/2 nodes fit: 1 is cordoned, 1 is not heard of");
+    assert_eq!(
+        wait(&mut cluster([cordoned, silent]), &big),
+        "0/2 nodes fit: 1 is cordoned, 1 is not heard of"
+    );
     let picky = demand(json!({"nodeSelector": {"disk": "ssd"}}), json!({}));
-    assert_eq!(wait(&mut cluster([plain("a1")]), &picky), "0/1 nodes fit: 1 does not match nodeSelector disk=ssd");
+    assert_eq!(
+        wait(&mut cluster([plain("a1")]), &picky),
+        "0/1 nodes fit: 1 does not match nodeSelector disk=ssd"
+    );
     let ports = demand(json!({"ports": [{"containerPort": 80, "hostPort": 80}]}), json!({}));
     let mut taken = cluster([plain("a1")]);
     place(&mut taken, "db", &ports, 1);
@@ -143,7 +150,8 @@ fn requirements_spreads_and_relations_are_kept() {
         assert_eq!(went.iter().flatten().filter(|node| node.starts_with(zone)).count(), 2, "{went:?}");
     }
     // A zone whose nodes are all cordoned is no zone to spread over.
-    let mut snapshot = cluster(["a1", "b1"].map(plain).into_iter().chain([Node { cordoned: true, ..plain("c1") }]));
+    let mut snapshot =
+        cluster(["a1", "b1"].map(plain).into_iter().chain([Node { cordoned: true, ..plain("c1") }]));
     snapshot.set_placement(&key("even"), placement(json!({"spread": [{"topologyKey": "zone"}]})));
     assert!(place(&mut snapshot, "even", &any, 4).iter().all(Option::is_some));
 
@@ -179,7 +187,8 @@ fn what_must_be_near_follows_in_the_same_pass() {
     let at = |key: &Key| snapshot.instance(key).unwrap().node.clone();
     assert!(at(&app).is_some() && at(&app) == at(&db));
     // Near its own kind, the first one goes anywhere and the rest to it.
-    snapshot.set_placement(&key("herd"), placement(json!({"near": [{"workload": "herd", "required": true}]})));
+    snapshot
+        .set_placement(&key("herd"), placement(json!({"near": [{"workload": "herd", "required": true}]})));
     let herd = place(&mut snapshot, "herd", &any, 3);
     assert!(herd.iter().all(|node| node.is_some() && *node == herd[0]), "{herd:?}");
 }
@@ -187,7 +196,8 @@ fn what_must_be_near_follows_in_the_same_pass() {
 #[test]
 fn preferences_decide_among_nodes_that_do() {
     let any = demand(json!({}), json!({"cpu": "100m"}));
-    let only = |snapshot: &mut Snapshot, workload: &str| place(snapshot, workload, &any, 1)[0].clone().unwrap();
+    let only =
+        |snapshot: &mut Snapshot, workload: &str| place(snapshot, workload, &any, 1)[0].clone().unwrap();
     let mut snapshot = cluster([node("a1", json!({"cpu": "1"})), node("b1", json!({"cpu": "8"}))]);
     assert_eq!(only(&mut snapshot, "free"), "b1");
     let preferred = json!({"nodes": {"preferred": [{"weight": 1, "matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}});
@@ -202,7 +212,10 @@ fn preferences_decide_among_nodes_that_do() {
     assert_eq!(only(&mut snapshot, "spoiled"), "a1");
     let (key, instance) = instance("told", "told", &any);
     let told = BestNode.decide(&snapshot, &key, &instance).to_string();
-    assert!(told.starts_with("a1, the best of 2 nodes that fit (of 2): ") && told.contains("free +"), "{told}");
+    assert!(
+        told.starts_with("a1, the best of 2 nodes that fit (of 2): ") && told.contains("free +"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -231,7 +244,14 @@ struct Wish {
 }
 
 fn wishes() -> impl Strategy<Value = Vec<Wish>> {
-    let wish = (0_u8..4, 0_u32..3_000, 0_u32..4_000, prop::option::weighted(0.2, 1_u16..3), any::<bool>(), prop::option::weighted(0.3, 0_u8..3));
+    let wish = (
+        0_u8..4,
+        0_u32..3_000,
+        0_u32..4_000,
+        prop::option::weighted(0.2, 1_u16..3),
+        any::<bool>(),
+        prop::option::weighted(0.3, 0_u8..3),
+    );
     let wish = wish.prop_map(|(workload, cpu, memory, port, tolerates, zone)| Wish {
         workload,
         cpu,
@@ -310,17 +330,23 @@ fn check(snapshot: &Snapshot) {
         let node = snapshot.node(at).unwrap();
         assert!(node.readiness == Readiness::Ready && !node.cordoned, "{key} on {at}");
         assert!(instance.demand.selector.iter().all(|(key, value)| node.labels.get(key) == Some(value)));
-        assert!(node.taints.iter().all(|t| t.effect == hypermesh_schemas::node::TaintEffect::PreferNoSchedule
-            || instance.demand.tolerates(t)));
+        assert!(
+            node.taints.iter().all(|t| t.effect == hypermesh_schemas::node::TaintEffect::PreferNoSchedule
+                || instance.demand.tolerates(t))
+        );
         used.entry(at).or_default().add(&instance.demand.needs, 1);
         for port in &instance.demand.ports {
             let taken = ports.entry(at).or_default();
             assert!(taken.iter().all(|other| !other.conflicts(port)), "{port} twice on {at}");
             taken.push(*port);
         }
-        for apart in snapshot.placement(&instance.workload).iter().flat_map(|p| &p.apart).filter(|a| a.required) {
+        for apart in
+            snapshot.placement(&instance.workload).iter().flat_map(|p| &p.apart).filter(|a| a.required)
+        {
             let other = snapshot::sibling(&instance.workload, apart.workload.as_str());
-            let met = snapshot.instances().any(|(found, i)| found != key && i.workload == other && i.node.as_deref() == Some(at));
+            let met = snapshot
+                .instances()
+                .any(|(found, i)| found != key && i.workload == other && i.node.as_deref() == Some(at));
             assert!(!met, "{key} is not apart from {other}");
         }
     }

@@ -1,0 +1,116 @@
+//! Nodes while their agents are heard of, and when they are not.
+//!
+//! Liveness is not stored: API servers know when they last heard of an agent, and are asked. Only what changes is written: a
+//! node that is not heard of for 40 s gets the condition `Ready=Unknown` and the taint [`UNREACHABLE`]; its instances are
+//! said to be `Unknown`, and are ended once they no longer tolerate that (after five minutes, unless they say
+//! otherwise), so that their workloads replace them. When more than half of the nodes are silent at once, none is
+//! emptied. A node that is heard of again loses the taint, and its agent ends what is no longer wanted.
+//!
+//! Taints of the effect NoExecute that people set end instances here, too. Instances of nodes that are deleted are the
+//! scheduler's, which knows all bindings.
+
+mod apply;
+mod build;
+mod dereference;
+pub mod end;
+mod status;
+#[cfg(test)]
+mod tests;
+mod validate;
+pub mod vigil;
+
+use crate::runtime::{Applied, Context, Failure, Invalid, Reconciler, Subject, Told, Verdict, resource};
+pub use build::{Eviction, Plan};
+pub use dereference::{Observed, Resident};
+use hypermesh_schemas::node::{NodeSpec, NodeStatus, Taint, TaintEffect};
+use hypermesh_schemas::value::LabelKey;
+use kube::core::{ApiResource, Object};
+use parking_lot::Mutex;
+use std::time::Duration;
+use tokio::time::Instant;
+pub use validate::Valid;
+use vigil::Vigil;
+
+/// The taint of a node that is not heard of.
+pub const UNREACHABLE: &str = "node.hypermesh.online/unreachable";
+/// The taint of a node whose agent says that it is not ready.
+pub const NOT_READY: &str = "node.hypermesh.online/not-ready";
+/// The condition of a silent node whose instances are left alone, since too many nodes are silent.
+pub const HELD: &str = "EvictionsHeld";
+/// Why `Ready` is `Unknown`.
+const NOT_HEARD: &str = "NodeStatusUnknown";
+/// Why `Ready` is `True` again, where the agent has not said so itself.
+const AGENT_IS_BACK: &str = "AgentHeard";
+/// How long instances that say nothing tolerate that their node is unreachable or not ready.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long an agent that is heard of again has to say itself how its node is.
+const RESTORE: Duration = Duration::from_secs(15);
+
+/// A node, as it is read.
+pub type NodeObject = Object<NodeSpec, NodeStatus>;
+
+/// Looks after nodes.
+#[derive(Debug)]
+pub struct NodeLifecycle {
+    vigil: Mutex<Vigil>,
+    started: Instant,
+}
+
+impl Default for NodeLifecycle {
+    fn default() -> Self {
+        Self { vigil: Mutex::default(), started: Instant::now() }
+    }
+}
+
+/// One of the two taints.
+fn taint(key: &str) -> Option<Taint> {
+    let key = LabelKey::parse(key).ok()?;
+    Some(Taint { key, value: None, effect: TaintEffect::NoExecute })
+}
+
+impl Reconciler for NodeLifecycle {
+    type Object = NodeObject;
+    type Observed = Observed;
+    type Valid = Valid;
+    type Plan = Plan;
+
+    const NAME: &'static str = "node-lifecycle";
+
+    fn resource(&self) -> ApiResource {
+        resource(&hypermesh_schemas::node::definition())
+    }
+
+    async fn dereference(
+        &self,
+        context: &Context,
+        subject: &Subject<NodeObject>,
+    ) -> Result<Observed, Failure> {
+        dereference::dereference(self, context, subject).await
+    }
+
+    fn validate(&self, subject: &Subject<NodeObject>, observed: Observed) -> Result<Valid, Invalid> {
+        Ok(validate::validate(subject, observed))
+    }
+
+    fn build(&self, _: &Subject<NodeObject>, valid: Valid) -> Plan {
+        build::build(&valid)
+    }
+
+    async fn apply(
+        &self,
+        context: &Context,
+        subject: &Subject<NodeObject>,
+        plan: &Plan,
+    ) -> Result<Applied, Failure> {
+        apply::apply(self, context, subject, plan).await
+    }
+
+    async fn update_status(
+        &self,
+        _: &Context,
+        _: &Subject<NodeObject>,
+        verdict: Verdict<'_>,
+    ) -> Result<Told, Failure> {
+        Ok(status::update(verdict))
+    }
+}

@@ -1,0 +1,199 @@
+//! Who was heard of, and when. Pure: time is an argument.
+//!
+//! A node is silent by how long *this process* has seen nothing new of it, on its own monotonic clock: what another
+//! machine's clock says is only compared with what it said before. A process that has just begun therefore waits as long
+//! as it would for a node that has just fallen silent.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A node that was not heard of for so long is silent.
+pub const GRACE: Duration = Duration::from_secs(40);
+/// How often each node is looked after.
+pub const EVERY: Duration = Duration::from_secs(10);
+/// Nodes that were not looked after for so long do not count: they are gone.
+const COUNTED: Duration = Duration::from_secs(120);
+/// For how long not many nodes must have been silent before any is emptied.
+const CALM: Duration = Duration::from_secs(60);
+/// How long after one silent node the next one is emptied at the earliest.
+const TURN: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    said: Option<String>,
+    /// Since when that is the newest.
+    since: Duration,
+    looked: Duration,
+    silent: bool,
+    /// When it was heard of again, after a silence.
+    back: Option<Duration>,
+    emptied: bool,
+}
+
+/// What is known of all nodes' liveness.
+#[derive(Debug, Default)]
+pub struct Vigil {
+    nodes: HashMap<Box<str>, Heard>,
+    /// NoExecute taints, and when they were first seen.
+    taints: HashMap<(Box<str>, Box<str>), Duration>,
+    /// When more than half of the nodes were last silent.
+    many: Option<Duration>,
+    /// When the next silent node may be emptied.
+    turn: Duration,
+}
+
+/// How a node is, as far as its voice goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voice {
+    /// For how long nothing new was heard of it, if that is long enough to count.
+    pub silent: Option<Duration>,
+    /// For how long it has been heard of again, if it was silent before.
+    pub back: Option<Duration>,
+}
+
+impl Vigil {
+    /// Takes in when a node says that it was last heard of; `None`: never.
+    pub fn hear(&mut self, node: &str, said: Option<&str>, now: Duration) -> Voice {
+        let new = !self.nodes.contains_key(node);
+        let heard = self.nodes.entry(node.into()).or_default();
+        heard.looked = now;
+        if new || heard.said.as_deref() != said {
+            heard.since = now;
+            heard.said = said.map(str::to_owned);
+        }
+        let silent = now.saturating_sub(heard.since);
+        let was = std::mem::replace(&mut heard.silent, silent >= GRACE);
+        if heard.silent {
+            heard.back = None;
+        } else if was {
+            heard.back = Some(now);
+            heard.emptied = false;
+        }
+        let voice = Voice {
+            silent: heard.silent.then_some(silent),
+            back: heard.back.map(|back| now.saturating_sub(back)),
+        };
+        let (silent, all) = self.count(now);
+        if 2 * silent > all {
+            self.many = Some(now);
+        }
+        voice
+    }
+
+    /// How many nodes are silent, and how many there are.
+    pub fn count(&mut self, now: Duration) -> (usize, usize) {
+        self.nodes.retain(|_, heard| now.saturating_sub(heard.looked) < COUNTED);
+        (self.nodes.values().filter(|heard| heard.silent).count(), self.nodes.len())
+    }
+
+    /// Whether so many nodes are silent, or were a moment ago, that something else than the nodes is likely at fault.
+    pub fn is_storm(&self, now: Duration) -> bool {
+        self.many.is_some_and(|many| now.saturating_sub(many) < CALM)
+    }
+
+    /// Whether it is this silent node's turn to be emptied. A node keeps its turn.
+    pub fn turn(&mut self, node: &str, now: Duration) -> bool {
+        let (due, turn) = (now >= self.turn, now + TURN);
+        let Some(heard) = self.nodes.get_mut(node) else { return false };
+        if !heard.emptied && due {
+            heard.emptied = true;
+            self.turn = turn;
+        }
+        heard.emptied
+    }
+
+    /// Since when each of a node's taints was seen, in order; those that it has no more are forgotten.
+    pub fn taints(&mut self, node: &str, taints: &[String], now: Duration) -> Vec<Duration> {
+        self.taints.retain(|(of, taint), _| &**of != node || taints.iter().any(|has| **has == **taint));
+        let since = |taint: &String| {
+            let place = (node.into(), taint.as_str().into());
+            now.saturating_sub(*self.taints.entry(place).or_insert(now))
+        };
+        taints.iter().map(since).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_node_is_silent_when_nothing_new_was_heard_for_long_enough() {
+        let mut vigil = Vigil::default();
+        assert_eq!(vigil.hear("a", Some("1"), s(100)).silent, None);
+        assert_eq!(vigil.hear("a", Some("1"), s(139)).silent, None);
+        assert_eq!(vigil.hear("a", Some("1"), s(140)).silent, Some(s(40)));
+        // Whatever it says, if it says something new: clocks go wrong.
+        let back = vigil.hear("a", Some("0"), s(150));
+        assert_eq!(back, Voice { silent: None, back: Some(s(0)) });
+        assert_eq!(vigil.hear("a", Some("2"), s(170)).back, Some(s(20)));
+        // One of which nobody has heard is waited for like any other.
+        assert_eq!(vigil.hear("b", None, s(170)).silent, None);
+        assert_eq!(vigil.hear("b", None, s(210)).silent, Some(s(40)));
+    }
+
+    #[test]
+    fn when_more_than_half_are_silent_nothing_is_emptied_until_it_has_been_calm() {
+        let mut vigil = Vigil::default();
+        let hear = |vigil: &mut Vigil, silent: u64, at: u64| {
+            for node in 0..4 {
+                let said = if node < silent { "old".to_owned() } else { at.to_string() };
+                vigil.hear(&node.to_string(), Some(&said), s(at));
+            }
+        };
+        hear(&mut vigil, 2, 0);
+        hear(&mut vigil, 2, 40);
+        assert_eq!(vigil.count(s(40)), (2, 4));
+        assert!(!vigil.is_storm(s(40)), "half is not more than half");
+        hear(&mut vigil, 3, 50);
+        hear(&mut vigil, 3, 90);
+        assert!(vigil.is_storm(s(90)));
+        hear(&mut vigil, 1, 95);
+        assert!(vigil.is_storm(s(95)), "the others have only just come back");
+        hear(&mut vigil, 1, 160);
+        assert!(!vigil.is_storm(s(160)));
+        // A node that is looked after no more is gone, and counts no more.
+        vigil.hear("3", Some("x"), s(300));
+        assert_eq!(vigil.count(s(300)), (0, 1));
+    }
+
+    #[test]
+    fn silent_nodes_are_emptied_one_after_another() {
+        let mut vigil = Vigil::default();
+        for node in ["a", "b"] {
+            vigil.hear(node, None, s(0));
+            vigil.hear(node, None, s(40));
+        }
+        assert!(vigil.turn("a", s(40)) && !vigil.turn("b", s(45)) && vigil.turn("a", s(45)));
+        assert!(vigil.turn("b", s(50)));
+        assert!(!vigil.turn("nobody", s(99)));
+    }
+
+    #[test]
+    fn taints_are_timed_from_when_they_were_first_seen() {
+        let mut vigil = Vigil::default();
+        let taints = |of: &[&str]| of.iter().map(|taint| (*taint).to_owned()).collect::<Vec<_>>();
+        assert_eq!(vigil.taints("a", &taints(&["x"]), s(10)), [s(0)]);
+        assert_eq!(vigil.taints("a", &taints(&["x", "y"]), s(15)), [s(5), s(0)]);
+        assert_eq!(vigil.taints("b", &taints(&[]), s(15)), [s(0); 0]);
+        assert_eq!(vigil.taints("a", &taints(&["y"]), s(20)), [s(5)]);
+        assert_eq!(vigil.taints("a", &taints(&["x"]), s(30)), [s(0)], "it was taken away meanwhile");
+    }
+
+    proptest! {
+        #[test]
+        fn who_speaks_at_least_every_so_often_is_never_silent(gaps in prop::collection::vec(0_u64..40, 1..50)) {
+            let (mut vigil, mut now) = (Vigil::default(), 0);
+            for gap in gaps {
+                now += gap;
+                prop_assert_eq!(vigil.hear("a", Some(&now.to_string()), s(now)).silent, None);
+                prop_assert!(!vigil.is_storm(s(now)));
+            }
+        }
+    }
+}
