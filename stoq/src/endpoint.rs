@@ -359,6 +359,11 @@ impl Endpoint {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.0.quinn.wait_idle()).await;
     }
 
+    /// Waits until no connection is left, and those that were closed have been told to their peers.
+    pub async fn idle(&self) {
+        self.0.quinn.wait_idle().await;
+    }
+
     /// Begins to accept these protocols.
     pub(crate) fn serve(&self, alpns: Vec<Vec<u8>>) -> Result<(), TlsError> {
         let tls = self.0.server.lock().tls.clone().ok_or(TlsError::NoCertificate)?;

@@ -3,10 +3,11 @@
 use crate::body::Body;
 use crate::config::{Config, Source};
 use crate::error::Error;
+use crate::layer::Below as _;
 use crate::metrics::Metrics;
-use crate::redirect::Redirect;
-use crate::retry::Retry;
-use crate::sign::Sign;
+use crate::redirect::{Members, Redirect};
+use crate::retry::{Again, Retry};
+use crate::sign::{Sign, Signing};
 use crate::wire::{ReplyFuture, Wire};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt as _;
@@ -51,9 +52,10 @@ struct Stack {
 
 impl Stack {
     fn new(config: Config) -> Result<Self, Error> {
-        let wire = Redirect::new(Wire::new(&config)?, &config);
-        let retry = Retry::new(wire, config.server.url(), Arc::clone(&config.metrics));
-        Ok(Self { layers: Sign::new(retry, &config)?, config })
+        let redirect = Redirect::over(Wire::new(&config)?, Members::new(&config));
+        let again = Again::new(config.server.url(), Arc::clone(&config.metrics));
+        let layers = Sign::over(Retry::over(redirect, again), Signing::new(&config)?);
+        Ok(Self { layers, config })
     }
 }
 
@@ -132,7 +134,7 @@ impl Client {
     /// Sends a request for a path.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let stack = self.0.current().await;
-        let reply = tower::Service::call(&mut stack.layers.clone(), request).await?;
+        let reply = stack.layers.send(request).await?;
         if reply.status() == StatusCode::UNAUTHORIZED {
             self.0.refused();
         }
@@ -188,7 +190,7 @@ impl Shared {
             return;
         }
         self.expires.store(read.expires.map(Arc::new));
-        let identity = read.identity.following(&config.identity, current.layers.is_known());
+        let identity = read.identity.following(&config.identity, current.layers.policy().is_known());
         let renewed = (&identity, &read.trust, &read.server_name, &read.cluster);
         if renewed == (&config.identity, &config.trust, &config.server_name, &config.cluster) {
             return;

@@ -23,6 +23,7 @@ mod client;
 mod config;
 mod error;
 mod kubeconfig;
+mod layer;
 mod metrics;
 mod redirect;
 mod retry;

@@ -7,73 +7,57 @@
 use crate::body::Body;
 use crate::config::{Config, Server};
 use crate::error::Error;
+use crate::layer::{Below, Layer, Policy};
 use crate::metrics::Metrics;
-use crate::wire::{Member, ReplyFuture};
+use crate::wire::Member;
 use http::uri::Authority;
 use http::{Request, Response, StatusCode, Uri, header};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 /// How often a request may be sent on.
 const MOST: usize = 3;
 
 /// The layer.
-#[derive(Clone)]
-pub(crate) struct Redirect<S> {
-    inner: S,
-    policy: Arc<Policy>,
-    metrics: Arc<Metrics>,
-}
+pub(crate) type Redirect<S> = Layer<Members, S>;
 
-struct Policy {
+/// What is known of the members of a cluster.
+pub(crate) struct Members {
     server: Server,
     /// Whether another server can be told from a stranger's.
     verifiable: bool,
+    metrics: Arc<Metrics>,
 }
 
-impl<S> Redirect<S> {
-    pub fn new(inner: S, config: &Config) -> Self {
+impl Members {
+    pub fn new(config: &Config) -> Self {
         let verifiable = config.server.tls() && config.trust.is_of_the_cluster();
-        let policy = Policy { server: config.server.clone(), verifiable };
-        Self { inner, policy: Arc::new(policy), metrics: Arc::clone(&config.metrics) }
+        Self { server: config.server.clone(), verifiable, metrics: Arc::clone(&config.metrics) }
     }
 }
 
-impl<S> tower::Service<Request<Body>> for Redirect<S>
-where
-    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ReplyFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> ReplyFuture {
-        let Self { inner, policy, metrics } = self.clone();
-        Box::pin(async move {
-            let (mut parts, mut body) = request.into_parts();
-            let mut hops = 0;
-            loop {
-                let again = body.try_clone();
-                let request = Request::from_parts(parts.clone(), body);
-                let reply = tower::ServiceExt::oneshot(inner.clone(), request).await?;
-                let Some(location) = sent_on(&reply) else { return Ok(reply) };
-                let refused = |why| policy.refusal(&location, why);
-                if hops == MOST {
-                    return Err(refused("it was sent on too often"));
-                }
-                hops += 1;
-                let member = policy.judge(&location, &parts.uri).map_err(refused)?;
-                body = again.ok_or_else(|| refused("its body is a stream, which cannot be sent twice"))?;
-                metrics.redirected();
-                tracing::debug!(%member, "a request is sent on to another member");
-                parts.extensions.insert(Member(member));
+impl Policy for Members {
+    async fn run(
+        self: Arc<Self>,
+        below: impl Below,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Error> {
+        let (mut parts, mut body) = request.into_parts();
+        let mut hops = 0;
+        loop {
+            let again = body.try_clone();
+            let reply = below.send(Request::from_parts(parts.clone(), body)).await?;
+            let Some(location) = sent_on(&reply) else { return Ok(reply) };
+            let refused = |why| self.refusal(&location, why);
+            if hops == MOST {
+                return Err(refused("it was sent on too often"));
             }
-        })
+            hops += 1;
+            let member = self.judge(&location, &parts.uri).map_err(refused)?;
+            body = again.ok_or_else(|| refused("its body is a stream, which cannot be sent twice"))?;
+            self.metrics.redirected();
+            tracing::debug!(%member, "a request is sent on to another member");
+            parts.extensions.insert(Member(member));
+        }
     }
 }
 
@@ -86,7 +70,7 @@ fn sent_on(reply: &Response<Body>) -> Option<String> {
     Some(String::from_utf8_lossy(reply.headers().get(header::LOCATION)?.as_bytes()).into_owned())
 }
 
-impl Policy {
+impl Members {
     fn refusal(&self, location: &str, why: &'static str) -> Error {
         Error::Redirect {
             server: self.server.url().to_owned(),
@@ -126,7 +110,9 @@ mod tests {
     fn judged(location: &str, verifiable: bool) -> Result<String, &'static str> {
         let server = Server::parse("https://a.example:6443/x").unwrap();
         let asked = Uri::from_static("/api/v1/secrets?limit=5");
-        Policy { server, verifiable }.judge(location, &asked).map(|member| member.to_string())
+        Members { server, verifiable, metrics: Arc::default() }
+            .judge(location, &asked)
+            .map(|member| member.to_string())
     }
 
     #[test]

@@ -8,11 +8,11 @@
 
 use crate::body::Body;
 use crate::error::Error;
+use crate::layer::{Below, Layer, Policy};
 use crate::metrics::Metrics;
-use crate::wire::{Bound, ConnectError, ReplyFuture};
+use crate::wire::{Bound, ConnectError};
 use http::{Method, Request, Response, StatusCode, header};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -39,35 +39,27 @@ pub(crate) struct Repeatable {
 }
 
 /// The layer.
-#[derive(Clone)]
-pub(crate) struct Retry<S> {
-    inner: S,
+pub(crate) type Retry<S> = Layer<Again, S>;
+
+/// What is sent again, and to whom.
+pub(crate) struct Again {
     server: Arc<str>,
     metrics: Arc<Metrics>,
 }
 
-impl<S> Retry<S> {
-    pub fn new(inner: S, server: &str, metrics: Arc<Metrics>) -> Self {
-        Self { inner, server: server.into(), metrics }
+impl Again {
+    pub fn new(server: &str, metrics: Arc<Metrics>) -> Self {
+        Self { server: server.into(), metrics }
     }
 }
 
-impl<S> tower::Service<Request<Body>> for Retry<S>
-where
-    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ReplyFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> ReplyFuture {
-        let Self { inner, server, metrics } = self.clone();
-        Box::pin(async move { Tries::new(&request, server, metrics).run(inner, request).await })
+impl Policy for Again {
+    async fn run(
+        self: Arc<Self>,
+        below: impl Below,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Error> {
+        Tries::new(&request, Arc::clone(&self.server), Arc::clone(&self.metrics)).run(below, request).await
     }
 }
 
@@ -104,10 +96,7 @@ impl Tries {
         }
     }
 
-    async fn run<S>(mut self, inner: S, request: Request<Body>) -> Result<Response<Body>, Error>
-    where
-        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error> + Clone,
-    {
+    async fn run(mut self, below: impl Below, request: Request<Body>) -> Result<Response<Body>, Error> {
         let (mut parts, mut body) = request.into_parts();
         loop {
             if let Some(within) = self.repeatable {
@@ -118,7 +107,7 @@ impl Tries {
             let once = again.is_none();
             let request = Request::from_parts(parts.clone(), body);
             self.sent += 1;
-            let outcome = tower::ServiceExt::oneshot(inner.clone(), request).await;
+            let outcome = below.send(request).await;
             let verdict = match &outcome {
                 Ok(reply) => self.judge_reply(reply),
                 Err(error) => self.judge_error(error),

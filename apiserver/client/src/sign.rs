@@ -21,9 +21,9 @@ pub(crate) use key::signing_key;
 use crate::body::Body;
 use crate::config::{Config, Trust};
 use crate::error::Error;
+use crate::layer::{Below, Layer, Policy};
 use crate::metrics::Metrics;
 use crate::retry::Repeatable;
-use crate::wire::ReplyFuture;
 use bytes::Bytes;
 use cluster::Cluster;
 use form::Form;
@@ -33,7 +33,6 @@ use hypermesh_chain::signature::{SignedHeaders, headers, sign};
 use hypermesh_chain::{ClusterId, SigningKey};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Clocks this far apart are corrected for, in seconds: a server that lies about its time could keep a signature back
@@ -55,14 +54,15 @@ const MUST_SIGN: &str = "the kubeconfig says that it is (hypermesh.online/signin
     either the key was revoked, or this replica lies; ask another, or take a kubeconfig with valid credentials";
 
 /// The layer.
-#[derive(Clone)]
-pub(crate) struct Sign<S> {
-    inner: S,
-    author: Option<Arc<Author>>,
+pub(crate) type Sign<S> = Layer<Signing, S>;
+
+/// Whether writes are signed, and by whom.
+pub(crate) struct Signing {
+    author: Option<Author>,
 }
 
 /// Who signs.
-struct Author {
+pub(crate) struct Author {
     key: SigningKey,
     cluster: Cluster,
     /// `User-Agent` of requests that name none.
@@ -83,15 +83,27 @@ struct Author {
     metrics: Arc<Metrics>,
 }
 
-impl<S> Sign<S> {
-    pub fn new(inner: S, config: &Config) -> Result<Self, Error> {
-        let author = author(config)?.map(Arc::new);
-        Ok(Self { inner, author })
+impl Signing {
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self { author: author(config)? })
     }
 
     /// Whether a signature of the key was taken, so that the cluster is known to know it.
     pub fn is_known(&self) -> bool {
         self.author.as_ref().is_some_and(|author| author.accepted.load(Ordering::Relaxed))
+    }
+}
+
+impl Policy for Signing {
+    async fn run(
+        self: Arc<Self>,
+        below: impl Below,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Error> {
+        match self.author.as_ref().filter(|author| author.signs(&request)) {
+            None => below.send(request).await,
+            Some(author) => author.send(below, request).await,
+        }
     }
 }
 
@@ -131,35 +143,6 @@ fn author(config: &Config) -> Result<Option<Author>, Error> {
     }))
 }
 
-impl<S> tower::Service<Request<Body>> for Sign<S>
-where
-    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ReplyFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> ReplyFuture {
-        let author = self.author.as_ref().filter(|author| author.signs(&request));
-        match author.map(Arc::clone) {
-            None => Box::pin(self.inner.call(request)),
-            Some(author) => {
-                let inner = self.inner.clone();
-                Box::pin(async move { author.send(inner, request).await })
-            }
-        }
-    }
-}
-
 impl Author {
     /// Whether a request is one that is ordered, and from this author alone.
     fn signs(&self, request: &Request<Body>) -> bool {
@@ -175,19 +158,15 @@ impl Author {
             && self.registered.load(Ordering::Relaxed)
     }
 
-    async fn send<S>(&self, inner: S, request: Request<Body>) -> Result<Response<Body>, Error>
-    where
-        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error> + Clone + Send + Sync,
-        S::Future: Send,
-    {
-        let cluster = if self.stranger { None } else { self.cluster.id(inner.clone()).await? };
+    async fn send(&self, below: impl Below, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let cluster = if self.stranger { None } else { self.cluster.id(&below).await? };
         let Some(cluster) = cluster else {
             if self.must_sign {
                 let why = "writes have to be signed, and nobody who can be believed says for which cluster; pin the \
                            cluster's id (hypermesh.online/cluster)";
                 return Err(Error::setup(MARK, why.to_owned()));
             }
-            return tower::ServiceExt::oneshot(inner, request).await;
+            return below.send(request).await;
         };
         let (mut parts, body) = request.into_parts();
         let method = parts.method.clone();
@@ -196,12 +175,12 @@ impl Author {
         let body = body.map_err(|source| Error::Body { method, path, source })?;
         let Some(form) = Form::of(&mut parts, &body, &self.agent)? else {
             // Not a form that is ordered: the server says so in its own words.
-            return tower::ServiceExt::oneshot(inner, Request::from_parts(parts, body.into())).await;
+            return below.send(Request::from_parts(parts, body.into())).await;
         };
         let mut corrected = false;
         loop {
             let signed = self.signed(&cluster, &parts, &form)?;
-            let reply = tower::ServiceExt::oneshot(inner.clone(), signed).await?;
+            let reply = below.send(signed).await?;
             if let Some(skew) = self.clock.skew(reply.headers()) {
                 self.metrics.skewed(skew);
             }
@@ -212,7 +191,7 @@ impl Author {
             }
             let refusal = Refusal::read(reply).await;
             // A server of another cluster knows other keys: it must not get unsigned what was meant for this one.
-            self.cluster.check(inner.clone(), &self.server).await?;
+            self.cluster.check(&below, &self.server).await?;
             // One replica's word must not be enough for a write to go out in a form that this replica could change.
             if refusal.says(UNREGISTERED) && self.accepted.load(Ordering::Relaxed) {
                 return Ok(refusal.explained(UNSIGNED_REFUSED));
@@ -224,7 +203,7 @@ impl Author {
                 tracing::debug!("the cluster does not know the key that signs: requests go out unsigned");
                 self.registered.store(false, Ordering::Relaxed);
                 let body = Body::from(form.body.clone());
-                return tower::ServiceExt::oneshot(inner, Request::from_parts(parts, body)).await;
+                return below.send(Request::from_parts(parts, body)).await;
             }
             let skew = self.clock.skew(&refusal.head.headers).filter(|skew| skew.abs() >= WORTH_TELLING);
             match skew {

@@ -27,39 +27,28 @@ struct Server {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-impl tower::Service<Request<Body>> for Server {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ReplyFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> ReplyFuture {
-        let Self { script, seen } = self.clone();
-        Box::pin(async move {
-            let bound = request.extensions().get::<Bound>().map(|bound| bound.0);
-            let length = request.into_body().collect(1 << 20).await.unwrap().len();
-            seen.lock().unwrap().push((bound, length));
-            let does = script.lock().unwrap().pop_front().unwrap_or(Does::Answers(200));
-            let server = "https://a".to_owned();
-            match does {
-                Does::Answers(code) => Ok(reply(code, None)),
-                Does::Asks(code, seconds) => Ok(reply(code, Some(seconds))),
-                Does::Breaks => Err(Error::Broken { server, message: "reset".to_owned() }),
-                Does::Drops => Err(Error::Connect { server, cause: ConnectError::Dropped }),
-                Does::Refuses => {
-                    let cause = ConnectError::Tcp(std::io::ErrorKind::ConnectionRefused, String::new());
-                    Err(Error::Connect { server, cause })
-                }
-                Does::Hangs => {
-                    let after = bound.unwrap_or(Duration::from_secs(60));
-                    tokio::time::sleep(after).await;
-                    Err(Error::Timeout { server, after })
-                }
+impl Server {
+    async fn answer(self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let bound = request.extensions().get::<Bound>().map(|bound| bound.0);
+        let length = request.into_body().collect(1 << 20).await.unwrap().len();
+        self.seen.lock().unwrap().push((bound, length));
+        let does = self.script.lock().unwrap().pop_front().unwrap_or(Does::Answers(200));
+        let server = "https://a".to_owned();
+        match does {
+            Does::Answers(code) => Ok(reply(code, None)),
+            Does::Asks(code, seconds) => Ok(reply(code, Some(seconds))),
+            Does::Breaks => Err(Error::Broken { server, message: "reset".to_owned() }),
+            Does::Drops => Err(Error::Connect { server, cause: ConnectError::Dropped }),
+            Does::Refuses => {
+                let cause = ConnectError::Tcp(std::io::ErrorKind::ConnectionRefused, String::new());
+                Err(Error::Connect { server, cause })
             }
-        })
+            Does::Hangs => {
+                let after = bound.unwrap_or(Duration::from_secs(60));
+                tokio::time::sleep(after).await;
+                Err(Error::Timeout { server, after })
+            }
+        }
     }
 }
 
@@ -75,14 +64,16 @@ fn reply(code: u16, asks: Option<u64>) -> Response<Body> {
 /// Sends a request to a server with a script: the code or the error, and how often it was sent.
 async fn sent(method: Method, signed: bool, body: Body, script: &[Does]) -> (Result<u16, Error>, usize) {
     let server = Server { script: Arc::new(Mutex::new(script.to_vec().into())), seen: Arc::default() };
-    let mut retry = Retry::new(server.clone(), "https://a", Arc::default());
+    let told = server.clone();
+    let below = tower::service_fn(move |request| told.clone().answer(request));
+    let retry = Retry::over(below, Again::new("https://a", Arc::default()));
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = "/api/v1/things?x=y".parse().unwrap();
     if signed {
         request.extensions_mut().insert(Repeatable { within: Duration::from_secs(50) });
     }
-    let outcome = tower::Service::call(&mut retry, request).await.map(|reply| reply.status().as_u16());
+    let outcome = retry.send(request).await.map(|reply| reply.status().as_u16());
     let seen = server.seen.lock().unwrap();
     assert!(seen.iter().all(|(_, length)| *length == seen[0].1), "a repetition has the same body");
     (outcome, seen.len())

@@ -7,7 +7,8 @@
 use crate::body::Body;
 use crate::config::Acquaintance;
 use crate::error::Error;
-use http::{HeaderValue, Request, Response, header};
+use crate::layer::Below;
+use http::{HeaderValue, Request, header};
 use hypermesh_chain::ClusterId;
 use tokio::sync::OnceCell;
 
@@ -30,22 +31,16 @@ impl Cluster {
     }
 
     /// The id; `None` where the server takes no signatures.
-    pub async fn id<S>(&self, inner: S) -> Result<Option<ClusterId>, Error>
-    where
-        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error>,
-    {
+    pub async fn id(&self, below: &impl Below) -> Result<Option<ClusterId>, Error> {
         match self.pinned {
             Some(id) => Ok(Some(id)),
-            None => self.said(inner).await,
+            None => self.said(below).await,
         }
     }
 
-    async fn said<S>(&self, inner: S) -> Result<Option<ClusterId>, Error>
-    where
-        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error>,
-    {
+    async fn said(&self, below: &impl Below) -> Result<Option<ClusterId>, Error> {
         let meet = || async {
-            let found = ask(inner).await?;
+            let found = ask(below).await?;
             if let (None, Some(id), Some(Acquaintance(told))) = (self.pinned, &found, &self.acquaintance) {
                 told(id)?;
             }
@@ -55,12 +50,9 @@ impl Cluster {
     }
 
     /// After a refusal: whether the server is of the cluster that is pinned.
-    pub async fn check<S>(&self, inner: S, server: &str) -> Result<(), Error>
-    where
-        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error>,
-    {
+    pub async fn check(&self, below: &impl Below, server: &str) -> Result<(), Error> {
         let Some(expected) = self.pinned else { return Ok(()) };
-        match self.said(inner).await? {
+        match self.said(below).await? {
             Some(found) if found != expected => {
                 Err(Error::Cluster { server: server.to_owned(), found, expected })
             }
@@ -69,14 +61,11 @@ impl Cluster {
     }
 }
 
-async fn ask<S>(inner: S) -> Result<Option<ClusterId>, Error>
-where
-    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Error>,
-{
+async fn ask(below: &impl Below) -> Result<Option<ClusterId>, Error> {
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = http::Uri::from_static(WHERE);
     request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    let reply = tower::ServiceExt::oneshot(inner, request).await?;
+    let reply = below.send(request).await?;
     if !reply.status().is_success() {
         return Ok(None);
     }

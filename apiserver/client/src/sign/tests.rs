@@ -80,19 +80,21 @@ impl Replica {
     }
 }
 
-impl tower::Service<Request<Body>> for Replica {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ReplyFuture;
+/// The layer over a replica, which may become another.
+fn over(replica: &Arc<Mutex<Replica>>, config: &Config) -> Sign<impl Below> {
+    let replica = Arc::clone(replica);
+    let below = tower::service_fn(move |request| {
+        let now = replica.lock().unwrap().clone();
+        async move { Ok(now.answer(request).await) }
+    });
+    Sign::over(below, Signing::new(config).unwrap())
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> ReplyFuture {
-        let replica = self.clone();
-        Box::pin(async move { Ok(replica.answer(request).await) })
-    }
+fn write(path: &str) -> Request<Body> {
+    let mut request = Request::new(Body::from("{}".to_owned()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = path.parse().unwrap();
+    request
 }
 
 fn config(cluster: Option<ClusterId>) -> Config {
@@ -105,11 +107,8 @@ fn config(cluster: Option<ClusterId>) -> Config {
 }
 
 async fn post(replica: &Replica, config: &Config, path: &str) -> Result<(u16, String), Error> {
-    let mut sign = Sign::new(replica.clone(), config).unwrap();
-    let mut request = Request::new(Body::from("{}".to_owned()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = path.parse().unwrap();
-    let reply = tower::Service::call(&mut sign, request).await?;
+    let sign = over(&Arc::new(Mutex::new(replica.clone())), config);
+    let reply = sign.send(write(path)).await?;
     let code = reply.status().as_u16();
     let body = reply.into_body().collect(1 << 20).await.unwrap();
     Ok((code, String::from_utf8(body.to_vec()).unwrap()))
@@ -163,22 +162,15 @@ async fn a_key_that_is_not_registered_leaves_it_to_the_replica() {
 /// A replica that says so of a registered key would get a write that it can change before it endorses it.
 #[tokio::test]
 async fn nothing_goes_unsigned_once_signatures_were_taken() {
-    let mut replica = Replica::new();
-    let mut sign = Sign::new(replica.clone(), &config(Some(HERE))).unwrap();
-    let request = || {
-        let mut request = Request::new(Body::from("{}".to_owned()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = MAPS.parse().unwrap();
-        request
-    };
-    assert_eq!(tower::Service::call(&mut sign, request()).await.unwrap().status(), 201);
-    replica.registered = false;
-    sign.inner = replica.clone();
-    let reply = tower::Service::call(&mut sign, request()).await.unwrap();
+    let replica = Arc::new(Mutex::new(Replica::new()));
+    let sign = over(&replica, &config(Some(HERE)));
+    assert_eq!(sign.send(write(MAPS)).await.unwrap().status(), 201);
+    replica.lock().unwrap().registered = false;
+    let reply = sign.send(write(MAPS)).await.unwrap();
     assert_eq!(reply.status(), 401);
     let body = reply.into_body().collect(1 << 20).await.unwrap();
     assert!(String::from_utf8_lossy(&body).contains("nothing is sent unsigned"), "{body:?}");
-    assert_eq!(*replica.seen.lock().unwrap(), [true, true]);
+    assert_eq!(*replica.lock().unwrap().seen.lock().unwrap(), [true, true]);
 }
 
 /// A server of another cluster, which knows other keys.
@@ -211,20 +203,13 @@ async fn an_acquaintance_may_object() {
 /// Who is busy looks at no signature: nothing follows for the key.
 #[tokio::test]
 async fn a_refusal_for_another_reason_does_not_make_a_key_known() {
-    let mut replica = Replica { busy: true, registered: false, ..Replica::new() };
-    let mut sign = Sign::new(replica.clone(), &config(Some(HERE))).unwrap();
-    let request = || {
-        let mut request = Request::new(Body::from("{}".to_owned()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = MAPS.parse().unwrap();
-        request
-    };
-    assert_eq!(tower::Service::call(&mut sign, request()).await.unwrap().status(), 429);
-    assert!(!sign.is_known());
-    replica.busy = false;
-    sign.inner = replica.clone();
-    assert_eq!(tower::Service::call(&mut sign, request()).await.unwrap().status(), 201);
-    assert_eq!(*replica.seen.lock().unwrap(), [true, false]);
+    let replica = Arc::new(Mutex::new(Replica { busy: true, registered: false, ..Replica::new() }));
+    let sign = over(&replica, &config(Some(HERE)));
+    assert_eq!(sign.send(write(MAPS)).await.unwrap().status(), 429);
+    assert!(!sign.policy().is_known());
+    replica.lock().unwrap().busy = false;
+    assert_eq!(sign.send(write(MAPS)).await.unwrap().status(), 201);
+    assert_eq!(*replica.lock().unwrap().seen.lock().unwrap(), [true, false]);
 }
 
 /// The first word of a replica that lies is not believed either.
@@ -240,35 +225,19 @@ async fn a_key_that_is_known_to_be_registered_never_leaves_it_to_the_replica() {
     must.cluster = None;
     for (trust, asked) in [(must.trust.clone(), &["/version"][..]), (Trust::Anyone, &[])] {
         must.trust = trust;
-        let silent = Silent(Arc::default());
-        let mut sign = Sign::new(silent.clone(), &must).unwrap();
-        let mut request = Request::new(Body::from("{}".to_owned()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = MAPS.parse().unwrap();
-        let error = tower::Service::call(&mut sign, request).await.unwrap_err();
+        // Answers 404 to everything, and keeps the paths.
+        let paths = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&paths);
+        let silent = tower::service_fn(move |request: Request<Body>| {
+            kept.lock().unwrap().push(request.uri().path().to_owned());
+            let mut reply = Response::new(Body::empty());
+            *reply.status_mut() = StatusCode::NOT_FOUND;
+            std::future::ready(Ok(reply))
+        });
+        let sign = Sign::over(silent, Signing::new(&must).unwrap());
+        let error = sign.send(write(MAPS)).await.unwrap_err();
         assert!(error.to_string().contains("pin the cluster's id"), "{error}");
-        assert_eq!(*silent.0.lock().unwrap(), asked);
-    }
-}
-
-/// A server that answers 404 to everything, and keeps the paths.
-#[derive(Clone)]
-struct Silent(Arc<Mutex<Vec<String>>>);
-
-impl tower::Service<Request<Body>> for Silent {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ReplyFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> ReplyFuture {
-        self.0.lock().unwrap().push(request.uri().path().to_owned());
-        let mut reply = Response::new(Body::empty());
-        *reply.status_mut() = StatusCode::NOT_FOUND;
-        Box::pin(async move { Ok(reply) })
+        assert_eq!(*paths.lock().unwrap(), asked);
     }
 }
 
@@ -288,7 +257,7 @@ async fn who_must_sign_and_cannot_is_told_before_anything_is_sent() {
         let mut config = config(Some(HERE));
         config.identity.must_sign = true;
         change(&mut config);
-        let error = Sign::new(Replica::new(), &config).err().unwrap().to_string();
+        let error = Signing::new(&config).err().unwrap().to_string();
         assert!(
             error.starts_with("hypermesh.online/signing: writes have to be signed") && error.contains(why),
             "{error}"

@@ -71,12 +71,12 @@ async fn reads_go_early_on_resumed_connections_and_writes_wait() {
         // On a loaded machine a handshake may be over before the server looks at what came with it.
         let mut reads = 0;
         while server.quic().early_requests.get() - early < 3 {
-            idle(&server).await;
+            server.idle().await;
             assert_eq!(get(&client).await.unwrap(), "HTTP/3.0 GET /version");
             reads += 1;
             assert!(reads < 30, "{transport:?}: nothing goes early");
         }
-        idle(&server).await;
+        server.idle().await;
         let mut write = Request::new(Body::from("text".to_owned()));
         *write.method_mut() = Method::POST;
         *write.uri_mut() = http::Uri::from_static("/echo");
@@ -93,19 +93,12 @@ async fn a_read_that_went_early_into_nothing_comes_over_tcp() {
     let mut server = Server::start(true, true).await;
     let client = Client::new(&server.config(Transport::Auto)).unwrap();
     get(&client).await.unwrap();
-    idle(&server).await;
+    server.idle().await;
     server.ignore_udp().await;
     let begun = Instant::now();
     assert_eq!(get(&client).await.unwrap(), "HTTP/2.0 GET /version");
     assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
     assert_eq!(replies(client.metrics()), (1, 1));
-}
-
-/// Waits until no connection over UDP is left.
-async fn idle(server: &Server) {
-    while server.quic().connections.get() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]

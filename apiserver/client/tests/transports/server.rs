@@ -79,6 +79,11 @@ impl Server {
         self.router.as_ref().unwrap().endpoint().metrics()
     }
 
+    /// Waits until no connection over UDP is left, and the client knows.
+    pub async fn idle(&self) {
+        self.router.as_ref().unwrap().endpoint().idle().await;
+    }
+
     /// Takes what comes over UDP and says nothing, as a firewall does.
     pub async fn ignore_udp(&mut self) {
         let router = self.router.take().unwrap();
