@@ -71,7 +71,7 @@ impl Verdict {
         let rows = number(rows, "row");
         let verified = match blocks {
             Some(blocks) => format!("{rows} and {} verified", number(blocks, "block")),
-            None => format!("{rows} read, and no block verified, since the files that hold them are damaged"),
+            None => format!("{rows} read; blocks are verified once the files are sound"),
         };
         match self {
             Self::Sound => format!("{verified}: sound"),
@@ -163,8 +163,8 @@ mod tests {
         assert_eq!(Verdict::Sound.summary(234, Some(10)), "234 rows and 10 blocks verified: sound");
         assert_eq!(
             Verdict::Damaged.summary(1, None),
-            "1 row read, and no block verified, since the files that hold them are damaged: DAMAGED: restore what is \
-             named above from a backup, or a snapshot"
+            "1 row read; blocks are verified once the files are sound: DAMAGED: restore what is named above from a \
+             backup, or a snapshot"
         );
         let keys = Verdict::Keys.summary(2, Some(1));
         assert!(keys.starts_with("2 rows and 1 block verified: what is stored is sound"), "{keys}");

@@ -6,6 +6,7 @@
 //! acknowledged, which is such a flaw; it is told from damage by the mark (mark.rs), on a read-only opening that leaves
 //! the log as it is, before anything is cut off.
 
+mod manifest;
 pub(crate) mod tables;
 
 use crate::error::StoreError;
@@ -100,6 +101,9 @@ impl Engine {
 
     fn start(files: &Files, options: &Options, mode: Mode) -> Result<Self, StoreError> {
         let path = files.database();
+        if let Some((file, detail)) = manifest::flaw(&path) {
+            return Err(StoreError::Damaged { file, detail });
+        }
         let cache = Cache::new_lru_cache(options.cache_bytes);
         let families =
             Family::ALL.iter().map(|family| (family.name(), family_options(Some(*family), options, &cache)));
@@ -319,8 +323,10 @@ fn database_options(
     let (path, suspect) = (path.to_owned(), Arc::clone(suspect));
     o.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, move |level, words| {
         let words = words.trim_end();
+        // It drops the logs after the damaged one, too, and says the same of them.
         if words.contains(": dropping ") {
-            *suspect.lock() = file_in(&path, words);
+            let mut suspect = suspect.lock();
+            *suspect = suspect.take().or_else(|| file_in(&path, words));
         }
         match level {
             LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{words}"),
