@@ -1,5 +1,6 @@
 //! What each verb costs the state machine: CPU time a request, over a state in memory, with objects of 1 KB like those
-//! of `make bench`. Decoding and execution are timed; nothing is signed, hashed into a tree or stored.
+//! of `make bench`. Decoding and execution are timed, and the verification of what is signed; nothing is hashed into a tree
+//! or stored.
 //!
 //! `cargo bench -p hypermesh-pipeline` prints a line a verb: the best of several rounds, since other work on the machine only
 //! ever adds to a round.
@@ -8,6 +9,7 @@
 
 use bytes::Bytes;
 use hypermesh_chain::request::{Endorsement, Media, Method, Request, User};
+use hypermesh_chain::signature::{self, Message};
 use hypermesh_chain::{
     Authority, Change, Effect, Genesis, Height, KeyRange, ObjectKey, Record, Revision, SigningKey, Timestamp,
     Uid, Validator, ValidatorSet,
@@ -106,8 +108,18 @@ impl Cluster {
         Timestamp(START + (self.height + 1) * 1000)
     }
 
-    fn request(&mut self, ask: Ask) -> Request {
+    fn request(&mut self, by: By, ask: Ask) -> Request {
         self.nonce += 1;
+        let (method, target, media, body) = ask;
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        if by == By::Signature {
+            let authority = Authority::Signed { signatures: Vec::new() };
+            let mut request = Request { method, target, media, body, authority };
+            let (message, seconds) = (Message::of(&request), self.time().0 / 1_000_000);
+            let signature = signature::sign(&self.key, &self.id, &message, seconds, None, self.nonce);
+            request.authority = Authority::Signed { signatures: vec![signature] };
+            return request;
+        }
         let user = User { name: "root".into(), groups: vec!["system:masters".into()], ..User::default() };
         let endorsement = Endorsement {
             replica: self.key.public(),
@@ -116,24 +128,28 @@ impl Cluster {
             nonce: self.nonce,
             manager: "loadgen".to_owned(),
         };
-        let (method, target, media, body) = ask;
         let authority = Authority::Endorsed(endorsement);
-        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         Request { method, target, media, body, authority }
     }
 
-    /// Executes the requests in blocks; the CPU time of decoding and executing each.
+    /// Executes requests that this replica endorses in blocks; the CPU time of decoding and executing each.
     fn run(&mut self, asks: impl Iterator<Item = Ask>) -> Duration {
+        self.run_by(By::Endorsement, asks)
+    }
+
+    /// The same of requests by `by`; a signature is verified first, as the server that takes it does.
+    fn run_by(&mut self, by: By, asks: impl Iterator<Item = Ask>) -> Duration {
         let asks: Vec<Ask> = asks.collect();
         let (count, mut spent) = (asks.len() as u32, Duration::ZERO);
         let mut asks = asks.into_iter().peekable();
         while asks.peek().is_some() {
-            let requests: Vec<Request> = asks.by_ref().take(BLOCK).map(|ask| self.request(ask)).collect();
+            let requests: Vec<Request> = asks.by_ref().take(BLOCK).map(|ask| self.request(by, ask)).collect();
             let facts = BlockFacts { cluster: self.id.0, height: Height(self.height + 1), time: self.time() };
             let start = cpu();
             let mut execution =
                 Execution::begin(&self.state, self.revision, self.derived.clone(), &self.window, facts);
             for request in &requests {
+                request.verify(&self.id).expect("a signature");
                 let call = Call::decode(request).expect("a request");
                 let outcome = execution.execute(call).expect("a state");
                 assert!(outcome.code < 300 && outcome.writes > 0, "{:?}", outcome.body.bytes());
@@ -147,6 +163,15 @@ impl Cluster {
         }
         spent / count
     }
+}
+
+/// By what right a request is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A replica's word for a client that it has authenticated.
+    Endorsement,
+    /// The signature of a key that the cluster has registered.
+    Signature,
 }
 
 type Ask = (Method, String, Media, Value);
@@ -240,10 +265,12 @@ fn main() {
             note("first apply", cluster.run(objects.clone().map(apply(round * 4 + 3))));
             note("apply", cluster.run(objects.clone().map(apply(round * 4 + 4))));
             let delete = |i| (Method::Delete, one(i), Media::None, Value::Null);
-            note("delete", cluster.run(objects.map(delete)));
+            note("delete", cluster.run(objects.clone().map(delete)));
+            note("signed create", cluster.run_by(By::Signature, objects.clone().map(create)));
+            cluster.run(objects.map(delete));
         }
         for (verb, spent) in best {
-            println!("{:>10} {verb:<12} {:>7.1} µs CPU", load.name, spent.as_nanos() as f64 / 1000.0);
+            println!("{:>10} {verb:<13} {:>7.1} µs CPU", load.name, spent.as_nanos() as f64 / 1000.0);
         }
     }
 }
