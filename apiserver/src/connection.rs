@@ -75,8 +75,10 @@ pub(crate) async fn serve(
     let stream = TokioIo::new(io::Watched::new(stream, Arc::clone(&activity), bounds));
     let builder = builder(multiplexed, Streams { bound: api.stall, metrics: Arc::clone(&api.metrics) });
     let (requests, metrics) = (Arc::clone(&activity), Arc::clone(&api.metrics));
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         let (api, client, mut progress) = (Arc::clone(&api), client.clone(), requests.begin());
+        // What a request is upgraded to is in progress for longer than its reply.
+        request.extensions_mut().insert(Arc::clone(&requests));
         // The body of its reply is never asked for.
         if request.method() == http::Method::HEAD {
             progress.finish();
@@ -86,7 +88,7 @@ pub(crate) async fn serve(
             Ok::<_, Infallible>(reply.map(|body| body.sent_by(progress, Pace::current())))
         }
     });
-    let connection = builder.serve_connection(stream, service);
+    let connection = builder.serve_connection_with_upgrades(stream, service);
     let mut connection = std::pin::pin!(connection);
     let ended = until_closed(connection.as_mut(), &activity, closing).await;
     match ended {
@@ -104,7 +106,7 @@ pub(crate) async fn serve(
     }
 }
 
-type Serving<'b, I, S> = auto::Connection<'b, I, S, Streams>;
+type Serving<'b, I, S> = auto::UpgradeableConnection<'b, I, S, Streams>;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Whether a connection ended by one of its own bounds.

@@ -23,6 +23,7 @@ mod quic;
 mod server;
 mod signer;
 pub mod store_key;
+mod streams;
 mod tokens;
 mod verify;
 mod views;

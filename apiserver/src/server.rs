@@ -9,6 +9,8 @@ use crate::listener;
 use crate::metrics::Metrics;
 use crate::quic;
 use crate::store_key;
+use crate::streams::Agents;
+use crate::streams::agents::AgentsError;
 use arc_swap::ArcSwap;
 use hypermesh_chain::validator::Validator;
 use hypermesh_chain::{Genesis, Timestamp, ValidatorSet};
@@ -139,14 +141,22 @@ impl Server {
             metrics,
             limits,
         ));
+        match shown_to_agents(&pki).and_then(|identity| Ok(Agents::bind(identity)?)) {
+            Ok(agents) => drop(api.agents.set(agents)),
+            Err(error) => {
+                let source = error.source().map(tracing::field::display);
+                tracing::error!(%error, source, "agents cannot be asked: there are no logs and no shells");
+            }
+        }
         let kubeconfig = pki.kubeconfig_path().to_owned();
         let controllers_kubeconfig = pki.controllers_kubeconfig_path().to_owned();
         let quic = quic::start(address, &tls, &api, &admission, &pki.server_key.der());
+        let tls_of_listener = Arc::clone(&tls);
         let pki = Arc::new(Mutex::new(pki));
         let credentials = Credentials::new(Arc::clone(&pki), Arc::clone(&replica));
         let mut tasks = vec![
-            tokio::spawn(listener::serve(listener, Arc::clone(&tls), api, admission, closed.clone())),
-            tokio::spawn(look_after_certificates(Arc::clone(&pki), tls, closed.clone())),
+            tokio::spawn(look_after_certificates(Arc::clone(&pki), tls, Arc::clone(&api), closed.clone())),
+            tokio::spawn(listener::serve(listener, Arc::clone(&tls_of_listener), api, admission, closed.clone())),
             tokio::spawn(crate::signer::run(Arc::clone(&replica), pki, closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
             tokio::spawn(look_after_store_key(Arc::clone(&replica), dir, key_rotation, closed.clone())),
@@ -347,6 +357,7 @@ pub(crate) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
 async fn look_after_certificates(
     pki: Arc<Mutex<Pki>>,
     tls: Arc<ArcSwap<ServerConfig>>,
+    api: Arc<Api>,
     mut closing: watch::Receiver<bool>,
 ) {
     loop {
@@ -377,8 +388,18 @@ async fn look_after_certificates(
                 Ok(config) => tls.store(config),
                 Err(error) => tracing::error!(%error, "the new certificate cannot be used"),
             }
+            match (api.agents.get(), shown_to_agents(&pki)) {
+                (Some(agents), Ok(identity)) => agents.show(identity),
+                (_, Err(error)) => tracing::error!(%error, "agents cannot be shown the new certificate"),
+                (None, Ok(_)) => {}
+            }
         }
     }
+}
+
+/// What agents see of this server: its own certificate, of the authority that they know.
+fn shown_to_agents(pki: &Pki) -> Result<stoq::Identity, AgentsError> {
+    Ok(stoq::Identity::from_pem(pki.server.pem.as_bytes(), pki.server_key.pem().as_bytes())?)
 }
 
 /// Replaces the key that seals the store when it is old, or when somebody has asked for it.

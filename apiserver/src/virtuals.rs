@@ -31,6 +31,62 @@ pub(crate) fn resources() -> Vec<VirtualResource> {
         token,
         transaction,
     ]
+    .into_iter()
+    .chain(streams())
+    .chain(usage())
+    .collect()
+}
+
+/// Subresources of our kinds that are asked of agents.
+fn streams() -> Vec<VirtualResource> {
+    const OURS: &str = "hypermesh.online";
+    let both: &[&str] = &["create", "get"];
+    let below = |plural: &str, name: &str, kind: &str, verbs: &[&str], description: &str| {
+        let scope = if plural == "nodes" { Scope::Cluster } else { Scope::Namespaced };
+        let mut found = resource(OURS, plural, kind, scope, object(description, json!({})));
+        found.singular = String::new();
+        found.subresource = Some(name.to_owned());
+        found.verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
+        found
+    };
+    vec![
+        below("instances", "attach", "InstanceAttachOptions", both, "What a container reads and writes, as a stream."),
+        below("instances", "exec", "InstanceExecOptions", both, "A command in a container, as a stream."),
+        below("instances", "log", "InstanceLog", &["get"], "The log of a container."),
+        below("instances", "portforward", "InstancePortForwardOptions", both, "Connections to ports, as streams."),
+        below("nodes", "images", "NodeImages", &["create", "delete", "get"], "The images that a node has."),
+        below("nodes", "liveness", "NodeLiveness", both, "Whether the agent of a node is heard of, and since when."),
+        below("nodes", "stats", "NodeStats", &["get"], "What a node and its instances use."),
+    ]
+}
+
+/// What nodes and pods use, in the form that `kubectl top` knows.
+fn usage() -> [VirtualResource; 2] {
+    let quantities = json!({"type": "object", "additionalProperties": {"type": "string"},
+        "description": "Usage by resource: cpu, memory."});
+    let container = object(
+        "What one container uses.",
+        json!({"name": string("Its name."), "usage": quantities.clone()}),
+    );
+    let with = |description: &str, name: &str, value: Value| {
+        let time = json!({"type": "string", "format": "date-time", "description": "When it was measured."});
+        let mut schema =
+            object(description, json!({"timestamp": time, "window": string("Over which time it was measured.")}));
+        schema["properties"][name] = value;
+        schema
+    };
+    let metrics = |plural: &str, kind: &str, scope: Scope, schema: Value| {
+        let mut found = resource("metrics.k8s.io", plural, kind, scope, schema);
+        found.version = "v1beta1".to_owned();
+        found.singular = String::new();
+        found.verbs = vec!["get".to_owned(), "list".to_owned()];
+        found
+    };
+    let containers = list("Its containers.", container);
+    [
+        metrics("nodes", "NodeMetrics", Scope::Cluster, with("What a node uses.", "usage", quantities)),
+        metrics("pods", "PodMetrics", Scope::Namespaced, with("What a pod uses.", "containers", containers)),
+    ]
 }
 
 fn resource(group: &str, plural: &str, kind: &str, scope: Scope, schema: Value) -> VirtualResource {

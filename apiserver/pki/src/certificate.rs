@@ -158,7 +158,9 @@ fn params(subject: &Subject) -> Result<CertificateParams, PkiError> {
         Subject::Server(names) => {
             name.push(DnType::CommonName, "hypermesh-apiserver");
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            // It is what the server shows to agents, too, when it asks them.
+            params.extended_key_usages =
+                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
             for name in names {
                 params.subject_alt_names.push(alternative(name)?);
             }

@@ -6,6 +6,7 @@ use crate::budget::Budget;
 use crate::config::Limits;
 use crate::documents::Documents;
 use crate::metrics::Metrics;
+use crate::streams::{Agents, Alive, Room, Seen, Usage};
 use crate::tokens::Tokens;
 use crate::views::View;
 use arc_swap::ArcSwap;
@@ -49,6 +50,16 @@ pub(crate) struct Api {
     pub replies: Arc<Budget>,
     /// How long a client may take nothing.
     pub stall: Duration,
+    /// What agents are asked by, once there is a socket for it.
+    pub agents: OnceLock<Agents>,
+    /// Which agents are heard of.
+    pub alive: Alive,
+    /// What nodes and instances used lately.
+    pub usage: Usage,
+    /// How many streams there may be.
+    pub room: Arc<Room>,
+    /// Signatures that opened streams.
+    pub seen: Seen,
     /// Turns at producing large lists.
     pub lists: Arc<Semaphore>,
     documents: ArcSwap<Documents>,
@@ -120,6 +131,11 @@ impl Api {
             bodies: Budget::new("bytes of requests", limits.memory, PATIENCE),
             replies: Budget::new("bytes of replies", limits.memory, PATIENCE),
             stall: limits.stall,
+            agents: OnceLock::new(),
+            alive: Alive::default(),
+            usage: Usage::default(),
+            room: Arc::default(),
+            seen: Seen::default(),
             lists: Arc::new(Semaphore::new(MOST_LISTS)),
             token_signer,
             address,

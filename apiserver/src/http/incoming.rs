@@ -11,6 +11,19 @@ pub(crate) enum Incoming {
     Tcp(hyper::body::Incoming),
     /// Over HTTP/3.
     Quic(stoq::http3::Body),
+    /// Nothing any more: somebody else has it.
+    Taken,
+}
+
+impl Incoming {
+    /// Takes the body away, to be read for as long as it lasts. `patience` bounds its silence.
+    pub fn take(&mut self, patience: std::time::Duration) -> Self {
+        let mut body = std::mem::replace(self, Self::Taken);
+        if let Self::Quic(body) = &mut body {
+            body.set_patience(Some(patience));
+        }
+        body
+    }
 }
 
 /// A body broke off, for the reason that the transport gives.
@@ -27,6 +40,7 @@ impl Body for Incoming {
         match self.get_mut() {
             Self::Tcp(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Quic(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Taken => Poll::Ready(None),
         }
     }
 
@@ -34,6 +48,7 @@ impl Body for Incoming {
         match self {
             Self::Tcp(body) => body.is_end_stream(),
             Self::Quic(body) => body.is_end_stream(),
+            Self::Taken => true,
         }
     }
 
@@ -41,6 +56,7 @@ impl Body for Incoming {
         match self {
             Self::Tcp(body) => body.size_hint(),
             Self::Quic(body) => body.size_hint(),
+            Self::Taken => SizeHint::with_exact(0),
         }
     }
 }

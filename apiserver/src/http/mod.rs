@@ -19,6 +19,7 @@ mod reply;
 mod review;
 mod selection;
 mod signed;
+mod stream;
 mod token_request;
 mod warning;
 mod watch;
@@ -44,6 +45,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use who::Who;
 
+/// The header with the id under which a request is audited.
+const AUDIT: &str = "audit-id";
+
 /// A request on its way.
 struct Exchange<'r> {
     client: &'r Client,
@@ -58,7 +62,10 @@ impl Api {
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, client: Client, request: Request<Incoming>) -> Response<Outgoing> {
         let begun = Instant::now();
-        let (head, mut body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
+        // Whoever is asked on the way is told by which id this is known.
+        let audit = self.audit_id(&head);
+        head.headers.insert(AUDIT, audit.clone());
         let agent = head.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let modern = match &query {
@@ -98,7 +105,7 @@ impl Api {
             result.unwrap_or_else(|status| reply::status(&status, query.as_ref().ok(), agent, &head.headers));
         self.metrics.answered(verb, response.status().as_u16(), begun.elapsed());
         let headers = response.headers_mut();
-        headers.insert("audit-id", self.audit_id(&head));
+        headers.insert(AUDIT, audit);
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         if let Some(alternative) = self.alternative.get().filter(|_| head.version < Version::HTTP_3) {
             headers.insert(header::ALT_SVC, alternative.clone());
@@ -119,10 +126,15 @@ impl Api {
     }
 
     fn audit_id(&self, head: &Parts) -> HeaderValue {
-        let given = head.headers.get("audit-id").filter(|id| id.len() <= 64 && id.to_str().is_ok());
+        let given = head.headers.get(AUDIT).filter(|id| id.len() <= 64 && id.to_str().is_ok());
         given.cloned().unwrap_or_else(|| {
             HeaderValue::from_str(&self.fresh_id()).unwrap_or(HeaderValue::from_static("unknown"))
         })
+    }
+
+    /// The id by which a request is known, here and to the agent that it reaches.
+    fn audit(&self, head: &Parts) -> String {
+        head.headers.get(AUDIT).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
     }
 
     /// A path that is no resource: documents, health, metrics.
@@ -169,7 +181,7 @@ impl Api {
             self.who(exchange.client, &head.headers)?
         };
         let asked = Attributes {
-            verb: info.verb.as_str(),
+            verb: stream::verb(&info).as_str(),
             group: &info.group,
             resource: &info.resource,
             subresource: &info.subresource,
@@ -201,6 +213,9 @@ impl Api {
         if !kind.namespaced() && !info.namespace.is_empty() && !itself {
             return Err(Box::new(Status::unknown_path()));
         }
+        if stream::is_asked(&info) {
+            return stream::answer(self, who, exchange, &info, &query).await;
+        }
         // Finalizers are replaced and nothing else: no media type and no body changes that.
         if info.subresource == "finalize" && kind.has(Hook::Namespace) && info.verb != Verb::Update {
             return Err(Box::new(kind.refuse_verb(&info.subresource, info.verb)));
@@ -212,7 +227,13 @@ impl Api {
             }
             Verb::Get => get::answer(self, &asked, &head.headers),
             Verb::List => list::answer(self, &asked, &head.headers).await,
-            Verb::Watch => watch::answer(self, &asked, &head.headers),
+            Verb::Watch => {
+                let events = watch::answer(self, &asked, &head.headers)?;
+                if stream::is_websocket(head) && events.status().is_success() {
+                    return stream::watch_over_websocket(events, head, self.closing.clone());
+                }
+                Ok(events)
+            }
             _ => write::answer(self, asked, head, exchange.body).await,
         }
     }
@@ -234,6 +255,9 @@ impl Api {
         });
         if !served {
             return document::unknown();
+        }
+        if info.group == "metrics.k8s.io" {
+            return stream::usage(self, who, exchange, &info, &query).await;
         }
         if info.verb != Verb::Create || !info.name.is_empty() {
             let subject = Subject { group: &info.group, resource: &info.resource, name: "" };

@@ -6,7 +6,7 @@
 use crate::budget::Reservation;
 use crate::connection::{InProgress, Pace};
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
@@ -38,6 +38,7 @@ enum Source {
     Whole(Bytes),
     Parts(mpsc::Receiver<Part>),
     Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    Relayed(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
 }
 
 impl Outgoing {
@@ -63,6 +64,24 @@ impl Outgoing {
     /// What comes, as long as it comes.
     pub(super) fn events(events: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self::new(Source::Events(Box::pin(events)))
+    }
+
+    /// What somebody else says, as long as it comes; where that breaks off, so does the reply.
+    pub(super) fn relayed(bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        Self::new(Source::Relayed(Box::pin(bytes)))
+    }
+
+    /// The same body, which keeps something as long as it lasts.
+    pub(super) fn keeping(mut self, what: impl Send + 'static) -> Self {
+        let empty = Source::Whole(Bytes::new());
+        self.source = match std::mem::replace(&mut self.source, empty) {
+            Source::Relayed(bytes) => Source::Relayed(Box::pin(bytes.map(move |part| {
+                let _kept = &what;
+                part
+            }))),
+            other => other,
+        };
+        self
     }
 
     /// How long a whole body is, in bytes; 0 for one that is made while it is sent.
@@ -137,6 +156,7 @@ impl Body for Outgoing {
                 None => Some(Err(io::Error::other("the reply could not be made to its end"))),
             },
             Source::Events(events) => ready!(events.as_mut().poll_next(cx)).map(Ok),
+            Source::Relayed(bytes) => ready!(bytes.as_mut().poll_next(cx)),
         };
         if part.is_none() || self.is_end_stream() {
             self.finish();

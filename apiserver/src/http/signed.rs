@@ -153,6 +153,31 @@ fn fresh(api: &Api, signatures: &[RequestSignature]) -> bool {
     })
 }
 
+/// What an agent is told of a request that opens a stream and was verified: as it came. 401 for one that is not of now, or
+/// came before: nothing orders streams.
+pub(super) fn for_agent(
+    api: &Api,
+    verified: &Signed,
+    head: &Parts,
+) -> Result<hypermesh_stream::Signed, Box<Status>> {
+    if verified.media != Media::None {
+        return Err(refused("a signed request for a stream has no Content-Type: what follows it is not signed"));
+    }
+    if !verified.fresh {
+        return Err(refused("the request's signature is too old, or dated ahead of the cluster's time"));
+    }
+    let validity = u64::from(api.replica.reading().derived.config.request_validity_seconds);
+    let now = api.replica.request_time().0 / 1_000_000;
+    for signature in &verified.signatures {
+        let digest = Hash::of(&[&signature.signature.0]);
+        if !api.seen.is_first(digest, now, signature.created.saturating_add(2 * validity)) {
+            return Err(refused("the request's signature opened a stream before: sign each anew"));
+        }
+    }
+    let text = |name| joined(&head.headers, name).unwrap_or_default();
+    Ok(hypermesh_stream::Signed { target: target(head), input: text(INPUT), signature: text("signature") })
+}
+
 impl Signed {
     /// The keys, in hexadecimal.
     pub fn keys(&self) -> Vec<String> {

@@ -133,6 +133,7 @@ impl<G: Fn(&ObjectKey) -> Result<Option<Arc<Record>>, ReadError>> Question<'_, G
         let allowed = match (self.asked.verb, self.asked.subresource) {
             // The name stands in the body.
             ("create", "") => own || self.asked.name.is_empty(),
+            ("create" | "get", "liveness") => own,
             ("get" | "list" | "watch" | "update" | "patch", "") | ("get" | "update" | "patch", "status") => {
                 own
             }

@@ -1,0 +1,278 @@
+//! Requests that become something else: WebSocket, SPDY, or frames on the request itself.
+
+use super::{Asking, handed_on, plain_form, relay};
+use crate::http::Exchange;
+use crate::http::outgoing::Outgoing;
+use crate::http::who::Who;
+use crate::streams::forward::{self, Open};
+use crate::streams::websocket::{self, Goodbye, PING, Session, Upgrade};
+use crate::streams::{Place, terminal, upload};
+use bytes::{Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use hypermesh_api::Status;
+use hypermesh_stream::{Route, STREAM};
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Message;
+
+/// Messages that may wait for a client that forwards ports.
+const WAITING: usize = 8;
+/// Bytes of SPDY that are read at once.
+const READ: usize = 32 * 1024;
+
+/// An exec, an attach, or forwarded ports.
+pub(super) async fn answer(
+    asking: Asking,
+    who: &Who,
+    exchange: &mut Exchange<'_>,
+) -> Result<Response<Outgoing>, Box<Status>> {
+    let head = exchange.head;
+    let place = asking.api.room.enter(who.caller.clone())?;
+    if let Some(form) = plain_form(head, &asking.route)? {
+        let answer = asking.ask(handed_on(exchange)).await?;
+        let mut response = relay(answer, true).map(|body| body.keeping(place));
+        response.headers_mut().insert(STREAM, HeaderValue::from_static(form));
+        return Ok(response);
+    }
+    let forwards = matches!(asking.route, Route::PortForward(..));
+    if websocket::is_websocket(head) {
+        if forwards {
+            return tunnel(asking, head, place);
+        }
+        return terminal_over_websocket(asking, head, place).await;
+    }
+    if websocket::is_asked(head, "SPDY/3.1") && forwards {
+        return spdy(asking, head, place);
+    }
+    Err(Box::new(refuse(head)))
+}
+
+/// What a client that speaks none of it is told.
+fn refuse(head: &Parts) -> Status {
+    if websocket::is_asked(head, "SPDY/3.1") {
+        let words = "exec and attach are spoken over WebSocket here, which kubectl does from 1.31 on \
+                     (KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true from 1.29); SPDY/3.1 is not";
+        return Status::bad_request(words);
+    }
+    Status::bad_request(format!(
+        "Upgrade request required: GET with Upgrade: websocket over HTTP/1.1, or POST with {STREAM}"
+    ))
+}
+
+async fn terminal_over_websocket(
+    asking: Asking,
+    head: &Parts,
+    place: Place,
+) -> Result<Response<Outgoing>, Box<Status>> {
+    let protocol = websocket::subprotocol(&head.headers, &terminal::PROTOCOLS)?;
+    let response = websocket::accept(&head.headers, Some(protocol), Outgoing::empty())?;
+    let upgrade = Upgrade::of(head)?;
+    let (feeder, body) = upload::upload();
+    let down = asking.ask(body).await?.into_body();
+    let (session, closing) = (upgrade.begin(), asking.api.closing.clone());
+    tokio::spawn(async move {
+        let _place = place;
+        if let Some(session) = session.await {
+            terminal::carry(session.websocket().await, protocol, feeder, down, closing).await;
+        }
+    });
+    Ok(response)
+}
+
+/// Makes connections to the instance's ports.
+fn opener(asking: Asking) -> Open {
+    let asking = Arc::new(asking);
+    Arc::new(move |port, body| {
+        let asking = Arc::clone(&asking);
+        Box::pin(async move {
+            let route = asking.route.clone().with_port(port);
+            let agents = super::agents(&asking.api)?;
+            let answer = agents.ask(&asking.node, &asking.api.alive, &route, &asking.caller, body).await?;
+            Ok(answer.into_body())
+        })
+    })
+}
+
+/// SPDY through WebSocket.
+fn tunnel(asking: Asking, head: &Parts, place: Place) -> Result<Response<Outgoing>, Box<Status>> {
+    let [protocol] = forward::TUNNEL;
+    websocket::subprotocol(&head.headers, &forward::TUNNEL)?;
+    let response = websocket::accept(&head.headers, Some(protocol), Outgoing::empty())?;
+    let session = Upgrade::of(head)?.begin();
+    let closing = asking.api.closing.clone();
+    let open = opener(asking);
+    tokio::spawn(async move {
+        let _place = place;
+        if let Some(session) = session.await {
+            tunnelled(session.websocket().await, open, closing).await;
+        }
+    });
+    Ok(response)
+}
+
+async fn tunnelled(session: Session<websocket::Socket>, open: Open, mut closing: watch::Receiver<bool>) {
+    let Session { stream, .. } = session;
+    let (mut sender, mut receiver) = stream.split();
+    let (out, mut outgoing) = mpsc::channel::<Bytes>(WAITING);
+    let writing = async {
+        let mut ping = tokio::time::interval(PING);
+        loop {
+            let message = tokio::select! {
+                bytes = outgoing.recv() => match bytes {
+                    Some(bytes) => websocket::binary(bytes),
+                    None => return,
+                },
+                _ = ping.tick() => Message::Ping(Bytes::new()),
+            };
+            if sender.send(message).await.is_err() {
+                return;
+            }
+        }
+    };
+    let silence = websocket::SILENCE;
+    let incoming = futures_util::stream::unfold(&mut receiver, |receiver| async move {
+        loop {
+            let message = match tokio::time::timeout(silence, receiver.next()).await {
+                Ok(Some(Ok(message))) => message,
+                Ok(Some(Err(error))) => return Some((Err(io::Error::other(error)), receiver)),
+                // Whoever does not even answer pings is gone.
+                Ok(None) | Err(_) => return None,
+            };
+            match message {
+                Message::Binary(bytes) => return Some((Ok(bytes), receiver)),
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    });
+    let ended = tokio::select! {
+        served = forward::serve(incoming, out, open) => match served {
+            Ok(()) => Goodbye::Done,
+            Err(wrong) => Goodbye::Wrong(wrong.to_string()),
+        },
+        () = writing => Goodbye::Failed,
+        _ = closing.wait_for(|closing| *closing) => Goodbye::Leaving,
+    };
+    websocket::close(&mut sender, &mut receiver, ended).await;
+}
+
+/// SPDY as it is, for clients from before WebSocket.
+fn spdy(asking: Asking, head: &Parts, place: Place) -> Result<Response<Outgoing>, Box<Status>> {
+    const VERSION: &str = "x-stream-protocol-version";
+    let lines = head.headers.get_all(VERSION).iter().filter_map(|line| line.to_str().ok());
+    if !lines.flat_map(|line| line.split(',')).any(|word| word.trim() == forward::PROTOCOL) {
+        let words = format!("{VERSION} has to offer {}", forward::PROTOCOL);
+        return Err(Box::new(Status::failure(403, "Forbidden", words)));
+    }
+    let session = Upgrade::of(head)?.begin();
+    let mut closing = asking.api.closing.clone();
+    let open = opener(asking);
+    tokio::spawn(async move {
+        let _place = place;
+        let Some(session) = session.await else { return };
+        tokio::select! {
+            () = bare(session, open) => {}
+            _ = closing.wait_for(|closing| *closing) => {}
+        }
+    });
+    let mut response = Response::new(Outgoing::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
+    headers.insert(VERSION, HeaderValue::from_static(forward::PROTOCOL));
+    Ok(response)
+}
+
+async fn bare(session: Session<TokioIo<Upgraded>>, open: Open) {
+    let Session { stream, .. } = session;
+    let (reading, mut writing) = tokio::io::split(stream);
+    let (out, mut outgoing) = mpsc::channel::<Bytes>(WAITING);
+    let incoming = futures_util::stream::unfold(reading, |mut reading| async move {
+        let mut bytes = BytesMut::with_capacity(READ);
+        match reading.read_buf(&mut bytes).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(bytes.freeze()), reading)),
+            Err(error) => Some((Err(error), reading)),
+        }
+    });
+    let written = async {
+        while let Some(bytes) = outgoing.recv().await {
+            if writing.write_all(&bytes).await.is_err() || writing.flush().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        served = forward::serve(incoming, out, open) => {
+            if let Err(wrong) = served {
+                tracing::debug!(%wrong, "a client that forwards ports broke SPDY");
+            }
+        }
+        () = written => {}
+    }
+}
+
+/// Sends the events of a watch as messages, each of them one.
+pub(in crate::http) fn watch(
+    response: Response<Outgoing>,
+    head: &Parts,
+    mut closing: watch::Receiver<bool>,
+) -> Result<Response<Outgoing>, Box<Status>> {
+    let accepted = websocket::accept(&head.headers, plain_subprotocol(&head.headers), Outgoing::empty())?;
+    let session = Upgrade::of(head)?.begin();
+    let body = response.into_body();
+    tokio::spawn(async move {
+        let Some(session) = session.await else { return };
+        let session = session.websocket().await;
+        let Session { stream, .. } = session;
+        let (mut sender, mut receiver) = stream.split();
+        let ended = tokio::select! {
+            ended = events(body, &mut sender) => ended,
+            // A client that watches says nothing but goodbye.
+            () = async { while let Some(Ok(_)) = receiver.next().await {} } => return,
+            _ = closing.wait_for(|closing| *closing) => Goodbye::Leaving,
+        };
+        websocket::close(&mut sender, &mut receiver, ended).await;
+    });
+    Ok(accepted)
+}
+
+/// The subprotocol that clients of watches name, where they name one: events in text.
+fn plain_subprotocol(headers: &HeaderMap) -> Option<&'static str> {
+    websocket::subprotocol(headers, &["binary.k8s.io"]).ok()
+}
+
+async fn events(mut body: Outgoing, sender: &mut websocket::Sender) -> Goodbye {
+    let mut held = BytesMut::new();
+    let mut ping = tokio::time::interval(PING);
+    loop {
+        let part = tokio::select! {
+            part = body.frame() => part,
+            _ = ping.tick() => {
+                if sender.send(Message::Ping(Bytes::new())).await.is_err() {
+                    return Goodbye::Failed;
+                }
+                continue;
+            }
+        };
+        let Some(part) = part else { return Goodbye::Done };
+        let Ok(bytes) = part.map(|part| part.into_data().unwrap_or_default()) else { return Goodbye::Failed };
+        held.extend_from_slice(&bytes);
+        while let Some(end) = memchr::memchr(b'\n', &held) {
+            let mut event = held.split_to(end + 1);
+            event.truncate(end);
+            let Some(message) = websocket::text(event.freeze()) else { return Goodbye::Failed };
+            if sender.send(message).await.is_err() {
+                return Goodbye::Failed;
+            }
+        }
+    }
+}
