@@ -15,6 +15,7 @@ pub mod root_bundle;
 pub mod runtime;
 pub mod scheduler;
 pub mod settings;
+pub mod workload;
 
 pub use connect::{ConnectError, connect};
 pub use process::{Process, ProcessError};

@@ -16,6 +16,7 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::{Context, Stop, drive, random};
 use crate::scheduler;
 use crate::settings::Settings;
+use crate::workload::Workloads;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -169,6 +170,7 @@ impl Process {
                 drive(Arc::new(CertificateRequests), context.clone(), ours.clone()),
                 drive(Arc::new(NodeLifecycle::default()), context.clone(), ours.clone()),
                 scheduler::run(context.clone(), ours.clone()),
+                drive(Arc::new(Workloads::default()), context.clone(), ours.clone()),
                 self.tell_who_signs(&context, ours.clone()),
             )
         };

@@ -47,9 +47,14 @@ pub fn objects() -> Vec<Value> {
         {"apiGroups": [OURS], "resources": ["nodes"], "verbs": ["get", "list", "patch", "watch"]},
         {"apiGroups": [OURS], "resources": ["nodes/status"], "verbs": ["patch"]},
         {"apiGroups": [OURS], "resources": ["nodes/liveness"], "verbs": ["get"]},
-        {"apiGroups": [OURS], "resources": ["instances"], "verbs": ["delete", "get", "list", "patch", "watch"]},
+        {"apiGroups": [OURS], "resources": ["instances"], "verbs": ["create", "delete", "get", "list", "patch", "watch"]},
         {"apiGroups": [OURS], "resources": ["instances/status"], "verbs": ["patch"]},
-        {"apiGroups": [OURS], "resources": ["workloads"], "verbs": ["get", "list", "watch"]},
+        // Workloads make instances, and runs of schedules. They keep their templates, and copy what these refer to, so that
+        // one can go back to it; which ConfigMaps and Secrets those are is for the templates to say.
+        {"apiGroups": [OURS], "resources": ["workloads"], "verbs": ["create", "delete", "get", "list", "watch"]},
+        {"apiGroups": [OURS], "resources": ["workloads/status"], "verbs": ["patch"]},
+        {"apiGroups": ["apps"], "resources": ["controllerrevisions"], "verbs": ["create", "delete", "get", "list", "patch"]},
+        {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create", "delete", "get"]},
     ]);
     // Nodes that join are approved, and so is nobody else; and what is over goes.
     let certificate_rules = json!([
@@ -181,12 +186,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_granted_by_a_star_and_no_secret_outside_of_kube_system() {
+    fn nothing_is_granted_by_a_star_and_secrets_are_listed_and_changed_nowhere_but_in_kube_system() {
         let text = list().to_string();
         assert!(!text.contains('*') && !text.contains("escalate"), "{text}");
         assert!(!text.contains("impersonate") && !text.contains("cluster-admin"), "{text}");
-        for object in objects().iter().filter(|object| object.to_string().contains("secrets")) {
-            assert_eq!(object["metadata"]["namespace"], "kube-system", "{object}");
+        for object in objects().iter().filter(|object| object["metadata"]["namespace"] != "kube-system") {
+            let rules = object["rules"].as_array().cloned().unwrap_or_default();
+            for rule in rules.iter().filter(|rule| rule["resources"].to_string().contains("secrets")) {
+                for verb in ["list", "watch", "patch", "update"] {
+                    assert!(!rule["verbs"].to_string().contains(verb), "{rule}");
+                }
+            }
         }
     }
 }

@@ -110,7 +110,7 @@ async fn steps<R: Reconciler>(
     };
     let plan = reconciler.build(&subject, valid);
     let applied = reconciler.apply(context, &subject, &plan).await?;
-    let told = reconciler.update_status(context, &subject, Verdict::Applied(&applied)).await?;
+    let told = reconciler.report(context, &subject, &plan, &applied).await?;
     let wrote = applied.writes > 0 || told == Told::Written;
     let verdict = if wrote { decision::Verdict::Changed } else { decision::Verdict::AsWanted };
     Ok(Some(Read { meta: known.clone(), why: plan.to_string(), verdict, again: applied.again }))

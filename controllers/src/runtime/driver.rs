@@ -25,10 +25,6 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// Reconciles of one object at once, and how many a second after that.
-const BURST: u32 = 10;
-const PER_SECOND: f64 = 1.0;
-
 /// Runs `reconciler` until it is stopped; reconciles that are under way then come to their end. Dropping the future ends
 /// them at once.
 pub async fn drive<R: Reconciler>(reconciler: Arc<R>, context: Context, mut stop: Stop) {
@@ -107,6 +103,7 @@ struct Driver<R> {
 
 impl<R: Reconciler> Driver<R> {
     fn new(reconciler: Arc<R>, context: Context, metrics: Arc<ControllerMetrics>) -> Self {
+        let (burst, per_second) = reconciler.pace();
         Self {
             limit: reconciler.concurrency().max(1),
             reconciler,
@@ -115,7 +112,7 @@ impl<R: Reconciler> Driver<R> {
             started: Instant::now(),
             backoff: Backoff::default(),
             failing: Failing::default(),
-            pace: Pace::new(BURST, PER_SECOND),
+            pace: Pace::new(burst, per_second),
             tasks: JoinSet::new(),
             hands: HashSet::new(),
             of_task: HashMap::new(),

@@ -6,7 +6,7 @@
 //! | [`validate`](Reconciler::validate) | says what is wrong, or makes a value that cannot be wrong | no |
 //! | [`build`](Reconciler::build) | decides: desired and observed become a plan | no |
 //! | [`apply`](Reconciler::apply) | performs the plan | yes |
-//! | [`update_status`](Reconciler::update_status) | tells in the object's status how it ended | yes |
+//! | [`update_status`](Reconciler::update_status), [`report`](Reconciler::report) | tells in the object's status how it ended | yes |
 //!
 //! A reconciler is told *which* object, never what happened to it: it must come to the same end from any state.
 
@@ -60,6 +60,11 @@ pub trait Reconciler: Send + Sync + 'static {
         8
     }
 
+    /// How many reconciles of one object there may be at once, and how many a second after that.
+    fn pace(&self) -> (u32, f64) {
+        (10, 1.0)
+    }
+
     /// Reads what the object refers to.
     fn dereference(
         &self,
@@ -92,6 +97,19 @@ pub trait Reconciler: Send + Sync + 'static {
         subject: &Subject<Self::Object>,
         verdict: Verdict<'_>,
     ) -> impl Future<Output = Result<Told, Failure>> + Send;
+
+    /// Tells in the object's status what was performed, where that takes the plan to say. Writes nothing that is there
+    /// already.
+    fn report(
+        &self,
+        context: &Context,
+        subject: &Subject<Self::Object>,
+        plan: &Self::Plan,
+        applied: &Applied,
+    ) -> impl Future<Output = Result<Told, Failure>> + Send {
+        let _ = plan;
+        self.update_status(context, subject, Verdict::Applied(applied))
+    }
 
     /// Undoes what outlives the object, before it goes. Runs again until it succeeds.
     fn cleanup(
