@@ -58,6 +58,8 @@ pub struct SandboxSpec {
     pub host_ipc: bool,
     /// What all of it may use together, its shim included.
     pub limits: Limits,
+    /// Kernel parameters of its own namespaces.
+    pub sysctls: BTreeMap<String, String>,
     /// Notes of the caller, kept with it and given back by adoption.
     pub annotations: BTreeMap<String, String>,
 }
@@ -207,7 +209,8 @@ pub trait Container: Send + Sync {
     /// If it has ended, or the kernel would not say.
     fn stats(&self) -> Result<Stats, RuntimeError>;
 
-    /// Kills it if it runs, and removes all of it but its log and its root's folder, which the caller gave.
+    /// Kills it if it runs, and removes all of it but its log and its root's folder, which the caller gave. Twice is
+    /// harmless.
     fn delete(&self) -> Work<'_, ()>;
 }
 

@@ -99,6 +99,20 @@ impl RuntimeError {
     }
 }
 
+/// An error with all its causes, each once.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// The disk's or the kernel's reason, with what was being done to what.
 pub(crate) fn io_error(
     doing: &'static str,

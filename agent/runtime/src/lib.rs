@@ -7,6 +7,7 @@
 //!
 //! It must not know the API, an image's name or a Workload: its caller has looked up images, users and volumes.
 
+mod cgroup;
 mod class;
 mod error;
 pub mod oci;

@@ -1,8 +1,8 @@
 //! How a shim begins: before it listens, everything that it holds is made, or the reason is told and nothing stays.
 
 use crate::namespaces::{Namespaces, Stage};
-use crate::protocol::SandboxConfig;
-use crate::protocol::VERSION;
+use crate::probe::PROBE;
+use crate::protocol::{SandboxConfig, VERSION};
 use crate::server::{Held, Shim};
 use crate::state::{self, Layout, ShimState};
 use crate::{process, program, socket};
@@ -12,7 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What a shim says on its standard output when it listens. Anything else is why it does not.
@@ -23,12 +23,20 @@ pub const READY: &str = "ready\n";
 /// To be called first thing, by a process with one thread: what a shim does is not possible with more. It speaks on its
 /// standard output once ([`READY`]), and reads its standard input never.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut arguments = arguments.into_iter();
-    let (Some(folder), None) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: shim FOLDER (it is started by the agent, not by people)");
-        return ExitCode::from(2);
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let folder = match arguments.as_slice() {
+        [folder] => PathBuf::from(folder),
+        [probe, folder] if probe == PROBE => {
+            let probed = crate::probe::probe(Path::new(folder));
+            let told = serde_json::to_writer(std::io::stdout(), &probed);
+            return if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        _ => {
+            eprintln!("usage: shim FOLDER (it is started by the agent, not by people)");
+            return ExitCode::from(2);
+        }
     };
-    match begin(PathBuf::from(folder)) {
+    match begin(folder) {
         Ok(shim) => {
             let layout = shim.layout.clone();
             shim.run();

@@ -19,6 +19,7 @@ mod entry;
 mod exec;
 mod log;
 mod namespaces;
+pub mod probe;
 pub mod process;
 mod program;
 pub mod protocol;

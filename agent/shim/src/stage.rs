@@ -124,6 +124,15 @@ fn open_bind(bind: &Bind, user: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Strin
     })
 }
 
+/// Whether what lies in a folder can be shown as another user's.
+pub(crate) fn try_mapped(folder: &Path, user: Option<&OwnedFd>) -> Result<(), String> {
+    let told = |errno: rustix::io::Errno| {
+        format!("the file system of {} does not show files as another user's ({errno})", folder.display())
+    };
+    let opened = rustix::fs::open(folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(told)?;
+    clone_tree(&opened, user.map(|fd| fd.as_fd()), MountAttrFlags::empty()).map(drop).map_err(told)
+}
+
 fn mount_root(root: &Root, user: Option<BorrowedFd<'_>>, place: &Path) -> Result<(), String> {
     fs::create_dir(place).map_err(|error| format!("{} could not be made ({error})", place.display()))?;
     let (path, read_only) = match root {

@@ -2,10 +2,41 @@
 //!
 //! Nothing here looks at the node: users are numbers, volumes are folders, images are roots that somebody prepared.
 
+pub mod build;
+pub(crate) mod capabilities;
+mod seccomp;
+pub mod signal;
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::RuntimeError;
 use hypermesh_shim::protocol::{Log, Root};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+/// A field that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct Invalid {
+    /// Which.
+    pub field: &'static str,
+    /// What is wrong with it, and what would do.
+    pub why: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(field: &'static str, why: impl Into<String>) -> Self {
+        Self { field, why: why.into() }
+    }
+}
+
+impl From<Invalid> for RuntimeError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid { what: invalid.field.to_owned(), why: invalid.why }
+    }
+}
 
 /// One run of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,6 +151,9 @@ pub enum MountSource {
     Bind {
         /// Which; absolute.
         path: PathBuf,
+        /// What of it: links and `..` in it, whoever made them and whenever, never lead out of `path`. All of it if none
+        /// is said.
+        sub_path: Option<PathBuf>,
         /// Whether its owners are those of the Instance: on disk they are ids of the node, and an Instance with a user
         /// namespace sees them mapped (root's files as its root's). Volumes want it; a host path does not.
         mapped: bool,

@@ -1,0 +1,285 @@
+//! Cgroups: which version there is, where an Instance's and a container's are, limits written and usage read.
+//!
+//! libcontainer makes a container's cgroups and writes its first limits; all else is here. Version 1 has a tree for each
+//! controller, version 2 one for all. Both may be there; what counts is where the controllers are.
+
+mod limits;
+mod usage;
+
+pub(crate) use usage::Usage;
+
+use crate::report::CgroupVersion;
+use crate::spec::Limits;
+use hypermesh_shim::protocol::Freezer;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Controllers of version 1 that libcontainer puts a container into.
+const CONTROLLERS: [&str; 9] =
+    ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "cpuset", "devices", "perf_event"];
+
+/// What a container is shown of its own.
+const SHOWN: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
+
+/// Where cgroups are on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cgroups {
+    pub(crate) version: CgroupVersion,
+    /// Trees by controller (version 1), or one by no name (version 2).
+    trees: BTreeMap<String, PathBuf>,
+    /// Trees without controllers, which only tell processes apart.
+    others: Vec<PathBuf>,
+    /// Below which cgroup all of ours are.
+    parent: PathBuf,
+}
+
+impl Cgroups {
+    /// Finds them.
+    pub(crate) fn find(parent: &Path) -> io::Result<Self> {
+        Ok(Self::of(&fs::read_to_string("/proc/self/mountinfo")?, parent))
+    }
+
+    /// Pure. Where a tree is mounted twice, the first is taken.
+    fn of(mounts: &str, parent: &Path) -> Self {
+        let (mut v1, mut v2, mut others) = (BTreeMap::new(), None, Vec::new());
+        for line in mounts.lines() {
+            let Some((before, after)) = line.split_once(" - ") else { continue };
+            let Some(point) = before.split(' ').nth(4).map(PathBuf::from) else { continue };
+            let mut after = after.splitn(3, ' ');
+            match (after.next(), after.nth(1)) {
+                (Some("cgroup2"), _) => {
+                    v2.get_or_insert(point);
+                }
+                (Some("cgroup"), Some(options)) => {
+                    let mut known = false;
+                    for name in options.split(',').filter(|name| CONTROLLERS.contains(name)) {
+                        known = true;
+                        v1.entry(name.to_owned()).or_insert_with(|| point.clone());
+                    }
+                    if !known && options.contains("name=") {
+                        others.push(point);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let parent = parent.to_owned();
+        if !v1.is_empty() {
+            others.extend(v2);
+            return Self { version: CgroupVersion::V1, trees: v1, others, parent };
+        }
+        match v2 {
+            Some(tree) => {
+                let trees = BTreeMap::from([(String::new(), tree)]);
+                Self { version: CgroupVersion::V2, trees, others: Vec::new(), parent }
+            }
+            None => Self { version: CgroupVersion::None, trees: BTreeMap::new(), others, parent },
+        }
+    }
+
+    /// No cgroups at all, where this user may write to none.
+    pub(crate) fn without(&self) -> Self {
+        Self {
+            version: CgroupVersion::None,
+            trees: BTreeMap::new(),
+            others: Vec::new(),
+            parent: self.parent.clone(),
+        }
+    }
+
+    /// Whether a controller can be used.
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        match self.version {
+            CgroupVersion::V1 => self.trees.contains_key(controller),
+            CgroupVersion::V2 => {
+                let available = self.trees.get("").map(|tree| tree.join("cgroup.controllers"));
+                let text = available.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+                // Freezing is no controller there, and CPU time is always counted.
+                matches!(controller, "freezer" | "cpuacct")
+                    || text.split_whitespace().any(|name| name == controller)
+            }
+            CgroupVersion::None => false,
+        }
+    }
+
+    /// A cgroup by names below the parent, absolute within each tree.
+    pub(crate) fn path(&self, names: &[&str]) -> PathBuf {
+        names.iter().fold(self.parent.clone(), |path, name| path.join(name))
+    }
+
+    /// Its folder in the tree of a controller.
+    pub(crate) fn folder(&self, controller: &str, path: &Path) -> Option<PathBuf> {
+        let key = if self.version == CgroupVersion::V2 { "" } else { controller };
+        Some(self.trees.get(key)?.join(path.strip_prefix("/").unwrap_or(path)))
+    }
+
+    /// Its folders, one for each tree that has controllers; the freezer's or memory's first.
+    pub(crate) fn folders(&self, path: &Path) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = Vec::new();
+        let first = ["", "freezer", "memory", "pids"];
+        let rest = self.trees.keys().map(String::as_str).filter(|name| !first.contains(name));
+        for folder in first.into_iter().chain(rest).filter_map(|name| self.tree_folder(name, path)) {
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        folders
+    }
+
+    fn tree_folder(&self, key: &str, path: &Path) -> Option<PathBuf> {
+        Some(self.trees.get(key)?.join(path.strip_prefix("/").unwrap_or(path)))
+    }
+
+    /// Its folders in every tree, those without controllers too: whoever is in them has left all other cgroups.
+    pub(crate) fn all_folders(&self, path: &Path) -> Vec<PathBuf> {
+        let mut folders = self.folders(path);
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        folders.extend(self.others.iter().map(|tree| tree.join(relative)));
+        folders
+    }
+
+    /// What a container sees of its own cgroup, by controller (version 1).
+    pub(crate) fn views(&self, path: &Path) -> Vec<(String, PathBuf)> {
+        if self.version != CgroupVersion::V1 {
+            return Vec::new();
+        }
+        let view = |name: &&str| Some(((*name).to_owned(), self.tree_folder(name, path)?));
+        SHOWN.iter().filter_map(view).collect()
+    }
+
+    /// Makes a cgroup in every tree. With version 2, those above it let it have controllers.
+    pub(crate) fn make(&self, path: &Path) -> io::Result<()> {
+        for folder in self.all_folders(path) {
+            fs::create_dir_all(&folder)?;
+        }
+        match self.version {
+            CgroupVersion::V1 => self.fill_cpusets(path),
+            CgroupVersion::V2 => self.delegate(path.parent().unwrap_or(path)),
+            CgroupVersion::None => Ok(()),
+        }
+    }
+
+    /// A cpuset of version 1 holds nobody until it has CPUs and memory, which it does not get by itself.
+    fn fill_cpusets(&self, path: &Path) -> io::Result<()> {
+        let Some(tree) = self.trees.get("cpuset") else { return Ok(()) };
+        let mut folder = tree.clone();
+        for part in path.strip_prefix("/").unwrap_or(path).components() {
+            let below = folder.join(part);
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if fs::read_to_string(below.join(file))?.trim().is_empty() {
+                    fs::write(below.join(file), fs::read_to_string(folder.join(file))?.trim())?;
+                }
+            }
+            folder = below;
+        }
+        Ok(())
+    }
+
+    /// Gives controllers on, from the root to a cgroup (version 2).
+    pub(crate) fn delegate(&self, path: &Path) -> io::Result<()> {
+        let Some(tree) = self.trees.get("").filter(|_| self.version == CgroupVersion::V2) else {
+            return Ok(());
+        };
+        let mut folder = tree.clone();
+        let mut parts = path.strip_prefix("/").unwrap_or(path).components();
+        loop {
+            let available = fs::read_to_string(folder.join("cgroup.controllers"))?;
+            let given = fs::read_to_string(folder.join("cgroup.subtree_control"))?;
+            for name in ["cpu", "cpuset", "io", "memory", "pids"] {
+                let has = |text: &str| text.split_whitespace().any(|word| word == name);
+                if has(&available) && !has(&given) {
+                    fs::write(folder.join("cgroup.subtree_control"), format!("+{name}"))?;
+                }
+            }
+            match parts.next() {
+                Some(part) => folder = folder.join(part),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Writes limits.
+    pub(crate) fn limit(&self, path: &Path, limits: &Limits) -> io::Result<()> {
+        for write in limits::writes(limits, self.version) {
+            let Some(folder) = self.folder(write.controller, path) else { continue };
+            let file = folder.join(write.file);
+            match fs::write(&file, &write.value) {
+                Err(error) if write.optional && error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(io::Error::new(
+                        error.kind(),
+                        format!("{} would not take {} ({error})", file.display(), write.value),
+                    ));
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Where kills for memory are counted.
+    pub(crate) fn oom_counter(&self, path: &Path) -> Option<PathBuf> {
+        let file = if self.version == CgroupVersion::V2 { "memory.events" } else { "memory.oom_control" };
+        Some(self.folder("memory", path)?.join(file))
+    }
+
+    /// How it is made to stand still.
+    pub(crate) fn freezer(&self, path: &Path) -> Option<Freezer> {
+        let (file, freeze, thaw) = match self.version {
+            CgroupVersion::V2 => ("cgroup.freeze", "1", "0"),
+            _ => ("freezer.state", "FROZEN", "THAWED"),
+        };
+        let path = self.folder("freezer", path)?.join(file);
+        Some(Freezer { path, freeze: freeze.to_owned(), thaw: thaw.to_owned() })
+    }
+
+    /// The names of all cgroups below ours, in whatever tree.
+    pub(crate) fn instances(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for folder in self.all_folders(&self.parent) {
+            let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+            let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            names.extend(folders.filter_map(|entry| entry.file_name().into_string().ok()));
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+30 20 0:25 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
+31 30 0:26 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+32 30 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+33 30 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
+34 30 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn controllers_decide_which_version_it_is() {
+        let hybrid = Cgroups::of(HYBRID, Path::new("/hypermesh"));
+        assert_eq!(hybrid.version, CgroupVersion::V1);
+        let path = hybrid.path(&["i", "web-0"]);
+        assert_eq!(path, Path::new("/hypermesh/i/web-0"));
+        assert_eq!(
+            hybrid.folders(&path),
+            ["memory", "cpu,cpuacct"]
+                .map(|tree| Path::new("/sys/fs/cgroup").join(tree).join("hypermesh/i/web-0"))
+        );
+        assert_eq!(hybrid.all_folders(&path).len(), 4);
+        assert_eq!(hybrid.views(&path).len(), 3);
+        let unified =
+            Cgroups::of("30 20 0:25 / /sys/fs/cgroup rw shared:1 - cgroup2 cgroup2 rw\n", Path::new("/h"));
+        assert_eq!(unified.version, CgroupVersion::V2);
+        let memory = unified.oom_counter(&unified.path(&["i"])).unwrap();
+        assert_eq!(memory, Path::new("/sys/fs/cgroup/h/i/memory.events"));
+        assert_eq!(unified.folders(Path::new("/h/i")), [PathBuf::from("/sys/fs/cgroup/h/i")]);
+        assert_eq!(Cgroups::of("", Path::new("/h")).version, CgroupVersion::None);
+    }
+}

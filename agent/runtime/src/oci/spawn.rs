@@ -1,0 +1,118 @@
+//! Starting a shim, in a way that its file is safe from what it runs.
+
+use crate::error::RuntimeError;
+use hypermesh_shim::READY;
+use hypermesh_shim::protocol::InstanceId;
+use rustix::fs::CWD;
+use rustix::mount::{MountAttrFlags, OpenTreeFlags};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+/// How long a shim may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most that a shim says when it begins.
+const LONGEST: u64 = 16 << 10;
+
+/// What is executed as a shim.
+#[derive(Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    /// The same file through a mount that nothing can be written through: a container that comes by the shim's file (by
+    /// `/proc/self/exe`) cannot change it. None where mounts cannot be made.
+    sealed: Option<OwnedFd>,
+}
+
+impl Program {
+    pub(super) fn new(program: Option<(PathBuf, Vec<OsString>)>) -> Self {
+        let (path, arguments) =
+            program.unwrap_or_else(|| (PathBuf::from("/proc/self/exe"), vec![OsString::from("shim")]));
+        let sealed = seal(&path).ok();
+        Self { path, arguments, sealed }
+    }
+
+    /// Whether its file is safe from what it runs.
+    #[cfg(test)]
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
+    fn command(&self) -> Command {
+        let path = match &self.sealed {
+            Some(sealed) => PathBuf::from(format!("/proc/self/fd/{}", sealed.as_raw_fd())),
+            None => self.path.clone(),
+        };
+        let mut command = Command::new(path);
+        // A name for whoever lists processes.
+        command.arg0("hypermesh-shim").args(&self.arguments);
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+    }
+
+    /// Starts a shim for an Instance's folder; done when it listens.
+    pub(super) async fn start(&self, instance: &InstanceId, folder: &Path) -> Result<(), RuntimeError> {
+        let failed = |why: String| RuntimeError::ShimStart { instance: instance.clone(), why };
+        let said =
+            self.say(&[folder.as_os_str().to_owned()]).await.map_err(|error| failed(error.to_string()))?;
+        if said == READY {
+            return Ok(());
+        }
+        let why = if said.is_empty() { "it ended without a word".to_owned() } else { said };
+        Err(failed(why))
+    }
+
+    /// What a shim says with some arguments, until it lets its standard output go.
+    pub(super) async fn say(&self, arguments: &[OsString]) -> io::Result<String> {
+        let mut child = self.command().args(arguments).spawn()?;
+        let mut said = String::new();
+        if let Some(out) = child.stdout.take() {
+            let mut out = out.take(LONGEST);
+            let reading = out.read_to_string(&mut said);
+            match tokio::time::timeout(PATIENCE, reading).await {
+                Ok(read) => drop(read?),
+                Err(_) => {
+                    child.start_kill()?;
+                    return Err(io::Error::other(format!("it said nothing for {} s", PATIENCE.as_secs())));
+                }
+            }
+        }
+        // It lives on; tokio reaps it should it end before the agent does.
+        drop(child);
+        Ok(said)
+    }
+}
+
+fn seal(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = rustix::mount::open_tree(CWD, path, flags)?;
+    let attr = libc::mount_attr {
+        attr_set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(),
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    #[expect(unsafe_code, reason = "neither rustix nor nix has mount_setattr")]
+    // SAFETY: the descriptor is open as long as its owner lives, the path is a literal, and the kernel reads no more of the
+    // structure than the size that is given with it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 {
+        return Ok(tree);
+    }
+    Err(rustix::io::Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(rustix::io::Errno::IO))
+}

@@ -1,0 +1,55 @@
+//! What this node lets a shim do, found out by doing it: in a process of its own, which ends with it.
+
+use crate::namespaces::{Namespaces, Stage};
+use crate::protocol::{IdMap, IdMaps, InstanceId, Network, SandboxConfig};
+use crate::stage;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What a shim is asked with, before the folder of Instances, to tell what it could do.
+pub const PROBE: &str = "--probe";
+
+/// What was tried, and why it did not work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// Namespaces and mounts.
+    pub containers: Result<(), String>,
+    /// A user namespace with 65536 users.
+    pub user_namespace: Result<(), String>,
+    /// Files of the folder as another user's.
+    pub mapped_mounts: Result<(), String>,
+    /// Filters of system calls.
+    pub seccomp: Result<(), String>,
+    /// An OOM score below this process' own.
+    pub lower_oom_score: Result<(), String>,
+}
+
+/// Tries all of it. Changes this process, which must end then.
+pub(crate) fn probe(folder: &Path) -> Probed {
+    let map = vec![IdMap { inside: 0, outside: 0x7000_0000, count: 65_536 }];
+    let config = |user| {
+        Ok::<_, String>(SandboxConfig {
+            instance: InstanceId::new("probe").map_err(|error| error.to_string())?,
+            hostname: "probe".to_owned(),
+            network: Network::Own,
+            user,
+            host_ipc: false,
+            shim_cgroups: Vec::new(),
+        })
+    };
+    let make = |user| config(user).and_then(|config| Namespaces::make(&config));
+    let user = make(Some(IdMaps { users: map.clone(), groups: map }));
+    let alone = make(None).map(drop);
+    let containers = alone.and_then(|()| Stage::make(folder).map(drop));
+    let mapped_mounts = match &user {
+        Ok(namespaces) => stage::try_mapped(folder, namespaces.user.as_ref()),
+        Err(_) => Err("there are no user namespaces to map to".to_owned()),
+    };
+    let seccomp = match rustix::thread::secure_computing_mode() {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(format!("the kernel was built without it ({errno})")),
+    };
+    let lower_oom_score = std::fs::write("/proc/self/oom_score_adj", "-999")
+        .map_err(|error| format!("the OOM score could not be lowered ({error}); CAP_SYS_RESOURCE allows it"));
+    Probed { containers, user_namespace: user.map(drop), mapped_mounts, seccomp, lower_oom_score }
+}
