@@ -34,7 +34,7 @@ hypermesh-store: hypermesh-chain
 hypermesh-stream: hypermesh-api hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wire: hypermesh-api hypermesh-schemas
-nexusctl: hypermesh-api hypermesh-apiserver hypermesh-client hypermesh-controllers hypermesh-pipeline hypermesh-schemas
+nexusctl: hypermesh-api hypermesh-apiserver hypermesh-client hypermesh-controllers hypermesh-image hypermesh-pipeline hypermesh-schemas hypermesh-stream
 stoq:
 ";
 

@@ -6,12 +6,14 @@
 mod call;
 mod error;
 mod lines;
+mod upload;
 
 pub use call::{Call, Reply, encode, path_segment};
 pub use error::Error;
 pub use hypermesh_client::ConnectError;
 pub(crate) use hypermesh_client::any_certificate;
 pub use lines::Lines;
+pub use upload::Upload;
 
 use crate::{
     cli::GlobalOptions,
@@ -24,7 +26,7 @@ use crate::{
 };
 use http::{HeaderValue, Method, Request, Response, header};
 use hypermesh_client::{
-    Acquaintance, Body, ClusterId, CollectError, Config, Server, Source, Transport, Trust,
+    Acquaintance, Body, ClusterId, CollectError, Config, Server, Source, Streamed, Transport, Trust,
 };
 use std::{
     sync::Arc,
@@ -127,6 +129,10 @@ impl Client {
     /// Sends a call whose reply is a stream of lines, as watches are.
     pub async fn stream(&self, call: &Call) -> Result<Lines, Error> {
         let response = self.begin(call).await?;
+        self.lines(response).await
+    }
+
+    async fn lines(&self, response: Response<Body>) -> Result<Lines, Error> {
         let code = response.status().as_u16();
         let (parts, body) = response.into_parts();
         if (200..300).contains(&code) {
@@ -134,6 +140,16 @@ impl Client {
         }
         let body = body.collect(LARGEST_REFUSAL).await.map_err(|error| self.broken(error))?;
         Err(error::refusal(code, &parts.headers, &body))
+    }
+
+    /// Sends a call with a body of any length, whose reply is a stream of lines.
+    pub async fn upload(&self, call: &Call, upload: Upload) -> Result<Lines, Error> {
+        let (mut parts, _) = request(call)?.into_parts();
+        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(call.content_type));
+        parts.extensions.insert(Streamed);
+        let request = Request::from_parts(parts, Body::stream(upload));
+        let response = self.http.send(request).await.map_err(|error| self.of_cluster(error))?;
+        self.lines(response).await
     }
 
     fn broken(&self, error: CollectError) -> Error {

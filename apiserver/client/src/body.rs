@@ -21,6 +21,11 @@ enum Kind {
     Stream(UnsyncBoxBody<Bytes, BoxError>),
 }
 
+/// In the extensions of a request: its body is a stream that goes on after the request was taken, as that of an `exec`.
+/// A signature covers such a request without its body, and nobody sends it twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Streamed;
+
 /// Why a body could not be read whole.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {

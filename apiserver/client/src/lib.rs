@@ -30,7 +30,7 @@ mod retry;
 mod sign;
 mod wire;
 
-pub use body::{Body, BoxError, CollectError};
+pub use body::{Body, BoxError, CollectError, Streamed};
 pub use client::Client;
 pub use config::{
     Acquaintance, Config, Identity, Material, Meet, Server, Source, Transport, Trust, public_key,

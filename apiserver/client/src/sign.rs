@@ -18,7 +18,7 @@ mod key;
 pub use clock::Clock;
 pub(crate) use key::signing_key;
 
-use crate::body::Body;
+use crate::body::{Body, Streamed};
 use crate::config::{Config, Trust};
 use crate::error::Error;
 use crate::layer::{Below, Layer, Policy};
@@ -52,6 +52,10 @@ const UNSIGNED_REFUSED: &str = "signatures of this key were taken before, so not
 /// What a person is told whose kubeconfig says that the cluster knows the key.
 const MUST_SIGN: &str = "the kubeconfig says that it is (hypermesh.online/signing), so nothing is sent unsigned instead: \
     either the key was revoked, or this replica lies; ask another, or take a kubeconfig with valid credentials";
+
+/// The question by which a client learns what the server thinks of its key.
+const WHO_AM_I: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+const WHO_AM_I_BODY: &str = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}"#;
 
 /// The layer.
 pub(crate) type Sign<S> = Layer<Signing, S>;
@@ -154,7 +158,7 @@ impl Author {
             && !signed
             && !request.headers().contains_key(header::UPGRADE)
             && !request.headers().contains_key(header::AUTHORIZATION)
-            && form::is_ordered(request.method().as_str(), request.uri().path())
+            && (form::is_ordered(request.method().as_str(), request.uri().path()) || is_streamed(request))
             && self.registered.load(Ordering::Relaxed)
     }
 
@@ -168,6 +172,9 @@ impl Author {
             }
             return below.send(request).await;
         };
+        if is_streamed(&request) {
+            return self.stream(&cluster, below, request).await;
+        }
         let (mut parts, body) = request.into_parts();
         let method = parts.method.clone();
         let path = parts.uri.path().to_owned();
@@ -221,6 +228,35 @@ impl Author {
         }
     }
 
+    /// Sends a request whose body is a stream. It can be sent once only, so whether the cluster knows the key, and what
+    /// its clock says, is asked before it by a request that can be repeated.
+    async fn stream(
+        &self,
+        cluster: &ClusterId,
+        below: impl Below,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Error> {
+        if !self.accepted.load(Ordering::Relaxed) {
+            let question = Request::post(WHO_AM_I).header(header::CONTENT_TYPE, "application/json");
+            let question = question.body(Body::from(WHO_AM_I_BODY.to_owned()));
+            let question = question.map_err(|e| Error::Request { path: WHO_AM_I.to_owned(), source: e })?;
+            Box::pin(self.send(below.clone(), question)).await?;
+        }
+        if !self.registered.load(Ordering::Relaxed) {
+            return below.send(request).await;
+        }
+        let (parts, body) = request.into_parts();
+        let Some(form) = Form::without_body(&parts) else {
+            return below.send(Request::from_parts(parts, body)).await;
+        };
+        let (mut signed, _) = self.signed(cluster, &parts, &form)?.into_parts();
+        if let Some(content_type) = parts.headers.get(header::CONTENT_TYPE) {
+            signed.headers.insert(header::CONTENT_TYPE, content_type.clone());
+        }
+        signed.extensions.remove::<Repeatable>();
+        below.send(Request::from_parts(signed, body)).await
+    }
+
     /// The request with its signature, which makes it safe to repeat.
     fn signed(&self, cluster: &ClusterId, parts: &Parts, form: &Form) -> Result<Request<Body>, Error> {
         let message = form.message();
@@ -239,6 +275,10 @@ impl Author {
         self.metrics.signed();
         Ok(request)
     }
+}
+
+fn is_streamed(request: &Request<Body>) -> bool {
+    request.extensions().get::<Streamed>().is_some()
 }
 
 fn insert(into: &mut HeaderMap, signed: SignedHeaders) -> Result<(), Error> {

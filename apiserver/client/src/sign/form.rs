@@ -70,6 +70,20 @@ impl Form {
         Ok(Some(Self { method, target, media, digest, body }))
     }
 
+    /// The form of a request without its body. `None`: it is too long, or has no form.
+    pub fn without_body(parts: &Parts) -> Option<Self> {
+        let method = Method::parse(parts.method.as_str())?;
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let digest = Hash::of(&[b""]);
+        (target.len() <= Request::MAX_TARGET).then(|| Self {
+            method,
+            target,
+            media: Media::None,
+            digest,
+            body: Bytes::new(),
+        })
+    }
+
     pub fn message(&self) -> Message<'_> {
         Message { method: self.method, target: &self.target, media: self.media, body: self.digest }
     }
