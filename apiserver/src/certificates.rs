@@ -3,6 +3,9 @@
 use crate::store_key::{self, StoreKeyError};
 use hypermesh_chain::{Genesis, Timestamp};
 use hypermesh_pipeline::clock;
+pub use hypermesh_pki::make_request;
+pub use hypermesh_pki::request::{CertificateRequest, KeyKind};
+pub use hypermesh_pki::signer::Signer;
 use hypermesh_pki::{Held, Pki, PkiError, Renewal, Settings};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -235,6 +235,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 /// Opens keys, genesis and store of the data folder; a new folder becomes a new cluster.
 fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica>), ServerError> {
     let folder = Folder::take(&config.dir)?;
+    hypermesh_pki::rotation::recover(&config.dir)?;
     let genesis = read_genesis(&config.dir)?;
     let mut settings = Settings::new(url(address), names(address, &config.names));
     settings.cluster = genesis.as_ref().map(Genesis::cluster_id);
@@ -334,7 +335,9 @@ fn names(address: SocketAddr, further: &[String]) -> Vec<String> {
 pub(crate) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
     let failed = |error: &dyn std::fmt::Display| ServerError::Tls(error.to_string());
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(pki.client_ca.der.clone()).map_err(|e| failed(&e))?;
+    for authority in pki.client_authorities() {
+        roots.add(authority.der.clone()).map_err(|e| failed(&e))?;
+    }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .allow_unauthenticated()

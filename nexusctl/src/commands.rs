@@ -22,8 +22,10 @@ pub mod files;
 pub mod filter;
 pub mod get;
 pub mod history;
+pub mod image;
 pub mod label;
 pub mod marks;
+pub mod node;
 pub mod patch;
 pub mod proxy;
 pub mod results;
@@ -36,6 +38,7 @@ pub mod validate;
 pub(crate) mod verbs;
 pub mod version;
 pub mod wait;
+pub mod why;
 
 use crate::{
     cli::{Cli, Command},
@@ -62,6 +65,9 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Explain(arguments) => client(explain::run(arguments, session)),
         Command::Events(arguments) => client(events::run(arguments, session)),
         Command::History(arguments) => client(history::run(arguments, session)),
+        Command::Image(command) => client(image::run(command, session)),
+        Command::Why(arguments) => client(why::run(arguments, session)),
+        Command::Node(command) => client(node::run(command, session)),
         Command::Wait(arguments) => client(wait::run(arguments, session)),
         Command::Delete(arguments) => client(delete::run(arguments, session)),
         Command::Diff(arguments) => client(diff::run(arguments, session)),
@@ -69,7 +75,8 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Auth(command) => client(auth::run(command, session)),
         Command::Proxy(arguments) => client(proxy::run(arguments, session)),
         Command::Up(arguments) => up::run(arguments, session),
-        Command::Certs(command) => certs::run(command, session),
+        Command::Certs(command) if command.is_local() => certs::run(command, session),
+        Command::Certs(command) => client(certs::ask(command, session)),
         Command::Config(command) => config::run(command, session),
         Command::Token(command) => client(token::run(command, session)),
         Command::Completion(arguments) => completion::run(&arguments, session),

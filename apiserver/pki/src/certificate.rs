@@ -88,6 +88,22 @@ impl Held {
         })
     }
 
+    /// Its public key in DER (SubjectPublicKeyInfo).
+    pub(crate) fn public(&self) -> Vec<u8> {
+        let parsed = x509_parser::parse_x509_certificate(&self.der);
+        parsed.map(|(_, parsed)| parsed.public_key().raw.to_vec()).unwrap_or_default()
+    }
+
+    /// The key identifier by which certificates that it signed name it (RFC 5280, section 4.2.1.2).
+    pub fn key_identifier(&self) -> Option<Vec<u8>> {
+        use x509_parser::extensions::ParsedExtension;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&self.der).ok()?;
+        parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0.to_vec()),
+            _ => None,
+        })
+    }
+
     /// The name of its subject.
     pub fn common_name(&self) -> Option<String> {
         let (_, parsed) = x509_parser::parse_x509_certificate(&self.der).ok()?;

@@ -12,6 +12,7 @@ use crate::certificate::Held;
 use crate::error::PkiError;
 use crate::files;
 use crate::keys::KeyFile;
+use crate::rotation;
 use hypermesh_chain::{ClusterId, PublicKey};
 use kubeconfigs::Client;
 use std::fmt;
@@ -68,12 +69,26 @@ enum Loss {
 pub fn check(dir: &Path, pinned: &Pinned) -> Result<Vec<Finding>, PkiError> {
     let mut check = Check { folder: dir.join("pki"), findings: Vec::new() };
     check.private(&check.folder.clone(), 0o700)?;
+    if rotation::is_cut_short(&check.folder)? {
+        let what = "a change of the authorities was cut short".to_owned();
+        let remedy = "the next start brings it to its end".to_owned();
+        check.push(Finding { path: check.folder.clone(), what, remedy, mends: true });
+        return Ok(check.findings);
+    }
     let ca = check.pair("ca", Loss::Fatal)?;
     check.issued_by("ca", ca.as_ref(), "ca", ca.as_ref());
     let client_ca = check.pair("client-ca", Loss::Fatal)?;
     check.issued_by("client-ca", client_ca.as_ref(), "client-ca", client_ca.as_ref());
     let server = check.pair("server", Loss::Reissued)?;
-    check.issued_by("server", server.as_ref(), "ca", ca.as_ref());
+    // While authorities are changed, the server shows what clients of before know.
+    let old = Held::read(&check.at("ca.old.crt")).ok().flatten();
+    let by_old = match (&server, &old) {
+        (Some(server), Some(old)) => signed_by(&server.der, &old.der).is_ok(),
+        _ => false,
+    };
+    if !by_old {
+        check.issued_by("server", server.as_ref(), "ca", ca.as_ref());
+    }
     let admin = check.pair("admin", Loss::Reissued)?;
     check.issued_by("admin", admin.as_ref(), "client-ca", client_ca.as_ref());
     let controllers = check.pair("controllers", Loss::Reissued)?;
@@ -88,7 +103,8 @@ pub fn check(dir: &Path, pinned: &Pinned) -> Result<Vec<Finding>, PkiError> {
         Client { name: "controllers", held: controllers.as_ref(), registered: None },
         Client { name: "agent", held: agent.as_ref(), registered: Some(true) },
     ];
-    check.kubeconfigs(dir, pinned.cluster, ca.as_ref(), &clients)?;
+    let bundle = ca.as_ref().map(|ca| format!("{}{}", ca.pem, old.map_or_else(String::new, |old| old.pem)));
+    check.kubeconfigs(dir, pinned.cluster, bundle.as_deref(), &clients)?;
     Ok(check.findings)
 }
 

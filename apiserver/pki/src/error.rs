@@ -42,6 +42,14 @@ pub enum PkiError {
         /// Why.
         source: rcgen::Error,
     },
+    /// New authorities are asked for while the former ones still count.
+    #[error(
+        "a rotation of the authorities is under way already: end it by `nexusctl certs rotate-ca --finish`"
+    )]
+    Rotating,
+    /// A rotation is to be ended that was not begun.
+    #[error("no rotation of the authorities is under way: `nexusctl certs rotate-ca` begins one")]
+    NotRotating,
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness: {0}")]
     Random(getrandom::Error),

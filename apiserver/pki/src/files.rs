@@ -42,6 +42,16 @@ pub(crate) fn remove(path: &Path) -> Result<(), PkiError> {
     }
 }
 
+/// Moves a file in place of another, which lasts; nothing is done where there is none.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), PkiError> {
+    let moved = match fs::rename(from, to) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        moved => moved,
+    };
+    let synced = moved.and_then(|()| to.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all()));
+    synced.map_err(failed("write", to))
+}
+
 /// The permissions of a file or folder; `None` when there is none.
 pub(crate) fn mode(path: &Path) -> Result<Option<u32>, PkiError> {
     match fs::metadata(path) {

@@ -26,6 +26,7 @@ const BASIC_CONSTRAINTS: [u64; 4] = [2, 5, 29, 19];
 const AUTHORITY_KEY: [u64; 4] = [2, 5, 29, 35];
 const EXTENDED_KEY_USAGE: [u64; 4] = [2, 5, 29, 37];
 const CLIENT_AUTH: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 2];
+const ED25519: [u64; 4] = [1, 3, 101, 112];
 const ECDSA_WITH_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
 
 /// Signs what `request` asks for, for `life` (held within bounds, and within the authority's own life) from `now` on, in
@@ -83,6 +84,48 @@ pub(crate) fn client(
     });
     let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     Ok(pem::encode_config(&pem::Pem::new("CERTIFICATE", der), lines))
+}
+
+/// Makes an Ed25519 key, or takes the one of `key` (PKCS#8 in PEM), and the request by which it asks for a certificate of
+/// this name in these organisations. Both in PEM.
+///
+/// # Errors
+/// No randomness, or a key of another algorithm.
+pub fn request(
+    name: &str,
+    organizations: &[String],
+    key: Option<String>,
+) -> Result<(String, String), PkiError> {
+    let path = std::path::PathBuf::from(name);
+    let key = match key {
+        Some(pem) => KeyFile::parse(path, pem)?,
+        None => KeyFile::fresh(path)?,
+    };
+    let wanted = CertificateRequest {
+        common_name: name.to_owned(),
+        organizations: organizations.to_vec(),
+        key: KeyKind::Ed25519(key.signing_key()?.public().0),
+        info: key.public(),
+    };
+    let signed = yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_u8(0);
+            subject(writer.next(), &wanted);
+            writer.next().write_der(&wanted.info);
+            writer.next().write_tagged_implicit(Tag::context(0), |writer| writer.write_set(|_| ()));
+        });
+    });
+    let issue = |source| PkiError::Issue { subject: name.to_owned(), source };
+    let signature = key.pair().sign(&signed).map_err(issue)?;
+    let der = yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_der(&signed);
+            writer.next().write_sequence(|writer| oid(writer.next(), &ED25519));
+            writer.next().write_bitvec_bytes(&signature, signature.len() * 8);
+        });
+    });
+    let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    Ok((key.pem().to_owned(), pem::encode_config(&pem::Pem::new("CERTIFICATE REQUEST", der), lines)))
 }
 
 fn oid(writer: DERWriter<'_>, components: &[u64]) {

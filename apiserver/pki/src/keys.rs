@@ -37,13 +37,18 @@ impl KeyFile {
         if let Some(pem) = files::read(&path)? {
             return Self::parse(path, pem);
         }
+        let made = Self::fresh(path)?;
+        files::replace(&made.path, &made.pem, 0o600)?;
+        Ok(made)
+    }
+
+    /// A new Ed25519 key, which is kept nowhere.
+    pub(crate) fn fresh(path: PathBuf) -> Result<Self, PkiError> {
         let mut der = ED25519_PKCS8.to_vec();
         let mut seed = [0_u8; 32];
         getrandom::fill(&mut seed).map_err(PkiError::Random)?;
         der.extend_from_slice(&seed);
-        let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", der));
-        files::replace(&path, &pem, 0o600)?;
-        Self::parse(path, pem)
+        Self::parse(path, pem::encode(&pem::Pem::new("PRIVATE KEY", der)))
     }
 
     /// Reads the ECDSA P-256 key at `path`, or makes it: what every TLS client, browsers included, can verify.

@@ -3,7 +3,7 @@
 //! Layout of `DIR/pki` (folder 0700, keys 0600): `ca` signs the server, `client-ca` signs clients, `server` and
 //! `admin`, `controllers` and `agent` (where one runs) are what they signed, `replica` is the replica's own key,
 //! `service-accounts` signs tokens (what belongs to it is told by the public key beside it). Files are replaced whole, so
-//! a reader never sees half of one.
+//! a reader never sees half of one. While authorities are changed, the former ones are `*.old.*` ([`rotation`]).
 //!
 //! Inside the mesh no authority makes anyone: identities are keys registered in the state. The authorities here serve
 //! clients that speak X.509. This crate reads no clock: times are arguments.
@@ -18,6 +18,7 @@ mod keys;
 mod kubeconfig;
 mod pki;
 pub mod request;
+pub mod rotation;
 pub mod signer;
 pub mod token;
 
@@ -25,7 +26,7 @@ pub use agent::{NODES, node_user};
 pub use certificate::{Held, Subject};
 pub use check::{Finding, Pinned, check};
 pub use error::PkiError;
-pub use issue::{LONGEST_LIFE, SHORTEST_LIFE};
+pub use issue::{LONGEST_LIFE, SHORTEST_LIFE, request as make_request};
 pub use keys::{KeyFile, ed25519_key};
 pub use kubeconfig::{Access, kubeconfig};
 pub use pki::{CONTROLLERS, Pki, Renewal, Settings};

@@ -7,12 +7,18 @@ use crate::files;
 use crate::keys::KeyFile;
 use crate::kubeconfig::{Access, SIGNING_EXTENSION, kubeconfig};
 use crate::request::CertificateRequest;
+use crate::rotation::{self, Old};
 use hypermesh_chain::{ClusterId, ClusterPrefix, PublicKey};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Who the controllers are, as their certificate names them.
 pub const CONTROLLERS: &str = "system:nexus-controllers";
+
+/// The name of the authority that signs the server.
+pub(crate) const CLUSTER_CA: &str = "HyperMesh cluster CA";
+/// The name of the authority that signs clients.
+pub(crate) const CLIENT_CA: &str = "HyperMesh client CA";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -99,6 +105,8 @@ pub struct Pki {
     pub replica_key: KeyFile,
     /// Signs service accounts' tokens.
     pub service_account_key: KeyFile,
+    /// The authorities of before, while they still count.
+    old: Option<Old>,
     ca_key: KeyFile,
     client_ca_key: KeyFile,
 }
@@ -108,6 +116,7 @@ impl Pki {
     pub fn open(dir: &Path, settings: Settings, now: i64) -> Result<Self, PkiError> {
         let folder = dir.join("pki");
         files::make_folder(&folder)?;
+        rotation::recover(dir)?;
         let at = |name: &str| folder.join(name);
         let (ca_key, client_ca_key) = (KeyFile::p256(at("ca.key"))?, KeyFile::p256(at("client-ca.key"))?);
         let server_key = KeyFile::p256(at("server.key"))?;
@@ -120,9 +129,10 @@ impl Pki {
                 issue(&at(file), &subject, key, &Signer::Itself, now, settings.authority_life)
             }
         };
-        let ca = authority("ca.crt", "HyperMesh cluster CA", &ca_key)?;
-        let client_ca = authority("client-ca.crt", "HyperMesh client CA", &client_ca_key)?;
-        let signer = Signer::Authority(&ca, &ca_key);
+        let ca = authority("ca.crt", CLUSTER_CA, &ca_key)?;
+        let client_ca = authority("client-ca.crt", CLIENT_CA, &client_ca_key)?;
+        let old = Old::read(&folder)?;
+        let signer = server_signer(old.as_ref(), &ca, &ca_key);
         let server = match Held::read(&at("server.crt"))? {
             Some(held) => held,
             None => issue(
@@ -167,6 +177,7 @@ impl Pki {
             admin_key,
             controllers,
             controllers_key,
+            old,
             ca_key,
             client_ca_key,
         };
@@ -178,7 +189,8 @@ impl Pki {
     /// Reads what is there, without making or changing anything: name and certificate.
     pub fn list(dir: &Path) -> Result<Vec<(&'static str, Held)>, PkiError> {
         let mut found = Vec::new();
-        for name in ["ca", "client-ca", "server", "admin", "controllers", "agent"] {
+        for name in ["ca", "client-ca", "ca.old", "client-ca.old", "server", "admin", "controllers", "agent"]
+        {
             if let Some(held) = Held::read(&dir.join("pki").join(format!("{name}.crt")))? {
                 found.push((name, held));
             }
@@ -208,7 +220,7 @@ impl Pki {
     pub fn reissue(&mut self, what: Renewal, now: i64) -> Result<Renewal, PkiError> {
         let life = self.settings.life;
         if what.server {
-            let signer = Signer::Authority(&self.ca, &self.ca_key);
+            let signer = server_signer(self.old.as_ref(), &self.ca, &self.ca_key);
             let path = self.folder.join("server.crt");
             self.server =
                 issue(&path, &server_subject(&self.settings), &self.server_key, &signer, now, life)?;
@@ -230,7 +242,7 @@ impl Pki {
 
     /// Takes up what another process (`nexusctl certs rotate`) has written. True when something was new.
     pub fn reload(&mut self) -> Result<bool, PkiError> {
-        let mut changed = false;
+        let mut changed = self.reload_authorities()?;
         for (name, held) in Self::list(self.folder.parent().unwrap_or(&self.folder))? {
             let mine = match name {
                 "server" => &mut self.server,
@@ -246,6 +258,80 @@ impl Pki {
             *mine = held;
         }
         Ok(changed)
+    }
+
+    /// Takes up new authorities, and that former ones count no more.
+    fn reload_authorities(&mut self) -> Result<bool, PkiError> {
+        let at = |name: &str| self.folder.join(name);
+        let (Some(ca), Some(client_ca)) = (Held::read(&at("ca.crt"))?, Held::read(&at("client-ca.crt"))?)
+        else {
+            return Ok(false);
+        };
+        let old = Old::read(&self.folder)?;
+        let same = ca.serial == self.ca.serial
+            && client_ca.serial == self.client_ca.serial
+            && old.as_ref().map(|old| &old.ca.serial) == self.old.as_ref().map(|old| &old.ca.serial);
+        if same {
+            return Ok(false);
+        }
+        let (ca_key, client_ca_key) = (KeyFile::p256(at("ca.key"))?, KeyFile::p256(at("client-ca.key"))?);
+        for (held, key) in [(&ca, &ca_key), (&client_ca, &client_ca_key)] {
+            if held.public() != key.public() {
+                // They are changed this moment: the next look finds them whole.
+                let why = "its key is another one's".to_owned();
+                return Err(PkiError::Damaged {
+                    path: held.path.clone(),
+                    what: "authority with its key",
+                    why,
+                });
+            }
+        }
+        (self.ca, self.client_ca, self.old) = (ca, client_ca, old);
+        (self.ca_key, self.client_ca_key) = (ca_key, client_ca_key);
+        Ok(true)
+    }
+
+    /// Begins to change the authorities: new ones are made, both are trusted, and the folder's own clients get certificates
+    /// of the new one. The server goes on showing its certificate of the old one, which is all that clients of before trust.
+    ///
+    /// # Errors
+    /// [`PkiError::Rotating`] while another rotation is under way; files that cannot be written.
+    pub fn begin_rotation(&mut self, now: i64) -> Result<(), PkiError> {
+        if self.old.is_some() {
+            return Err(PkiError::Rotating);
+        }
+        rotation::begin(&self.folder, self.settings.authority_life, now)?;
+        self.reload_authorities()?;
+        self.reissue(Renewal { server: false, admin: true }, now).map(drop)
+    }
+
+    /// Ends it: the server gets a certificate of the new authority, and the old one counts no more.
+    ///
+    /// # Errors
+    /// [`PkiError::NotRotating`] when none is under way; files that cannot be written.
+    pub fn finish_rotation(&mut self, now: i64) -> Result<(), PkiError> {
+        if self.old.take().is_none() {
+            return Err(PkiError::NotRotating);
+        }
+        self.reissue(Renewal { server: true, admin: false }, now)?;
+        self.write_kubeconfigs()?;
+        rotation::remove_old(&self.folder)
+    }
+
+    /// The authorities of before, while they still count.
+    pub fn old(&self) -> Option<&Old> {
+        self.old.as_ref()
+    }
+
+    /// The authorities whose certificates of clients are taken.
+    pub fn client_authorities(&self) -> impl Iterator<Item = &Held> {
+        std::iter::once(&self.client_ca).chain(self.old.iter().map(|old| &old.client_ca))
+    }
+
+    /// The authorities by which clients know the server, in PEM.
+    pub fn bundle(&self) -> String {
+        let old = self.old.as_ref().map_or("", |old| &old.ca.pem);
+        format!("{}{old}", self.ca.pem)
     }
 
     /// Has the controllers send no write unsigned from here on: the cluster has registered their key.
@@ -330,7 +416,7 @@ impl Pki {
     ) -> Result<(), PkiError> {
         let text = kubeconfig(&Access {
             server: &self.settings.url,
-            authority: &self.ca.pem,
+            authority: &self.bundle(),
             certificate: &held.pem,
             key: key.pem(),
             user,
@@ -341,6 +427,14 @@ impl Pki {
             return Ok(());
         }
         files::replace(path, &text, 0o600)
+    }
+}
+
+/// Who signs the server: until a rotation ends, the authority that every client trusts.
+fn server_signer<'a>(old: Option<&'a Old>, ca: &'a Held, key: &'a KeyFile) -> Signer<'a> {
+    match old {
+        Some(old) => Signer::Authority(&old.ca, &old.ca_key),
+        None => Signer::Authority(ca, key),
     }
 }
 
@@ -457,6 +551,120 @@ mod tests {
             .reissue(Renewal { server: true, admin: false }, 1_800_000_001)
             .unwrap();
         assert!(running.reload().unwrap());
+    }
+
+    fn issuer(held: &Held) -> Vec<u8> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&held.der).unwrap();
+        let by = |authority: &Held| {
+            let (_, authority) = x509_parser::parse_x509_certificate(&authority.der).unwrap();
+            parsed.verify_signature(Some(authority.public_key())).is_ok()
+        };
+        let folder = held.path.parent().unwrap();
+        let found = ["ca.crt", "client-ca.crt", "ca.old.crt", "client-ca.old.crt"]
+            .into_iter()
+            .find(|name| Held::read(&folder.join(name)).unwrap().is_some_and(|authority| by(&authority)));
+        found.unwrap_or("nobody").as_bytes().to_vec()
+    }
+
+    #[test]
+    fn authorities_change_in_two_steps() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = 1_800_000_000;
+        let mut running = open(dir.path(), now);
+        let before = (running.ca.pem.clone(), running.client_ca.pem.clone());
+        assert!(matches!(open(dir.path(), now).finish_rotation(now), Err(PkiError::NotRotating)));
+        open(dir.path(), now).begin_rotation(now + 1).unwrap();
+        assert!(running.reload().unwrap() && !running.reload().unwrap());
+        assert_ne!(running.ca.pem, before.0);
+        assert_eq!(running.bundle(), format!("{}{}", running.ca.pem, before.0));
+        assert_eq!(running.client_authorities().count(), 2);
+        assert_eq!(
+            (issuer(&running.server), issuer(&running.admin)),
+            (b"ca.old.crt".to_vec(), b"client-ca.crt".to_vec())
+        );
+        assert!(matches!(open(dir.path(), now).begin_rotation(now), Err(PkiError::Rotating)));
+        // What is renewed meanwhile is what clients of before know.
+        running.reissue(Renewal { server: true, admin: true }, now + 2).unwrap();
+        assert_eq!(issuer(&running.server), b"ca.old.crt");
+        assert!(rotation::seen(dir.path()).unwrap().is_none(), "nobody has looked");
+        let seen = rotation::Seen {
+            authority: running.old().unwrap().ca.serial.clone(),
+            looked: now,
+            clients: [("ann".to_owned(), now)].into(),
+        };
+        rotation::tell(dir.path(), &seen).unwrap();
+        assert_eq!(rotation::seen(dir.path()).unwrap(), Some(seen));
+        open(dir.path(), now).finish_rotation(now + 3).unwrap();
+        assert!(running.reload().unwrap());
+        assert_eq!((running.bundle(), running.client_authorities().count()), (running.ca.pem.clone(), 1));
+        assert_eq!(
+            (issuer(&running.server), issuer(&running.admin)),
+            (b"ca.crt".to_vec(), b"client-ca.crt".to_vec())
+        );
+        let left = std::fs::read_dir(dir.path().join("pki")).unwrap();
+        let names: Vec<String> =
+            left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(
+            !names.iter().any(|name| name.contains("old") || name.contains("new") || name.contains("json")),
+            "{names:?}"
+        );
+    }
+
+    /// What a crash leaves after any of the writes of a rotation's beginning is whole once it is opened again: with the
+    /// authorities of before, or with both.
+    #[test]
+    fn a_rotation_that_is_cut_short_is_whole_again() {
+        let whole = tempfile::tempdir().unwrap();
+        let now = 1_800_000_000;
+        open(whole.path(), now);
+        let name = |file: &str| whole.path().join("pki").join(file);
+        let read = |file: &str| std::fs::read(name(file)).unwrap();
+        let (before_key, before) = (read("ca.key"), read("ca.crt"));
+        let clients = (read("client-ca.key"), read("client-ca.crt"));
+        open(whole.path(), now).begin_rotation(now).unwrap();
+        let (after_key, after) = (read("ca.key"), read("ca.crt"));
+        let clients_after = (read("client-ca.key"), read("client-ca.crt"));
+        // The files in the order in which they come; the last four are moved into their places.
+        let steps: Vec<(&str, &[u8])> = vec![
+            ("ca.new.key", &after_key),
+            ("ca.new.crt", &after),
+            ("client-ca.new.key", &clients_after.0),
+            ("client-ca.new.crt", &clients_after.1),
+            ("client-ca.old.crt", &clients.1),
+            ("ca.old.key", &before_key),
+            ("ca.old.crt", &before),
+            ("ca.key", &after_key),
+            ("ca.crt", &after),
+            ("client-ca.key", &clients_after.0),
+            ("client-ca.crt", &clients_after.1),
+        ];
+        for cut in 0..=steps.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |file: &str| dir.path().join("pki").join(file);
+            std::fs::create_dir(dir.path().join("pki")).unwrap();
+            for (file, bytes) in [
+                ("ca.key", &before_key),
+                ("ca.crt", &before),
+                ("client-ca.key", &clients.0),
+                ("client-ca.crt", &clients.1),
+            ] {
+                std::fs::write(at(file), bytes).unwrap();
+            }
+            for (n, (file, bytes)) in steps.iter().take(cut).enumerate() {
+                std::fs::write(at(file), bytes).unwrap();
+                if n >= 7 {
+                    let (name, kind) = file.rsplit_once('.').unwrap();
+                    std::fs::remove_file(at(&format!("{name}.new.{kind}"))).unwrap();
+                }
+            }
+            let pki = open(dir.path(), now);
+            let begun = cut >= 7;
+            assert_eq!(pki.old().is_some(), begun, "after {cut} files");
+            assert_eq!(pki.ca.pem.as_bytes(), if begun { &after } else { &before });
+            assert_eq!(pki.ca.public(), pki.ca_key.public());
+            assert_eq!(pki.client_ca.public(), pki.client_ca_key.public());
+            assert!(!at("ca.new.crt").exists() && !at("client-ca.new.key").exists());
+        }
     }
 
     #[test]

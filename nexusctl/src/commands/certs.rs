@@ -1,4 +1,8 @@
-//! `certs`: the certificates of a cluster that runs from a data folder of this machine, and the key that seals its store.
+//! `certs`: the certificates of a cluster that runs from a data folder of this machine, and the key that seals its store;
+//! and requests for certificates of people, which go to any cluster.
+
+mod request;
+mod requests;
 
 use crate::{
     error::{Error, Exit, chain},
@@ -19,6 +23,32 @@ pub enum Command {
     Rotate(Arguments),
     /// Have the key that seals the store replaced: a running server does it within 10 s, else the next one at its start
     RotateStoreKey(Arguments),
+    /// Make a key, ask for a certificate of it, and write a kubeconfig once somebody has approved
+    Request(request::Request),
+    /// Show requests for certificates, and what they ask for
+    List(requests::List),
+    /// Approve requests, and have the cluster know the keys of people, so that what they write is signed
+    Approve(requests::Approve),
+    /// Deny requests
+    Deny(requests::Deny),
+}
+
+impl Command {
+    /// Whether it is about files of this machine, and asks no server.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Status(_) | Self::Rotate(_) | Self::RotateStoreKey(_))
+    }
+}
+
+/// Runs the verbs that ask a server.
+pub async fn ask(command: Command, session: &mut Session) -> Result<Exit, Error> {
+    match command {
+        Command::Request(arguments) => request::run(arguments, session).await,
+        Command::List(arguments) => requests::list(arguments, session).await,
+        Command::Approve(arguments) => requests::approve(arguments, session).await,
+        Command::Deny(arguments) => requests::deny(arguments, session).await,
+        local => run(local, session),
+    }
 }
 
 /// Arguments of all.
@@ -32,10 +62,13 @@ pub struct Arguments {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the verbs about files.
 pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     let (Command::Status(arguments) | Command::Rotate(arguments) | Command::RotateStoreKey(arguments)) =
-        &command;
+        &command
+    else {
+        return Err(Error::Message("this verb asks a server".into()));
+    };
     let dir = match arguments.data_dir.clone().or_else(|| session.environment.data_dir()) {
         Some(dir) => dir,
         None => return Err(Error::Message("there is no home to look in: say --data-dir DIR".into())),

@@ -27,7 +27,7 @@ impl Check {
         &mut self,
         dir: &Path,
         cluster: ClusterId,
-        authority: Option<&Held>,
+        authority: Option<&str>,
         clients: &[Client<'_>],
     ) -> Result<(), PkiError> {
         let mut servers = Vec::new();
@@ -62,7 +62,7 @@ impl Check {
         client: &Client<'_>,
         server: &str,
         cluster: ClusterId,
-        authority: Option<&Held>,
+        authority: Option<&str>,
     ) -> Result<Option<Vec<String>>, PkiError> {
         let key = files::read_bytes(&self.at(&format!("{}.key", client.name)))?;
         let key = key.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -72,7 +72,7 @@ impl Check {
         let made = variants.into_iter().map(|registered| {
             kubeconfig(&Access {
                 server,
-                authority: &authority.pem,
+                authority,
                 certificate: &held.pem,
                 key: &key,
                 user: &user,

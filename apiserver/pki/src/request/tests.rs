@@ -114,6 +114,18 @@ fn what_is_no_request_is_told() {
 }
 
 #[test]
+fn what_is_made_here_is_read_here() {
+    let groups = ["developers".to_owned(), "ops".to_owned()];
+    let (key, made) = crate::make_request("ann", &groups, None).unwrap();
+    let read = CertificateRequest::parse(made.as_bytes()).unwrap();
+    assert_eq!((read.common_name.as_str(), read.organizations.as_slice()), ("ann", &groups[..]));
+    let (again, other) = crate::make_request("bob", &[], Some(key.clone())).unwrap();
+    assert_eq!(again, key);
+    assert_eq!(CertificateRequest::parse(other.as_bytes()).unwrap().key, read.key);
+    assert!(crate::make_request("ann", &[], Some("hello".to_owned())).is_err());
+}
+
+#[test]
 fn signers_sign_whom_they_are_for() {
     let client_auth = usages(&["client auth", "digital signature", "key encipherment"]);
     let named = |name: &str, group: &str| {
