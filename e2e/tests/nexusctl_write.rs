@@ -177,6 +177,36 @@ fn a_set_prunes_what_it_applied_alone_and_nothing_else() -> Result<()> {
 }
 
 #[test]
+fn a_set_is_emptied_where_that_is_said() -> Result<()> {
+    let bench = Bench::start()?;
+    bench.ok("apply --prune --applyset=maps -f -", &format!("{}{}", map("one", "1"), map("two", "2")))?;
+    // A set that is not there is a mistyped one.
+    let mistyped = bench.run("apply --empty --prune --applyset=mpas", "")?;
+    ensure!(mistyped.code == 1 && mistyped.err.contains("there is no secret/mpas"), "{}", mistyped.err);
+    let unnamed = bench.run("apply --empty --prune", "")?;
+    ensure!(unnamed.code == 1 && unnamed.err.contains("--applyset"), "{}", unnamed.err);
+    let dry = bench.ok("apply --empty --prune --applyset=maps --dry-run", "")?;
+    ensure!(dry == "configmap/one pruned (server dry run)\nconfigmap/two pruned (server dry run)\n", "{dry}");
+    ensure!(bench.get(&format!("{MAPS}/one"))?.is_some(), "a dry run pruned");
+    let ran = bench.run("apply --empty --prune --applyset=maps --wait", "")?;
+    ensure!(
+        ran.code == 0 && ran.out == "configmap/one pruned\nconfigmap/two pruned\n",
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    ensure!(bench.get(&format!("{MAPS}/one"))?.is_none() && bench.get(&format!("{MAPS}/two"))?.is_none());
+    let again = bench.run("apply --empty --prune --applyset=maps", "")?;
+    ensure!(again.code == 0 && again.err.contains("nothing was pruned"), "{}", again.err);
+    // What is only of the cluster is no reason to forget what lives in the set's own namespace.
+    bench.ok("apply --prune --applyset=maps -f -", &map("one", "1"))?;
+    let asset = "apiVersion: v1\nkind: Namespace\nmetadata: {name: beside}\n";
+    let ran = bench.run("apply --prune --applyset=maps -f -", asset)?;
+    ensure!(ran.out == "namespace/beside created\nconfigmap/one pruned\n", "{}{}", ran.out, ran.err);
+    Ok(())
+}
+
+#[test]
 fn a_namespace_with_strangers_in_it_is_not_pruned() -> Result<()> {
     let bench = Bench::start()?;
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n";

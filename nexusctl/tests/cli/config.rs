@@ -1,6 +1,6 @@
 //! `config`: what is shown, what is changed and where, what is kept, and what broken files are told.
 
-use super::{Ran, run_in};
+use super::{Ran, run_in, server::Server};
 use insta::assert_snapshot;
 use nexusctl::Environment;
 use std::{
@@ -295,4 +295,49 @@ fn certificates_are_looked_for_where_the_kubeconfig_lies() {
         let said = run_in(environment.clone(), &format!("certs {verb} --data-dir /nowhere"), "");
         assert!(!said.err.contains(&hint), "{verb}: {}", said.err);
     }
+}
+
+#[test]
+fn a_plugin_says_who_is_calling_and_is_asked_once() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let kubeconfig = |plugin: &str| {
+        let text = format!(
+            "current-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: '{}'}}}}]\n\
+             users:\n- name: u\n  user:\n    exec:\n      apiVersion: client.authentication.k8s.io/v1\n      \
+             command: {plugin}\n      args: [eu]\n      interactiveMode: IfAvailable\n",
+            server.url()
+        );
+        fs::write(at("kubeconfig"), text).unwrap();
+    };
+    let plugin = r#"#!/bin/sh
+echo "$1" >> "$(dirname "$0")/asked"
+echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "from-a-plugin"}}'
+"#;
+    fs::write(at("login"), plugin).unwrap();
+    fs::set_permissions(at("login"), fs::Permissions::from_mode(0o755)).unwrap();
+    let environment =
+        Environment { kubeconfig: Some(at("kubeconfig").into_os_string()), ..Environment::default() };
+    kubeconfig("./login");
+    let ran = run_in(environment.clone(), "get cm,secrets", "");
+    assert_eq!((ran.code, ran.err.as_str()), (0, "No resources found in default namespace.\n"));
+    assert!(
+        server.seen().len() > 2 && server.seen().iter().all(|s| s.authorization == "Bearer from-a-plugin")
+    );
+    assert_eq!(fs::read_to_string(at("asked")).unwrap(), "eu\n");
+    // A token of the command line goes before it.
+    let _ = run_in(environment.clone(), "--token mine get cm", "");
+    assert_eq!(server.seen().pop().unwrap().authorization, "Bearer mine");
+    assert_eq!(fs::read_to_string(at("asked")).unwrap(), "eu\n");
+    kubeconfig("no-such-login");
+    let ran = run_in(environment, "get cm", "");
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err
+            .contains("users[0].user.exec.command: there is no program no-such-login, which is to hand out"),
+        "{}",
+        ran.err
+    );
 }

@@ -45,6 +45,7 @@ pub struct Seen {
     pub query: String,
     pub content_type: String,
     pub accept: String,
+    pub authorization: String,
     pub body: String,
 }
 
@@ -277,6 +278,7 @@ async fn answer(
         query: query.clone(),
         content_type: header(header::CONTENT_TYPE),
         accept: accept.clone(),
+        authorization: header(header::AUTHORIZATION),
         body: body.clone(),
     };
     let seen_type = seen.content_type.clone();

@@ -127,6 +127,8 @@ impl ApplySet {
         };
         self.kinds.extend(words(annotation(KINDS)));
         self.namespaces.extend(words(annotation(NAMESPACES)));
+        // The annotation leaves out the parent's own: members may always be there.
+        self.namespaces.extend(Some(self.namespace.clone()).filter(|namespace| !namespace.is_empty()));
         Ok(())
     }
 
