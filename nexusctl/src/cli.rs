@@ -170,6 +170,11 @@ pub enum Command {
     Events(commands::events::Arguments),
     /// Show the versions of an object: when, by whom, what changed
     History(commands::history::Arguments),
+    /// Say why something is where it is, or nowhere, and what it waits for
+    Why(commands::why::Arguments),
+    /// Show, cordon and drain nodes
+    #[command(subcommand)]
+    Node(commands::node::Command),
     /// Wait until objects are as asked
     Wait(commands::wait::Arguments),
     /// Delete objects

@@ -14,6 +14,7 @@ mod edit;
 mod get;
 mod interrupt;
 mod look;
+mod place;
 mod server;
 mod tls;
 mod verbs;
