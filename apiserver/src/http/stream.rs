@@ -134,7 +134,8 @@ fn agents(api: &Api) -> Result<&Agents, Box<Status>> {
 /// The node of this name.
 fn node_named(api: &Api, name: &str) -> Result<Node, Box<Status>> {
     let reading = api.replica.reading();
-    let missing = || Box::new(Status::not_found(Subject { group: "hypermesh.online", resource: "nodes", name }));
+    let missing =
+        || Box::new(Status::not_found(Subject { group: "hypermesh.online", resource: "nodes", name }));
     let key = hypermesh_chain::ObjectKey::new("hypermesh.online/nodes", "", name).ok_or_else(missing)?;
     let record = reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?.ok_or_else(missing)?;
     Node::read(name, &record)

@@ -59,12 +59,15 @@ impl Node {
         let node: Value = serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
         let text = |path: &str| node.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let unavailable = |words: String| Box::new(Status::failure(503, "ServiceUnavailable", words));
-        let key = key(text("/spec/publicKey"))
-            .ok_or_else(|| unavailable(format!("the key of node {name:?} is no Ed25519 key in hexadecimal")))?;
+        let key = key(text("/spec/publicKey")).ok_or_else(|| {
+            unavailable(format!("the key of node {name:?} is no Ed25519 key in hexadecimal"))
+        })?;
         let mut endpoint = text("/status/agentEndpoint").to_owned();
         if endpoint.is_empty() {
             let why = "its agent has not said where it is reached (status.agentEndpoint)";
-            return Err(unavailable(format!("node {name:?} cannot be asked: {why}; is the agent running there?")));
+            return Err(unavailable(format!(
+                "node {name:?} cannot be asked: {why}; is the agent running there?"
+            )));
         }
         if endpoint.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
             endpoint = format!("{endpoint}:{PORT}");
@@ -91,7 +94,8 @@ fn key(text: &str) -> Option<PublicKey> {
     }
     let mut key = [0; 32];
     for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let pair =
+            std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()))?;
         *byte = u8::from_str_radix(pair, 16).ok()?;
     }
     Some(PublicKey::from_bytes(key))
@@ -202,7 +206,8 @@ fn unreachable(node: &Node, alive: &Alive, error: &RequestError) -> Box<Status> 
         }
         None => String::new(),
     };
-    let words = format!("the agent of node {:?} cannot be asked at {}: {why}{since}", node.name, node.endpoint);
+    let words =
+        format!("the agent of node {:?} cannot be asked at {}: {why}{since}", node.name, node.endpoint);
     let code = if matches!(error, RequestError::Timeout { .. }) { 504 } else { 503 };
     let reason = if code == 504 { "Timeout" } else { "ServiceUnavailable" };
     Box::new(Status::failure(code, reason, words))
@@ -211,7 +216,10 @@ fn unreachable(node: &Node, alive: &Alive, error: &RequestError) -> Box<Status> 
 /// What an agent refuses with. Words of its own where it has none.
 async fn refusal(node: &Node, answer: Response<Body>) -> Box<Status> {
     let code = answer.status().as_u16();
-    let json = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let json = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let read = tokio::time::timeout(PATIENCE, Limited::new(answer.into_body(), MOST_REFUSAL).collect());
     let bytes = match read.await {
         Ok(Ok(read)) => read.to_bytes(),

@@ -123,7 +123,8 @@ impl Forwarding {
             }
             Frame::Reset(stream) => {
                 if let Some(Some(feeder)) = self.feeders.remove(&stream) {
-                    let gone = io::Error::new(io::ErrorKind::ConnectionReset, "the client gave the connection up");
+                    let gone =
+                        io::Error::new(io::ErrorKind::ConnectionReset, "the client gave the connection up");
                     // An agent that takes nothing just now notices when the connection's task is aborted.
                     let _ = feeder.try_send(Err(gone));
                 }
@@ -138,7 +139,11 @@ impl Forwarding {
     /// A stream is there: the other half of a connection, or the first.
     async fn opened(&mut self, stream: u32, headers: &[(String, String)]) -> Result<(), Gone> {
         let header = |wanted: &str| {
-            headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str()).unwrap_or_default()
+            headers
+                .iter()
+                .find(|(name, _)| name == wanted)
+                .map(|(_, value)| value.as_str())
+                .unwrap_or_default()
         };
         let port = header("port").parse::<u16>().ok().filter(|port| *port > 0);
         let is_data = match header("streamtype") {

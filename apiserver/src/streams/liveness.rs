@@ -63,12 +63,7 @@ impl Alive {
         let quiet = now().0.saturating_sub(known.last.0) > silent;
         let connected = known.streams > 0 && !quiet;
         let since = if known.streams > 0 && quiet { Timestamp(known.last.0 + silent) } else { known.turned };
-        Some(Liveness {
-            last_seen: rfc3339(known.last),
-            since: rfc3339(since),
-            connected,
-            beat: known.beat,
-        })
+        Some(Liveness { last_seen: rfc3339(known.last), since: rfc3339(since), connected, beat: known.beat })
     }
 }
 

@@ -115,7 +115,12 @@ enum Stop {
 }
 
 /// Sends the frames that are there.
-async fn forward(sender: &mut Sender, decoder: &mut Decoder, closes: bool, told: &mut bool) -> Result<(), Stop> {
+async fn forward(
+    sender: &mut Sender,
+    decoder: &mut Decoder,
+    closes: bool,
+    told: &mut bool,
+) -> Result<(), Stop> {
     while let Some(frame) = decoder.next_frame().map_err(|wrong| Stop::Agent(wrong.to_string()))? {
         match &frame {
             Frame::Data(Channel::Error, _) => *told = true,

@@ -103,7 +103,10 @@ impl Upgrade {
 }
 
 /// The first of `offered` that the client names as a subprotocol. 400 with both lists where there is none.
-pub(crate) fn subprotocol(headers: &HeaderMap, offered: &[&'static str]) -> Result<&'static str, Box<Status>> {
+pub(crate) fn subprotocol(
+    headers: &HeaderMap,
+    offered: &[&'static str],
+) -> Result<&'static str, Box<Status>> {
     let chosen = offered.iter().find(|protocol| says(headers, header::SEC_WEBSOCKET_PROTOCOL, protocol));
     chosen.copied().ok_or_else(|| {
         let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
@@ -128,7 +131,9 @@ pub(crate) fn accept<B>(
         return Err(Box::new(Status::bad_request("WebSocket is spoken in version 13 here (RFC 6455)")));
     }
     let Some(key) = only(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24) else {
-        return Err(Box::new(Status::bad_request("Sec-WebSocket-Key is missing, or is not 16 bytes in base64")));
+        return Err(Box::new(Status::bad_request(
+            "Sec-WebSocket-Key is missing, or is not 16 bytes in base64",
+        )));
     };
     let accept = derive_accept_key(key.as_bytes());
     let mut response = Response::new(body);
@@ -178,7 +183,8 @@ pub(crate) async fn close(sender: &mut Sender, receiver: &mut Receiver, why: Goo
         Goodbye::Failed => CloseCode::Error,
     };
     // At most 123 bytes (RFC 6455, section 5.5).
-    let words: String = if let Goodbye::Wrong(words) = &why { words.chars().take(100).collect() } else { String::new() };
+    let words: String =
+        if let Goodbye::Wrong(words) = &why { words.chars().take(100).collect() } else { String::new() };
     let frame = CloseFrame { code, reason: words.into() };
     let farewell = async {
         if sender.send(Message::Close(Some(frame))).await.is_ok() {

@@ -25,7 +25,10 @@ pub(super) fn find(api: &Api, info: &RequestInfo, route: Route) -> Result<(Node,
     let route = meant(&object, &info.name, route)?;
     let node = text("/spec/nodeName");
     if node.is_empty() {
-        return Err(bad(format!("pod {} does not have a host assigned: no node was found for it yet", info.name)));
+        return Err(bad(format!(
+            "pod {} does not have a host assigned: no node was found for it yet",
+            info.name
+        )));
     }
     let phase = text("/status/phase");
     if matches!(route, Route::Exec(..) | Route::Attach(..) | Route::PortForward(..))
@@ -67,7 +70,8 @@ fn meant(object: &Value, pod: &str, mut route: Route) -> Result<Route, Box<Statu
             Some(name) => name.to_owned(),
             None => {
                 let choice = containers.join(" ");
-                let mut words = format!("a container name must be specified for pod {pod}, choose one of: [{choice}]");
+                let mut words =
+                    format!("a container name must be specified for pod {pod}, choose one of: [{choice}]");
                 if !init.is_empty() {
                     words.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
                 }
@@ -118,7 +122,8 @@ mod tests {
 
     #[test]
     fn the_container_that_is_meant() {
-        let one = json!({"spec": {"pod": {"containers": [{"name": "a"}], "initContainers": [{"name": "i"}]}}});
+        let one =
+            json!({"spec": {"pod": {"containers": [{"name": "a"}], "initContainers": [{"name": "i"}]}}});
         assert_eq!(log(&one, ""), Ok(Some("a".into())));
         assert_eq!(log(&one, "container=i"), Ok(Some("i".into())));
         assert_eq!(log(&one, "container=x"), Err("container x is not valid for pod web".into()));

@@ -139,7 +139,8 @@ fn of_pods(chosen: &Found, told: &HashMap<String, Arc<Summary>>) -> Vec<Value> {
         let containers: Vec<Value> = pod.containers.iter().filter_map(container).collect();
         let first = pod.containers.first().and_then(|container| container.cpu.as_ref());
         // Of a pod of which nothing was measured yet, nothing is told.
-        (!containers.is_empty()).then(|| item("PodMetrics", key, record, first, json!({"containers": containers})))
+        (!containers.is_empty())
+            .then(|| item("PodMetrics", key, record, first, json!({"containers": containers})))
     });
     items.collect()
 }

@@ -119,9 +119,10 @@ fn text(bytes: &mut &[u8]) -> Result<String, SpdyError> {
 }
 
 /// A block that is not compressed: a stored block of deflate (RFC 1951, section 3.2.4), after what the stream begins with
-/// where it is the first. At most 64 KiB.
+/// where it is the first, and before an empty one, which is a flush: Go's reader hands over what it has at that, and fails
+/// for good where it looks for another block in vain. At most 64 KiB.
 pub(super) fn stored(block: &[u8], first: bool) -> Bytes {
-    let mut out = BytesMut::with_capacity(block.len() + 7);
+    let mut out = BytesMut::with_capacity(block.len() + 12);
     if first {
         out.put_slice(&[0x78, 0x01]);
     }
@@ -130,6 +131,7 @@ pub(super) fn stored(block: &[u8], first: bool) -> Bytes {
     out.put_u16_le(length);
     out.put_u16_le(!length);
     out.extend_from_slice(block);
+    out.put_slice(&[0, 0, 0, 0xff, 0xff]);
     out.freeze()
 }
 
