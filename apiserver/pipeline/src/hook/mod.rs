@@ -42,6 +42,13 @@ pub(crate) fn fill(request: &Request<'_>, object: &mut Value, old: Option<&Value
     }
 }
 
+/// What an object that is created gets where it says nothing, before it is told who owns which field.
+pub(crate) fn default(kind: &Kind, object: &mut Value) {
+    if kind.has(Hook::Namespace) {
+        namespace::label(object);
+    }
+}
+
 /// Brings an object into the form in which it is stored. `old` is the stored object, if there is one; `subresource` is
 /// where the new one was sent.
 pub(crate) fn prepare(kind: &Kind, object: &mut Value, old: Option<&Value>, subresource: &str) {

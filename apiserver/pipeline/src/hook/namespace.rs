@@ -12,16 +12,18 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The endpoint that replaces the finalizers, but for [`FINALIZER`].
 const FINALIZE: &str = "finalize";
 
-pub(super) fn prepare(object: &mut Value, old: Option<&Value>, subresource: &str) {
+/// The label is a default, so whoever creates a namespace owns it. One whose name is generated gets it with the name.
+pub(super) fn label(object: &mut Value) {
     let name = metadata::text(object, "name").to_owned();
-    if let Some(meta) = metadata::of(object) {
-        let labels = meta.entry("labels").or_insert_with(|| json!({}));
-        if let Some(labels) = labels.as_object_mut()
-            && !name.is_empty()
-        {
-            labels.insert(NAME_LABEL.into(), name.into());
-        }
+    let Some(meta) = metadata::of(object).filter(|_| !name.is_empty()) else { return };
+    let labels = meta.entry("labels").or_insert_with(|| json!({}));
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert(NAME_LABEL.into(), name.into());
     }
+}
+
+pub(super) fn prepare(object: &mut Value, old: Option<&Value>, subresource: &str) {
+    label(object);
     let Some(map) = object.as_object_mut() else { return };
     match old {
         None => {

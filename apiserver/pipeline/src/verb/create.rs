@@ -31,6 +31,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
     {
         map.remove("status");
     }
+    crate::hook::default(&request.kind, &mut object);
     let managed = track(execution, request, &mut object)?;
     generate_name(execution, request, &mut object)?;
     store_with(execution, request, object, 201, managed.as_deref())

@@ -37,6 +37,10 @@ fn a_new_one_is_active_and_named_by_its_label() {
     assert_eq!(object["status"], json!({"phase": "Active"}));
     assert_eq!(object["spec"], json!({"finalizers": ["kubernetes"]}));
     assert_eq!(object["metadata"]["labels"], json!({"kubernetes.io/metadata.name": "tenant"}));
+    assert_eq!(
+        object["metadata"]["managedFields"][0]["fieldsV1"],
+        json!({"f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}})
+    );
     // Nobody but the state machine changes these.
     let path = format!("{NAMESPACES}/tenant");
     let hostile = [
