@@ -7,8 +7,10 @@ mod server;
 
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
-use hypermesh_client::{Body, Client, Config, Error, Metrics, Protocol, Transport};
+use hypermesh_client::{Body, Client, Config, Error, Metrics, Protocol, Source, Transport};
 use server::Server;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 async fn get(client: &Client) -> Result<String, Error> {
@@ -215,4 +217,34 @@ async fn a_token_that_is_renewed_on_disk_is_taken_up() {
     // What is written half or wrong does not take away what works.
     std::fs::write(&path, "nonsense: [").unwrap();
     assert_eq!(code().await, 200);
+}
+
+#[tokio::test]
+async fn an_identity_that_is_handed_out_is_asked_for_again_once_it_is_refused() {
+    let server = Server::start(true, true).await;
+    let mut config = server.config(Transport::Tcp);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, mut next) = (Arc::clone(&asked), config.clone());
+    next.identity.token = Some("new".to_owned());
+    let read = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(next.clone())
+    };
+    config.identity.token = Some("old".to_owned());
+    config.source = Some(Source { files: Vec::new(), read: Arc::new(read), hands_out: true });
+    let client = Client::new(&config).unwrap();
+    let code = async || {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = http::Uri::from_static("/known");
+        client.send(request).await.unwrap().status().as_u16()
+    };
+    assert_eq!((code().await, asked.load(Ordering::SeqCst)), (401, 0));
+    // Not at once: who hands out what nobody takes would be asked with every request.
+    let renewed = async {
+        while code().await != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), renewed).await.unwrap();
+    assert_eq!((code().await, asked.load(Ordering::SeqCst)), (200, 1));
 }
