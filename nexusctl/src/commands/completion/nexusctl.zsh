@@ -3,7 +3,7 @@
 _nexusctl() {
     local line value help directive
     local -a described
-    for line in "${(@f)$("${words[1]}" __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
+    for line in "${(@f)$("${words[1]}" __complete -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)}"; do
         case $line in
         '') ;;
         :*) directive=$line ;;
