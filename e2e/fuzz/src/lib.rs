@@ -46,6 +46,7 @@ pub mod schema;
 pub mod selector;
 pub mod signature;
 pub mod snapshot;
+pub mod spdy;
 pub mod store_files;
 pub mod strategic_patch;
 pub mod token;
@@ -71,5 +72,5 @@ macro_rules! table {
 pub const TARGETS: &[Target] = table! {
     access account_token apply bootstrap_token call cel certificate certificate_request chain continue_token crd execute fields frame
     json json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records route schema
-    selector signature snapshot store_files strategic_patch token values yaml
+    selector signature snapshot spdy store_files strategic_patch token values yaml
 };
