@@ -7,6 +7,7 @@ use super::{NodeLifecycle, NodeObject};
 use crate::runtime::announce::{Gravity, Note};
 use crate::runtime::conditions::{self, Condition, Holds};
 use crate::runtime::{Applied, Context, Failure, Subject};
+use crate::scheduler::cluster::Kind;
 use kube::api::Patch;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -121,7 +122,7 @@ async fn unknown(context: &Context, node: &str, resident: &Resident) -> Result<b
         message: message.clone(),
     };
     let settled = conditions::settle(&resident.conditions, &condition, resident.generation, context.now());
-    let kind = end::instances();
+    let kind = Kind::Instance.resource();
     let status = json!({
         "phase": "Unknown",
         "reason": "NodeUnreachable",

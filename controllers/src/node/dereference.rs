@@ -1,8 +1,9 @@
 //! What is known of a node beside the object: whether its agent is heard of, and what runs there.
 
 use super::vigil::Voice;
-use super::{NodeLifecycle, NodeObject, end};
+use super::{NodeLifecycle, NodeObject};
 use crate::runtime::{Context, Failure, Key, Subject};
+use crate::scheduler::cluster::Kind;
 use crate::scheduler::plan::demand;
 use hypermesh_schemas::node::TaintEffect;
 use hypermesh_schemas::workload::pod::Toleration;
@@ -86,7 +87,7 @@ pub(super) async fn dereference(
 
 /// Instances that are bound to a node and have not ended.
 pub async fn residents(context: &Context, node: &str) -> Result<Vec<Resident>, Failure> {
-    let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &end::instances());
+    let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &Kind::Instance.resource());
     let mut params = ListParams::default().fields(&format!("spec.nodeName={node}")).limit(500);
     let mut residents = Vec::new();
     loop {

@@ -1,10 +1,11 @@
 //! Ends instances that their node cannot end, or may not keep.
 
 use crate::runtime::announce::{Gravity, Note};
-use crate::runtime::{Context, Failure, Key, resource};
+use crate::runtime::{Context, Failure, Key};
+use crate::scheduler::cluster::Kind;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DeleteParams, Patch, Preconditions, PropagationPolicy};
-use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::core::{DynamicObject, PartialObjectMeta};
 use serde_json::json;
 use std::fmt;
 
@@ -51,22 +52,17 @@ impl fmt::Display for Why<'_> {
     }
 }
 
-/// Instances.
-pub fn instances() -> ApiResource {
-    resource(&hypermesh_schemas::instance::definition())
-}
-
 /// Deletes an instance, which its node then ends in its own time. False if it was gone.
 pub async fn gracefully(context: &Context, key: &Key, uid: &str, why: &Why<'_>) -> Result<bool, Failure> {
-    let was = context.delete(&instances(), key, &of(uid, None)).await?;
+    let was = context.delete(&Kind::Instance.resource(), key, &of(uid, None)).await?;
     tell(context, key, uid, why, was).await;
     Ok(was)
 }
 
 /// Deletes an instance whose node cannot end it: nobody is waited for. False if it was gone.
 pub async fn at_once(context: &Context, key: &Key, uid: &str, why: &Why<'_>) -> Result<bool, Failure> {
-    let was = context.delete(&instances(), key, &of(uid, Some(0))).await?;
-    let left: Option<PartialObjectMeta<DynamicObject>> = context.get(&instances(), key).await?;
+    let was = context.delete(&Kind::Instance.resource(), key, &of(uid, Some(0))).await?;
+    let left: Option<PartialObjectMeta<DynamicObject>> = context.get(&Kind::Instance.resource(), key).await?;
     let left = left.map(|left| left.metadata).filter(|left| left.uid.as_deref() == Some(uid));
     if let Some(left) = left {
         let mut finalizers = left.finalizers.unwrap_or_default();
@@ -76,7 +72,7 @@ pub async fn at_once(context: &Context, key: &Key, uid: &str, why: &Why<'_>) -> 
             let meta =
                 json!({"uid": uid, "resourceVersion": left.resource_version, "finalizers": finalizers});
             let patch = Patch::Merge(json!({"metadata": meta}));
-            match context.patch(&instances(), key, None, &patch).await {
+            match context.patch(&Kind::Instance.resource(), key, None, &patch).await {
                 // It went meanwhile.
                 Err(Failure::Api { source: kube::Error::Api(status), .. }) if status.code == 404 => {}
                 patched => patched?,
@@ -101,7 +97,7 @@ async fn tell(context: &Context, key: &Key, uid: &str, why: &Why<'_>, was: bool)
         return;
     }
     tracing::info!(instance = %key, "{why}");
-    let kind = instances();
+    let kind = Kind::Instance.resource();
     let about = ObjectReference {
         api_version: Some(kind.api_version),
         kind: Some(kind.kind),

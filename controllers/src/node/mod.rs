@@ -19,7 +19,8 @@ mod tests;
 mod validate;
 pub mod vigil;
 
-use crate::runtime::{Applied, Context, Failure, Invalid, Reconciler, Subject, Told, Verdict, resource};
+use crate::runtime::{Applied, Context, Failure, Invalid, Reconciler, Subject, Told, Verdict};
+use crate::scheduler::cluster::Kind;
 pub use build::{Eviction, Plan};
 pub use dereference::{Observed, Resident};
 use hypermesh_schemas::node::{NodeSpec, NodeStatus, Taint, TaintEffect};
@@ -77,7 +78,7 @@ impl Reconciler for NodeLifecycle {
     const NAME: &'static str = "node-lifecycle";
 
     fn resource(&self) -> ApiResource {
-        resource(&hypermesh_schemas::node::definition())
+        Kind::Node.resource()
     }
 
     async fn dereference(

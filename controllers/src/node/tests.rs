@@ -108,8 +108,13 @@ fn instances_leave_a_silent_node_when_their_patience_ends() {
     let short =
         json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}]);
     let ever = json!([{"operator": "Exists"}]);
-    valid.observed.residents =
-        vec![resident("plain", json!([])), resident("short", short), resident("ever", ever)];
+    let elsewhere = json!([{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 900, "effect": "NoExecute"}]);
+    valid.observed.residents = vec![
+        resident("plain", json!([])),
+        resident("short", short),
+        resident("ever", ever),
+        resident("elsewhere", elsewhere),
+    ];
     let plan = build(&valid);
     assert_eq!(names(&plan), ["short"]);
     assert_eq!(plan.again, s(1), "the next one is due in a second");

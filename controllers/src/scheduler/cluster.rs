@@ -19,7 +19,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The kinds that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +35,18 @@ pub enum Kind {
 impl Kind {
     /// How objects of the kind are reached.
     pub fn resource(self) -> ApiResource {
-        resource(&match self {
-            Self::Node => hypermesh_schemas::node::definition(),
-            Self::Instance => hypermesh_schemas::instance::definition(),
-            Self::Workload => hypermesh_schemas::workload::definition(),
-        })
+        // A definition holds the whole schema: it is made once.
+        static NODES: LazyLock<ApiResource> =
+            LazyLock::new(|| resource(&hypermesh_schemas::node::definition()));
+        static INSTANCES: LazyLock<ApiResource> =
+            LazyLock::new(|| resource(&hypermesh_schemas::instance::definition()));
+        static WORKLOADS: LazyLock<ApiResource> =
+            LazyLock::new(|| resource(&hypermesh_schemas::workload::definition()));
+        match self {
+            Self::Node => NODES.clone(),
+            Self::Instance => INSTANCES.clone(),
+            Self::Workload => WORKLOADS.clone(),
+        }
     }
 }
 

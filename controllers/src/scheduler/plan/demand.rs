@@ -69,11 +69,23 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
         value.map_or_else(String::new, |value| value.as_str().to_owned())
     };
     toleration.effect.is_none_or(|effect| effect == taint.effect)
-        && toleration.key.as_ref().is_none_or(|key| *key == taint.key)
+        && toleration
+            .key
+            .as_ref()
+            .is_none_or(|key| *key == taint.key || is_same(key.as_str(), taint.key.as_str()))
         && match toleration.operator {
             TolerationOperator::Exists => true,
             TolerationOperator::Equal => value(toleration.value.as_ref()) == value(taint.value.as_ref()),
         }
+}
+
+/// Whether a toleration is about Kubernetes' name of a taint that the node lifecycle sets: manifests come from there.
+fn is_same(tolerated: &str, taint: &str) -> bool {
+    let ours = taint.strip_prefix("node.hypermesh.online/");
+    ours.is_some_and(|name| {
+        matches!(name, "unreachable" | "not-ready")
+            && tolerated.strip_prefix("node.kubernetes.io/") == Some(name)
+    })
 }
 
 /// A taint as kubectl writes it: `gpu=yes:NoSchedule`.
