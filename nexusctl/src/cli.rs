@@ -152,6 +152,9 @@ pub enum Command {
     Edit(commands::edit::Arguments),
     /// Make an object what it was, a deleted one too
     Rollback(commands::rollback::Arguments),
+    /// Follow how a changed template reaches its instances, stop it, and go back
+    #[command(subcommand)]
+    Rollout(commands::rollout::Command),
     /// Change objects by a patch
     Patch(commands::patch::Arguments),
     /// Set, change, take away or list labels of objects

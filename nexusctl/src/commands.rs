@@ -30,6 +30,7 @@ pub mod patch;
 pub mod proxy;
 pub mod results;
 pub mod rollback;
+pub mod rollout;
 pub mod scale;
 pub mod targets;
 pub mod token;
@@ -56,6 +57,7 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Convert(arguments) => client(convert::run(arguments, session)),
         Command::Edit(arguments) => client(edit::run(arguments, session)),
         Command::Rollback(arguments) => client(rollback::run(arguments, session)),
+        Command::Rollout(command) => client(rollout::run(command, session)),
         Command::Patch(arguments) => client(patch::run(arguments, session)),
         Command::Label(arguments) => client(label::run(arguments, session)),
         Command::Annotate(arguments) => client(annotate::run(arguments, session)),

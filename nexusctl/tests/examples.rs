@@ -50,10 +50,30 @@ impl Place {
             let (ok, text) = place.shell("nexusctl label network/office workload/web seen=yes");
             assert!(ok, "{text}");
         }
+        if filled {
+            place.fill_in_what_was_rolled_out();
+        }
         place.fill_in_whom_examples_name();
         // Where a controller has not made it.
         let _ = place.shell("nexusctl create serviceaccount default");
         place
+    }
+
+    /// What a controller would keep of the workload: the template that it has, and one before.
+    fn fill_in_what_was_rolled_out(&self) {
+        for (number, image) in [(1, "localhost/hello:0"), (2, "localhost/hello:1")] {
+            let line = format!(
+                r#"uid=$(nexusctl get workload web -o 'jsonpath={{.metadata.uid}}') &&
+                template=$(nexusctl get workload web -o 'jsonpath={{.spec.template}}' | sed 's|localhost/hello:1|{image}|') &&
+                nexusctl create -f - <<END
+{{"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": {number}, "data": $template, "metadata": {{
+  "name": "web-{number}", "labels": {{"hypermesh.online/workload": "web", "hypermesh.online/revision": "r{number}"}},
+  "ownerReferences": [{{"apiVersion": "hypermesh.online/v1", "kind": "Workload", "name": "web", "uid": "$uid"}}]}}}}
+END"#
+            );
+            let (ok, text) = self.shell(&line);
+            assert!(ok, "{text}");
+        }
     }
 
     /// Keys, accounts and tokens that examples name.

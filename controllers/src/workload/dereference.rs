@@ -4,7 +4,7 @@
 use super::member::{Instance, Member};
 use super::object::{self, Workload};
 use super::reference::{self, Kind, Reference};
-use super::revision::Record;
+use super::revision::{self, Record};
 use super::schedule::Run;
 use super::{SNAPSHOT_OF, WORKLOAD, holders, instances, revisions, template, workloads};
 use crate::runtime::{Context, Failure, Key, Subject};
@@ -15,7 +15,7 @@ use kube::Resource as _;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::{ApiResource, DeserializeGuard, ObjectList, Request};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Objects that are listed at once.
@@ -156,20 +156,7 @@ async fn read(
     if (is_copy && owned) || (reference.kind == Kind::Secret && RENEWED.contains(&kind)) {
         return Ok(Held::AsItIs);
     }
-    Ok(Held::Data(data(&object)))
-}
-
-/// What of a ConfigMap or Secret a copy has, and its name is made of.
-pub fn data(object: &Value) -> Value {
-    let mut data = json!({});
-    for field in ["data", "binaryData", "type"] {
-        if let (Some(value), Some(data)) =
-            (object.get(field).filter(|value| !value.is_null()), data.as_object_mut())
-        {
-            data.insert(field.to_owned(), value.clone());
-        }
-    }
-    data
+    Ok(Held::Data(revision::contents(&object)))
 }
 
 /// Whether an object is this very Workload's.

@@ -68,6 +68,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Reads a ControllerRevision as the API server sends it; `None` for what is none of a Workload's.
+    pub fn read(object: Value) -> Option<Self> {
+        serde_json::from_value(object).ok().and_then(Self::of)
+    }
+
     /// Reads a ControllerRevision; `None` for one that no Workload's controller has made.
     pub fn of(object: ControllerRevision) -> Option<Self> {
         let meta = object.metadata;
@@ -126,12 +131,23 @@ pub fn collect(
     for record in records.iter().filter(|record| !goes(record)) {
         held.extend(record.holds());
     }
-    let copies = going.iter().flat_map(|record| &record.snapshots);
-    let unheld: BTreeSet<Reference> = copies
-        .map(|copy| Reference { kind: copy.kind, name: copy.copy.clone() })
-        .filter(|copy| !held.contains(copy))
-        .collect();
+    // What a template refers to may be a copy itself, after a way back: whoever deletes looks whether it is one.
+    let unheld: BTreeSet<Reference> =
+        going.iter().flat_map(Record::holds).filter(|copy| !held.contains(copy)).collect();
     (going, unheld.into_iter().collect())
+}
+
+/// What of a ConfigMap or Secret a copy has, and its name is made of.
+pub fn contents(object: &Value) -> Value {
+    let mut data = json!({});
+    for field in ["data", "binaryData", "type"] {
+        if let (Some(value), Some(data)) =
+            (object.get(field).filter(|value| !value.is_null()), data.as_object_mut())
+        {
+            data.insert(field.to_owned(), value.clone());
+        }
+    }
+    data
 }
 
 /// The copy of an object with this data, under the name that its content gives it. Each Workload has copies of its own,

@@ -180,7 +180,7 @@ pub(super) fn build(
     match (schedule.suspend, step.next) {
         (true, _) => settled.set(
             "Ready",
-            Holds::False,
+            Holds::True,
             "Suspended",
             "no runs are started: spec.schedule.suspend".into(),
         ),
