@@ -263,10 +263,10 @@ pub struct ExecSpec {
 }
 
 /// What a process reads: dropping it is the input's end.
-pub type Input = Pin<Box<dyn AsyncWrite + Send>>;
+pub type Input = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 
 /// What a process writes: ends with the process and all that it left behind.
-pub type Output = Pin<Box<dyn AsyncRead + Send>>;
+pub type Output = Pin<Box<dyn AsyncRead + Send + Sync>>;
 
 /// A process beside a container's own. Dropping it kills it.
 pub struct ExecProcess {

@@ -9,6 +9,7 @@ use crate::state::Layout;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use nix::sched::{CloneFlags, setns};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::fs;
 use std::io::{self, Write as _};
@@ -60,7 +61,12 @@ impl Making<'_> {
         stage::set_up(self.create, self.namespaces, self.stage, self.asker)?;
         let id = &self.create.container;
         let bundle = self.layout.container(id);
-        self.complete_spec(&bundle)?;
+        let cwd = self.complete_spec(&bundle)?;
+        stage::make_folder(&stage::root(self.stage), &cwd);
+        if let Some(network) = self.namespaces.network.as_ref().filter(|_| self.namespaces.foreign_network) {
+            setns(network, CloneFlags::CLONE_NEWNET)
+                .map_err(|errno| format!("its network could not be entered ({errno})"))?;
+        }
         let states = self.layout.libcontainer();
         fs::create_dir_all(&states)
             .map_err(|error| format!("{} could not be made ({error})", states.display()))?;
@@ -93,8 +99,9 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Fills in what only the shim knows: where the root and the binds are, and which namespaces are joined.
-    fn complete_spec(&self, bundle: &Path) -> Result<(), String> {
+    /// Fills in what only the shim knows: where the root and the binds are, and which namespaces are joined. Gives the
+    /// folder that its program works in.
+    fn complete_spec(&self, bundle: &Path) -> Result<PathBuf, String> {
         let path = bundle.join("config.json");
         let mut spec =
             Spec::load(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
@@ -107,7 +114,11 @@ impl Making<'_> {
             mount.set_source(Some(stage::bind(self.stage, bind.mount)));
         }
         let namespaces = spec.linux_mut().as_mut().and_then(|linux| linux.namespaces_mut().as_mut());
-        for namespace in namespaces.ok_or_else(missing)? {
+        let namespaces = namespaces.ok_or_else(missing)?;
+        if self.namespaces.foreign_network {
+            namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Network);
+        }
+        for namespace in namespaces {
             let held = match namespace.typ() {
                 LinuxNamespaceType::User => &self.namespaces.user,
                 LinuxNamespaceType::Network => &self.namespaces.network,
@@ -118,7 +129,8 @@ impl Making<'_> {
             let held = held.as_ref().ok_or("a namespace is to be joined that the instance does not have")?;
             namespace.set_path(Some(PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))));
         }
-        spec.save(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))
+        spec.save(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
+        Ok(spec.process().as_ref().map(|process| process.cwd().clone()).unwrap_or_default())
     }
 }
 

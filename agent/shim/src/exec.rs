@@ -62,10 +62,13 @@ impl Entering<'_> {
                 .map_err(|error| format!("{} could not be joined ({error})", path.display()))?;
         }
         let flags = namespaces(&spec);
-        setns(self.first, flags).map_err(|errno| match errno {
-            nix::errno::Errno::ESRCH => "the container has ended".to_owned(),
-            errno => format!("the container's namespaces could not be entered ({errno})"),
-        })?;
+        // Its network first: it may be another's than the user namespace's root, who could not enter it.
+        for flags in [CloneFlags::CLONE_NEWNET, flags] {
+            setns(self.first, flags).map_err(|errno| match errno {
+                nix::errno::Errno::ESRCH => "the container has ended".to_owned(),
+                errno => format!("the container's namespaces could not be entered ({errno})"),
+            })?;
+        }
         if flags.contains(CloneFlags::CLONE_NEWUSER) {
             crate::namespaces::become_root()?;
         }
@@ -164,12 +167,13 @@ fn namespaces(spec: &Spec) -> CloneFlags {
     for namespace in list.into_iter().flatten() {
         flags |= match namespace.typ() {
             LinuxNamespaceType::User => CloneFlags::CLONE_NEWUSER,
-            LinuxNamespaceType::Network => CloneFlags::CLONE_NEWNET,
             LinuxNamespaceType::Ipc => CloneFlags::CLONE_NEWIPC,
             LinuxNamespaceType::Uts => CloneFlags::CLONE_NEWUTS,
             LinuxNamespaceType::Pid => CloneFlags::CLONE_NEWPID,
             LinuxNamespaceType::Mount => CloneFlags::CLONE_NEWNS,
             LinuxNamespaceType::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+            // Entered before.
+            LinuxNamespaceType::Network => CloneFlags::empty(),
             LinuxNamespaceType::Time => CloneFlags::empty(),
         };
     }

@@ -16,6 +16,9 @@ pub(crate) struct Namespaces {
     pub(crate) network: Option<OwnedFd>,
     pub(crate) ipc: Option<OwnedFd>,
     pub(crate) uts: Option<OwnedFd>,
+    /// Whether the network is another's than the user namespace's: its root may not enter it, so that whoever makes a
+    /// container enters it before it is anybody's root.
+    pub(crate) foreign_network: bool,
 }
 
 impl Namespaces {
@@ -90,6 +93,7 @@ impl Namespaces {
                 },
                 ipc: if config.host_ipc { None } else { Some(hold("ipc")?) },
                 uts: Some(hold("uts")?),
+                foreign_network: wants_user && matches!(config.network, Network::Path(_)),
             })
         })();
         drop(ear);

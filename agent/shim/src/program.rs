@@ -122,7 +122,7 @@ mod tests {
         assert!(find("", &path, None).is_err());
         fs::set_permissions(&program, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(
-            find("run", &path, None).unwrap_err().contains("folder"),
+            find("run", &path, None).unwrap_err().contains("permissions"),
             "the last that was found tells why"
         );
     }

@@ -14,7 +14,7 @@ use rustix::mount::{
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Where the root of a staged container is.
 pub(crate) fn root(stage: &Path) -> PathBuf {
@@ -54,6 +54,49 @@ pub(crate) fn set_up(
             .map_err(|errno| format!("{} could not be kept apart ({errno})", place.display()))?;
     }
     Ok(())
+}
+
+/// Makes the folder that a container works in, if its root lacks it; links lead nowhere but into the root. It belongs to
+/// the root's own root. That it cannot be made is told by who enters it.
+pub(crate) fn make_folder(root: &Path, folder: &Path) {
+    let Ok(top) = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    else {
+        return;
+    };
+    let Ok(owner) = rustix::fs::fstat(&top) else { return };
+    let mut at = PathBuf::from(".");
+    for part in folder.components() {
+        let Component::Normal(part) = part else { continue };
+        let parent = enter(&top, &at);
+        at.push(part);
+        if enter(&top, &at).is_ok() {
+            continue;
+        }
+        let Ok(parent) = parent else { return };
+        // As the one that the root belongs to: files of another user's cannot be made where owners are mapped.
+        let made = as_user(owner.st_uid, owner.st_gid, || {
+            rustix::fs::mkdirat(&parent, part, Mode::from_raw_mode(0o755)).is_ok()
+        });
+        if !made {
+            return;
+        }
+    }
+}
+
+fn enter(top: &OwnedFd, folder: &Path) -> Result<OwnedFd, rustix::io::Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(top, folder, flags, Mode::empty(), within)
+}
+
+/// Does something to files as another user.
+fn as_user<T>(user: u32, group: u32, work: impl FnOnce() -> T) -> T {
+    use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+    let (before_user, before_group) = (setfsuid(Uid::from_raw(user)), setfsgid(Gid::from_raw(group)));
+    let done = work();
+    setfsuid(before_user);
+    setfsgid(before_group);
+    done
 }
 
 /// Unmounts all of it. What is not there is no error.

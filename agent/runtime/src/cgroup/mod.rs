@@ -169,7 +169,7 @@ impl Cgroups {
             let below = folder.join(part);
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 if fs::read_to_string(below.join(file))?.trim().is_empty() {
-                    fs::write(below.join(file), fs::read_to_string(folder.join(file))?.trim())?;
+                    write(&below.join(file), fs::read_to_string(folder.join(file))?.trim())?;
                 }
             }
             folder = below;
@@ -190,7 +190,7 @@ impl Cgroups {
             for name in ["cpu", "cpuset", "io", "memory", "pids"] {
                 let has = |text: &str| text.split_whitespace().any(|word| word == name);
                 if has(&available) && !has(&given) {
-                    fs::write(folder.join("cgroup.subtree_control"), format!("+{name}"))?;
+                    write(&folder.join("cgroup.subtree_control"), &format!("+{name}"))?;
                 }
             }
             match parts.next() {
@@ -202,15 +202,15 @@ impl Cgroups {
 
     /// Writes limits.
     pub(crate) fn limit(&self, path: &Path, limits: &Limits) -> io::Result<()> {
-        for write in limits::writes(limits, self.version) {
-            let Some(folder) = self.folder(write.controller, path) else { continue };
-            let file = folder.join(write.file);
-            match fs::write(&file, &write.value) {
-                Err(error) if write.optional && error.kind() == io::ErrorKind::NotFound => {}
+        for wanted in limits::writes(limits, self.version) {
+            let Some(folder) = self.folder(wanted.controller, path) else { continue };
+            let file = folder.join(wanted.file);
+            match write(&file, &wanted.value) {
+                Err(error) if wanted.optional && error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     return Err(io::Error::new(
                         error.kind(),
-                        format!("{} would not take {} ({error})", file.display(), write.value),
+                        format!("{} would not take {} ({error})", file.display(), wanted.value),
                     ));
                 }
                 Ok(()) => {}
@@ -247,6 +247,11 @@ impl Cgroups {
         names.dedup();
         names
     }
+}
+
+/// Writes to a file that the kernel made; never makes one.
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    io::Write::write_all(&mut fs::File::options().write(true).open(path)?, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Client {
                 }
             }
             // Whoever let go of the client ends the shim's side too, and with it the reader.
-            drop(rustix::net::shutdown(&writing, rustix::net::Shutdown::Both));
+            let _ = rustix::net::shutdown(&writing, rustix::net::Shutdown::Both);
         });
         let answers = pending.clone();
         tokio::spawn(async move {
@@ -71,7 +71,7 @@ impl Client {
             }
             // Whoever waits is told by the loss of their sender.
             lock(&answers).clear();
-            drop(rustix::net::shutdown(&stream, rustix::net::Shutdown::Both));
+            let _ = rustix::net::shutdown(&stream, rustix::net::Shutdown::Both);
             end();
         });
         Ok(Self { queue, pending, next: AtomicU64::new(1) })

@@ -20,12 +20,12 @@ use hypermesh_shim::protocol::{IdMaps, InstanceId, SandboxConfig};
 use hypermesh_shim::state::{self, ShimState};
 use node::{Node, SHIM};
 use sandbox::{OciSandbox, SPEC, lock};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 
 /// How the class works on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,6 @@ impl OciOptions {
 /// The class `oci`.
 struct Oci {
     node: Arc<Node>,
-    /// What was made or adopted, and where ranges of ids begin.
-    known: Mutex<BTreeMap<InstanceId, Option<u32>>>,
-    sandboxes: Mutex<BTreeMap<InstanceId, Weak<OciSandbox>>>,
 }
 
 /// Opens the class on this node, and finds out what the node can do. Nothing is run by it, and nothing adopted yet.
@@ -77,13 +74,13 @@ pub async fn open(options: OciOptions) -> Result<Arc<dyn RuntimeClass>, RuntimeE
     for reason in &node.report.missing {
         tracing::info!(%reason, "this node gives containers less than it might");
     }
-    Ok(Arc::new(Oci { node: Arc::new(node), known: Mutex::default(), sandboxes: Mutex::default() }))
+    Ok(Arc::new(Oci { node: Arc::new(node) }))
 }
 
 impl Oci {
     /// Decides on an Instance's users, and keeps its name.
     fn reserve(&self, spec: &SandboxSpec) -> Result<Option<IdMaps>, RuntimeError> {
-        let mut known = lock(&self.known);
+        let mut known = lock(&self.node.known);
         if known.contains_key(&spec.instance) || self.node.layout(&spec.instance).folder().exists() {
             return Err(RuntimeError::Exists(spec.instance.clone()));
         }
@@ -127,7 +124,7 @@ impl Oci {
             if let Err(error) = self.node.clear(&instance).await {
                 tracing::warn!(%instance, %error, "what was left of a sandbox could not be cleared away");
             }
-            lock(&self.known).remove(&instance);
+            lock(&self.node.known).remove(&instance);
         }
         made
     }
@@ -155,9 +152,7 @@ impl Oci {
         state::write(&layout.config(), &config).map_err(io_error("writing", layout.config()))?;
         node.program.start(&spec.instance, layout.folder()).await?;
         let shim = read_shim(&layout)?.ok_or_else(|| RuntimeError::ShimLost(spec.instance.clone()))?;
-        let instance = spec.instance.clone();
         let sandbox = OciSandbox::connect(node.clone(), spec, config, shim).await?;
-        lock(&self.sandboxes).insert(instance, Arc::downgrade(&sandbox));
         Ok(sandbox)
     }
 
@@ -186,7 +181,7 @@ impl Oci {
         // Without them it was never made whole: there is nothing to adopt, and the sweep takes it.
         let (Some(spec), Some(config)) = (spec, config) else { return Ok(()) };
         let shim = read_shim(&layout)?;
-        lock(&self.known).insert(instance.clone(), config.user.as_ref().and_then(ids::start));
+        lock(&self.node.known).insert(instance.clone(), config.user.as_ref().and_then(ids::start));
         let alive = match &shim {
             Some(shim) => process::is_there(&shim.process).map_err(io_error("looking for", "the shim"))?,
             None => false,
@@ -195,7 +190,6 @@ impl Oci {
             Some(shim) => {
                 let sandbox = OciSandbox::connect(self.node.clone(), spec, config, shim).await?;
                 sandbox.adopt_containers()?;
-                lock(&self.sandboxes).insert(instance.clone(), Arc::downgrade(&sandbox));
                 adopted.sandboxes.push(sandbox);
             }
             None => {
@@ -210,7 +204,7 @@ impl Oci {
 
     async fn clear_but(&self, keep: &BTreeSet<InstanceId>) -> Result<Swept, RuntimeError> {
         let swept = self.node.sweep(keep).await?;
-        lock(&self.known).retain(|instance, _| keep.contains(instance));
+        lock(&self.node.known).retain(|instance, _| keep.contains(instance));
         Ok(swept)
     }
 }

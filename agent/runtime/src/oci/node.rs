@@ -1,8 +1,9 @@
 //! What is the node's: where things are, what it can do, and clearing away what belongs to nobody.
 
 use super::OciOptions;
+use super::sandbox::lock;
 use super::spawn::Program;
-use crate::cgroup::Cgroups;
+use crate::cgroup::{Cgroups, write};
 use crate::class::Swept;
 use crate::error::{RuntimeError, io_error};
 use crate::report::Report;
@@ -11,10 +12,11 @@ use hypermesh_shim::process;
 use hypermesh_shim::protocol::InstanceId;
 use hypermesh_shim::state::{Layout, ProcessId, ShimState};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long what is being removed may resist.
@@ -31,6 +33,8 @@ pub(super) struct Node {
     pub(super) program: Program,
     /// What the agent itself may give.
     pub(super) bounding: BTreeSet<String>,
+    /// Instances that there are, and where their ranges of ids begin.
+    pub(super) known: Mutex<BTreeMap<InstanceId, Option<u32>>>,
 }
 
 impl Node {
@@ -63,9 +67,9 @@ impl Node {
         let mut killed = BTreeSet::new();
         for folder in self.cgroups.folders(path) {
             for folder in tree(&folder) {
-                drop(fs::write(folder.join("cgroup.kill"), "1"));
+                drop(write(&folder.join("cgroup.kill"), "1"));
                 // What is frozen does not die (version 1).
-                drop(fs::write(folder.join("freezer.state"), "THAWED"));
+                drop(write(&folder.join("freezer.state"), "THAWED"));
                 let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
                 for pid in text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 1) {
                     if let Some(raw) = Pid::from_raw(pid) {
@@ -110,7 +114,9 @@ impl Node {
     /// Removes an Instance's cgroups and folder; its shim is gone.
     pub(super) async fn clear(&self, instance: &InstanceId) -> Result<(), RuntimeError> {
         let mut swept = Swept::default();
-        self.clear_away(instance, &mut swept).await
+        self.clear_away(instance, &mut swept).await?;
+        lock(&self.known).remove(instance);
+        Ok(())
     }
 
     /// The same, counted. What resists is tried for a while.

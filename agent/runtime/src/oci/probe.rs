@@ -57,7 +57,7 @@ pub(super) async fn probe(options: OciOptions) -> Result<Node, RuntimeError> {
     }
     let report = Report { rootless, cgroups: cgroups.version, missing };
     let bounding = bounding().map_err(io_error("reading", "/proc/self/status"))?;
-    Ok(Node { options, cgroups, report, program, bounding })
+    Ok(Node { options, cgroups, report, program, bounding, known: Default::default() })
 }
 
 /// What takes which controllers, either version's.

@@ -312,7 +312,7 @@ impl OciSandbox {
             cgroups.make(&cgroup).map_err(io_error("making the cgroup", &cgroup))
         };
         if let Err(error) = prepared() {
-            self.node.remove_cgroup(&cgroup);
+            let _ = self.node.remove_cgroup(&cgroup);
             drop(fs::remove_dir_all(&bundle));
             return Err(error);
         }

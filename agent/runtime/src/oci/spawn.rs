@@ -38,12 +38,6 @@ impl Program {
         Self { path, arguments, sealed }
     }
 
-    /// Whether its file is safe from what it runs.
-    #[cfg(test)]
-    pub(super) fn is_sealed(&self) -> bool {
-        self.sealed.is_some()
-    }
-
     fn command(&self) -> Command {
         let path = match &self.sealed {
             Some(sealed) => PathBuf::from(format!("/proc/self/fd/{}", sealed.as_raw_fd())),

@@ -1,6 +1,9 @@
 //! Containers that really run: as root, on a root of Debian's busybox. Without rights each test says that it was skipped.
 
+mod enter;
+mod escape;
 mod harness;
 mod life;
-
-use hypermesh_runtime as _;
+mod limits;
+mod restart;
+mod volumes;

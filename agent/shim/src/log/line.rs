@@ -116,10 +116,10 @@ mod tests {
             let now = Timestamp::UNIX_EPOCH;
             let mut back = Vec::new();
             let mut give = |line: &[u8]| {
-                let text = &line[38..line.len() - 1];
+                let text = &line[40..line.len() - 1];
                 assert!(text.len() <= longest as usize, "{line:?}");
                 back.extend_from_slice(text);
-                if line[36] == b'F' {
+                if line[38] == b'F' {
                     back.push(b'\n');
                 }
             };

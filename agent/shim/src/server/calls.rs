@@ -168,7 +168,7 @@ impl Shim {
             return Err(refuse(RefusalKind::Invalid, "it has no cgroup that could be frozen"));
         };
         let word = if paused { &freezer.freeze } else { &freezer.thaw };
-        std::fs::write(&freezer.path, word)
+        cgroup::write(&freezer.path, word)
             .map_err(|error| failed(&format!("{} would not take {word}", freezer.path.display()), error))?;
         Ok((Reply::Done, Vec::new()))
     }
@@ -226,7 +226,7 @@ impl Shim {
                 let _ = pidfd_send_signal(process, Signal::KILL);
                 // What is frozen does not die (version 1).
                 if let Some(freezer) = &container.create.freezer {
-                    drop(std::fs::write(&freezer.path, &freezer.thaw));
+                    drop(cgroup::write(&freezer.path, &freezer.thaw));
                 }
             }
             _ if first => self.clear_away(id),
@@ -266,13 +266,16 @@ impl Shim {
             Err(error) => Err(failed("what is left of it could not be removed", error)),
         };
         let id = retry.container;
-        let deleting = match self.held.containers.get_mut(&id) {
-            Some(container) => std::mem::take(&mut container.deleting),
-            None => Vec::new(),
+        let (deleting, refused) = match self.held.containers.get_mut(&id) {
+            Some(container) => (std::mem::take(&mut container.deleting), container.refused.take()),
+            None => (Vec::new(), None),
         };
         if result.is_ok() {
             self.held.containers.remove(&id);
             self.tell(&Event::Deleted { container: id });
+        }
+        if let Some((asker, refusal)) = refused {
+            self.answer(asker, Err(refusal), Vec::new());
         }
         for asker in deleting {
             self.answer(asker, result.clone().map(|()| Reply::Done), Vec::new());

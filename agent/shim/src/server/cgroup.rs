@@ -54,8 +54,13 @@ pub(super) fn signal(cgroups: &[PathBuf], number: i32) {
 /// Kills everybody in one cgroup.
 fn kill(cgroup: &Path) {
     // All at once where the kernel can.
-    drop(fs::write(cgroup.join("cgroup.kill"), "1"));
+    drop(write(&cgroup.join("cgroup.kill"), "1"));
     signal_all(cgroup, Signal::KILL);
+}
+
+/// Writes to a file that the kernel made; never makes one.
+pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+    io::Write::write_all(&mut fs::File::options().write(true).open(path)?, text.as_bytes())
 }
 
 /// Never the shim itself, whatever it was told.

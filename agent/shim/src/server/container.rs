@@ -3,7 +3,7 @@
 use super::connection::Asker;
 use crate::create::Stdio;
 use crate::log::{LogFile, Stream};
-use crate::protocol::{Create, Event};
+use crate::protocol::{Create, Event, Refusal};
 use crate::state::{ContainerState, Exit, Layout, Phase, ProcessId};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
@@ -30,7 +30,10 @@ pub(super) struct Container {
     pub(super) starting: Option<Asker>,
     /// Who waits for it to be forgotten.
     pub(super) deleting: Vec<Asker>,
+    /// Why its program was not executed, as far as it has been told.
     pub(super) failure: String,
+    /// Who is told that it could not be made, once nothing of it is left.
+    pub(super) refused: Option<(Asker, Refusal)>,
 }
 
 /// Somebody who reads what it writes.
@@ -74,6 +77,7 @@ impl Container {
             starting: None,
             deleting: Vec::new(),
             failure: String::new(),
+            refused: None,
         };
         let mut stdio = None;
         if !container.create.terminal {

@@ -172,9 +172,11 @@ impl Shim {
         }
     }
 
-    /// It could not be made: nothing of it stays.
+    /// It could not be made: nothing of it stays, and then it is told.
     fn not_made(&mut self, asker: Asker, id: &ContainerId, refusal: Refusal) {
-        self.answer(asker, Err(refusal), Vec::new());
+        if let Some(container) = self.held.containers.get_mut(id) {
+            container.refused = Some((asker, refusal));
+        }
         self.clear_away(id);
     }
 
