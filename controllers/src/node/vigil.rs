@@ -180,7 +180,7 @@ mod tests {
         let taints = |of: &[&str]| of.iter().map(|taint| (*taint).to_owned()).collect::<Vec<_>>();
         assert_eq!(vigil.taints("a", &taints(&["x"]), s(10)), [s(0)]);
         assert_eq!(vigil.taints("a", &taints(&["x", "y"]), s(15)), [s(5), s(0)]);
-        assert_eq!(vigil.taints("b", &taints(&[]), s(15)), [s(0); 0]);
+        assert!(vigil.taints("b", &taints(&[]), s(15)).is_empty());
         assert_eq!(vigil.taints("a", &taints(&["y"]), s(20)), [s(5)]);
         assert_eq!(vigil.taints("a", &taints(&["x"]), s(30)), [s(0)], "it was taken away meanwhile");
     }

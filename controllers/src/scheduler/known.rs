@@ -10,6 +10,9 @@ use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// Instances whose node does not exist: key and uid.
+pub type Orphans = Vec<(Key, Arc<str>)>;
+
 /// What a change asks for.
 #[derive(Debug, Default)]
 pub struct Effect {
@@ -165,7 +168,7 @@ impl Known {
                 self.unbound.remove(key);
                 let had = self.snapshot.remove_instance(key).is_some_and(|gone| gone.node.is_some());
                 // Now and then is enough: a demand weighs little.
-                if self.demands.len() > 2 * self.instances() + 64 {
+                if self.demands.count() > 2 * self.instances() + 64 {
                     self.demands.tidy();
                 }
                 Effect { room: had, gone: vec![key.clone()], ..Effect::default() }
@@ -234,8 +237,8 @@ impl Known {
         self.held.remove(workload).unwrap_or_default()
     }
 
-    /// Nodes that do not exist, and the instances that are bound to them: key and uid.
-    pub fn orphans(&self) -> Vec<(Arc<str>, Vec<(Key, Arc<str>)>)> {
+    /// Nodes that do not exist, and the instances that are bound to them.
+    pub fn orphans(&self) -> Vec<(Arc<str>, Orphans)> {
         let gone: Vec<&Arc<str>> =
             self.snapshot.hosts().filter(|(_, host)| host.node.is_none()).map(|(name, _)| name).collect();
         if gone.is_empty() {

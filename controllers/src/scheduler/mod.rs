@@ -80,7 +80,7 @@ enum Done {
     /// An instance was to be told that it waits.
     Told { key: Key, result: Result<bool, Failure> },
     /// A workload that no watch had shown was read.
-    Asked { workload: Key, result: Result<Option<DynamicObject>, Failure> },
+    Asked { workload: Key, result: Result<Option<Box<DynamicObject>>, Failure> },
     /// It is time to look at an instance again.
     Again(Key),
     /// Instances of a node that does not exist were ended, or not.
@@ -219,7 +219,8 @@ impl Scheduler {
         }
         let context = self.context.clone();
         self.tasks.spawn(async move {
-            let result = context.get(&Kind::Workload.resource(), &workload).await;
+            let result =
+                context.get(&Kind::Workload.resource(), &workload).await.map(|found| found.map(Box::new));
             Done::Asked { workload, result }
         });
     }
@@ -272,7 +273,7 @@ impl Scheduler {
                 }
             }
             Done::Asked { workload, result } => match result {
-                Ok(object) => self.due.extend(self.known.asked(&workload, object.as_ref())),
+                Ok(object) => self.due.extend(self.known.asked(&workload, object.as_deref())),
                 Err(failure) => {
                     tracing::warn!(%workload, error = chain(&failure), "a workload could not be read");
                     for key in self.known.release(&workload) {

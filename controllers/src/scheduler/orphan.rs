@@ -1,13 +1,13 @@
 //! Ends instances whose node does not exist any more: nobody is left who would.
 
 use super::cluster::Kind;
+use super::known::Orphans;
 use crate::node::end::{self, Why};
 use crate::runtime::{Context, Failure, Key};
 use kube::core::{DynamicObject, PartialObjectMeta};
-use std::sync::Arc;
 
 /// Ends `instances` if `node` does not exist.
-pub async fn end(context: &Context, node: &str, instances: Vec<(Key, Arc<str>)>) -> Result<(), Failure> {
+pub async fn end(context: &Context, node: &str, instances: Orphans) -> Result<(), Failure> {
     // The watch of nodes may be behind that of instances: the server is asked.
     let found: Option<PartialObjectMeta<DynamicObject>> =
         context.get(&Kind::Node.resource(), &Key::cluster(node)).await?;

@@ -109,9 +109,7 @@ async fn when_most_nodes_are_silent_nobody_is_ended() {
     beating.lock().unwrap().retain(|name| name.as_str() > "n2");
     let held = |fake: &Fake| {
         let node = fake.get(&format!("{NODES}/n0")).unwrap();
-        let held =
-            node["status"]["conditions"].as_array().unwrap().iter().any(|c| c["type"] == "EvictionsHeld");
-        held
+        node["status"]["conditions"].as_array().unwrap().iter().any(|c| c["type"] == "EvictionsHeld")
     };
     until("the word", || held(&fake)).await;
     sleep(Duration::from_secs(1_800)).await;

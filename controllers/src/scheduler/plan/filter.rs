@@ -16,6 +16,16 @@ use std::collections::{HashMap, HashSet};
 /// Groups of nodes by a label.
 type Groups<'a> = HashSet<&'a str>;
 
+/// A node that may do, and what speaks against it whatever is on it.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    /// What is on it.
+    pub host: &'a Host,
+    /// The node.
+    pub node: &'a Node,
+    standing: Vec<Reason>,
+}
+
 /// An instance before the nodes: what it asks, and where the instances are that it is weighed against.
 #[derive(Debug)]
 pub struct View<'a> {
@@ -27,6 +37,7 @@ pub struct View<'a> {
     pub placement: Option<&'a Placement>,
     /// Its workload.
     pub workload: &'a Key,
+    candidates: Vec<Candidate<'a>>,
     spreads: Vec<(&'a Spread, HashMap<&'a str, u32>)>,
     near: Vec<(&'a Relation, Groups<'a>, bool)>,
     apart: Vec<(&'a Relation, Groups<'a>)>,
@@ -58,13 +69,22 @@ impl<'a> View<'a> {
             demand,
             placement,
             workload,
+            candidates: Vec::new(),
             spreads: Vec::new(),
             near: near.collect(),
             apart: apart.collect(),
             shunned: shunned.collect(),
         };
+        let nodes = snapshot.hosts().filter_map(|(_, host)| Some((host, host.node.as_ref()?)));
+        view.candidates =
+            nodes.map(|(host, node)| Candidate { host, node, standing: view.standing(node) }).collect();
         view.spreads = view.counts(&instance.revision);
         view
+    }
+
+    /// All nodes, by name.
+    pub fn candidates(&self) -> &[Candidate<'a>] {
+        &self.candidates
     }
 
     /// For each spread, how many instances of the revision are in each group that can be had.
@@ -74,15 +94,11 @@ impl<'a> View<'a> {
             return Vec::new();
         }
         let (snapshot, workload) = (self.snapshot, self.workload);
-        let eligible: Vec<&'a Node> = snapshot
-            .hosts()
-            .filter_map(|(_, host)| host.node.as_ref())
-            .filter(|node| self.standing(node).is_empty())
-            .collect();
+        let eligible = || self.candidates.iter().filter(|c| c.standing.is_empty()).map(|c| c.node);
         let of = |spread: &'a Spread| {
             let topology = spread.topology_key.as_str();
             let mut counts: HashMap<&'a str, u32> =
-                eligible.iter().filter_map(|node| node.group(topology)).map(|group| (group, 0)).collect();
+                eligible().filter_map(|node| node.group(topology)).map(|group| (group, 0)).collect();
             for (node, of, count) in snapshot.crew(workload) {
                 let group = snapshot.node(node).and_then(|node| node.group(topology));
                 if let Some(known) = group.filter(|_| of == revision).and_then(|group| counts.get_mut(group))
@@ -96,8 +112,9 @@ impl<'a> View<'a> {
     }
 
     /// Why the node does not do; nothing, if it does.
-    pub fn reasons(&self, host: &Host, node: &Node) -> Vec<Reason> {
-        let mut reasons = self.standing(node);
+    pub fn reasons(&self, candidate: &Candidate<'_>) -> Vec<Reason> {
+        let Candidate { host, node, standing } = candidate;
+        let mut reasons = standing.clone();
         self.ports(host, &mut reasons);
         self.resources(host, node, &mut reasons);
         self.spread(node, &mut reasons);
@@ -216,9 +233,9 @@ impl<'a> View<'a> {
         let here = |relation: &Relation, groups: &Groups<'_>| {
             node.group(relation.topology_key.as_str()).is_some_and(|group| groups.contains(group))
         };
-        let wish = |relation: &&Relation| !relation.required;
-        let near = self.near.iter().filter(|(relation, groups, _)| wish(&relation) && here(relation, groups));
-        let apart = self.apart.iter().filter(|(relation, groups)| wish(&relation) && here(relation, groups));
+        let wish = |relation: &Relation| !relation.required;
+        let near = self.near.iter().filter(|(relation, groups, _)| wish(relation) && here(relation, groups));
+        let apart = self.apart.iter().filter(|(relation, groups)| wish(relation) && here(relation, groups));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         count(near.count()) - count(apart.count())
     }

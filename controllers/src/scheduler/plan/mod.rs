@@ -58,15 +58,13 @@ impl Policy for BestNode {
     fn decide(&self, snapshot: &Snapshot, key: &Key, instance: &Instance) -> Decision {
         let view = View::new(snapshot, instance);
         let (mut fitting, mut refusal) = (Vec::new(), Refusal::default());
-        let mut of = 0;
-        for (name, host) in snapshot.hosts() {
-            let Some(node) = &host.node else { continue };
-            of += 1;
-            let reasons = view.reasons(host, node);
+        let of = view.candidates().len();
+        for candidate in view.candidates() {
+            let reasons = view.reasons(candidate);
             if reasons.is_empty() {
-                fitting.push((host, node));
+                fitting.push((candidate.host, candidate.node));
             } else if fitting.is_empty() {
-                refusal.nodes.push((Arc::clone(name), reasons));
+                refusal.nodes.push((Arc::clone(&candidate.node.name), reasons));
             }
         }
         let mut ranked: Vec<(Score, u64, &Arc<str>)> = score::scores(&view, &fitting)
@@ -97,6 +95,9 @@ fn lot(key: &Key, instance: &Instance, node: &str) -> u64 {
     })
 }
 
+/// By workload and revision: what was asked, and why nothing fits it.
+type Refused = HashMap<(Key, Arc<str>), (Arc<Demand>, Arc<Refusal>)>;
+
 /// Decides for `wishes`, the oldest first, and puts into the snapshot what was bound.
 ///
 /// Instances that need others near them, or as many in other groups, are asked for again when something was bound;
@@ -110,7 +111,7 @@ pub fn pass(policy: &dyn Policy, snapshot: &mut Snapshot, wishes: Vec<Key>) -> V
     loop {
         let (mut waiting, mut bound) = (Vec::new(), false);
         // Instances that ask the same wait for the same, as long as nothing was bound that one of them could need.
-        let mut refused: HashMap<(Key, Arc<str>), (Arc<Demand>, Arc<Refusal>)> = HashMap::new();
+        let mut refused = Refused::new();
         for (age, key) in wishes {
             let Some(instance) = snapshot.instance(&key) else { continue };
             let kind = (instance.workload.clone(), Arc::clone(&instance.revision));
