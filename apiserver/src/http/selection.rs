@@ -7,12 +7,16 @@ use http::HeaderMap;
 use hypermesh_api::Status;
 use hypermesh_api::options::ListOptions;
 use hypermesh_chain::{KeyRange, ObjectKey, Record};
+use hypermesh_schemas::definition::Hook;
 use hypermesh_wire::{Accepted, IncludeObject, Offer, TableFormat, View as Wanted};
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Conditions and values of one selector: every object is held against each.
 const MOST_CONDITIONS: usize = 1_000;
+
+/// The field by which Events are selected by the kind that they are about.
+const INVOLVED: &str = "involvedObject.kind";
 
 /// What is agreed on before a list or a watch begins.
 pub(super) struct Terms {
@@ -55,6 +59,8 @@ pub(super) struct Selection {
     everything: bool,
     /// How what is selected is shown, where it is another kind's.
     view: Option<Arc<View>>,
+    /// Whether Events about a Pod are wanted: those about the Instance that it shows are, too.
+    of_pods: bool,
 }
 
 impl Selection {
@@ -69,6 +75,8 @@ impl Selection {
             fields: options.field_selector.clone(),
             everything,
             view: asked.view.clone(),
+            of_pods: asked.kind.has(Hook::Event)
+                && options.field_selector.requires_exact_match(INVOLVED) == Some("Pod"),
         })
     }
 
@@ -89,21 +97,24 @@ impl Selection {
         if self.everything {
             return true;
         }
-        let Some(view) = &self.view else {
-            return hypermesh_pipeline::selected_by(key, record, &self.labels, &self.fields);
-        };
         let fact = |wanted: &str| {
             let found = record.facts.fields.iter().find(|(name, _)| name == wanted);
             found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
         };
+        let of_instance = self.of_pods && fact(INVOLVED) == Some("Instance");
+        if self.view.is_none() && !of_instance {
+            return hypermesh_pipeline::selected_by(key, record, &self.labels, &self.fields);
+        }
         self.labels.matches(&record.facts.labels)
-            && self.fields.matches(|name| match name {
-                "metadata.name" => Some(key.name()),
-                "metadata.namespace" => Some(key.namespace()),
-                other => {
+            && self.fields.matches(|name| match (name, &self.view) {
+                ("metadata.name", _) => Some(key.name()),
+                ("metadata.namespace", _) => Some(key.namespace()),
+                (other, Some(view)) => {
                     let field = view.projection.field(other);
                     Some(fact(field.source).unwrap_or(field.absent))
                 }
+                (INVOLVED, None) => Some("Pod"),
+                (other, None) => fact(other),
             })
     }
 }

@@ -24,4 +24,5 @@ mod state;
 mod support;
 mod transactions;
 mod unique;
+mod views;
 mod vouching;
