@@ -1,6 +1,5 @@
 //! What an agent asks of the API server, as its node.
 
-use crate::failure::chain;
 use hypermesh_planner::{Instance, InstanceUid};
 use hypermesh_schemas::instance::{InstanceSpec, InstanceStatus};
 use jiff::Timestamp;
@@ -225,14 +224,6 @@ impl NodeApi {
         Ok(Token { text: status.token.unwrap_or_default(), given, expires })
     }
 
-    /// What the server has of the node.
-    ///
-    /// # Errors
-    /// When it would not say.
-    pub async fn node_object(&self) -> Result<Option<DynamicObject>, ApiError> {
-        self.nodes().get_opt(&self.node).await.map_err(ApiError::of(format!("read the node {}", self.node)))
-    }
-
     /// Makes the node.
     ///
     /// # Errors
@@ -240,17 +231,6 @@ impl NodeApi {
     pub async fn make_node(&self, object: &DynamicObject) -> Result<DynamicObject, ApiError> {
         let made = self.nodes().create(&PostParams::default(), object).await;
         made.map_err(ApiError::of(format!("register the node {}", self.node)))
-    }
-
-    /// Tells how the node does; `before` is what the server has.
-    ///
-    /// # Errors
-    /// When it would not.
-    pub async fn tell_node(&self, before: Option<&Value>, status: &Value) -> Result<(), ApiError> {
-        let patch = Patch::Merge(json!({"status": merge(before, status)}));
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let told = self.nodes().patch_status(&self.node, &params, &patch).await.map(|_| ());
-        told.map_err(ApiError::of(format!("tell the status of the node {}", self.node)))
     }
 }
 
@@ -262,12 +242,6 @@ fn merge(before: Option<&Value>, after: &Value) -> Value {
         patch.entry(key.clone()).or_insert(Value::Null);
     }
     Value::Object(patch)
-}
-
-/// What a person reads of a failure.
-#[must_use]
-pub fn words(error: &ApiError) -> String {
-    chain(error)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A node's images: fetched for containers by their pull policies, and looked into.
 
 use crate::failure::chain;
-use crate::objects::Subscription;
+use crate::objects::Glance;
 use crate::settings::{ImageSettings, Layout};
+use futures_util::future::BoxFuture;
 use hypermesh_image::{
     Digest, HttpOptions, HttpRegistry, Image, ImageStatus, Keyring, Progress, PullOptions, Puller, Reference,
     RootFs, RootFsOptions, Store, StoreError, StoreOptions,
@@ -14,7 +15,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// The images of a node.
 #[derive(Clone)]
@@ -146,24 +147,40 @@ impl Images {
     ///
     /// # Errors
     /// Why it is not pulled.
-    pub async fn pull_telling(
-        &self,
-        reference: &Reference,
-        keyring: &Keyring,
-        progress: &watch::Sender<Progress>,
-    ) -> Result<(Digest, String), NotFetched> {
-        let began = Instant::now();
-        let pulled = self.puller.pull(reference, keyring, progress).await;
-        let pulled = pulled.map_err(|error| NotFetched::of(Refusal::ErrImagePull, chain(&error)))?;
-        let took = began.elapsed();
-        let told = format!(
-            "Successfully pulled image \"{}\" in {} from {}. {} bytes came over the network",
-            reference.familiar(),
-            shown(took),
-            pulled.from,
-            pulled.fetched
-        );
-        Ok((pulled.manifest, told))
+    pub fn pull_telling<'a>(
+        &'a self,
+        reference: &'a Reference,
+        keyring: &'a Keyring,
+        progress: &'a watch::Sender<Progress>,
+    ) -> BoxFuture<'a, Result<(Digest, String), NotFetched>> {
+        Box::pin(async move {
+            let began = Instant::now();
+            let (puller, progress) = (self.puller.clone(), progress.clone());
+            let (name, keyring) = (reference.clone(), keyring.clone());
+            // Dropped when nobody waits any more: then the pull is given up, and goes on where it was another time.
+            let (_waits, mut gone) = oneshot::channel::<()>();
+            let runtime = tokio::runtime::Handle::current();
+            // Unpacking keeps a thread busy for long anyway.
+            let pulled = blocking(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        pulled = puller.pull(&name, &keyring, &progress) => Some(pulled),
+                        _ = &mut gone => None,
+                    }
+                })
+            });
+            let pulled =
+                pulled.await.ok_or_else(|| NotFetched::of(Refusal::ErrImagePull, "it was given up"))?;
+            let pulled = pulled.map_err(|error| NotFetched::of(Refusal::ErrImagePull, chain(&error)))?;
+            let told = format!(
+                "Successfully pulled image \"{}\" in {} from {}. {} bytes came over the network",
+                reference.familiar(),
+                shown(began.elapsed()),
+                pulled.from,
+                pulled.fetched
+            );
+            Ok((pulled.manifest, told))
+        })
     }
 
     async fn lease(&self, holder: &str, digest: &Digest) -> Result<(), NotFetched> {
@@ -272,7 +289,7 @@ fn of_layers(folders: &[std::path::PathBuf], path: &str) -> Vec<u8> {
 ///
 /// # Errors
 /// What of a Secret is wrong, by its name. One that is not there is left out, as kubelet does.
-pub fn keyring(secrets: &Subscription, names: impl IntoIterator<Item = String>) -> Result<Keyring, String> {
+pub fn keyring(secrets: &Glance, names: impl IntoIterator<Item = String>) -> Result<Keyring, String> {
     let mut keyring = Keyring::empty();
     for name in names {
         let Some((kind, contents)) = secrets.secret(&name) else { continue };

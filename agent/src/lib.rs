@@ -3,10 +3,28 @@
 //! What is to be done is decided by `hypermesh-planner`; here it is carried out, through one façade for each thing of
 //! the host that is touched.
 
+mod agent;
 pub mod api;
+pub mod asking;
 pub mod connectivity;
+pub mod containers;
 pub mod events;
+pub mod facts;
 pub mod failure;
+pub mod host;
 pub mod images;
+pub mod join;
+pub mod keeping;
+pub mod liveness;
+pub mod node;
 pub mod objects;
+pub mod pressure;
+pub mod publish;
+pub mod server;
 pub mod settings;
+pub mod volumes;
+pub mod worker;
+pub mod workers;
+
+pub use agent::{Agent, AgentError};
+pub use settings::Settings;

@@ -131,7 +131,14 @@ fn secret(object: Secret) -> Known {
     Known::Present { kind: object.type_, contents: Contents(data.collect()) }
 }
 
-impl Subscription {
+/// What is known of some objects, by itself: it does not keep them watched.
+#[derive(Clone)]
+pub struct Glance {
+    namespace: String,
+    wanted: BTreeMap<(ObjectKind, String), watch::Receiver<Known>>,
+}
+
+impl Glance {
     /// Waits until something is known of each of them.
     ///
     /// # Errors
@@ -167,6 +174,14 @@ impl Subscription {
             Known::Present { kind, contents } => Some((kind.clone().unwrap_or_default(), contents.clone())),
             _ => None,
         }
+    }
+}
+
+impl Subscription {
+    /// What is known of them, for who works beside.
+    #[must_use]
+    pub fn glance(&self) -> Glance {
+        Glance { namespace: self.namespace.clone(), wanted: self.wanted.clone() }
     }
 
     /// Waits until one of them changes; for ever where there is none.

@@ -1,10 +1,12 @@
 //! How an agent is set up, and where its files lie.
 
+use hypermesh_chain::ClusterPrefix;
 use hypermesh_image::Mirror;
+use hypermesh_network::Ipv4Pool;
 use hypermesh_planner::InstanceUid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +35,66 @@ pub struct Settings {
     pub pressure: PressureSettings,
     /// Instances at most.
     pub most_instances: u32,
+    /// How they are connected.
+    pub network: NetworkSettings,
+}
+
+/// How instances are connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// The folder of the network's state, which a boot empties.
+    pub state: PathBuf,
+    /// The name of the bridge. Two agents on one node need two names and two folders.
+    pub bridge: String,
+    /// The range of the instances' IPv4 addresses.
+    pub pool: Ipv4Pool,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            state: PathBuf::from("/run/hypermesh/network"),
+            bridge: "hypermesh0".to_owned(),
+            pool: Ipv4Pool::DEFAULT,
+        }
+    }
+}
+
+impl NetworkSettings {
+    /// As the network takes it.
+    #[must_use]
+    pub fn config(&self, prefix: ClusterPrefix, node: Ipv6Addr) -> hypermesh_network::Config {
+        hypermesh_network::Config {
+            state: self.state.clone(),
+            bridge: self.bridge.clone(),
+            prefix,
+            node,
+            pool: self.pool,
+            host: None,
+        }
+    }
+}
+
+impl Settings {
+    /// A node of this name with its files below a folder; everything else as usual.
+    #[must_use]
+    pub fn new(node: &str, root: &Path) -> Self {
+        let layout = Layout::new(root);
+        Self {
+            node: node.to_owned(),
+            kubeconfig: layout.kubeconfig(),
+            layout,
+            listen: SocketAddr::from(([0, 0, 0, 0], hypermesh_stream::PORT)),
+            advertise: None,
+            labels: BTreeMap::new(),
+            shim: None,
+            policy: Policy::default(),
+            images: ImageSettings::default(),
+            pressure: PressureSettings::default(),
+            most_instances: 110,
+            network: NetworkSettings::default(),
+        }
+    }
 }
 
 /// What instances may do on this node, whatever the API server says.
@@ -139,6 +201,12 @@ impl Layout {
     #[must_use]
     pub fn instance(&self, uid: &InstanceUid) -> PathBuf {
         self.instances().join(uid.as_str())
+    }
+
+    /// What is secret, in memory.
+    #[must_use]
+    pub fn memory(&self) -> PathBuf {
+        self.root.join("memory")
     }
 
     /// Logs of all instances.

@@ -24,6 +24,14 @@ pub fn plan(instance: &Instance, record: &Record, now: Timestamp) -> Plan {
     next.plan
 }
 
+/// Whether a volume holds the instance's address.
+fn reads_address(instance: &Instance) -> bool {
+    let sources = instance.pod().volumes.iter().filter_map(|volume| volume.projected.as_ref());
+    let files =
+        sources.flat_map(|projected| &projected.sources).filter_map(|source| source.downward_api.as_ref());
+    files.flat_map(|files| &files.items).any(|file| file.field_ref.field_path.as_str() == "status.podIP")
+}
+
 struct Next<'a> {
     instance: &'a Instance,
     record: &'a Record,
@@ -62,7 +70,9 @@ impl Next<'_> {
         } else if !self.record.sandbox.stage.ready {
             self.step(&self.record.sandbox.stage, Action::MakeSandbox);
         }
-        if !self.record.volumes.ready {
+        // What tells an instance its own address has to know it.
+        let in_time = self.record.sandbox.stage.ready || !reads_address(self.instance);
+        if !self.record.volumes.ready && in_time {
             self.step(&self.record.volumes, Action::PrepareVolumes);
         }
         let mut in_turn = true;

@@ -1,0 +1,238 @@
+//! What the runtime is told to run: an instance's container, with everything that it refers to looked up.
+
+use crate::failure::chain;
+use crate::settings::{Layout, Policy};
+use crate::volumes::Volumes;
+use hypermesh_image::{Image, RootFs};
+use hypermesh_planner::environment::{Environment, environment};
+use hypermesh_planner::user::{ImageUser, RunAs, run_as};
+use hypermesh_planner::{ConfigError, Fields, Instance, Sources, oom_score_adjustment};
+use hypermesh_runtime::spec::{Limits, Mount, MountSource, ProcMount, Seccomp, User};
+use hypermesh_runtime::{ContainerSpec, Log, Root};
+use hypermesh_schemas::workload::container::Container;
+use hypermesh_schemas::workload::security::{SeccompProfile, SeccompProfileType};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Processes and threads that a container may have; kubelet's default is none, and a fork bomb takes the node.
+const MOST_PIDS: u64 = 4096;
+/// How long a period of CPU time is, in microseconds.
+const PERIOD: u64 = 100_000;
+
+/// What a container is made of.
+pub(crate) struct Making<'a> {
+    pub instance: &'a Instance,
+    pub container: &'a Container,
+    pub attempt: u32,
+    pub image: &'a Image,
+    pub image_user: &'a ImageUser,
+    pub root: RootFs,
+    pub sources: &'a Sources,
+    pub fields: &'a Fields,
+    /// Variables that every container has.
+    pub base: &'a [(String, String)],
+    pub volumes: &'a Volumes,
+    pub layout: &'a Layout,
+    pub policy: &'a Policy,
+    pub node_memory: u64,
+}
+
+/// Why a container is not made: its own fault, in words.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotMade {
+    /// Something that it refers to.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something that this node does not allow.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A run's log.
+#[must_use]
+pub fn log_path(layout: &Layout, instance: &Instance, container: &str, attempt: u32) -> PathBuf {
+    let folder = layout.logs_of(&instance.namespace, &instance.name, &instance.uid);
+    folder.join(container).join(format!("{attempt}.log"))
+}
+
+/// Files of the instance that the agent writes: `/etc/hosts` and others.
+#[must_use]
+pub fn etc(layout: &Layout, instance: &Instance) -> PathBuf {
+    layout.instance(&instance.uid).join("etc")
+}
+
+impl Making<'_> {
+    /// The specification.
+    ///
+    /// # Errors
+    /// What is missing or not allowed.
+    pub fn spec(self) -> Result<ContainerSpec, NotMade> {
+        let (container, execution) = (self.container, &self.image.config.config);
+        let security = container.security_context.as_ref();
+        let pod_security = self.instance.pod().security_context.as_ref();
+        let privileged = security.and_then(|security| security.privileged) == Some(true);
+        if privileged && !self.policy.privileged {
+            let why = "its agent lets no container be privileged (--allow-privileged)";
+            return Err(NotMade::Refused(format!(
+                "container {} would be privileged, and {why}",
+                container.name
+            )));
+        }
+        let user = run_as(container.name.as_str(), pod_security, security, self.image_user)?;
+        let variables = environment(self.instance, container, self.base, self.sources, self.fields)?;
+        let args = self.command(&variables)?;
+        let mut env = execution.env.clone();
+        env.extend(variables.lines());
+        let adds = |list: fn(&hypermesh_schemas::workload::security::Capabilities) -> &Vec<String>| {
+            let capabilities = security.and_then(|security| security.capabilities.as_ref());
+            capabilities.map(|capabilities| list(capabilities).iter().cloned().collect()).unwrap_or_default()
+        };
+        let profile = security
+            .and_then(|security| security.seccomp_profile.as_ref())
+            .or_else(|| pod_security.and_then(|security| security.seccomp_profile.as_ref()));
+        let read_only_root =
+            security.and_then(|security| security.read_only_root_filesystem).unwrap_or_default();
+        let cwd = container.working_dir.as_ref().map_or(execution.working_dir.as_str(), |dir| dir.as_str());
+        let stop_signal = Some(execution.stop_signal.clone()).filter(|signal| !signal.is_empty());
+        Ok(ContainerSpec {
+            args,
+            env,
+            cwd: PathBuf::from(if cwd.is_empty() { "/" } else { cwd }),
+            user: numbers(&user),
+            read_only_root,
+            mounts: self.mounts(read_only_root)?,
+            capabilities_add: adds(|capabilities| &capabilities.add),
+            capabilities_drop: adds(|capabilities| &capabilities.drop),
+            privileged,
+            no_new_privileges: security.and_then(|security| security.allow_privilege_escalation)
+                == Some(false),
+            seccomp: self.seccomp(profile)?,
+            limits: limits(container),
+            devices: Vec::new(),
+            proc_mount: ProcMount::Default,
+            rlimits: std::collections::BTreeMap::new(),
+            oom_score_adj: Some(oom_score_adjustment(self.instance.pod(), container, self.node_memory)),
+            sysctls: std::collections::BTreeMap::new(),
+            terminal: container.tty.unwrap_or_default(),
+            stdin: container.stdin.unwrap_or_default(),
+            stdin_once: false,
+            log: Some(Log {
+                path: log_path(self.layout, self.instance, container.name.as_str(), self.attempt),
+                ..Log::default()
+            }),
+            stop_signal,
+            annotations: std::collections::BTreeMap::from([
+                ("container".to_owned(), container.name.to_string()),
+                ("attempt".to_owned(), self.attempt.to_string()),
+            ]),
+            root: Root::Image(Box::new(self.root)),
+        })
+    }
+
+    fn command(&self, variables: &Environment) -> Result<Vec<String>, ConfigError> {
+        let expanded =
+            |words: &[String]| -> Vec<String> { words.iter().map(|word| variables.expand(word)).collect() };
+        let (command, args) = (expanded(&self.container.command), expanded(&self.container.args));
+        let command = self.image.config.config.command(&command, &args);
+        if command.is_empty() {
+            return Err(ConfigError::NoCommand { container: self.container.name.to_string() });
+        }
+        Ok(command)
+    }
+
+    fn mounts(&self, read_only_root: bool) -> Result<Vec<Mount>, NotMade> {
+        let volumes = self.volumes.mounts(self.instance, self.container).map_err(NotMade::Refused)?;
+        let taken: BTreeSet<&Path> = volumes.iter().map(|mount| mount.target.as_path()).collect();
+        let etc = etc(self.layout, self.instance);
+        let ours = ["hosts", "resolv.conf", "hostname"].map(|name| Mount {
+            target: Path::new("/etc").join(name),
+            source: MountSource::Bind {
+                path: etc.join(name),
+                sub_path: None,
+                mapped: true,
+                propagate: false,
+                exec: false,
+            },
+            read_only: read_only_root,
+        });
+        let mut mounts: Vec<Mount> =
+            ours.into_iter().filter(|mount| !taken.contains(mount.target.as_path())).collect();
+        mounts.extend(volumes.iter().cloned());
+        // What lies below another is mounted after it.
+        mounts.sort_by_key(|mount| mount.target.components().count());
+        Ok(mounts)
+    }
+
+    fn seccomp(&self, profile: Option<&SeccompProfile>) -> Result<Seccomp, NotMade> {
+        let Some(profile) = profile else { return Ok(Seccomp::RuntimeDefault) };
+        match (profile.kind, &profile.localhost_profile) {
+            (SeccompProfileType::RuntimeDefault, _) => Ok(Seccomp::RuntimeDefault),
+            (SeccompProfileType::Unconfined, _) => Ok(Seccomp::Unconfined),
+            (SeccompProfileType::Localhost, Some(path)) => {
+                let path = self.layout.seccomp().join(path.as_str());
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    NotMade::Refused(format!(
+                        "the profile of system calls {} of this node cannot be read: {}",
+                        path.display(),
+                        chain(&error)
+                    ))
+                })?;
+                Ok(Seccomp::Localhost(text))
+            }
+            (SeccompProfileType::Localhost, None) => {
+                Err(NotMade::Refused("seccompProfile: Localhost names no localhostProfile".to_owned()))
+            }
+        }
+    }
+}
+
+fn numbers(user: &RunAs) -> User {
+    User { uid: user.uid, gid: user.gid, groups: user.groups.clone() }
+}
+
+/// What a container may use, as Kubernetes turns requests and limits into the kernel's numbers.
+fn limits(container: &Container) -> Limits {
+    let none = hypermesh_schemas::workload::container::Resources::default();
+    let resources = container.resources.as_ref().unwrap_or(&none);
+    let millis = |amounts: &hypermesh_schemas::workload::container::Amounts| {
+        amounts.get("cpu").and_then(|cpu| u64::try_from(cpu.millis()).ok())
+    };
+    let memory = |amounts: &hypermesh_schemas::workload::container::Amounts| {
+        amounts.get("memory").and_then(|memory| u64::try_from(memory.units()).ok()).filter(|bytes| *bytes > 0)
+    };
+    let asked = millis(&resources.requests).or_else(|| millis(&resources.limits)).unwrap_or_default();
+    let quota = millis(&resources.limits).filter(|millis| *millis > 0);
+    Limits {
+        cpu_shares: Some((asked * 1024 / 1000).clamp(2, 262_144)),
+        cpu_quota_us: quota.map(|millis| (millis * PERIOD / 1000).max(1000)),
+        cpu_period_us: quota.map(|_| PERIOD),
+        memory: memory(&resources.limits),
+        memory_reserved: memory(&resources.requests),
+        pids: Some(MOST_PIDS),
+        ..Limits::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(resources: serde_json::Value) -> Limits {
+        limits(
+            &serde_json::from_value(serde_json::json!({"name": "a", "image": "a", "resources": resources}))
+                .unwrap(),
+        )
+    }
+
+    #[test]
+    fn requests_and_limits_are_the_kernels_numbers() {
+        let some = of(serde_json::json!({
+            "requests": {"cpu": "250m", "memory": "16Mi"}, "limits": {"cpu": "1500m", "memory": "32Mi"},
+        }));
+        assert_eq!((some.cpu_shares, some.cpu_quota_us), (Some(256), Some(150_000)));
+        assert_eq!((some.memory, some.memory_reserved), (Some(32 << 20), Some(16 << 20)));
+        let none = of(serde_json::json!({}));
+        assert_eq!((none.cpu_shares, none.cpu_quota_us, none.memory), (Some(2), None, None));
+        assert_eq!(of(serde_json::json!({"limits": {"cpu": "1m"}})).cpu_quota_us, Some(1000));
+    }
+}

@@ -1,0 +1,150 @@
+//! Flags of `nexus-agent`, and the TOML file that may hold any of them.
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use hypermesh_agent::join::{Invitation, join};
+use hypermesh_agent::settings::{Layout, Settings};
+use hypermesh_image::Mirror;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where the agent's files lie unless told otherwise.
+const DATA: &str = "/var/lib/hypermesh-agent";
+
+/// Runs what the cluster binds to this machine.
+#[derive(Debug, Default, Deserialize, Parser)]
+#[command(name = "nexus-agent", version)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Flags {
+    /// TOML file with any of the flags below
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// The API server; with --token and --ca, to join a cluster
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Option<String>,
+    /// A bootstrap token (`nexusctl token create`), shown once to join
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// The API server's authorities in PEM: pki/ca.crt of its data folder
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The name of this node [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+    /// Where the agent's files lie [default: /var/lib/hypermesh-agent]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// How the API server is reached, and as whom, instead of joining
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Where API servers reach the agent [default: 0.0.0.0:6444]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// The host under which API servers reach it [default: the address that leads to the API server]
+    #[arg(long, value_name = "HOST")]
+    advertise: Option<String>,
+    /// A label that the node gets when it joins: key=value; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    node_label: Vec<String>,
+    /// A path of this machine below which instances may see files (hostPath); may be given several times
+    #[arg(long, value_name = "PATH")]
+    allow_host_path: Vec<PathBuf>,
+    /// Let containers be privileged
+    #[arg(long)]
+    allow_privileged: bool,
+    /// Open shells and ports only for what a user signed, whatever an API server says
+    #[arg(long)]
+    require_signatures: bool,
+    /// Another place of a registry's images: registry=host[/prefix]; may be given several times
+    #[arg(long, value_name = "REGISTRY=HOST")]
+    mirror: Vec<String>,
+    /// A registry that is spoken to in plain HTTP; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]")]
+    plain_http: Vec<String>,
+    /// Instances at most [default: 110]
+    #[arg(long, value_name = "N")]
+    max_instances: Option<u32>,
+}
+
+fn first<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if flags.is_empty() { file } else { flags }
+}
+
+impl Flags {
+    /// The command line over the file that it names.
+    pub(crate) fn over_file(self) -> Result<Self> {
+        let Some(path) = &self.config else { return Ok(self) };
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file: Self = toml::from_str(&text).with_context(|| format!("{} is wrong", path.display()))?;
+        Ok(Self {
+            config: None,
+            server: self.server.or(file.server),
+            token: self.token.or(file.token),
+            ca: self.ca.or(file.ca),
+            node_name: self.node_name.or(file.node_name),
+            data_dir: self.data_dir.or(file.data_dir),
+            kubeconfig: self.kubeconfig.or(file.kubeconfig),
+            listen: self.listen.or(file.listen),
+            advertise: self.advertise.or(file.advertise),
+            node_label: first(self.node_label, file.node_label),
+            allow_host_path: first(self.allow_host_path, file.allow_host_path),
+            allow_privileged: self.allow_privileged || file.allow_privileged,
+            require_signatures: self.require_signatures || file.require_signatures,
+            mirror: first(self.mirror, file.mirror),
+            plain_http: first(self.plain_http, file.plain_http),
+            max_instances: self.max_instances.or(file.max_instances),
+        })
+    }
+
+    /// The settings; joins the cluster if this node has not joined yet.
+    pub(crate) async fn settings(self) -> Result<Settings> {
+        let node = self.node_name.clone().unwrap_or_else(hypermesh_agent::facts::hostname);
+        let data = self.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA));
+        let mut settings = Settings::new(&node, &data);
+        settings.kubeconfig = self.kubeconfig(&settings.layout, &node).await?;
+        settings.listen = self.listen.unwrap_or(settings.listen);
+        settings.advertise = self.advertise;
+        for label in &self.node_label {
+            let Some((key, value)) = label.split_once('=') else {
+                bail!("--node-label {label}: write key=value");
+            };
+            settings.labels.insert(key.to_owned(), value.to_owned());
+        }
+        settings.policy.host_paths = self.allow_host_path;
+        settings.policy.privileged = self.allow_privileged;
+        settings.policy.endorsed_streams = !self.require_signatures;
+        for mirror in &self.mirror {
+            let Some((registry, place)) = mirror.split_once('=') else {
+                bail!("--mirror {mirror}: write registry=host[/prefix]");
+            };
+            let (host, prefix) = place.split_once('/').unwrap_or((place, ""));
+            let place = Mirror { host: host.to_owned(), prefix: prefix.to_owned() };
+            place.check().with_context(|| format!("--mirror {mirror}"))?;
+            settings.images.mirrors.entry(registry.to_owned()).or_default().push(place);
+        }
+        settings.images.plain_http = self.plain_http.into_iter().collect();
+        settings.most_instances = self.max_instances.unwrap_or(settings.most_instances);
+        Ok(settings)
+    }
+
+    async fn kubeconfig(&self, layout: &Layout, node: &str) -> Result<PathBuf> {
+        if let Some(kubeconfig) = &self.kubeconfig {
+            return Ok(kubeconfig.clone());
+        }
+        if layout.kubeconfig().exists() {
+            return Ok(layout.kubeconfig());
+        }
+        let (Some(server), Some(token), Some(ca)) = (&self.server, &self.token, &self.ca) else {
+            bail!(
+                "this node has not joined a cluster: say --server HOST:PORT --token TOKEN --ca FILE (`nexusctl token \
+                 create` makes a token; the authorities are pki/ca.crt of the server's data folder), or --kubeconfig FILE"
+            );
+        };
+        let authorities = std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
+        let invitation = Invitation { server: server.clone(), token: token.clone(), authorities };
+        Ok(join(layout, node, &invitation).await?)
+    }
+}

@@ -1,0 +1,42 @@
+//! What workers share: the façades of one host, and what they know of it.
+
+use crate::api::NodeApi;
+use crate::connectivity::Connectivity;
+use crate::events::Announcer;
+use crate::images::Images;
+use crate::objects::Objects;
+use crate::settings::{Layout, Policy};
+use crate::volumes::Volumes;
+use hypermesh_runtime::RuntimeClass;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// One host.
+#[derive(Clone)]
+pub struct Host {
+    /// Where its files lie.
+    pub layout: Layout,
+    /// What instances may do here.
+    pub policy: Policy,
+    /// The API server.
+    pub api: NodeApi,
+    /// People.
+    pub announcer: Announcer,
+    /// ConfigMaps and Secrets.
+    pub objects: Objects,
+    /// Images.
+    pub images: Images,
+    /// Volumes.
+    pub volumes: Volumes,
+    /// Containers.
+    pub runtime: Arc<dyn RuntimeClass>,
+    /// Networks.
+    pub connectivity: Arc<dyn Connectivity>,
+    /// The authorities by which programs in instances know the API server, in PEM.
+    pub authorities: Arc<str>,
+    /// Its address.
+    pub address: watch::Receiver<Option<IpAddr>>,
+    /// Its memory, in bytes.
+    pub memory: u64,
+}

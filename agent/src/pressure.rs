@@ -1,0 +1,236 @@
+//! Memory, disk and processes of the node: who has to go when there is too little, and what nobody needs any more.
+
+use crate::containers::log_path;
+use crate::events::Announcer;
+use crate::facts;
+use crate::failure::chain;
+use crate::host::Host;
+use crate::images::blocking;
+use crate::settings::PressureSettings;
+use crate::workers::Workers;
+use hypermesh_image::gc::Policy;
+use hypermesh_planner::Gravity;
+use hypermesh_planner::eviction::{Level, Scarce, Usage, message, victim};
+use hypermesh_schemas::workload::container::Amounts;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// What the node has too little of, and why.
+pub type Pressures = BTreeMap<Scarce, String>;
+
+/// How long pressure is told of after it has gone: kubelet's `evictionPressureTransitionPeriod`, shorter.
+const LINGERS: Duration = Duration::from_secs(60);
+/// How often images are looked through, whatever the disk says.
+const COLLECT: Duration = Duration::from_secs(300);
+/// Percent of processes that may be in use.
+const PIDS: u64 = 90;
+
+/// Looks after the node for as long as the agent runs.
+pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, told: watch::Sender<Pressures>) {
+    let mut since: BTreeMap<Scarce, Instant> = BTreeMap::new();
+    let mut collected = Instant::now();
+    loop {
+        tokio::time::sleep(settings.every).await;
+        let mut pressures = Pressures::new();
+        for scarce in [Scarce::Memory, Scarce::Disk, Scarce::Pids] {
+            let Some(level) = level(scarce, &settings, host.layout.root()) else { continue };
+            if level.is_scarce(since.contains_key(&scarce)) {
+                since.insert(scarce, Instant::now());
+                if scarce == Scarce::Disk {
+                    // What nobody needs goes before anybody has to.
+                    collect(&host).await;
+                    collected = Instant::now();
+                }
+                relieve(&host, &workers, scarce, &settings).await;
+            } else if since.get(&scarce).is_some_and(|since| since.elapsed() > LINGERS) {
+                since.remove(&scarce);
+            }
+            if since.contains_key(&scarce) {
+                let words = format!(
+                    "{} of {} were left of the node's {}",
+                    level.available,
+                    level.threshold,
+                    scarce.as_str()
+                );
+                pressures.insert(scarce, words);
+            }
+        }
+        let changed = told.send_if_modified(|known| {
+            let changed = known.keys().ne(pressures.keys());
+            *known = pressures.clone();
+            changed
+        });
+        if changed {
+            announce(&host.announcer, host.api.node(), &pressures);
+        }
+        over_limits(&host, &workers).await;
+        if collected.elapsed() > COLLECT {
+            collected = Instant::now();
+            collect(&host).await;
+        }
+    }
+}
+
+fn announce(announcer: &Announcer, node: &str, pressures: &Pressures) {
+    for (scarce, words) in pressures {
+        let reason = match scarce {
+            Scarce::Memory => "NodeHasInsufficientMemory",
+            Scarce::Disk => "NodeHasDiskPressure",
+            Scarce::Pids => "NodeHasInsufficientPID",
+        };
+        announcer.node(node, Gravity::Warning, reason, words.clone());
+    }
+}
+
+fn level(scarce: Scarce, settings: &PressureSettings, root: &Path) -> Option<Level> {
+    match scarce {
+        Scarce::Memory => {
+            let (_, available) = facts::memory()?;
+            Some(Level { available, threshold: settings.memory, relieved: settings.memory * 3 / 2 })
+        }
+        Scarce::Disk => {
+            let disk = rustix::fs::statvfs(root).ok()?;
+            let all = disk.f_blocks.saturating_mul(disk.f_frsize);
+            let percent = u64::from(settings.disk_percent);
+            let available = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let relieved = all / 100 * (percent + 2);
+            Some(Level { available, threshold: all / 100 * percent, relieved })
+        }
+        Scarce::Pids => {
+            let (now, most) = facts::processes()?;
+            let threshold = most - most * PIDS / 100;
+            Some(Level { available: most.saturating_sub(now), threshold, relieved: threshold * 3 / 2 })
+        }
+    }
+}
+
+/// Has one instance make room, if there is still too little.
+async fn relieve(host: &Host, workers: &Workers, scarce: Scarce, settings: &PressureSettings) {
+    let Some(level) = level(scarce, settings, host.layout.root()) else { return };
+    if !level.is_scarce(false)
+        || workers.views().iter().any(|view| view.record.eviction.is_some() && view.sandbox.is_some())
+    {
+        // Who was asked to go is given the time to.
+        return;
+    }
+    let usages = usages(host, workers, scarce).await;
+    if let Some(victim) = victim(&usages) {
+        let why = message(scarce, &level, victim);
+        tracing::warn!(instance = %victim.uid, why, "an instance has to go");
+        workers.evict(&victim.uid, why);
+    }
+}
+
+async fn usages(host: &Host, workers: &Workers, scarce: Scarce) -> Vec<Usage> {
+    let mut usages = Vec::new();
+    for view in workers.views() {
+        let Some(sandbox) = &view.sandbox else { continue };
+        let stats = sandbox.stats().unwrap_or_default();
+        let used = match scarce {
+            Scarce::Memory => stats.memory_working_set.or(stats.memory).unwrap_or_default(),
+            Scarce::Pids => stats.pids.unwrap_or_default(),
+            Scarce::Disk => on_disk(host, &view).await,
+        };
+        let resource = match scarce {
+            Scarce::Memory => "memory",
+            Scarce::Disk => "ephemeral-storage",
+            Scarce::Pids => "pids",
+        };
+        let of = |amounts: &Amounts| {
+            amounts.get(resource).and_then(|amount| u64::try_from(amount.units()).ok()).unwrap_or_default()
+        };
+        let resources = view.instance.pod().containers.iter().filter_map(|one| one.resources.as_ref());
+        let requested = resources.map(|resources| of(&resources.requests)).sum();
+        usages.push(Usage { uid: view.instance.uid.clone(), requested, used });
+    }
+    usages
+}
+
+/// What an instance has on the disk: what its containers wrote, its volumes, its logs.
+async fn on_disk(host: &Host, view: &crate::worker::View) -> u64 {
+    let (store, instance) = (std::sync::Arc::clone(host.images.store()), view.instance.clone());
+    let folder = host.layout.instance(&instance.uid);
+    let logs = host.layout.logs_of(&instance.namespace, &instance.name, &instance.uid);
+    blocking(move || {
+        let prefix = format!("{}-", instance.uid);
+        let ids = store.snapshots().unwrap_or_default();
+        let own = ids.iter().filter(|id| id.starts_with(&prefix));
+        let written: u64 = own.filter_map(|id| store.snapshot_usage(id).ok()).map(|usage| usage.bytes).sum();
+        written + size(&folder, 0) + size(&logs, 0)
+    })
+    .await
+}
+
+/// Bytes below a folder; links are not followed.
+fn size(path: &Path, depth: u32) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    const DEEPEST: u32 = 64;
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
+        .map(|(path, meta)| {
+            let below = if meta.is_dir() && depth < DEEPEST { size(&path, depth + 1) } else { 0 };
+            meta.blocks().saturating_mul(512) + below
+        })
+        .sum()
+}
+
+/// Instances that have more on the disk than they may.
+async fn over_limits(host: &Host, workers: &Workers) {
+    for view in workers.views() {
+        if view.sandbox.is_none() || view.record.eviction.is_some() {
+            continue;
+        }
+        let volumes = view.instance.pod().volumes.iter().filter_map(|volume| {
+            let empty = volume.empty_dir.as_ref().filter(|empty| empty.medium.is_none())?;
+            Some((volume.name.to_string(), u64::try_from(empty.size_limit.as_ref()?.units()).ok()?))
+        });
+        for (name, limit) in volumes.collect::<Vec<_>>() {
+            let path = host.layout.instance(&view.instance.uid).join("volumes").join(&name);
+            let used = blocking(move || size(&path, 0)).await;
+            if used > limit {
+                let why = format!("Usage of EmptyDir volume \"{name}\" exceeds the limit \"{limit}\".");
+                workers.evict(&view.instance.uid, why);
+            }
+        }
+        let storage = |container: &hypermesh_schemas::workload::container::Container| {
+            let limit = container.resources.as_ref()?.limits.get("ephemeral-storage")?.units();
+            u64::try_from(limit).ok()
+        };
+        for container in &view.instance.pod().containers {
+            let Some(limit) = storage(container) else { continue };
+            let name = container.name.to_string();
+            let attempt = view.record.container(&name).map_or(0, |record| record.attempt);
+            let id = format!("{}-{name}-{attempt}", view.instance.uid);
+            let logs = log_path(&host.layout, &view.instance, &name, attempt);
+            let store = std::sync::Arc::clone(host.images.store());
+            let used = blocking(move || {
+                let written = store.snapshot_usage(&id).map(|usage| usage.bytes).unwrap_or_default();
+                written + logs.parent().map_or(0, |folder| size(folder, 0))
+            })
+            .await;
+            if used > limit {
+                let why = format!("Container {name} exceeded its local ephemeral storage limit \"{limit}\".");
+                workers.evict(&view.instance.uid, why);
+            }
+        }
+    }
+}
+
+async fn collect(host: &Host) {
+    let store = std::sync::Arc::clone(host.images.store());
+    let collected = blocking(move || store.collect_garbage(&Policy::default())).await;
+    match collected {
+        Ok((plan, _)) if plan.removals.is_empty() && plan.shortfall == 0 => {}
+        Ok((plan, _)) => {
+            tracing::info!(%plan, "images were collected");
+            if plan.shortfall > 0 {
+                let words = format!("{plan}");
+                host.announcer.node(host.api.node(), Gravity::Warning, "FreeDiskSpaceFailed", words);
+            }
+        }
+        Err(error) => tracing::warn!(error = chain(&error), "images cannot be collected"),
+    }
+}

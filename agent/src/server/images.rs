@@ -1,0 +1,222 @@
+//! The node's images, told, pulled, taken in and removed for API servers.
+
+use super::{Answer, Desk, Refusal, Sink, failed, json, not_found, streamed};
+use crate::failure::chain;
+use crate::images::{Images, blocking};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hypermesh_image::{Digest, ImportOptions, Keyring, Reference, StoreError};
+use hypermesh_stream::ImageAction;
+use hypermesh_stream::image::{self, Progress};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use stoq::http3::Body;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
+
+/// How often a pull tells how far it is.
+const TELL: Duration = Duration::from_millis(500);
+
+pub(super) async fn answer(desk: &Desk, action: ImageAction, body: Body) -> Result<Answer, Refusal> {
+    let images = desk.host.images.clone();
+    let names = desk.names();
+    match action {
+        ImageAction::List(None) => {
+            let items = blocking(move || list(&images, &names)).await;
+            Ok(json(&image::Images { items }))
+        }
+        ImageAction::List(Some(reference)) => {
+            let found = blocking(move || one(&images, &reference, &names)).await?;
+            Ok(json(&image::Images { items: vec![found] }))
+        }
+        ImageAction::Pull(reference) => pull(images, names, &reference),
+        ImageAction::Import => {
+            let folder = desk.host.layout.root().join("incoming");
+            let (sink, answer) = streamed("application/json");
+            tokio::spawn(import(images, names, folder, body, sink));
+            Ok(answer)
+        }
+        ImageAction::Remove(reference) => {
+            blocking(move || remove(&images, &reference, &names)).await?;
+            Ok(json(&image::Images::default()))
+        }
+    }
+}
+
+/// Instances by their uids.
+type Names = BTreeMap<String, String>;
+
+impl Desk {
+    fn names(&self) -> Names {
+        let name = |view: crate::worker::View| {
+            let instance = &view.instance;
+            (instance.uid.to_string(), format!("{}/{}", instance.namespace, instance.name))
+        };
+        self.workers.views().into_iter().map(name).collect()
+    }
+}
+
+fn list(images: &Images, names: &Names) -> Vec<image::Image> {
+    let (found, damaged) = images.store().images();
+    for (digest, error) in damaged {
+        tracing::warn!(%digest, error = chain(&error), "an image is damaged");
+    }
+    let mut items: Vec<_> = found.into_iter().map(|found| tell(images, found, names)).collect();
+    items.sort_by(|a, b| a.names.cmp(&b.names));
+    items
+}
+
+fn tell(images: &Images, found: hypermesh_image::Image, names: &Names) -> image::Image {
+    let holders = images.store().users(&found.manifest_digest).unwrap_or_default();
+    let mut used_by: Vec<String> = holders
+        .iter()
+        .filter_map(|holder| names.iter().find(|(uid, _)| holder.starts_with(uid.as_str())))
+        .map(|(_, name)| name.clone())
+        .collect();
+    used_by.sort();
+    used_by.dedup();
+    let last_used = i64::try_from(found.record.last_used).ok();
+    image::Image {
+        digest: found.manifest_digest.to_string(),
+        names: found.names,
+        size_bytes: found.bytes,
+        platform: found.platform.to_string(),
+        last_used: last_used.and_then(|at| Timestamp::from_second(at).ok()).map(|at| at.to_string()),
+        used_by,
+    }
+}
+
+fn one(images: &Images, reference: &str, names: &Names) -> Result<image::Image, Refusal> {
+    match images.store().find(reference) {
+        Ok(found) => Ok(tell(images, found, names)),
+        Err(StoreError::NoImage(_)) => {
+            Err(not_found(format!("image \"{reference}\" not found on this node")))
+        }
+        Err(error) => Err(failed(500, "InternalError", chain(&error))),
+    }
+}
+
+fn remove(images: &Images, reference: &str, names: &Names) -> Result<(), Refusal> {
+    let found = one(images, reference, names)?;
+    if !found.used_by.is_empty() {
+        let words = format!("image \"{reference}\" is used by {}", found.used_by.join(", "));
+        return Err(failed(409, "Conflict", words));
+    }
+    let by_digest = reference.parse::<Digest>().is_ok() || found.digest.contains(reference);
+    let gone = if by_digest { found.names } else { vec![reference.to_owned()] };
+    for name in gone {
+        let name: Reference = name
+            .parse()
+            .map_err(|error: hypermesh_image::ReferenceError| failed(400, "BadRequest", error))?;
+        images.store().unname(&name).map_err(|error| failed(500, "InternalError", chain(&error)))?;
+    }
+    Ok(())
+}
+
+fn pull(images: Images, names: Names, reference: &str) -> Result<Answer, Refusal> {
+    let name: Reference = reference
+        .parse()
+        .map_err(|error: hypermesh_image::ReferenceError| failed(400, "BadRequest", error))?;
+    let (sink, answer) = streamed("application/json");
+    tokio::spawn(async move {
+        let (progress, mut told) = watch::channel(hypermesh_image::Progress::default());
+        let keyring = Keyring::empty();
+        let pulling = images.pull_telling(&name, &keyring, &progress);
+        let mut pulling = std::pin::pin!(pulling);
+        let result = loop {
+            tokio::select! {
+                result = &mut pulling => break result,
+                () = sink.closed() => return,
+                () = tokio::time::sleep(TELL) => {
+                    let now = told.borrow_and_update().clone();
+                    for layer in &now.layers {
+                        let line = Progress {
+                            layer: Some(layer.digest.to_string()),
+                            done_bytes: layer.done,
+                            total_bytes: Some(layer.size),
+                            ..Progress::default()
+                        };
+                        say(&sink, &line).await;
+                    }
+                }
+            }
+        };
+        let last = match result {
+            Ok((digest, _)) => {
+                let (images, reference) = (images.clone(), digest.to_string());
+                settle(blocking(move || one(&images, &reference, &names)).await)
+            }
+            Err(not) => Progress { error: Some(not.message), ..Progress::default() },
+        };
+        say(&sink, &last).await;
+    });
+    Ok(answer)
+}
+
+fn settle(found: Result<image::Image, Refusal>) -> Progress {
+    match found {
+        Ok(image) => Progress { image: Some(image), ..Progress::default() },
+        Err(status) => Progress { error: Some(status.message), ..Progress::default() },
+    }
+}
+
+async fn say(sink: &Sink, line: &Progress) {
+    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
+    bytes.push(b'\n');
+    let _ = sink.send(Ok(Bytes::from(bytes))).await;
+}
+
+/// A file that goes with its name.
+struct Incoming(PathBuf);
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn import(images: Images, names: Names, folder: PathBuf, body: Body, sink: Sink) {
+    let taken = take(&folder, body, &sink).await;
+    let last = match taken {
+        Ok(file) => {
+            blocking(move || {
+                let options = ImportOptions { unpack: true, ..ImportOptions::default() };
+                let imported = images.store().import(&file.0, &options).map_err(|error| chain(&error));
+                match imported.as_deref() {
+                    Ok([first, ..]) => settle(one(&images, &first.manifest.to_string(), &names)),
+                    Ok([]) => {
+                        Progress { error: Some("the archive has no image".to_owned()), ..Progress::default() }
+                    }
+                    Err(why) => Progress { error: Some(why.clone()), ..Progress::default() },
+                }
+            })
+            .await
+        }
+        Err(why) => Progress { error: Some(why), ..Progress::default() },
+    };
+    say(&sink, &last).await;
+}
+
+async fn take(folder: &std::path::Path, mut body: Body, sink: &Sink) -> Result<Incoming, String> {
+    let told = |error: std::io::Error| format!("the archive cannot be kept: {error}");
+    tokio::fs::create_dir_all(folder).await.map_err(told)?;
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+    let file = Incoming(folder.join(format!("{:016x}.tar", u64::from_le_bytes(random))));
+    let mut out = tokio::fs::File::create_new(&file.0).await.map_err(told)?;
+    let (mut done, mut said) = (0_u64, tokio::time::Instant::now());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| format!("the archive broke off after {done} bytes: {error}"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        out.write_all(&data).await.map_err(told)?;
+        done = done.saturating_add(u64::try_from(data.len()).unwrap_or_default());
+        if said.elapsed() >= TELL {
+            said = tokio::time::Instant::now();
+            say(sink, &Progress { done_bytes: done, ..Progress::default() }).await;
+        }
+    }
+    out.flush().await.map_err(told)?;
+    Ok(file)
+}

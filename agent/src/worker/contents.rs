@@ -1,0 +1,160 @@
+//! What the volumes of an instance hold: objects, fields of itself, and tokens, which are renewed before they end.
+
+use super::Worker;
+use crate::api::{NodeApi, Token};
+use crate::failure::chain;
+use crate::host::Host;
+use crate::volumes::{API_ACCESS, Contents};
+use hypermesh_planner::volume::{File, FileTree, Tokens, content, tokens};
+use hypermesh_planner::{Fields, Instance, Outcome, Sources};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For how long the token with which an instance reaches the API server is valid, in seconds (kubelet's).
+const API_TOKEN: i64 = 3607;
+
+/// Volume and path of a token.
+type Place = (String, String);
+
+/// How long to wait before a token that could not be renewed is asked for again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Tokens that an instance has.
+#[derive(Clone, Default)]
+pub(super) struct TokenCache(Arc<Mutex<Tokened>>);
+
+#[derive(Default)]
+struct Tokened {
+    tokens: BTreeMap<Place, Token>,
+    /// When they were last asked for.
+    asked: Option<Timestamp>,
+}
+
+impl TokenCache {
+    /// When the first of them is to be renewed.
+    pub fn renew_at(&self) -> Option<Timestamp> {
+        let held = self.0.lock();
+        let first = held.tokens.values().map(Token::renew_at).min()?;
+        let least = held.asked.map(|asked| hypermesh_planner::backoff::after(asked, AGAIN));
+        Some(least.map_or(first, |least| first.max(least)))
+    }
+
+    /// All tokens of an instance; those that are young enough are not asked for again.
+    async fn all(&self, api: &NodeApi, instance: &Instance) -> Result<Tokens, String> {
+        let mut wanted: Vec<(Place, Option<String>, i64)> = tokens(instance)
+            .map(|(volume, token)| {
+                let place = (volume.to_owned(), token.path.to_string());
+                (place, token.audience.clone(), token.expiration_seconds)
+            })
+            .collect();
+        wanted.push(((API_ACCESS.to_owned(), "token".to_owned()), None, API_TOKEN));
+        self.0.lock().asked = Some(Timestamp::now());
+        let mut all = Tokens::new();
+        for (place, audience, seconds) in wanted {
+            let known = self.0.lock().tokens.get(&place).cloned();
+            let token = match known.filter(|token| token.renew_at() > Timestamp::now()) {
+                Some(token) => token,
+                None => api
+                    .token(instance, audience.as_deref(), seconds)
+                    .await
+                    .map_err(|error| format!("the volume {}: {}", place.0, chain(&error)))?,
+            };
+            all.insert(place.clone(), token.text.clone());
+            self.0.lock().tokens.insert(place, token);
+        }
+        Ok(all)
+    }
+}
+
+/// What is needed to make an instance's contents, apart from its worker.
+pub(super) struct Gathering {
+    pub host: Host,
+    pub instance: Arc<Instance>,
+    pub sources: Sources,
+    pub fields: Fields,
+    pub tokens: TokenCache,
+}
+
+impl Gathering {
+    /// What each volume holds.
+    ///
+    /// # Errors
+    /// What is missing, by name.
+    pub async fn contents(&self) -> Result<Contents, String> {
+        // What is missing of objects is told before tokens are asked for.
+        let placeholders = tokens(&self.instance)
+            .map(|(volume, token)| ((volume.to_owned(), token.path.to_string()), String::new()));
+        self.of_volumes(&placeholders.collect())?;
+        let tokens = self.tokens.all(&self.host.api, &self.instance).await?;
+        let mut contents = self.of_volumes(&tokens)?;
+        let text = |text: &str| File { bytes: text.as_bytes().to_vec(), mode: 0o644 };
+        let token = tokens.get(&(API_ACCESS.to_owned(), "token".to_owned()));
+        let access = [
+            ("ca.crt".to_owned(), text(&self.host.authorities)),
+            ("namespace".to_owned(), text(&self.instance.namespace)),
+            ("token".to_owned(), text(token.map_or("", String::as_str))),
+        ];
+        contents.insert(API_ACCESS.to_owned(), FileTree(access.into()));
+        Ok(contents)
+    }
+
+    fn of_volumes(&self, tokens: &Tokens) -> Result<Contents, String> {
+        let mut contents = Contents::new();
+        for volume in &self.instance.pod().volumes {
+            let tree = content(&self.instance, volume, &self.sources, &self.fields, tokens);
+            let tree = tree.map_err(|error| format!("the volume {}: {error}", volume.name))?;
+            if let Some(tree) = tree {
+                contents.insert(volume.name.to_string(), tree);
+            }
+        }
+        Ok(contents)
+    }
+}
+
+impl Worker {
+    pub(super) fn fields(&self) -> Fields {
+        Fields { host_ip: *self.host.address.borrow(), pod_ip: self.record.addresses().first().copied() }
+    }
+
+    pub(super) fn gathering(&self) -> Gathering {
+        Gathering {
+            host: self.host.clone(),
+            instance: Arc::clone(&self.instance),
+            sources: self.objects.glance().sources(),
+            fields: self.fields(),
+            tokens: self.tokens.clone(),
+        }
+    }
+
+    /// Gives volumes their new contents. What cannot be had now keeps what it has, and is tried again with the next
+    /// change.
+    pub(super) fn refresh(&self) {
+        if !self.record.volumes.ready || self.instance.ending.is_some() {
+            return;
+        }
+        let gathering = self.gathering();
+        tokio::spawn(async move {
+            let refreshed = async {
+                let contents = gathering.contents().await?;
+                gathering.host.volumes.refresh(&gathering.instance, contents).await
+            };
+            if let Err(why) = refreshed.await {
+                tracing::warn!(instance = %gathering.instance.name, why, "volumes keep what they hold");
+            }
+        });
+    }
+
+    pub(super) async fn prepare_volumes(gathering: Gathering) -> Outcome {
+        let prepared = async {
+            let contents = gathering.contents().await?;
+            gathering.host.volumes.prepare(&gathering.instance, contents).await
+        };
+        match prepared.await {
+            Ok(()) => Outcome::VolumesReady,
+            Err(why) => Outcome::VolumesRefused(why),
+        }
+    }
+}

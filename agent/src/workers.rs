@@ -1,0 +1,201 @@
+//! The workers of a node, one an instance, and what others may know of their instances.
+
+use crate::api::read_instance;
+use crate::host::Host;
+use crate::keeping::{self, Kept};
+use crate::worker::{Begin, Order, View, Worker};
+use hypermesh_planner::{Ending, Instance, InstanceUid, Record};
+use hypermesh_runtime::Sandbox;
+use hypermesh_schemas::instance::{InstancePhase, InstanceStatus};
+use jiff::Timestamp;
+use kube::core::DynamicObject;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
+
+/// The workers of a node.
+#[derive(Clone)]
+pub struct Workers(Arc<Inner>);
+
+struct Inner {
+    host: Host,
+    all: Mutex<BTreeMap<InstanceUid, Slot>>,
+    changed: Notify,
+}
+
+struct Slot {
+    instance: Arc<Instance>,
+    orders: mpsc::UnboundedSender<Order>,
+    view: watch::Receiver<Option<View>>,
+    task: AbortHandle,
+}
+
+impl Workers {
+    /// None yet.
+    #[must_use]
+    pub fn new(host: Host) -> Self {
+        Self(Arc::new(Inner { host, all: Mutex::default(), changed: Notify::new() }))
+    }
+
+    /// What is known of an instance, by its uid.
+    #[must_use]
+    pub fn view(&self, uid: &str) -> Option<View> {
+        let uid = InstanceUid::parse(uid).ok()?;
+        self.0.all.lock().get(&uid).and_then(|slot| slot.view.borrow().clone())
+    }
+
+    /// What is known of an instance, and every change of it.
+    #[must_use]
+    pub fn watch(&self, uid: &str) -> Option<watch::Receiver<Option<View>>> {
+        let uid = InstanceUid::parse(uid).ok()?;
+        self.0.all.lock().get(&uid).map(|slot| slot.view.clone())
+    }
+
+    /// What is known of all instances.
+    #[must_use]
+    pub fn views(&self) -> Vec<View> {
+        self.0.all.lock().values().filter_map(|slot| slot.view.borrow().clone()).collect()
+    }
+
+    /// All that there are.
+    #[must_use]
+    pub fn uids(&self) -> BTreeSet<InstanceUid> {
+        self.0.all.lock().keys().cloned().collect()
+    }
+
+    /// Waits until something of an instance changes, or an instance comes or goes.
+    pub async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// An instance, as the API server has it now.
+    pub fn want(&self, object: &DynamicObject) {
+        let instance = match read_instance(object) {
+            Ok(instance) => instance,
+            Err(why) => {
+                tracing::error!(
+                    name = object.metadata.name,
+                    why,
+                    "an instance is not understood, and left alone"
+                );
+                return;
+            }
+        };
+        let told = status_of(object);
+        let mut all = self.0.all.lock();
+        if let Some(slot) = all.get_mut(&instance.uid) {
+            let goes_sooner = slot.instance.ending != instance.ending;
+            slot.instance = Arc::new(instance);
+            if goes_sooner {
+                self.keep(&slot.instance.uid, object);
+            }
+            let _ = slot.orders.send(Order::Wanted(Arc::clone(&slot.instance)));
+            // Somebody said in this node's stead that nothing is known of it.
+            if told.is_some_and(|told| told.phase == Some(InstancePhase::Unknown)) {
+                let _ = slot.orders.send(Order::TellAgain);
+            }
+            return;
+        }
+        let phase = told.as_ref().and_then(|told| told.phase);
+        let over = matches!(phase, Some(InstancePhase::Succeeded | InstancePhase::Failed));
+        if over && instance.ending.is_none() {
+            // It has ended, and nothing is kept of it: it is not begun again.
+            return;
+        }
+        self.keep(&instance.uid, object);
+        let slot = self.begin(Arc::new(instance), Record::default(), None, told);
+        all.insert(slot.instance.uid.clone(), slot);
+    }
+
+    fn keep(&self, uid: &InstanceUid, object: &DynamicObject) {
+        if let Err(error) = keeping::keep_object(&self.0.host.layout, uid, object) {
+            tracing::warn!(instance = %uid, %error, "the instance cannot be kept");
+        }
+    }
+
+    /// An instance that an agent before this one looked after.
+    pub fn resume(&self, uid: InstanceUid, kept: &Kept, sandbox: Option<Arc<dyn Sandbox>>) {
+        match read_instance(&kept.object) {
+            Ok(instance) => {
+                let slot = self.begin(Arc::new(instance), kept.record.clone(), sandbox, None);
+                self.0.all.lock().insert(uid, slot);
+            }
+            Err(why) => tracing::error!(instance = %uid, why, "an instance that was kept is not understood"),
+        }
+    }
+
+    /// An instance that the API server does not have any more.
+    pub fn gone(&self, uid: &InstanceUid) {
+        let mut all = self.0.all.lock();
+        let Some(slot) = all.get_mut(uid) else { return };
+        if slot.instance.ending.is_some() {
+            return;
+        }
+        let grace = slot.instance.grace();
+        let ending = Some(Ending { since: Timestamp::now(), grace });
+        slot.instance = Arc::new(Instance { ending, ..Instance::clone(&slot.instance) });
+        let _ = slot.orders.send(Order::Wanted(Arc::clone(&slot.instance)));
+    }
+
+    /// The API server has these instances, and no others.
+    pub fn only(&self, uids: &BTreeSet<InstanceUid>) {
+        for uid in self.uids().difference(uids) {
+            self.gone(uid);
+        }
+    }
+
+    /// Has an instance make room.
+    pub fn evict(&self, uid: &InstanceUid, message: String) {
+        if let Some(slot) = self.0.all.lock().get(uid) {
+            let _ = slot.orders.send(Order::Evict(message));
+        }
+    }
+
+    /// Ends all workers; what runs goes on.
+    pub fn stop(&self) {
+        for slot in std::mem::take(&mut *self.0.all.lock()).into_values() {
+            slot.task.abort();
+        }
+    }
+
+    fn begin(
+        &self,
+        instance: Arc<Instance>,
+        record: Record,
+        sandbox: Option<Arc<dyn Sandbox>>,
+        told: Option<InstanceStatus>,
+    ) -> Slot {
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let (sender, view) = watch::channel(None);
+        let begin =
+            Begin { instance: Arc::clone(&instance), record, sandbox, orders: receiver, view: sender, told };
+        let worker = Worker::new(self.0.host.clone(), begin);
+        let (workers, uid, mut changes) = (self.clone(), instance.uid.clone(), view.clone());
+        let task = tokio::spawn(async move {
+            let work = worker.run();
+            let mut work = std::pin::pin!(work);
+            loop {
+                tokio::select! {
+                    () = &mut work => break,
+                    Ok(()) = changes.changed() => {
+                        changes.borrow_and_update();
+                        workers.0.changed.notify_waiters();
+                    }
+                }
+            }
+            workers.0.all.lock().remove(&uid);
+            workers.0.changed.notify_waiters();
+        });
+        Slot { instance, orders, view, task: task.abort_handle() }
+    }
+}
+
+/// What the API server was told of an instance last.
+fn status_of(object: &DynamicObject) -> Option<InstanceStatus> {
+    let status = object.data.get("status")?;
+    // Before a node has told anything, there is what the server makes of a new object.
+    status.get("phase")?;
+    serde_json::from_value(status.clone()).ok()
+}
