@@ -48,11 +48,6 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether there is another address to try.
-    pub(crate) fn has_alternatives(&self) -> bool {
-        self.addresses.len() > 1
-    }
-
     /// A server by its name (or its address as text), at any of its addresses.
     #[must_use]
     pub fn named(name: impl Into<String>, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {

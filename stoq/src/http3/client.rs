@@ -199,9 +199,8 @@ impl Client {
             match self.exchange(&live, head, &mut body).await {
                 Ok(response) if early && response.status() == StatusCode::TOO_EARLY => {}
                 Ok(response) => return Ok(response),
+                // So it is where nothing was heard of the server until the handshake had taken too long.
                 Err(Failure::EarlyRefused) if early => {}
-                // What goes early is safe to send again, and was read by nobody.
-                Err(Failure::Told(_)) if early && live.may_be_elsewhere() => live.retire(),
                 Err(Failure::EarlyRefused) => return Err(Fault::EarlyRefused.into()),
                 Err(Failure::NotTaken(error)) => {
                     live.retire();

@@ -219,11 +219,6 @@ impl Live {
         *self.stage.borrow() == Stage::Early
     }
 
-    /// Whether nothing was heard of the server where the name has other addresses.
-    pub(crate) fn may_be_elsewhere(&self) -> bool {
-        self.target.has_alternatives() && self.connection.handshake() == Handshake::Failed
-    }
-
     fn is_usable(&self) -> bool {
         !self.retired.load(Ordering::Acquire)
             && *self.stage.borrow() != Stage::Gone
