@@ -3,7 +3,7 @@
 use super::build::{Eviction, Plan};
 use super::dereference::Resident;
 use super::end::{self, Why};
-use super::{NodeLifecycle, NodeObject};
+use super::{ITS_NODE, NodeLifecycle, NodeObject};
 use crate::runtime::announce::{Gravity, Note};
 use crate::runtime::conditions::{self, Condition, Holds};
 use crate::runtime::{Applied, Context, Failure, Subject};
@@ -36,6 +36,9 @@ pub(super) async fn apply(
     }
     for resident in plan.unknown.iter().take(AT_ONCE) {
         applied.writes += u32::from(unknown(context, &subject.key.name, resident).await?);
+    }
+    for resident in plan.known.iter().take(AT_ONCE) {
+        applied.writes += u32::from(say_of(context, resident, &json!({})).await?);
     }
     for eviction in plan.evictions.iter().take(AT_ONCE) {
         let gone = eviction.taint.is_none();
@@ -118,17 +121,22 @@ async fn unknown(context: &Context, node: &str, resident: &Resident) -> Result<b
     let condition = Condition {
         kind: "Ready",
         status: Holds::Unknown,
-        reason: "NodeUnreachable".to_owned(),
+        reason: ITS_NODE.to_owned(),
         message: message.clone(),
     };
     let settled = conditions::settle(&resident.conditions, &condition, resident.generation, context.now());
-    let kind = Kind::Instance.resource();
     let status = json!({
         "phase": "Unknown",
-        "reason": "NodeUnreachable",
+        "reason": ITS_NODE,
         "message": message,
         "conditions": settled.into_iter().collect::<Vec<_>>(),
     });
+    say_of(context, resident, &status).await
+}
+
+/// Says this in the status of an instance, and nothing else any more. False if it is gone.
+async fn say_of(context: &Context, resident: &Resident, status: &Value) -> Result<bool, Failure> {
+    let kind = Kind::Instance.resource();
     let object = json!({
         "apiVersion": kind.api_version,
         "kind": kind.kind,

@@ -3,7 +3,7 @@
 use super::dereference::Resident;
 use super::validate::Valid;
 use super::vigil::EVERY;
-use super::{AGENT_IS_BACK, HELD, NOT_HEARD, NOT_READY, PATIENCE, RESTORE, UNREACHABLE};
+use super::{AGENT_IS_BACK, HELD, ITS_NODE, NOT_HEARD, NOT_READY, PATIENCE, RESTORE, UNREACHABLE};
 use crate::runtime::Key;
 use crate::runtime::conditions::{Condition, Holds};
 use crate::scheduler::plan::demand;
@@ -24,6 +24,8 @@ pub struct Plan {
     pub taints: Option<Vec<Taint>>,
     /// Instances of which nobody knows how they are.
     pub unknown: Vec<Resident>,
+    /// Instances of which their agent has said again how they are: what was said instead is taken back.
+    pub known: Vec<Resident>,
     /// Instances that leave.
     pub evictions: Vec<Eviction>,
     /// When to look again.
@@ -64,6 +66,10 @@ pub(super) fn build(valid: &Valid) -> Plan {
     if silent {
         let known = valid.observed.residents.iter().filter(|one| one.phase != "Unknown" && !one.leaving);
         plan.unknown = known.cloned().collect();
+    } else {
+        let retold =
+            valid.observed.residents.iter().filter(|one| one.phase != "Unknown" && one.reason == ITS_NODE);
+        plan.known = retold.cloned().collect();
     }
     leave(valid, silent, &mut plan);
     plan
@@ -204,6 +210,9 @@ impl fmt::Display for Plan {
         }
         if !self.unknown.is_empty() {
             words.push(format!("say of {} instances that nobody knows how they are", self.unknown.len()));
+        }
+        if !self.known.is_empty() {
+            words.push(format!("take back that nobody knows how {} instances are", self.known.len()));
         }
         if !self.evictions.is_empty() {
             words.push(format!("end {} instances", self.evictions.len()));

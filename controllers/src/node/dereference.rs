@@ -1,7 +1,7 @@
 //! What is known of a node beside the object: whether its agent is heard of, and what runs there.
 
-use super::vigil::Voice;
-use super::{NodeLifecycle, NodeObject};
+use super::vigil::{Said, Voice};
+use super::{AGENT_IS_BACK, NOT_HEARD, NodeLifecycle, NodeObject, RETOLD};
 use crate::runtime::{Context, Failure, Key, Subject};
 use crate::scheduler::cluster::Kind;
 use crate::scheduler::plan::demand;
@@ -42,6 +42,8 @@ pub struct Resident {
     pub leaving: bool,
     /// Where it is in its life.
     pub phase: String,
+    /// Why, in one word, if that has been said.
+    pub reason: String,
     /// What it tolerates.
     pub tolerations: Vec<Toleration>,
     /// Its generation.
@@ -72,15 +74,21 @@ pub(super) async fn dereference(
         .filter(|taint| taint.effect == TaintEffect::NoExecute)
         .map(demand::show)
         .collect();
+    let ready =
+        subject.object.status.iter().flat_map(|status| &status.conditions).find(|c| c.kind == "Ready");
+    let ours = ready.filter(|ready| [NOT_HEARD, AGENT_IS_BACK].contains(&ready.reason.as_str()));
+    let wrote = ready.filter(|_| ours.is_none()).map(|ready| ready.last_transition_time.clone());
+    let doubted = ours.is_some_and(|ready| ready.reason == NOT_HEARD);
     let now = lifecycle.started.elapsed();
     let (voice, tainted, storm) = {
         let mut vigil = lifecycle.vigil.lock();
-        let voice = vigil.hear(name, heard.as_deref(), now);
+        let voice = vigil.hear(name, Said { heard: heard.clone(), wrote }, doubted, now);
         let tainted = vigil.taints(name, &lasting, now);
         let storm = vigil.is_storm(now).then(|| vigil.count(now));
         (voice, tainted, storm)
     };
-    let unsettled = voice.silent.is_some() || !lasting.is_empty();
+    let returned = voice.back.is_some_and(|back| back < RETOLD);
+    let unsettled = voice.silent.is_some() || returned || !lasting.is_empty();
     let residents = if unsettled { residents(context, name).await? } else { Vec::new() };
     Ok(Observed { now: context.now(), voice, heard, tainted, storm, residents })
 }
@@ -118,6 +126,7 @@ fn resident(object: &DynamicObject) -> Option<Resident> {
         uid: object.metadata.uid.clone()?,
         leaving: object.metadata.deletion_timestamp.is_some(),
         phase: phase.to_owned(),
+        reason: at("/status/reason").and_then(Value::as_str).unwrap_or_default().to_owned(),
         tolerations: tolerations.unwrap_or_default(),
         generation: object.metadata.generation,
         conditions: at("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default(),

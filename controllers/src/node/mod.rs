@@ -44,6 +44,10 @@ const NOT_HEARD: &str = "NodeStatusUnknown";
 const AGENT_IS_BACK: &str = "AgentHeard";
 /// How long instances that say nothing tolerate that their node is unreachable or not ready.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Why an instance is `Unknown`.
+const ITS_NODE: &str = "NodeUnreachable";
+/// For how long after a node's return it is looked whether its agent has said how its instances are.
+const RETOLD: Duration = Duration::from_secs(600);
 /// How long an agent that is heard of again has to say itself how its node is.
 const RESTORE: Duration = Duration::from_secs(15);
 

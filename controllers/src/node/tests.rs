@@ -31,6 +31,7 @@ fn resident(name: &str, tolerations: Value) -> Resident {
         uid: format!("uid-{name}"),
         leaving: false,
         phase: "Running".to_owned(),
+        reason: String::new(),
         tolerations: serde_json::from_value(tolerations).unwrap(),
         generation: Some(1),
         conditions: Vec::new(),
@@ -141,7 +142,11 @@ fn a_node_that_is_back_speaks_for_itself_or_is_spoken_for() {
     valid.observed.residents = vec![resident("stays", json!([]))];
     let plan = build(&Valid { ready: silent(900).ready, ..valid.clone() });
     assert!(plan.evictions.is_empty(), "whoever is still there when the node is back stays");
+    let retold = Resident { reason: ITS_NODE.to_owned(), ..resident("retold", json!([])) };
+    let still = Resident { phase: "Unknown".to_owned(), ..retold.clone() };
+    valid.observed.residents = vec![retold.clone(), still];
     let plan = build(&valid);
+    assert_eq!(plan.known, [retold], "what was said instead of the agent is taken back once it speaks");
     assert_eq!((plan.ready, plan.taints), (None, None), "its agent has a moment to say how it is");
     valid.observed.voice.back = Some(RESTORE);
     let plan = build(&valid);

@@ -18,13 +18,24 @@ const CALM: Duration = Duration::from_secs(60);
 /// How long after one silent node the next one is emptied at the earliest.
 const TURN: Duration = Duration::from_secs(10);
 
+/// By what a node shows that it lives. What is new of it counts, not what it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// When the API server says that it last heard of it; `None`: never.
+    pub heard: Option<String>,
+    /// When its agent last changed what it says of `Ready`; `None`: that is ours at the moment.
+    pub wrote: Option<String>,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Heard {
-    said: Option<String>,
+    said: Said,
     /// Since when that is the newest.
     since: Duration,
     looked: Duration,
     silent: bool,
+    /// It was said to be silent before this process began, and nothing new was heard since.
+    doubted: bool,
     /// When it was heard of again, after a silence.
     back: Option<Duration>,
     emptied: bool,
@@ -52,17 +63,24 @@ pub struct Voice {
 }
 
 impl Vigil {
-    /// Takes in when a node says that it was last heard of; `None`: never.
-    pub fn hear(&mut self, node: &str, said: Option<&str>, now: Duration) -> Voice {
+    /// Takes in by what a node shows that it lives. `doubted` says that it is known to be silent, from before.
+    pub fn hear(&mut self, node: &str, mut said: Said, doubted: bool, now: Duration) -> Voice {
         let new = !self.nodes.contains_key(node);
         let heard = self.nodes.entry(node.into()).or_default();
         heard.looked = now;
-        if new || heard.said.as_deref() != said {
-            heard.since = now;
-            heard.said = said.map(str::to_owned);
+        if said.wrote.is_none() {
+            // What is said by others than the agent is no sign of it.
+            said.wrote.clone_from(&heard.said.wrote);
+        }
+        if new {
+            (heard.since, heard.silent, heard.doubted) = (now, doubted, doubted);
+            heard.said = said;
+        } else if heard.said != said {
+            (heard.since, heard.doubted) = (now, false);
+            heard.said = said;
         }
         let silent = now.saturating_sub(heard.since);
-        let was = std::mem::replace(&mut heard.silent, silent >= GRACE);
+        let was = std::mem::replace(&mut heard.silent, heard.doubted || silent >= GRACE);
         if heard.silent {
             heard.back = None;
         } else if was {
@@ -122,43 +140,72 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    fn hear(vigil: &mut Vigil, node: &str, heard: Option<&str>, at: u64) -> Voice {
+        vigil.hear(node, Said { heard: heard.map(str::to_owned), wrote: None }, false, s(at))
+    }
+
     #[test]
     fn a_node_is_silent_when_nothing_new_was_heard_for_long_enough() {
         let mut vigil = Vigil::default();
-        assert_eq!(vigil.hear("a", Some("1"), s(100)).silent, None);
-        assert_eq!(vigil.hear("a", Some("1"), s(139)).silent, None);
-        assert_eq!(vigil.hear("a", Some("1"), s(140)).silent, Some(s(40)));
+        assert_eq!(hear(&mut vigil, "a", Some("1"), 100).silent, None);
+        assert_eq!(hear(&mut vigil, "a", Some("1"), 139).silent, None);
+        assert_eq!(hear(&mut vigil, "a", Some("1"), 140).silent, Some(s(40)));
         // Whatever it says, if it says something new: clocks go wrong.
-        let back = vigil.hear("a", Some("0"), s(150));
+        let back = hear(&mut vigil, "a", Some("0"), 150);
         assert_eq!(back, Voice { silent: None, back: Some(s(0)) });
-        assert_eq!(vigil.hear("a", Some("2"), s(170)).back, Some(s(20)));
+        assert_eq!(hear(&mut vigil, "a", Some("2"), 170).back, Some(s(20)));
         // One of which nobody has heard is waited for like any other.
-        assert_eq!(vigil.hear("b", None, s(170)).silent, None);
-        assert_eq!(vigil.hear("b", None, s(210)).silent, Some(s(40)));
+        assert_eq!(hear(&mut vigil, "b", None, 170).silent, None);
+        assert_eq!(hear(&mut vigil, "b", None, 210).silent, Some(s(40)));
+    }
+
+    #[test]
+    fn what_an_agent_writes_shows_that_it_lives_and_what_others_write_does_not() {
+        let mut vigil = Vigil::default();
+        let mut wrote = |wrote: Option<&str>, at| {
+            vigil.hear("a", Said { heard: None, wrote: wrote.map(str::to_owned) }, false, s(at)).silent
+        };
+        assert_eq!(wrote(Some("t1"), 0), None);
+        assert_eq!(wrote(Some("t1"), 40), Some(s(40)));
+        assert_eq!(wrote(None, 50), Some(s(50)), "that it is silent was said by us");
+        assert_eq!(wrote(Some("t2"), 60), None);
+    }
+
+    #[test]
+    fn who_was_silent_before_is_silent_until_something_new_is_heard() {
+        let mut vigil = Vigil::default();
+        let mut after = |heard: &str, at| {
+            vigil.hear("a", Said { heard: Some(heard.to_owned()), wrote: None }, true, s(at))
+        };
+        assert_eq!(after("1", 0).silent, Some(s(0)));
+        assert_eq!(after("1", 10).silent, Some(s(10)));
+        assert_eq!(after("2", 20), Voice { silent: None, back: Some(s(0)) });
+        assert_eq!(after("2", 50).silent, None);
+        assert_eq!(after("2", 60).silent, Some(s(40)));
     }
 
     #[test]
     fn when_more_than_half_are_silent_nothing_is_emptied_until_it_has_been_calm() {
         let mut vigil = Vigil::default();
-        let hear = |vigil: &mut Vigil, silent: u64, at: u64| {
+        let all = |vigil: &mut Vigil, silent: u64, at: u64| {
             for node in 0..4 {
                 let said = if node < silent { "old".to_owned() } else { at.to_string() };
-                vigil.hear(&node.to_string(), Some(&said), s(at));
+                hear(vigil, &node.to_string(), Some(&said), at);
             }
         };
-        hear(&mut vigil, 2, 0);
-        hear(&mut vigil, 2, 40);
+        all(&mut vigil, 2, 0);
+        all(&mut vigil, 2, 40);
         assert_eq!(vigil.count(s(40)), (2, 4));
         assert!(!vigil.is_storm(s(40)), "half is not more than half");
-        hear(&mut vigil, 3, 50);
-        hear(&mut vigil, 3, 90);
+        all(&mut vigil, 3, 50);
+        all(&mut vigil, 3, 90);
         assert!(vigil.is_storm(s(90)));
-        hear(&mut vigil, 1, 95);
+        all(&mut vigil, 1, 95);
         assert!(vigil.is_storm(s(95)), "the others have only just come back");
-        hear(&mut vigil, 1, 160);
+        all(&mut vigil, 1, 160);
         assert!(!vigil.is_storm(s(160)));
         // A node that is looked after no more is gone, and counts no more.
-        vigil.hear("3", Some("x"), s(300));
+        hear(&mut vigil, "3", Some("x"), 300);
         assert_eq!(vigil.count(s(300)), (0, 1));
     }
 
@@ -166,8 +213,8 @@ mod tests {
     fn silent_nodes_are_emptied_one_after_another() {
         let mut vigil = Vigil::default();
         for node in ["a", "b"] {
-            vigil.hear(node, None, s(0));
-            vigil.hear(node, None, s(40));
+            hear(&mut vigil, node, None, 0);
+            hear(&mut vigil, node, None, 40);
         }
         assert!(vigil.turn("a", s(40)) && !vigil.turn("b", s(45)) && vigil.turn("a", s(45)));
         assert!(vigil.turn("b", s(50)));
@@ -191,7 +238,7 @@ mod tests {
             let (mut vigil, mut now) = (Vigil::default(), 0);
             for gap in gaps {
                 now += gap;
-                prop_assert_eq!(vigil.hear("a", Some(&now.to_string()), s(now)).silent, None);
+                prop_assert_eq!(hear(&mut vigil, "a", Some(&now.to_string()), now).silent, None);
                 prop_assert!(!vigil.is_storm(s(now)));
             }
         }
