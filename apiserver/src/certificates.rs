@@ -5,11 +5,15 @@ use hypermesh_chain::{Genesis, Timestamp};
 use hypermesh_pipeline::clock;
 pub use hypermesh_pki::make_request;
 pub use hypermesh_pki::request::{CertificateRequest, KeyKind};
+use hypermesh_pki::rotation;
 pub use hypermesh_pki::signer::Signer;
 use hypermesh_pki::{Held, Pki, PkiError, Renewal, Settings};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use thiserror::Error;
+
+/// How long a server is waited for that looks who uses the former authority.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The certificates cannot be shown or renewed.
 #[derive(Debug, Error)]
@@ -26,6 +30,19 @@ pub enum CertificatesError {
     /// The key that seals the store.
     #[error("the key that seals the store cannot be shown")]
     StoreKey(#[from] StoreKeyError),
+    /// Clients use the authority that is to be dropped.
+    #[error(
+        "these clients were seen with a certificate of the former authority, and not with one of the new one since:\n{}\n\
+         have each take a new certificate (nexusctl certs request) or kubeconfig, or shut them out by --force",
+        .0.join("\n")
+    )]
+    StillUsed(Vec<String>),
+    /// Nobody has looked who uses it.
+    #[error(
+        "no server of this folder runs, so nobody knows who uses the former authority: start it, or end the rotation unseen by \
+         --force"
+    )]
+    NotWatched,
     /// The kubeconfig names no server.
     #[error("{0} names no server; start the cluster once, and it is written anew")]
     Kubeconfig(PathBuf),
@@ -70,6 +87,61 @@ pub fn status(dir: &Path) -> Result<Vec<Certificate>, CertificatesError> {
 
 /// Renews the server's and the administrator's certificate. A running server takes them up by itself.
 pub fn rotate(dir: &Path) -> Result<(), CertificatesError> {
+    let now = now();
+    open(dir, now)?.reissue(Renewal { server: true, admin: true }, now)?;
+    Ok(())
+}
+
+/// Makes new authorities beside those of the cluster: from here on both count. A running server takes them up by itself.
+///
+/// # Errors
+/// While another rotation is under way, and where the files cannot be used.
+pub fn begin_rotation(dir: &Path) -> Result<(), CertificatesError> {
+    let now = now();
+    open(dir, now)?.begin_rotation(now)?;
+    Ok(())
+}
+
+/// Drops the authorities of before, unless clients still use them; `force` drops them all the same.
+///
+/// # Errors
+/// [`CertificatesError::StillUsed`] and [`CertificatesError::NotWatched`], unless `force`; where no rotation is under way;
+/// where the files cannot be used.
+pub fn finish_rotation(dir: &Path, force: bool) -> Result<(), CertificatesError> {
+    if rotation::under_way(dir)? && !force {
+        match looked(dir)? {
+            None => return Err(CertificatesError::NotWatched),
+            Some(seen) if !seen.clients.is_empty() => {
+                let told = |(user, at): (String, i64)| format!("  {user}, last seen {}", time(at));
+                let clients: Vec<String> = seen.clients.into_iter().map(told).collect();
+                return Err(CertificatesError::StillUsed(clients));
+            }
+            Some(_) => {}
+        }
+    }
+    let now = now();
+    open(dir, now)?.finish_rotation(now)?;
+    Ok(())
+}
+
+/// What a server has seen until now: one that runs tells it every few seconds.
+fn looked(dir: &Path) -> Result<Option<rotation::Seen>, PkiError> {
+    let (begun, asked) = (Instant::now(), now());
+    loop {
+        let seen = rotation::seen(dir)?.filter(|seen| seen.looked > asked);
+        if seen.is_some() || begun.elapsed() >= PATIENCE {
+            return Ok(seen);
+        }
+        std::thread::sleep(PATIENCE / 100);
+    }
+}
+
+fn now() -> i64 {
+    crate::server::unix_now()
+}
+
+/// Opens the keys and certificates as the server did that wrote the kubeconfig.
+fn open(dir: &Path, now: i64) -> Result<Pki, CertificatesError> {
     let held = Pki::list(dir)?;
     let Some((_, server)) = held.iter().find(|(name, _)| *name == "server") else {
         return Err(CertificatesError::Empty(dir.to_owned()));
@@ -83,24 +155,25 @@ pub fn rotate(dir: &Path) -> Result<(), CertificatesError> {
     if server_of(&second).is_some_and(|other| other != url) {
         return Err(CertificatesError::Servers(kubeconfig, second));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
     let mut settings = Settings::new(url, server.names.clone());
     settings.cluster = hypermesh_machine::read_genesis(dir)?.as_ref().map(Genesis::cluster_id);
-    let mut pki = Pki::open(dir, settings, now)?;
-    pki.reissue(Renewal { server: true, admin: true }, now)?;
-    Ok(())
+    Ok(Pki::open(dir, settings, now)?)
+}
+
+fn time(seconds: i64) -> String {
+    clock::rfc3339(Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)))
 }
 
 fn shown(name: &str, held: &Held) -> Certificate {
-    let time = |seconds: i64| {
-        clock::rfc3339(Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)))
-    };
     Certificate {
         name: name.to_owned(),
         subject: held.subject.clone(),
         expires: time(held.not_after),
-        renews: if name.ends_with("ca") { "never".to_owned() } else { time(held.renew_at()) },
+        renews: match name {
+            "ca" | "client-ca" => "by nexusctl certs rotate-ca".to_owned(),
+            "ca.old" | "client-ca.old" => "ends by nexusctl certs rotate-ca --finish".to_owned(),
+            _ => time(held.renew_at()),
+        },
         serial: held.serial.clone(),
     }
 }

@@ -14,6 +14,7 @@ mod documents;
 mod files;
 pub mod flags;
 mod folder;
+mod former;
 mod http;
 mod listener;
 pub mod memory;

@@ -31,8 +31,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How often certificates are looked after.
-const UPKEEP: Duration = Duration::from_secs(30);
+/// How often certificates are looked after: what `nexusctl certs` has written is taken up as soon.
+const UPKEEP: Duration = Duration::from_secs(2);
 /// How often history is compacted.
 const COMPACT: Duration = Duration::from_secs(300);
 
@@ -141,7 +141,7 @@ impl Server {
             metrics,
             limits,
         ));
-        match shown_to_agents(&pki).and_then(|identity| Ok(Agents::bind(identity)?)) {
+        match shown_to_agents(&pki).and_then(Agents::bind) {
             Ok(agents) => drop(api.agents.set(agents)),
             Err(error) => {
                 let source = error.source().map(tracing::field::display);
@@ -156,7 +156,13 @@ impl Server {
         let credentials = Credentials::new(Arc::clone(&pki), Arc::clone(&replica));
         let mut tasks = vec![
             tokio::spawn(look_after_certificates(Arc::clone(&pki), tls, Arc::clone(&api), closed.clone())),
-            tokio::spawn(listener::serve(listener, Arc::clone(&tls_of_listener), api, admission, closed.clone())),
+            tokio::spawn(listener::serve(
+                listener,
+                Arc::clone(&tls_of_listener),
+                api,
+                admission,
+                closed.clone(),
+            )),
             tokio::spawn(crate::signer::run(Arc::clone(&replica), pki, closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
             tokio::spawn(look_after_store_key(Arc::clone(&replica), dir, key_rotation, closed.clone())),
@@ -363,6 +369,9 @@ async fn look_after_certificates(
     api: Arc<Api>,
     mut closing: watch::Receiver<bool>,
 ) {
+    // What goes wrong is said once, until it goes right.
+    let mut said = false;
+    api.former.follow(&pki.lock());
     loop {
         tokio::select! {
             () = tokio::time::sleep(UPKEEP) => {}
@@ -372,6 +381,7 @@ async fn look_after_certificates(
         let looked = pki.reload().and_then(|reloaded| Ok((reloaded, pki.renew(unix_now())?)));
         let changed = match looked {
             Ok((reloaded, renewal)) => {
+                said = false;
                 if renewal.server || renewal.admin {
                     tracing::info!(
                         server = renewal.server,
@@ -382,10 +392,16 @@ async fn look_after_certificates(
                 reloaded || renewal.server
             }
             Err(error) => {
-                tracing::error!(%error, "certificates could not be looked after");
+                if !std::mem::replace(&mut said, true) {
+                    tracing::error!(%error, source = error.source(), "certificates could not be looked after");
+                }
                 false
             }
         };
+        api.former.follow(&pki);
+        if let Err(error) = api.former.tell(pki.dir(), unix_now()) {
+            tracing::warn!(%error, "who still uses the former authority cannot be told");
+        }
         if changed {
             match tls_config(&pki) {
                 Ok(config) => tls.store(config),

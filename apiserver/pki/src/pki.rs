@@ -198,6 +198,11 @@ impl Pki {
         Ok(found)
     }
 
+    /// The data folder.
+    pub fn dir(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig_path(&self) -> &Path {
         &self.kubeconfig
@@ -243,7 +248,7 @@ impl Pki {
     /// Takes up what another process (`nexusctl certs rotate`) has written. True when something was new.
     pub fn reload(&mut self) -> Result<bool, PkiError> {
         let mut changed = self.reload_authorities()?;
-        for (name, held) in Self::list(self.folder.parent().unwrap_or(&self.folder))? {
+        for (name, held) in Self::list(self.dir())? {
             let mine = match name {
                 "server" => &mut self.server,
                 "admin" => &mut self.admin,

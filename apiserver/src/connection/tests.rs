@@ -27,7 +27,7 @@ fn connected(
                 Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"ok"))))
             }
         });
-        let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+        let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(stream, service));
         let ended = until_closed(connection.as_mut(), &activity, closing).await;
         assert!(matches!(ended, Ended::Itself(_)));
         begun.elapsed()

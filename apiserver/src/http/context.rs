@@ -5,6 +5,7 @@ use crate::access;
 use crate::budget::Budget;
 use crate::config::Limits;
 use crate::documents::Documents;
+use crate::former::Former;
 use crate::metrics::Metrics;
 use crate::streams::{Agents, Alive, Room, Seen, Usage};
 use crate::tokens::Tokens;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, watch};
+use x509_parser::extensions::ParsedExtension;
 
 /// How long a request waits for room in memory before it is told to try again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,6 +64,8 @@ pub(crate) struct Api {
     pub seen: Seen,
     /// Turns at producing large lists.
     pub lists: Arc<Semaphore>,
+    /// Who still uses a former authority.
+    pub former: Former,
     documents: ArcSwap<Documents>,
     ids: AtomicU64,
     seed: u64,
@@ -76,6 +80,8 @@ pub(crate) struct Client {
     pub expires: Option<i64>,
     /// The certificate's key, if it is an Ed25519 key.
     pub key: Option<[u8; 32]>,
+    /// Key identifier of the authority that the certificate names.
+    pub authority: Option<Arc<[u8]>>,
 }
 
 impl Client {
@@ -85,7 +91,15 @@ impl Client {
         let parsed = x509_parser::parse_x509_certificate(certificate).ok().map(|(_, parsed)| parsed);
         let expires = parsed.as_ref().map(|parsed| parsed.validity().not_after.timestamp());
         let key = parsed.as_ref().and_then(|parsed| hypermesh_pki::ed25519_key(parsed.public_key().raw));
-        Self { user: access::certificate_user(certificate).map(Arc::new), expires, key }
+        let authority = parsed.as_ref().and_then(|parsed| {
+            parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(authority) => {
+                    authority.key_identifier.as_ref().map(|key| Arc::from(key.0))
+                }
+                _ => None,
+            })
+        });
+        Self { user: access::certificate_user(certificate).map(Arc::new), expires, key, authority }
     }
 
     /// Whether the certificate's key is registered for the user whom the certificate names.
@@ -141,6 +155,7 @@ impl Api {
             address,
             closing,
             alternative: OnceLock::new(),
+            former: Former::default(),
             ids: AtomicU64::new(0),
             seed: u64::from_le_bytes(seed),
         }

@@ -48,6 +48,14 @@ impl Api {
                 Some(_) if client.expires.is_some_and(|at| at <= self.unix_now()) => {
                     return Err(Box::new(Status::unauthorized()));
                 }
+                Some(user)
+                    if !self.former.admits(&user.name, client.authority.as_deref(), self.unix_now()) =>
+                {
+                    let words = "the authority that issued this certificate was dropped when the cluster's authorities \
+                                 were changed: ask for another certificate (nexusctl certs request), or take the \
+                                 kubeconfig that the cluster has written since";
+                    return Err(Box::new(Status::failure(401, "Unauthorized", words)));
+                }
                 // In the mesh a key is the node, and a certificate only carries it: one whose key was revoked, or never
                 // registered, is nobody's.
                 Some(user)

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// Show certificates, until when they are valid and when they renew by themselves
     Status(Arguments),
-    /// Renew the server's and the administrator's certificate now; a running server takes them up within 30 s
+    /// Renew the server's and the administrator's certificate now; a running server takes them up within seconds
     Rotate(Arguments),
     /// Have the key that seals the store replaced: a running server does it within 10 s, else the next one at its start
     RotateStoreKey(Arguments),
@@ -31,12 +31,14 @@ pub enum Command {
     Approve(requests::Approve),
     /// Deny requests
     Deny(requests::Deny),
+    /// Change the cluster's authorities: new ones first, beside the old ones; and in a second step the old ones go
+    RotateCa(RotateCa),
 }
 
 impl Command {
     /// Whether it is about files of this machine, and asks no server.
     pub fn is_local(&self) -> bool {
-        matches!(self, Self::Status(_) | Self::Rotate(_) | Self::RotateStoreKey(_))
+        matches!(self, Self::Status(_) | Self::Rotate(_) | Self::RotateStoreKey(_) | Self::RotateCa(_))
     }
 }
 
@@ -62,12 +64,34 @@ pub struct Arguments {
     pub data_dir: Option<PathBuf>,
 }
 
+/// Arguments of `certs rotate-ca`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  # New authorities beside the old ones: both count, kubeconfigs and namespaces are told of both
+  nexusctl certs rotate-ca --data-dir ./data
+  # Days later, once every client has a new kubeconfig: the old ones count no more
+  nexusctl certs rotate-ca --data-dir ./data --finish")]
+pub struct RotateCa {
+    /// Which cluster.
+    #[command(flatten)]
+    pub folder: Arguments,
+    /// Drop the old authorities; refused while clients were seen that still use them
+    #[arg(long)]
+    pub finish: bool,
+    /// Drop them, whoever still uses them
+    #[arg(long, requires = "finish")]
+    pub force: bool,
+}
+
 /// Runs the verbs about files.
 pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
-    let (Command::Status(arguments) | Command::Rotate(arguments) | Command::RotateStoreKey(arguments)) =
-        &command
-    else {
-        return Err(Error::Message("this verb asks a server".into()));
+    let arguments = match &command {
+        Command::Status(arguments) | Command::Rotate(arguments) | Command::RotateStoreKey(arguments) => {
+            arguments
+        }
+        Command::RotateCa(arguments) => &arguments.folder,
+        _ => return Err(Error::Message("this verb asks a server".into())),
     };
     let dir = match arguments.data_dir.clone().or_else(|| session.environment.data_dir()) {
         Some(dir) => dir,
@@ -82,6 +106,19 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     let failed = |error: &dyn std::error::Error| Error::Message(format!("{}{hint}", chain(error)));
     if matches!(command, Command::Rotate(_)) {
         certificates::rotate(&dir).map_err(|error| failed(&error))?;
+    }
+    if let Command::RotateCa(arguments) = &command {
+        if arguments.finish {
+            certificates::finish_rotation(&dir, arguments.force).map_err(|error| failed(&error))?;
+            session.note("The old authorities count no more. Kubeconfigs of before the rotation are refused from now on.");
+        } else {
+            certificates::begin_rotation(&dir).map_err(|error| failed(&error))?;
+            session.note(
+                "Old and new authorities count; a running server takes them up within seconds. Give everyone a new \
+                 kubeconfig, and end it by `nexusctl certs rotate-ca --finish`, which says who still uses the old ones. Who \
+                 trusts the old one alone as the server's cannot be seen from here.",
+            );
+        }
     }
     if matches!(command, Command::RotateStoreKey(_)) {
         hypermesh_apiserver::store_key::ask(&dir).map_err(|error| failed(&error))?;

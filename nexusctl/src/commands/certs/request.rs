@@ -32,10 +32,9 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  # Makes ann.key, asks, waits until somebody has approved, and writes ann.kubeconfig
-  nexusctl certs request ann --group developers
-  # Who approves sees it by `nexusctl certs list --pending`
-  nexusctl certs approve ann-3f9c2b7a
+  # Makes ann.key and asks. Without --no-wait, and when it is run again, it waits until somebody has approved, and writes
+  # ann.kubeconfig
+  nexusctl certs request ann --group developers --no-wait
   # For who cannot reach the cluster yet: the request as a manifest, which somebody who can applies
   nexusctl certs request ann --group developers --print > ann.yaml")]
 pub struct Request {
@@ -63,6 +62,9 @@ pub struct Request {
     /// Print the request as a manifest, and send nothing
     #[arg(long)]
     pub print: bool,
+    /// The certificate that came of a printed request: write the kubeconfig from it, and ask nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["print", "no_wait"])]
+    pub certificate: Option<PathBuf>,
 }
 
 /// The key and what it asks for.
@@ -81,6 +83,11 @@ pub(super) async fn run(arguments: Request, session: &mut Session) -> Result<Exi
         session.print(&output::yaml::to_string(&prepared.object))?;
         return Ok(Exit::Success);
     }
+    if let Some(path) = &arguments.certificate {
+        let certificate = std::fs::read(path)
+            .map_err(|error| Error::Message(format!("--certificate: {}: {error}", path.display())))?;
+        return finish(session, &arguments, &prepared, &certificate).await;
+    }
     let object = ask(session, &prepared).await?;
     if arguments.no_wait && stage(&object) != "Issued" {
         session.say(&format!(
@@ -96,11 +103,21 @@ pub(super) async fn run(arguments: Request, session: &mut Session) -> Result<Exi
         .map_err(|error| {
             Error::Message(format!("the certificate of {} cannot be read: {error}", prepared.name))
         })?;
+    finish(session, &arguments, &prepared, &certificate).await
+}
+
+/// Writes the kubeconfig, and says where.
+async fn finish(
+    session: &mut Session,
+    arguments: &Request,
+    prepared: &Prepared,
+    certificate: &[u8],
+) -> Result<Exit, Error> {
     let out = arguments
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}.kubeconfig", file_name(&arguments.name))));
-    let context = write(session, &arguments.name, &out, &prepared, &certificate).await?;
+    let context = write(session, &arguments.name, &out, prepared, certificate).await?;
     session.say(&format!("{}: context {context}; use it by KUBECONFIG={0}", out.display()))?;
     Ok(Exit::Success)
 }
@@ -310,6 +327,7 @@ mod tests {
             timeout: Duration::ZERO,
             no_wait: false,
             print: true,
+            certificate: None,
         };
         let first = prepare(&arguments).unwrap();
         let mode = std::fs::metadata(dir.path().join("ann.key")).unwrap().permissions().mode();

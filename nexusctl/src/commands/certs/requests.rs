@@ -38,7 +38,8 @@ pub struct List {
 #[command(after_help = "\
 Examples:
   nexusctl certs list --pending
-  nexusctl certs approve ann-3f9c2b7a")]
+  # All of them
+  nexusctl certs approve $(nexusctl certs list --pending -o name)")]
 pub struct Approve {
     /// Requests
     #[arg(value_name = "NAME", required = true)]
@@ -52,7 +53,7 @@ pub struct Approve {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  nexusctl certs deny ann-3f9c2b7a --message 'not on the team'")]
+  nexusctl certs list --pending -o name | xargs -r nexusctl certs deny --message 'not on the team'")]
 pub struct Deny {
     /// Requests
     #[arg(value_name = "NAME", required = true)]
@@ -165,13 +166,19 @@ pub(super) async fn list(arguments: List, session: &mut Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
+/// A name, with or without its kind before it.
+fn bare(name: &str) -> &str {
+    let kinds = ["certificatesigningrequest.certificates.k8s.io/", "certificatesigningrequests/", "csr/"];
+    kinds.iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name)
+}
+
 fn path(name: &str) -> String {
     format!("{REQUESTS}/{}", path_segment(name))
 }
 
 /// `certs approve`
 pub(super) async fn approve(arguments: Approve, session: &mut Session) -> Result<Exit, Error> {
-    for name in &arguments.names {
+    for name in arguments.names.iter().map(|name| bare(name)) {
         let object: Value = session.send(&Call::get(path(name))).await?.json()?;
         let asked = asked(&object);
         let signer = Signer::of(text(&object, "/spec/signerName"));
@@ -277,7 +284,7 @@ async fn register(session: &mut Session, asked: &CertificateRequest) -> Result<(
 
 /// `certs deny`
 pub(super) async fn deny(arguments: Deny, session: &mut Session) -> Result<Exit, Error> {
-    for name in &arguments.names {
+    for name in arguments.names.iter().map(|name| bare(name)) {
         let object: Value = session.send(&Call::get(path(name))).await?.json()?;
         match stage(&object) {
             "Pending" => {

@@ -1,0 +1,117 @@
+//! Who still uses the former authority while the cluster's authorities are changed.
+//!
+//! Which authority signed a client's certificate is read from the certificate itself: it serves to tell an operator who is
+//! left, and to tell somebody whose connection outlived a rotation what has happened. Whom to let in is TLS' to decide.
+
+use hypermesh_pki::rotation::{self, Seen};
+use hypermesh_pki::{Pki, PkiError};
+use parking_lot::Mutex;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Clients remembered at most.
+const MOST: usize = 1000;
+
+/// Which clients use which authority.
+#[derive(Debug, Default)]
+pub(crate) struct Former {
+    /// Whether there is anything to look at: almost never.
+    active: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Key identifier of the former authority of clients, while it counts.
+    former: Option<Vec<u8>>,
+    /// Key identifiers of those that counted in the life of this process.
+    dropped: Vec<Vec<u8>>,
+    seen: Seen,
+}
+
+impl Former {
+    /// Takes up which authorities there are.
+    pub fn follow(&self, pki: &Pki) {
+        let former = pki.old().and_then(|old| old.client_ca.key_identifier());
+        let mut state = self.state.lock();
+        if state.former == former {
+            return;
+        }
+        let gone = state.former.take();
+        state.dropped.extend(gone);
+        state.former = former;
+        let authority = pki.old().map(|old| old.ca.serial.clone()).unwrap_or_default();
+        state.seen = Seen { authority, ..Seen::default() };
+        self.active.store(state.former.is_some() || !state.dropped.is_empty(), Ordering::Release);
+    }
+
+    /// Notes which authority signed a client's certificate. False for one that counts no more.
+    pub fn admits(&self, user: &str, authority: Option<&[u8]>, now: i64) -> bool {
+        if !self.active.load(Ordering::Acquire) {
+            return true;
+        }
+        let mut state = self.state.lock();
+        let is = |known: &Vec<u8>| authority == Some(known.as_slice());
+        if state.dropped.iter().any(is) {
+            return false;
+        }
+        if state.former.as_ref().is_some_and(is) {
+            if state.seen.clients.len() < MOST || state.seen.clients.contains_key(user) {
+                state.seen.clients.insert(user.to_owned(), now);
+            }
+        } else {
+            state.seen.clients.remove(user);
+        }
+        true
+    }
+
+    /// Tells what was seen until now, where a rotation is under way.
+    pub fn tell(&self, dir: &Path, now: i64) -> Result<(), PkiError> {
+        if !self.active.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let seen = {
+            let mut state = self.state.lock();
+            if state.former.is_none() {
+                return Ok(());
+            }
+            state.seen.looked = now;
+            state.seen.clone()
+        };
+        rotation::tell(dir, &seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hypermesh_pki::Settings;
+
+    #[test]
+    fn who_is_left_is_told_and_who_comes_late_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let settings = Settings::new("https://127.0.0.1:1".to_owned(), vec!["localhost".to_owned()]);
+            Pki::open(dir.path(), settings, 1_800_000_000).unwrap()
+        };
+        let former = Former::default();
+        let before = open().client_ca.key_identifier();
+        former.follow(&open());
+        assert!(former.admits("ann", before.as_deref(), 1));
+        former.tell(dir.path(), 1).unwrap();
+        assert_eq!(rotation::seen(dir.path()).unwrap(), None, "there is nothing to tell");
+        open().begin_rotation(1_800_000_000).unwrap();
+        former.follow(&open());
+        let after = open().client_ca.key_identifier();
+        for (user, authority) in [("ann", &before), ("bob", &before), ("eve", &after), ("bob", &after)] {
+            assert!(former.admits(user, authority.as_deref(), 7));
+        }
+        former.tell(dir.path(), 8).unwrap();
+        let seen = rotation::seen(dir.path()).unwrap().unwrap();
+        assert_eq!((seen.looked, seen.clients), (8, [("ann".to_owned(), 7)].into()), "bob has a new one");
+        open().finish_rotation(1_800_000_000).unwrap();
+        former.follow(&open());
+        assert!(!former.admits("ann", before.as_deref(), 9));
+        assert!(former.admits("ann", after.as_deref(), 9) && former.admits("ann", None, 9));
+    }
+}
