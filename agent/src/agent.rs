@@ -115,7 +115,11 @@ impl Agent {
             None => ask_cluster(&kube).await.map_err(AgentError::Cluster)?,
         };
         let listening = Listening::bind(settings.listen, me.identity.clone(), &me.authorities)?;
-        let options = OciOptions { shim: settings.shim.clone(), ..OciOptions::new(layout.runtime()) };
+        let options = OciOptions {
+            shim: settings.shim.clone(),
+            cgroup: settings.cgroup.clone(),
+            ..OciOptions::new(layout.runtime())
+        };
         let runtime = oci::open(options).await?;
         let servers = resolve(&config).await;
         let (connectivity, stable) = connect(&settings, &me, &cluster, &servers).await?;

@@ -37,6 +37,8 @@ pub struct Settings {
     pub most_instances: u32,
     /// How they are connected.
     pub network: NetworkSettings,
+    /// Below which cgroup they run.
+    pub cgroup: PathBuf,
 }
 
 /// How instances are connected.
@@ -50,11 +52,29 @@ pub struct NetworkSettings {
     pub pool: Ipv4Pool,
 }
 
-impl Default for NetworkSettings {
-    fn default() -> Self {
+/// Where the agent's files lie on a machine that has one agent.
+pub const USUAL: [&str; 2] = ["/var/lib/hypermesh-agent", "/var/lib/hypermesh/agent"];
+
+/// What tells the agents of one machine apart; empty for the usual one.
+fn apart(root: &Path) -> String {
+    if USUAL.iter().any(|usual| root == Path::new(usual)) {
+        return String::new();
+    }
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let bytes = root.as_os_str().as_encoded_bytes().iter();
+    // FNV-1a: the same at every start.
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    format!("-{hash:08x}")
+}
+
+impl NetworkSettings {
+    /// For an agent with its files below a folder: no other agent of the machine has the same.
+    #[must_use]
+    pub fn of(root: &Path) -> Self {
+        let apart = apart(root);
         Self {
-            state: PathBuf::from("/run/hypermesh/network"),
-            bridge: "hypermesh0".to_owned(),
+            state: PathBuf::from(format!("/run/hypermesh{apart}/network")),
+            bridge: if apart.is_empty() { "hypermesh0".to_owned() } else { format!("hm{apart}") },
             pool: Ipv4Pool::DEFAULT,
         }
     }
@@ -92,7 +112,8 @@ impl Settings {
             images: ImageSettings::default(),
             pressure: PressureSettings::default(),
             most_instances: 110,
-            network: NetworkSettings::default(),
+            network: NetworkSettings::of(root),
+            cgroup: PathBuf::from(format!("/hypermesh{}", apart(root))),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `up`: a whole cluster in one process, without questions.
 
+mod agent;
 mod controllers;
 
 use crate::{
@@ -7,6 +8,7 @@ use crate::{
     session::Session,
 };
 use clap::{Args, ValueEnum};
+use agent::NodeAgent;
 use controllers::Controllers;
 use hypermesh_apiserver::flags::Tuning;
 use hypermesh_apiserver::{Config, DEFAULT_API, Server};
@@ -136,10 +138,13 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
             return Err(error);
         }
     };
-    let agent = if arguments.no_agent {
-        "off (--no-agent)"
-    } else {
-        "inactive: this version has no agent yet; workloads are stored, and nothing runs them"
+    let agent = match NodeAgent::start(&server, arguments, &dir).await {
+        Ok(agent) => agent,
+        Err(error) => {
+            controllers.stop().await;
+            server.stop().await;
+            return Err(error);
+        }
     };
     let kubeconfig = server.kubeconfig().display();
     session.say(&format!("HyperMesh {}, cluster {}", env!("CARGO_PKG_VERSION"), &server.cluster()[..16]))?;
@@ -151,7 +156,7 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
         if usual { "nexusctl finds it by itself; kubectl takes" } else { "nexusctl and kubectl take" };
     session.say(&format!("kubeconfig  {kubeconfig}  ({takers} KUBECONFIG={kubeconfig})"))?;
     session.say(&format!("controllers {}", controllers.words()))?;
-    session.say(&format!("agent       {agent}"))?;
+    session.say(&format!("agent       {}", agent.words()))?;
     session.say("dns         inactive: this version serves no DNS yet")?;
     session.say("ready")?;
     session.flush()?;
@@ -161,7 +166,8 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     }
     session.say("stopping")?;
     session.flush()?;
-    // They end first: what they still write, the server still takes.
+    // They end first: what they still write, the server still takes. What runs goes on without them.
+    agent.stop().await;
     controllers.stop().await;
     server.stop().await;
     Ok(Exit::Success)
