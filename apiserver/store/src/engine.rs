@@ -6,7 +6,7 @@
 //! acknowledged, which is such a flaw; it is told from damage by the mark (mark.rs), on a read-only opening that leaves
 //! the log as it is, before anything is cut off.
 
-mod manifest;
+mod framing;
 pub(crate) mod tables;
 
 use crate::error::StoreError;
@@ -101,7 +101,7 @@ impl Engine {
 
     fn start(files: &Files, options: &Options, mode: Mode) -> Result<Self, StoreError> {
         let path = files.database();
-        if let Some((file, detail)) = manifest::flaw(&path) {
+        if let Some((file, detail)) = framing::flaw(&path) {
             return Err(StoreError::Damaged { file, detail });
         }
         let cache = Cache::new_lru_cache(options.cache_bytes);

@@ -288,29 +288,54 @@ fn a_torn_tail_opens_and_a_lost_commit_does_not() {
     }
 }
 
-/// RocksDB takes such a record for one that a crash cut short, and goes without it.
-#[test]
-fn a_manifest_that_seems_to_end_early_is_told_from_one_that_does() {
-    let dir = tempfile::tempdir().unwrap();
-    sound(dir.path());
-    let manifest = files(&dir.path().join("db")).into_iter().rfind(|file| kind(file) == "MANIFEST-").unwrap();
-    let bytes = fs::read(&manifest).unwrap();
-    let (mut last, mut next) = (0, 0);
-    while next < bytes.len() {
-        last = next;
-        next += 7 + usize::from(u16::from_le_bytes([bytes[last + 4], bytes[last + 5]]));
+/// Where the records of a log file start.
+fn records(bytes: &[u8]) -> Vec<usize> {
+    let mut starts = vec![0];
+    while let Some(&[.., low, high, _]) = bytes.get(starts[starts.len() - 1]..).and_then(|rest| rest.get(..7))
+    {
+        starts.push(starts[starts.len() - 1] + 7 + usize::from(u16::from_le_bytes([low, high])));
     }
-    let mut damaged = bytes.clone();
-    damaged[last + 5] ^= 0x20;
-    fs::write(&manifest, damaged).unwrap();
-    let findings = check(dir.path(), &options()).unwrap().findings;
-    assert!(findings.iter().all(|finding| finding.file == manifest) && !findings.is_empty(), "{findings:?}");
-    let error = Store::open(dir.path(), options()).unwrap_err();
-    assert!(matches!(&error, StoreError::Damaged { file, .. } if *file == manifest), "{error:?}");
+    starts.pop();
+    starts
+}
+
+/// RocksDB would read the first for ever, and go without the second as if a crash had cut it short.
+#[test]
+fn flipped_types_and_lengths_of_records_are_told() {
+    let origin = tempfile::tempdir().unwrap();
+    sound(origin.path());
+    let named = |kind_of: &str| {
+        files(&origin.path().join("db")).into_iter().rfind(|file| kind(file) == kind_of).unwrap()
+    };
+    let (log, manifest) = (named(".log"), named("MANIFEST-"));
+    for (file, byte, bit) in [(&log, 6, 4), (&manifest, 6, 4), (&manifest, 5, 0x20)] {
+        let bytes = fs::read(file).unwrap();
+        let starts = records(&bytes);
+        for start in [starts[0], starts[1], starts[starts.len() - 1]] {
+            // The length of any but the last leads to another record, whose checksum does not hold.
+            if byte == 5 && start != starts[starts.len() - 1] {
+                continue;
+            }
+            let mut damaged = bytes.clone();
+            damaged[start + byte] ^= bit;
+            fs::write(file, damaged).unwrap();
+            let shown = format!("{} at {start}+{byte}", file.display());
+            let findings = check(origin.path(), &options()).unwrap().findings;
+            assert!(findings.iter().any(|found| found.file == *file), "{shown}: {findings:?}");
+            let error = Store::open(origin.path(), options()).unwrap_err();
+            assert!(
+                matches!(&error, StoreError::Damaged { file: found, .. } if found == file),
+                "{shown}: {error:?}"
+            );
+        }
+        fs::write(file, &bytes).unwrap();
+    }
     // What a crash leaves of a record that was never in force.
-    fs::write(&manifest, [bytes.as_slice(), &bytes[last..next - 3]].concat()).unwrap();
-    assert_eq!(check(dir.path(), &options()).unwrap().findings, []);
-    open(dir.path());
+    let bytes = fs::read(&manifest).unwrap();
+    let last = records(&bytes).pop().unwrap();
+    fs::write(&manifest, [bytes.as_slice(), &bytes[last..bytes.len() - 3]].concat()).unwrap();
+    assert_eq!(check(origin.path(), &options()).unwrap().findings, []);
+    open(origin.path());
 }
 
 /// What is set aside, and what RocksDB notes of itself, holds no data: damage there is told, and nothing is lost.
