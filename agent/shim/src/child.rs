@@ -206,7 +206,7 @@ fn default_signals() {
 }
 
 /// Closes every descriptor from 3 on but some.
-fn close_all_but(keep: &mut Vec<i32>) {
+fn close_all_but(keep: &mut [i32]) {
     keep.sort_unstable();
     let mut from: u32 = 3;
     for fd in keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).chain([u32::MAX]) {

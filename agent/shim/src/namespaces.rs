@@ -125,7 +125,8 @@ pub(crate) fn become_root() -> Result<(), String> {
 fn write_maps(pid: i32, maps: &IdMaps) -> Result<(), String> {
     let root = nix::unistd::geteuid().is_root();
     let alone = |maps: &[IdMap]| matches!(maps, [map] if map.count == 1);
-    if !root && !(alone(&maps.users) && alone(&maps.groups)) {
+    let one = alone(&maps.users) && alone(&maps.groups);
+    if !root && !one {
         map_by_helper("newuidmap", pid, &maps.users)?;
         return map_by_helper("newgidmap", pid, &maps.groups);
     }

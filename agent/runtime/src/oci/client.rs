@@ -147,7 +147,7 @@ async fn read(stream: &UnixStream, pending: &Pending, take: &mut impl FnMut(Even
             Err(_) => return Ok(()),
         };
         decoder.push(buffer.get(..count).unwrap_or_default(), fds).map_err(io::Error::other)?;
-        while let Some(message) = decoder.next::<Message>().map_err(io::Error::other)? {
+        while let Some(message) = decoder.frame::<Message>().map_err(io::Error::other)? {
             match message {
                 Message::Event(event) => take(event),
                 Message::Answer { id, fds, result } => {

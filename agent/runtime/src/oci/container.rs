@@ -23,7 +23,7 @@ use tokio::sync::watch;
 pub(super) struct OciContainer {
     sandbox: Arc<OciSandbox>,
     id: ContainerId,
-    spec: ContainerSpec,
+    spec: Arc<ContainerSpec>,
     state: watch::Receiver<ContainerState>,
 }
 
@@ -32,12 +32,12 @@ static NEXT_EXEC: AtomicU64 = AtomicU64::new(1);
 
 impl OciContainer {
     pub(super) fn new(
-        sandbox: &Arc<OciSandbox>,
+        sandbox: Arc<OciSandbox>,
         id: ContainerId,
-        spec: ContainerSpec,
+        spec: Arc<ContainerSpec>,
         state: watch::Receiver<ContainerState>,
     ) -> Self {
-        Self { sandbox: sandbox.clone(), id, spec, state }
+        Self { sandbox, id, spec, state }
     }
 
     fn lost(&self) -> RuntimeError {

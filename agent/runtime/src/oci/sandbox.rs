@@ -38,6 +38,15 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is known of a container. Whoever holds one holds the sandbox, so the sandbox holds none.
+struct Known {
+    /// None while it is made.
+    spec: Option<Arc<ContainerSpec>>,
+    state: watch::Receiver<ContainerState>,
+    /// None once the shim is lost: there will be no other state.
+    changes: Option<watch::Sender<ContainerState>>,
+}
+
 /// A sandbox.
 pub(super) struct OciSandbox {
     pub(super) node: Arc<Node>,
@@ -48,8 +57,7 @@ pub(super) struct OciSandbox {
     network: OnceLock<Option<PathBuf>>,
     /// Replaced when the shim cuts the agent off.
     client: Mutex<Option<Arc<Client>>>,
-    pub(super) containers: Mutex<BTreeMap<ContainerId, Arc<OciContainer>>>,
-    states: Mutex<BTreeMap<ContainerId, watch::Sender<ContainerState>>>,
+    containers: Mutex<BTreeMap<ContainerId, Known>>,
     pub(super) execs: Mutex<HashMap<ExecId, watch::Sender<Option<Exit>>>>,
     events: broadcast::Sender<ContainerEvent>,
     lost: watch::Sender<bool>,
@@ -74,7 +82,6 @@ impl OciSandbox {
             network: OnceLock::new(),
             client: Mutex::new(None),
             containers: Mutex::default(),
-            states: Mutex::default(),
             execs: Mutex::default(),
             events: broadcast::channel(EVENTS).0,
             lost: watch::channel(false).0,
@@ -133,7 +140,6 @@ impl OciSandbox {
                 ContainerEvent::State(state)
             }
             Event::Deleted { container } => {
-                lock(&self.states).remove(&container);
                 lock(&self.containers).remove(&container);
                 ContainerEvent::Deleted(container)
             }
@@ -153,14 +159,21 @@ impl OciSandbox {
     }
 
     fn learn(&self, state: ContainerState) {
-        match lock(&self.states).entry(state.id.clone()) {
-            std::collections::btree_map::Entry::Occupied(known) => {
-                known.get().send_replace(state);
-            }
-            std::collections::btree_map::Entry::Vacant(new) => {
-                new.insert(watch::channel(state).0);
-            }
+        let mut containers = lock(&self.containers);
+        if let Some(Known { changes: Some(changes), .. }) = containers.get(&state.id) {
+            changes.send_replace(state);
+            return;
         }
+        let id = state.id.clone();
+        let (changes, state) = watch::channel(state);
+        containers.insert(id, Known { spec: None, state, changes: Some(changes) });
+    }
+
+    /// A container that is whole.
+    fn handle(&self, id: &ContainerId, known: &Known) -> Option<Arc<dyn Container>> {
+        let sandbox = self.myself.upgrade()?;
+        let (spec, state) = (known.spec.clone()?, known.state.clone());
+        Some(Arc::new(OciContainer::new(sandbox, id.clone(), spec, state)))
     }
 
     /// The connection is gone: either the shim is too, or it cut the agent off.
@@ -197,7 +210,9 @@ impl OciSandbox {
         // What its containers left is nobody's child any more.
         let path = self.node.cgroups.path(&[self.spec.instance.as_str()]);
         self.node.kill_below(&path);
-        lock(&self.states).clear();
+        for known in lock(&self.containers).values_mut() {
+            known.changes = None;
+        }
         lock(&self.execs).clear();
         drop(self.events.send(ContainerEvent::ShimLost));
     }
@@ -249,22 +264,17 @@ impl OciSandbox {
     }
 
     /// Takes the containers that its shim runs, with the specs that were kept beside them.
-    pub(super) fn adopt_containers(self: &Arc<Self>) -> Result<(), RuntimeError> {
-        let states: Vec<_> =
-            lock(&self.states).iter().map(|(id, state)| (id.clone(), state.subscribe())).collect();
-        for (id, state) in states {
-            let path = self.layout.container(&id).join(SPEC);
+    pub(super) fn adopt_containers(&self) -> Result<(), RuntimeError> {
+        for (id, known) in lock(&self.containers).iter_mut() {
+            let path = self.layout.container(id).join(SPEC);
             let spec =
                 hypermesh_shim::state::read::<ContainerSpec>(&path).map_err(io_error("reading", &path))?;
-            let container = OciContainer::new(self, id.clone(), spec.unwrap_or_default(), state);
-            lock(&self.containers).insert(id, Arc::new(container));
+            known.spec = Some(Arc::new(spec.unwrap_or_default()));
         }
         Ok(())
     }
 
     async fn make(&self, id: ContainerId, spec: ContainerSpec) -> Result<Arc<dyn Container>, RuntimeError> {
-        let sandbox =
-            self.myself.upgrade().ok_or_else(|| RuntimeError::ShimLost(self.spec.instance.clone()))?;
         let cgroups = &self.node.cgroups;
         let cgroup = self.cgroup(&id);
         let views = cgroups.views(&cgroup);
@@ -317,19 +327,26 @@ impl OciSandbox {
             return Err(error);
         }
         let call = Call::Create(Box::new(create));
-        let (reply, _) = self.call_for(&id, "be created", call, Vec::new()).await?;
+        let answer = self.call_for(&id, "be created", call, Vec::new()).await;
+        let (reply, _) = answer.inspect_err(|error| {
+            // What the shim refused it has cleared away; of what it was never asked it knows nothing.
+            if error.is_permanent() {
+                let _ = self.node.remove_cgroup(&cgroup);
+                drop(fs::remove_dir_all(&bundle));
+            }
+        })?;
         let Reply::Container(_) = reply else { return Err(self.misunderstood("create")) };
         // The shim tells of a container before it answers.
-        let state = lock(&self.states).get(&id).map(watch::Sender::subscribe);
-        let state = state.ok_or_else(|| RuntimeError::ShimLost(self.spec.instance.clone()))?;
-        let container = Arc::new(OciContainer::new(&sandbox, id.clone(), spec, state));
-        lock(&self.containers).insert(id, container.clone());
-        Ok(container)
+        let mut containers = lock(&self.containers);
+        let known =
+            containers.get_mut(&id).ok_or_else(|| RuntimeError::ShimLost(self.spec.instance.clone()))?;
+        known.spec = Some(Arc::new(spec));
+        self.handle(&id, known).ok_or_else(|| RuntimeError::ShimLost(self.spec.instance.clone()))
     }
 
     async fn clear(&self) -> Result<(), RuntimeError> {
         if !*self.lost.borrow() {
-            let ids: Vec<ContainerId> = lock(&self.states).keys().cloned().collect();
+            let ids: Vec<ContainerId> = lock(&self.containers).keys().cloned().collect();
             let deletions =
                 ids.into_iter().map(|container| self.call(Call::Delete { container }, Vec::new()));
             for deleted in join_all(deletions).await {
@@ -373,11 +390,12 @@ impl Sandbox for OciSandbox {
     }
 
     fn containers(&self) -> Vec<Arc<dyn Container>> {
-        lock(&self.containers).values().map(|container| container.clone() as Arc<dyn Container>).collect()
+        lock(&self.containers).iter().filter_map(|(id, known)| self.handle(id, known)).collect()
     }
 
     fn container(&self, id: &ContainerId) -> Option<Arc<dyn Container>> {
-        lock(&self.containers).get(id).map(|container| container.clone() as Arc<dyn Container>)
+        let containers = lock(&self.containers);
+        self.handle(id, containers.get(id)?)
     }
 
     fn create(&self, id: ContainerId, spec: ContainerSpec) -> Work<'_, Arc<dyn Container>> {

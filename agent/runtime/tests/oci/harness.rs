@@ -176,7 +176,7 @@ impl Node {
 
 pub fn log_at(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(|line| Some(line.splitn(2, ' ').nth(1)?.to_owned() + "\n")).collect()
+    text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned() + "\n")).collect()
 }
 
 /// An error with its causes.

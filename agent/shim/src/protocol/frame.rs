@@ -84,7 +84,7 @@ impl Decoder {
     ///
     /// # Errors
     /// If it is none. The connection is of no use then.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn frame<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let Some(rest) = self.bytes.get(self.given..) else { return Ok(None) };
         let Some((head, rest)) = rest.split_first_chunk::<HEAD>() else { return Ok(None) };
         let length = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn descriptors_come_with_their_frames() {
         let (here, there) = UnixStream::pair().unwrap();
-        let (mut read, write) = std::io::pipe().unwrap();
+        let (mut read, write) = io::pipe().unwrap();
         let frame = encode(&Request { id: 7, fds: 1, call: Call::Shutdown }).unwrap();
         assert_eq!(send(here.as_fd(), &frame, &[write.as_fd()]).unwrap(), frame.len());
         drop(write);
@@ -168,7 +168,7 @@ mod tests {
         let request: Request = loop {
             let (got, fds) = receive(&there, &mut buffer).unwrap();
             decoder.push(&buffer[..got], fds).unwrap();
-            if let Some(request) = decoder.next().unwrap() {
+            if let Some(request) = decoder.frame().unwrap() {
                 break request;
             }
         };
@@ -185,7 +185,7 @@ mod tests {
     fn a_length_beyond_reason_is_refused_before_its_bytes() {
         let mut decoder = Decoder::default();
         decoder.push(&u32::MAX.to_be_bytes(), Vec::new()).unwrap();
-        assert!(matches!(decoder.next::<Request>(), Err(FrameError::TooLong(_))));
+        assert!(matches!(decoder.frame::<Request>(), Err(FrameError::TooLong(_))));
     }
 
     proptest! {
@@ -199,7 +199,7 @@ mod tests {
             let mut found = Vec::new();
             for part in bytes.chunks(cut) {
                 decoder.push(part, Vec::new()).unwrap();
-                while let Some(request) = decoder.next::<Request>().unwrap() {
+                while let Some(request) = decoder.frame::<Request>().unwrap() {
                     found.push(request.id);
                 }
             }
@@ -210,7 +210,7 @@ mod tests {
         fn whatever_comes_is_a_frame_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut decoder = Decoder::default();
             decoder.push(&bytes, Vec::new()).unwrap();
-            while let Ok(Some(_)) = decoder.next::<Request>() {}
+            while let Ok(Some(_)) = decoder.frame::<Request>() {}
         }
     }
 }

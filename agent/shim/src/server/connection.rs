@@ -69,7 +69,7 @@ impl Connection {
                 let bytes = buffer.get(..count).unwrap_or_default();
                 let take = || {
                     self.decoder.push(bytes, fds)?;
-                    while let Some(request) = self.decoder.next::<Request>()? {
+                    while let Some(request) = self.decoder.frame::<Request>()? {
                         let fds = self.decoder.take_fds(request.fds)?;
                         requests.push((request, fds));
                     }
