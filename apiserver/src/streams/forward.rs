@@ -207,3 +207,63 @@ async fn relay(mut body: Body, out: &mpsc::Sender<Bytes>, data: u32) -> Option<S
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// What a client sends that forwards one port: both streams of a connection, a few bytes, a ping, a reset, the end.
+    const SESSION: &[u8] = include_bytes!("../../../e2e/fuzz/corpus/spdy/forward");
+
+    fn refusing() -> Open {
+        Arc::new(|port, _| {
+            Box::pin(async move { Err(Box::new(Status::bad_request(format!("nothing listens on {port}")))) })
+        })
+    }
+
+    /// What a session is answered, until nothing more comes.
+    async fn answers(chunks: Vec<io::Result<Bytes>>, open: Open) -> (Result<(), spdy::SpdyError>, Vec<u8>) {
+        let (out, mut outgoing) = mpsc::channel(64);
+        // A client that has said all stays to hear what comes.
+        let incoming = futures_util::stream::iter(chunks).chain(futures_util::stream::pending());
+        let serving = serve(incoming, out, open);
+        let ended = tokio::time::timeout(Duration::from_millis(200), serving).await.unwrap_or(Ok(()));
+        let mut sent = Vec::new();
+        while let Ok(bytes) = outgoing.try_recv() {
+            sent.extend_from_slice(&bytes);
+        }
+        (ended, sent)
+    }
+
+    fn says(sent: &[u8], words: &[u8]) -> bool {
+        sent.windows(words.len()).any(|window| window == words)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_agent_refuses_is_said_on_the_stream_of_errors() {
+        // The first byte tells the fuzz target how to cut.
+        let session: Vec<io::Result<Bytes>> =
+            SESSION[1..].chunks(7).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        let (ended, sent) = answers(session, refusing()).await;
+        assert_eq!(ended, Ok(()));
+        assert!(says(&sent, b"nothing listens on 8080"));
+        assert!(says(&sent, &spdy::data(3, &[], true)), "the stream of data ends");
+        assert!(says(&sent, &spdy::ping(1)), "pings are answered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_spdy_ends_the_session_with_words() {
+        let (ended, _) = answers(vec![Ok(Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n"))], refusing()).await;
+        assert!(ended.is_err());
+        let broken = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(answers(vec![Err(broken)], refusing()).await.0, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_carries_what_the_port_sends_and_then_both_streams_end() {
+        let open: Open = Arc::new(|_, _| Box::pin(async { Ok(Body::empty()) }));
+        let (_, sent) = answers(vec![Ok(Bytes::from_static(&SESSION[1..]))], open).await;
+        assert!(says(&sent, &spdy::data(3, &[], true)) && says(&sent, &spdy::data(1, &[], true)));
+    }
+}
