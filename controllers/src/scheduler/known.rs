@@ -262,6 +262,7 @@ fn judged(object: &DynamicObject) -> Judged {
         uid: meta.uid.clone().unwrap_or_default(),
         version: meta.resource_version.clone().unwrap_or_default(),
         generation: meta.generation,
+        finalizers: meta.finalizers.clone().unwrap_or_default(),
         conditions: conditions.cloned().unwrap_or_default(),
     }
 }

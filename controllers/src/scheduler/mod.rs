@@ -200,7 +200,7 @@ impl Scheduler {
         let begin = Instant::now();
         self.tasks.spawn(async move {
             let turn = writes.acquire_owned().await;
-            let result = write::bind(&context, &key, &judged, &choice.node).await;
+            let result = write::bind(&context, &key, &judged, &choice).await;
             if result.is_ok() {
                 tracing::info!(instance = %key, node = %choice.node, "bound");
                 // The words may come after: nothing waits for them, and the next instance should not either.

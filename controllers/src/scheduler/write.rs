@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 
 /// The condition of an instance that says whether it has a place.
 pub const CONDITION: &str = "PodScheduled";
+/// The annotation of an instance that says why it is where it is. The node writes the condition too, in its own words.
+pub const BECAUSE: &str = "hypermesh.online/placed-because";
+/// The finalizer of an instance that is bound: its node takes it off once nothing of the instance is left there.
+pub const FINALIZER: &str = "node.hypermesh.online/running";
 /// The field manager of it: it shares an instance's status with others.
 const MANAGER: &str = "nexus-scheduler";
 /// The longest message of a condition, in bytes.
@@ -25,6 +29,8 @@ pub struct Judged {
     pub version: String,
     /// Its generation.
     pub generation: Option<i64>,
+    /// The finalizers that it has.
+    pub finalizers: Vec<String>,
     /// The conditions that it has.
     pub conditions: Vec<Value>,
 }
@@ -44,11 +50,20 @@ impl Judged {
     }
 }
 
-/// Binds an instance, if it is still the one that was judged.
-pub async fn bind(context: &Context, key: &Key, judged: &Judged, node: &str) -> Result<(), Failure> {
+/// Binds an instance, if it is still the one that was judged. From then on it goes when its node has let it go.
+pub async fn bind(context: &Context, key: &Key, judged: &Judged, choice: &Choice) -> Result<(), Failure> {
+    let mut finalizers = judged.finalizers.clone();
+    if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+        finalizers.push(FINALIZER.to_owned());
+    }
     let patch = json!({
-        "metadata": {"uid": judged.uid, "resourceVersion": judged.version},
-        "spec": {"nodeName": node},
+        "metadata": {
+            "uid": judged.uid,
+            "resourceVersion": judged.version,
+            "annotations": {BECAUSE: choice.to_string()},
+            "finalizers": finalizers,
+        },
+        "spec": {"nodeName": &*choice.node},
     });
     context.patch(&Kind::Instance.resource(), key, None, &Patch::Merge(patch)).await
 }
