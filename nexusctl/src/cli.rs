@@ -173,6 +173,23 @@ pub enum Command {
     Events(commands::events::Arguments),
     /// Show the versions of an object: when, by whom, what changed
     History(commands::history::Arguments),
+    /// Show what containers have written
+    Logs(commands::logs::Arguments),
+    /// Run a command in a container
+    Exec(commands::exec::Arguments),
+    /// See and give what a container reads and writes
+    Attach(commands::attach::Arguments),
+    /// Bring ports of an instance to this machine
+    #[command(name = "port-forward")]
+    PortForward(commands::port_forward::Arguments),
+    /// Copy files to and from a container
+    Cp(commands::cp::Arguments),
+    /// Show what nodes and instances use
+    #[command(subcommand)]
+    Top(commands::top::Command),
+    /// Make images, and see and change those of nodes
+    #[command(subcommand)]
+    Image(commands::image::Command),
     /// Say why something is where it is, or nowhere, and what it waits for
     Why(commands::why::Arguments),
     /// Show, cordon and drain nodes

@@ -133,13 +133,32 @@ impl Client {
     }
 
     async fn lines(&self, response: Response<Body>) -> Result<Lines, Error> {
-        let code = response.status().as_u16();
+        Ok(Lines::new(self.server().to_owned(), self.accepted(response).await?))
+    }
+
+    /// Opens a stream both ways, whose form `form` names. A refusal is an error.
+    pub async fn open(&self, path: &str, form: &'static str, body: Body) -> Result<Body, Error> {
+        let (mut parts, _) = request(&Call::with_body(Method::POST, path, ""))?.into_parts();
+        parts.headers.insert(hypermesh_stream::STREAM, HeaderValue::from_static(form));
+        parts.extensions.insert(Streamed);
+        let request = Request::from_parts(parts, body);
+        let response = self.http.send(request).await.map_err(|error| self.of_cluster(error))?;
+        self.accepted(response).await
+    }
+
+    /// Sends a call, and hands out the body of the reply as it comes. A refusal is an error.
+    pub async fn fetch(&self, call: &Call) -> Result<Body, Error> {
+        let response = self.begin(call).await?;
+        self.accepted(response).await
+    }
+
+    async fn accepted(&self, response: Response<Body>) -> Result<Body, Error> {
         let (parts, body) = response.into_parts();
-        if (200..300).contains(&code) {
-            return Ok(Lines::new(self.server().to_owned(), body));
+        if parts.status.is_success() {
+            return Ok(body);
         }
         let body = body.collect(LARGEST_REFUSAL).await.map_err(|error| self.broken(error))?;
-        Err(error::refusal(code, &parts.headers, &body))
+        Err(error::refusal(parts.status.as_u16(), &parts.headers, &body))
     }
 
     /// Sends a call with a body of any length, whose reply is a stream of lines.

@@ -6,17 +6,20 @@
 pub mod annotate;
 pub mod api_resources;
 pub mod apply;
+pub mod attach;
 pub mod auth;
 pub mod certs;
 pub mod completion;
 pub mod config;
 pub mod convert;
+pub mod cp;
 pub mod create;
 pub mod delete;
 pub mod describe;
 pub mod diff;
 pub mod edit;
 pub mod events;
+pub mod exec;
 pub mod explain;
 pub mod files;
 pub mod filter;
@@ -24,9 +27,11 @@ pub mod get;
 pub mod history;
 pub mod image;
 pub mod label;
+pub mod logs;
 pub mod marks;
 pub mod node;
 pub mod patch;
+pub mod port_forward;
 pub mod proxy;
 pub mod results;
 pub mod rollback;
@@ -34,6 +39,7 @@ pub mod rollout;
 pub mod scale;
 pub mod targets;
 pub mod token;
+pub mod top;
 pub mod up;
 pub mod validate;
 pub(crate) mod verbs;
@@ -67,6 +73,12 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Explain(arguments) => client(explain::run(arguments, session)),
         Command::Events(arguments) => client(events::run(arguments, session)),
         Command::History(arguments) => client(history::run(arguments, session)),
+        Command::Logs(arguments) => client(logs::run(arguments, session)),
+        Command::Exec(arguments) => client(exec::run(arguments, session)),
+        Command::Attach(arguments) => client(attach::run(arguments, session)),
+        Command::PortForward(arguments) => client(port_forward::run(arguments, session)),
+        Command::Cp(arguments) => client(cp::run(arguments, session)),
+        Command::Top(command) => client(top::run(command, session)),
         Command::Image(command) => client(image::run(command, session)),
         Command::Why(arguments) => client(why::run(arguments, session)),
         Command::Node(command) => client(node::run(command, session)),

@@ -12,6 +12,8 @@ pub enum Exit {
     Failure,
     /// 2: `diff` could not tell.
     Trouble,
+    /// That of a command which ran elsewhere.
+    Command(u8),
     /// 130: somebody stopped it, as a shell reports of a program that SIGINT ended.
     Interrupted,
 }
@@ -23,6 +25,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Trouble => 2,
+            Self::Command(code) => code,
             Self::Interrupted => 130,
         }
     }

@@ -21,6 +21,7 @@ pub mod offline;
 pub mod output;
 pub mod plugin;
 pub mod remote;
+mod running;
 pub mod replace;
 pub mod schema;
 pub mod scratch;

@@ -1,0 +1,196 @@
+//! `port-forward`: ports of an instance, on this machine.
+
+use crate::{
+    client::{Call, Client},
+    error::{Error, Exit},
+    output::escape_line,
+    running::{self, Place},
+    session::Session,
+};
+use clap::Args;
+use http_body_util::{BodyExt as _, StreamBody};
+use hypermesh_client::Body;
+use serde_json::Value;
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::LocalSet,
+};
+
+const EXAMPLES: &str = "Examples:
+  nexusctl port-forward web-1 8080
+  # Port 8000 here, the port that is called http there
+  nexusctl port-forward workload/web 8000:http
+  # Any free port here
+  nexusctl port-forward web-1 :8080";
+
+/// Arguments of `port-forward`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The instance: NAME, pod/NAME, or workload/NAME for one that it has
+    #[arg(value_name = "INSTANCE")]
+    pub instance: String,
+    /// Ports: PORT, HERE:THERE, or :THERE for any free port here; THERE may be a port's name
+    #[arg(required = true, value_name = "PORT")]
+    pub ports: Vec<String>,
+    /// Addresses of this machine to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_delimiter = ',')]
+    pub address: Vec<IpAddr>,
+}
+
+/// Runs the verb, until it is stopped.
+pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
+    let mut place = running::one(&arguments.instance, session).await?;
+    let instance = place.read(session).await?.clone();
+    let client = session.client()?;
+    let mut listeners = Vec::new();
+    for text in &arguments.ports {
+        let (here, there) = ports(text, &instance)?;
+        for address in &arguments.address {
+            let at = SocketAddr::new(*address, here);
+            let listener = TcpListener::bind(at).await.map_err(|error| listening(at, &error))?;
+            let at = listener.local_addr().map_err(|error| listening(at, &error))?;
+            session.say(&format!("Forwarding from {at} -> {there}"))?;
+            listeners.push((listener, there));
+        }
+    }
+    session.flush()?;
+    LocalSet::new().run_until(serve(listeners, place, client, session)).await
+}
+
+async fn serve(
+    listeners: Vec<(TcpListener, u16)>,
+    place: Place,
+    client: Rc<Client>,
+    session: &mut Session,
+) -> Result<Exit, Error> {
+    let (tell, mut told) = mpsc::unbounded_channel::<String>();
+    let place = Rc::new(place);
+    for (listener, there) in listeners {
+        let (client, place, tell) = (Rc::clone(&client), Rc::clone(&place), tell.clone());
+        tokio::task::spawn_local(async move {
+            loop {
+                let connection = match listener.accept().await {
+                    Ok((connection, _)) => connection,
+                    Err(error) => {
+                        let _ = tell.send(format!("a connection could not be taken: {error}"));
+                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                        continue;
+                    }
+                };
+                let (client, place, tell) = (Rc::clone(&client), Rc::clone(&place), tell.clone());
+                tokio::task::spawn_local(async move {
+                    if let Err(error) = carry(connection, &client, &place, there).await {
+                        let _ = tell.send(format!("port {there} of {}: {error}", escape_line(&place.name)));
+                    }
+                });
+            }
+        });
+    }
+    loop {
+        tokio::select! {
+            Some(words) = told.recv() => session.note(&words),
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+/// Carries one connection, both ways, until both have ended.
+async fn carry(connection: TcpStream, client: &Client, place: &Place, there: u16) -> Result<(), Error> {
+    let (mut from, mut to) = connection.into_split();
+    let (send, receive) = mpsc::channel::<bytes::Bytes>(16);
+    let frames = futures_util::stream::unfold(receive, |mut receive| async move {
+        let bytes = receive.recv().await?;
+        Some((Ok::<_, Infallible>(http_body::Frame::data(bytes)), receive))
+    });
+    let path = Call::get(place.path("portforward")).query(&[("port", &there.to_string())]).path;
+    let mut answer = client.open(&path, hypermesh_stream::RAW, Body::stream(StreamBody::new(frames))).await?;
+    let up = tokio::task::spawn_local(async move {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(count) = from.read(&mut buffer).await {
+            let bytes = bytes::Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
+            if count == 0 || send.send(bytes).await.is_err() {
+                break;
+            }
+        }
+    });
+    let broken = |what: &str, error: &dyn std::fmt::Display| Error::Message(format!("{what}: {error}"));
+    while let Some(frame) = answer.frame().await {
+        let frame = frame.map_err(|error| broken("the connection broke off", &error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if to.write_all(data).await.is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown().await;
+    up.abort();
+    Ok(())
+}
+
+fn listening(at: SocketAddr, error: &io::Error) -> Error {
+    let words = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("port {} is in use here: say another as HERE:{}", at.port(), at.port())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("port {} needs root here: say another as HERE:{}", at.port(), at.port())
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::Message(format!("cannot listen on {at}: {words}"))
+}
+
+/// The port here (0: any) and the port there.
+fn ports(text: &str, instance: &Value) -> Result<(u16, u16), Error> {
+    let wrong = |words: &str| Error::Message(format!("{text:?}: {words}"));
+    let (here, there) = text.split_once(':').map_or((None, text), |(here, there)| (Some(here), there));
+    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let there_number = number(there).or_else(|| named(there, instance));
+    let there_number = there_number.ok_or_else(|| {
+        wrong(&format!(
+            "{there:?} is neither a port from 1 to 65535 nor the name of a port of its containers"
+        ))
+    })?;
+    match here {
+        None => Ok((there_number, there_number)),
+        Some("") => Ok((0, there_number)),
+        Some(here) => {
+            let here = here.parse().map_err(|_| wrong("the port here is a number from 0 to 65535"))?;
+            Ok((here, there_number))
+        }
+    }
+}
+
+fn named(name: &str, instance: &Value) -> Option<u16> {
+    let containers = instance.pointer("/spec/pod/containers")?.as_array()?;
+    let mut ports = containers.iter().filter_map(|container| container["ports"].as_array()).flatten();
+    ports.find(|port| port["name"] == name)?["containerPort"].as_u64()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ways_to_say_a_port() {
+        let instance = json!({"spec": {"pod": {"containers": [{"name": "a"}, {"ports": [{"name": "http", "containerPort": 8080}]}]}}});
+        let of = |text: &str| ports(text, &instance).map_err(|error| error.to_string());
+        assert_eq!(
+            [of("80"), of("1:80"), of(":80"), of("0:http"), of("http")],
+            [Ok((80, 80)), Ok((1, 80)), Ok((0, 80)), Ok((0, 8080)), Ok((8080, 8080))]
+        );
+        for wrong in ["", "0", "x", "1:", "a:80", "65536", "1:2:3"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+}
