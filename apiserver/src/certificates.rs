@@ -108,19 +108,26 @@ pub fn begin_rotation(dir: &Path) -> Result<(), CertificatesError> {
 /// [`CertificatesError::StillUsed`] and [`CertificatesError::NotWatched`], unless `force`; where no rotation is under way;
 /// where the files cannot be used.
 pub fn finish_rotation(dir: &Path, force: bool) -> Result<(), CertificatesError> {
-    if rotation::under_way(dir)? && !force {
+    let mut runs = false;
+    if rotation::under_way(dir)? {
         match looked(dir)? {
+            None if force => {}
             None => return Err(CertificatesError::NotWatched),
-            Some(seen) if !seen.clients.is_empty() => {
+            Some(seen) if !seen.clients.is_empty() && !force => {
                 let told = |(user, at): (String, i64)| format!("  {user}, last seen {}", time(at));
                 let clients: Vec<String> = seen.clients.into_iter().map(told).collect();
                 return Err(CertificatesError::StillUsed(clients));
             }
-            Some(_) => {}
+            Some(_) => runs = true,
         }
     }
-    let now = now();
-    open(dir, now)?.finish_rotation(now)?;
+    let mut pki = open(dir, now())?;
+    if runs {
+        // First the server shows what everybody trusts by now, and then nothing else is trusted.
+        pki.show_new_authority(now())?;
+        looked(dir)?;
+    }
+    pki.finish_rotation(now())?;
     Ok(())
 }
 

@@ -310,6 +310,22 @@ impl Pki {
         self.reissue(Renewal { server: false, admin: true }, now).map(drop)
     }
 
+    /// Gives the server a certificate of the new authority, while both still count: so that it shows that before anybody is
+    /// told to trust nothing else.
+    ///
+    /// # Errors
+    /// [`PkiError::NotRotating`] when none is under way; files that cannot be written.
+    pub fn show_new_authority(&mut self, now: i64) -> Result<(), PkiError> {
+        if self.old.is_none() {
+            return Err(PkiError::NotRotating);
+        }
+        let signer = Signer::Authority(&self.ca, &self.ca_key);
+        let path = self.folder.join("server.crt");
+        let subject = server_subject(&self.settings);
+        self.server = issue(&path, &subject, &self.server_key, &signer, now, self.settings.life)?;
+        Ok(())
+    }
+
     /// Ends it: the server gets a certificate of the new authority, and the old one counts no more.
     ///
     /// # Errors

@@ -116,7 +116,7 @@ fn each_fault_has_its_own_words() {
     let untrusted = version(path, kubeconfig(path, port, &other.pem(), &certificate, &key), port);
     assert_snapshot!(untrusted.1, @"
     Client Version: v0.1.0
-    error: cannot reach https://127.0.0.1:PORT: its certificate was not issued by an authority that the kubeconfig trusts (certificate-authority-data): is this the cluster you mean?
+    error: cannot reach https://127.0.0.1:PORT: its certificate was not issued by an authority that the kubeconfig trusts (certificate-authority-data): is this the cluster you mean? If its authorities were changed, take the kubeconfig that the cluster has written since
     ");
     let unknown_client = version(path, kubeconfig(path, port, &ca, &stranger, &stranger_key), port);
     // Whether the server's alert arrives before the end of the connection is a race that the network decides.

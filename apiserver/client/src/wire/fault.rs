@@ -95,8 +95,8 @@ fn explain_tls(error: &rustls::Error) -> String {
         }
         rustls::Error::AlertReceived(alert) => {
             format!(
-                "it broke off TLS ({alert:?}): does it know the client certificate's authority, and is that certificate \
-                 still valid?"
+                "it broke off TLS ({alert:?}): does it know the client certificate's authority, or was that dropped when the \
+                 cluster's authorities were changed, and is that certificate still valid?"
             )
         }
         rustls::Error::InvalidMessage(_) => "what answers there does not speak TLS".into(),
@@ -109,7 +109,8 @@ fn explain_certificate(reason: &CertificateError) -> String {
         // Two clusters' authorities may have the same name: then only the signature tells them apart.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate was not issued by an authority that the kubeconfig trusts (certificate-authority-data): is \
-             this the cluster you mean?"
+             this the cluster you mean? If its authorities were changed, take the kubeconfig that the cluster has written \
+             since"
                 .into()
         }
         CertificateError::NotValidForName => "its certificate is for another name".into(),
