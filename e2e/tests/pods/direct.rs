@@ -1,0 +1,164 @@
+//! Streams of clients that are no kubectl: frames on the request itself, watches over WebSocket, liveness that lasts.
+
+use super::Bench;
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Frame as Part, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hypermesh_stream::{Channel, Decoder, FRAMES, Frame, RAW, STREAM, exit_code};
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::Value;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+type Sender = mpsc::Sender<Bytes>;
+
+/// A connection as the administrator.
+async fn connect(bench: &Bench, protocol: &[u8]) -> Result<TlsStream<TcpStream>> {
+    let credentials = bench.cluster.credentials();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&credentials.authority)?)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(
+            vec![CertificateDer::from_pem_slice(&credentials.certificate)?],
+            PrivateKeyDer::from_pem_slice(&credentials.key)?,
+        )?;
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    let address = bench.cluster.address()?;
+    let stream = TcpStream::connect(address).await?;
+    Ok(TlsConnector::from(Arc::new(tls)).connect(ServerName::from(address.ip()), stream).await?)
+}
+
+/// A request over HTTP/2 whose body is fed while its answer is read.
+async fn ask(
+    bench: &Bench,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Result<(Sender, http::Response<Incoming>)> {
+    let stream = connect(bench, b"h2").await?;
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await?;
+    tokio::spawn(connection);
+    let (feeder, pieces) = mpsc::channel::<Bytes>(4);
+    let body = futures_util::stream::unfold(pieces, |mut pieces| async move {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, Infallible>(Part::data(piece)), pieces))
+    });
+    let mut request =
+        Request::builder().method(Method::POST).uri(format!("https://{}{target}", bench.cluster.address()?));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(StreamBody::new(Box::pin(body)))?;
+    let answer = sender.send_request(request).await?;
+    Ok((feeder, answer))
+}
+
+const POD: &str = "/api/v1/namespaces/default/pods/web-1";
+
+#[test]
+fn frames_on_the_request_itself() -> Result<()> {
+    let Some(bench) = Bench::start("frames")? else { return Ok(()) };
+    bench.cluster.runtime().block_on(async {
+        let target = format!("{POD}/exec?command=cat&stdin=true&stdout=true");
+        let (feeder, answer) = ask(&bench, &target, &[(STREAM, FRAMES)]).await?;
+        ensure!(answer.status() == 200, "{answer:?}");
+        ensure!(answer.headers().get(STREAM).is_some_and(|form| form == FRAMES), "{answer:?}");
+        let mut body = answer.into_body();
+        let (mut decoder, mut heard, mut code) = (Decoder::default(), Vec::new(), None);
+        feeder.send(Frame::Data(Channel::Stdin, "typed".into()).encode()).await?;
+        while let Some(part) = body.frame().await {
+            decoder.push(&part?.into_data().unwrap_or_default());
+            while let Some(frame) = decoder.next_frame()? {
+                match frame {
+                    // Only now: both ways are open at once.
+                    Frame::Data(Channel::Stdout, bytes) => {
+                        heard.extend_from_slice(&bytes);
+                        feeder.send(Frame::Close(Channel::Stdin).encode()).await?;
+                    }
+                    Frame::Data(Channel::Error, status) => {
+                        code = exit_code(&serde_json::from_slice(&status)?);
+                    }
+                    other => anyhow::bail!("{other:?}"),
+                }
+            }
+        }
+        ensure!(heard == b"typed" && code == Some(0), "{heard:?} {code:?}");
+        let (_, refused) = ask(&bench, &format!("{POD}/portforward"), &[(STREAM, RAW)]).await?;
+        ensure!(refused.status() == 400, "a port has to be named");
+        let (_, refused) = ask(&bench, &target, &[]).await?;
+        ensure!(refused.status() == 400, "frames have to be asked for");
+        Ok(())
+    })
+}
+
+#[test]
+fn liveness_lasts_as_long_as_the_agent_tells_of_it() -> Result<()> {
+    let Some(bench) = Bench::start("liveness that lasts")? else { return Ok(()) };
+    let path = "/apis/hypermesh.online/v1/nodes/node-1/liveness";
+    let known = || -> Result<Value> { bench.ok(&format!("get --raw {path}"))?.json() };
+    let node = [("impersonate-user", "system:node:node-1"), ("impersonate-group", "system:nodes")];
+    let (feeder, answer) = bench.cluster.runtime().block_on(ask(&bench, path, &node))?;
+    ensure!(answer.status() == 200, "{answer:?}");
+    feeder.blocking_send("{\"instances\":2}\n".into())?;
+    let begun = known()?;
+    ensure!(begun["connected"] == true, "{begun}");
+    let before = bench.cluster.revision()?;
+    feeder.blocking_send("{\"instances\":3}\n".into())?;
+    // The server reads it when it comes.
+    let heard = (0..500).find_map(|_| known().ok().filter(|known| known["instances"] == 3));
+    heard.context("the second beat was not heard")?;
+    ensure!(bench.cluster.revision()? == before, "liveness was stored");
+    drop(feeder);
+    let ended = bench.cluster.runtime().block_on(answer.into_body().collect())?;
+    ensure!(ended.to_bytes().is_empty());
+    let gone = known()?;
+    ensure!(gone["connected"] == false && gone["since"].as_str() >= begun["since"].as_str(), "{gone}");
+    Ok(())
+}
+
+#[test]
+fn a_watch_over_websocket() -> Result<()> {
+    let Some(bench) = Bench::start("watch over WebSocket")? else { return Ok(()) };
+    bench.cluster.runtime().block_on(async {
+        let stream = connect(&bench, b"http/1.1").await?;
+        let url = format!("wss://{}/api/v1/namespaces/default/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", bench.cluster.address()?);
+        let (mut socket, answer) = tokio_tungstenite::client_async(url.into_client_request()?, stream).await?;
+        ensure!(answer.status() == 101 && answer.headers().contains_key("audit-id"), "{answer:?}");
+        let mut next = async || -> Result<Value> {
+            loop {
+                let message = socket.next().await.context("the watch ended")??;
+                if let Ok(text) = message.to_text()
+                    && message.is_text()
+                {
+                    return Ok(serde_json::from_str(text)?);
+                }
+            }
+        };
+        let event = next().await?;
+        ensure!(event["type"] == "ADDED" && event["object"]["kind"] == "Pod", "{event}");
+        let event = next().await?;
+        ensure!(event["type"] == "BOOKMARK" && event["object"]["kind"] == "Pod", "{event}");
+        let stopped = bench.cluster.runtime().spawn_blocking({
+            let admin = bench.cluster.admin()?;
+            move || admin.delete("/api/v1/namespaces/default/pods/web-1")
+        });
+        stopped.await??.expect(200)?;
+        let event = next().await?;
+        ensure!(event["type"] == "DELETED" && event["object"]["metadata"]["name"] == "web-1", "{event}");
+        Ok(())
+    })
+}
