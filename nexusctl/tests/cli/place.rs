@@ -189,6 +189,20 @@ fn a_crash_is_told_with_its_last_end_and_where_its_words_are() {
 }
 
 #[test]
+fn what_is_being_deleted_says_whom_it_waits_for() {
+    let mut going = running("web-going", "a1");
+    going["metadata"]["deletionTimestamp"] = "now".into();
+    going["metadata"]["finalizers"] = json!(["node.hypermesh.online/running", "example.org/backup"]);
+    going["metadata"]["annotations"] = json!({"hypermesh.online/placed-because": "a1 was the best of 3"});
+    let server = server(&[going]);
+    assert_snapshot!(why(&server, "instance/web-going").out, @"
+    instance default/web-going runs on node a1 and is ready, and is being deleted
+      … it is to be gone since <unknown>, and waits for its node a1 to have ended it, and for whoever put the finalizer example.org/backup on it to take it off
+      · why there: a1 was the best of 3
+    ");
+}
+
+#[test]
 fn a_workload_tells_what_its_instances_have_in_common() {
     let server = server(&[waiting(), crashing("web-c1"), crashing("web-c2"), running("web-ok", "a1")]);
     assert_snapshot!(why(&server, "workload/web").out, @"

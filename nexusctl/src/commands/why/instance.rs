@@ -5,7 +5,8 @@ use super::place::Place;
 use super::report::{Report, Weight};
 use super::{containers, meta};
 use crate::{commands::events, output::age};
-use hypermesh_controllers::scheduler::plan::Decision;
+use hypermesh_controllers::node::end::OF_NODES;
+use hypermesh_controllers::scheduler::{plan::Decision, write::BECAUSE};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -96,10 +97,16 @@ fn leaving(instance: &Value, report: &mut Report, now: Timestamp) {
         return;
     }
     let finalizers = instance.pointer("/metadata/finalizers").and_then(Value::as_array);
-    let names: Vec<&str> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
+    let names = finalizers.into_iter().flatten().filter_map(Value::as_str);
+    let names: Vec<String> = names
+        .map(|name| match name.starts_with(OF_NODES) {
+            true => format!("its node {} to have ended it", node_of(instance)),
+            false => format!("whoever put the finalizer {name} on it to take it off"),
+        })
+        .collect();
     let waits = match names.is_empty() {
         true => String::new(),
-        false => format!(", and waits for {} to let it go", names.join(", ")),
+        false => format!(", and waits for {}", names.join(", and for ")),
     };
     report.because(Weight::Waits, format!("it is to be gone since {}{waits}", age::since(since, now)), None);
 }
@@ -139,18 +146,15 @@ fn nowhere(instance: &Value, decision: Option<&Decision>, report: &mut Report, n
 
 fn somewhere(instance: &Value, node: Option<&Value>, report: &mut Report) {
     let told = condition(instance, "PodScheduled").filter(|told| says(Some(told), "status") == "True");
-    match told {
-        Some(told) => {
-            report.because(Weight::Fact, format!("why there: {}", says(Some(told), "message")), None)
-        }
-        None => {
-            let text = format!(
-                "it is bound to node {}, and the scheduler has said nothing of it",
-                node_of(instance)
-            );
-            report.because(Weight::Fact, text, None);
-        }
-    }
+    // The node writes the condition too, in words of its own.
+    let annotations = instance.pointer("/metadata/annotations");
+    let because = annotations.and_then(|all| all.get(BECAUSE)).and_then(Value::as_str);
+    let because = because.or(told.map(|told| says(Some(told), "message"))).filter(|words| !words.is_empty());
+    let text = match because {
+        Some(words) => format!("why there: {words}"),
+        None => format!("it was bound to node {} by somebody else than the scheduler", node_of(instance)),
+    };
+    report.because(Weight::Fact, text, None);
     let Some(node) = node else { return };
     let ready = condition(node, "Ready");
     if says(ready, "status") != "True" {
