@@ -46,12 +46,12 @@ pub enum ConditionStatus {
 /// The status that an object starts with, until a controller of its kind has looked at it. The pipeline adds
 /// `lastTransitionTime` from the block.
 pub(crate) fn not_controlled_yet(kind: &str) -> Value {
-    json!({
-        "conditions": [{
-            "type": "Ready",
-            "status": "Unknown",
-            "reason": "NoController",
-            "message": format!("No controller for kind {kind} has seen this object: it is stored, and nothing acts on it."),
-        }]
-    })
+    let message =
+        format!("No controller for kind {kind} has seen this object: it is stored, and nothing acts on it.");
+    not_ready_yet("NoController", &message)
+}
+
+/// The status of an object of which nobody has said yet whether it is ready.
+pub(crate) fn not_ready_yet(reason: &str, message: &str) -> Value {
+    json!({"conditions": [{"type": "Ready", "status": "Unknown", "reason": reason, "message": message}]})
 }

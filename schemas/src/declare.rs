@@ -1,6 +1,6 @@
 //! Declaring one of our kinds: what all of them share is said here once, what one of them is in its own file.
 
-use crate::condition::not_controlled_yet;
+use crate::condition::{not_controlled_yet, not_ready_yet};
 use crate::definition::{
     Hook, KindDefinition, NameFormat, Names, PrinterColumn, Scale, Scope, Strategy, Subresources, UniqueField,
 };
@@ -71,6 +71,13 @@ impl Declaration {
         // Who asks for all means what was asked to run, and not who may ask.
         kind.names.categories.clear();
         Self(kind)
+    }
+
+    /// What its objects say of themselves until somebody says whether they are ready, where that is another than the
+    /// controller of the kind.
+    pub(crate) fn begins(mut self, reason: &str, message: &str) -> Self {
+        self.0.strategy.initial_status = Some(not_ready_yet(reason, message));
+        self
     }
 
     /// Behaviour of the pipeline that the kind turns on.

@@ -19,6 +19,7 @@ pub fn definition() -> KindDefinition {
     )
     .short_name("inst")
     .names(NameFormat::DnsLabel)
+    .begins("Pending", "It was made, and no node has taken it on yet.")
     .column("Workload", "string", ".spec.workload", "What it is a replica of.")
     .column("Node", "string", ".spec.nodeName", "Where it runs.")
     .column("Phase", "string", ".status.phase", "Where it is in its life.")

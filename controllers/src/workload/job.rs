@@ -79,14 +79,7 @@ pub fn step(job: &Job, told: &JobStatus, members: &[Member], now: Timestamp) -> 
     step.count(&before, members);
     let start = told.start_time.as_deref().and_then(|start| start.parse().ok()).unwrap_or(now);
     step.status.start_time = Some(told.start_time.clone().unwrap_or_else(|| seconds(now)));
-    let (lost, live): (Vec<&Member>, Vec<&Member>) = members
-        .iter()
-        .filter(|member| member.is_live())
-        .partition(|member| member.lost_at().is_some_and(|at| at <= now));
-    step.delete.extend(lost.iter().map(|member| Removal::of(member, Why::Lost)));
-    for at in live.iter().filter_map(|member| member.lost_at()) {
-        step.look_at(at);
-    }
+    let live: Vec<&Member> = members.iter().filter(|member| member.is_live()).collect();
     step.tidy(&before, members);
     let restarts: u32 = live.iter().map(|member| member.restarts).fold(0, u32::saturating_add);
     let deadline =
@@ -133,7 +126,12 @@ impl Step {
     /// Counts those that have ended and were not counted before.
     fn count(&mut self, before: &Counted, members: &[Member]) {
         let mut counted = before.clone();
-        for member in members.iter().filter(|member| member.has_ended()) {
+        // One that was told to go did not fail by itself.
+        let counts = |member: &&Member| match member.phase {
+            Phase::Failed(_) => !member.leaving,
+            _ => member.has_ended(),
+        };
+        for member in members.iter().filter(counts) {
             if counted.insert(member.ordinal) {
                 match member.phase {
                     Phase::Succeeded(_) => self.status.succeeded = self.status.succeeded.saturating_add(1),
@@ -160,6 +158,7 @@ impl Step {
 fn wait(members: &[Member]) -> Option<Timestamp> {
     let mut ends: Vec<(Timestamp, bool)> = members
         .iter()
+        .filter(|member| !member.leaving)
         .filter_map(|member| Some((member.ended_at()?, matches!(member.phase, Phase::Failed(_)))))
         .collect();
     ends.sort_by_key(|(at, failed)| (std::cmp::Reverse(*at), !failed));

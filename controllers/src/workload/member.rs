@@ -4,7 +4,6 @@
 
 use hypermesh_schemas::condition::ConditionStatus;
 use hypermesh_schemas::instance::{ContainerStatus, InstancePhase, InstanceStatus};
-use hypermesh_schemas::workload::pod::{Toleration, TolerationOperator};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Object;
@@ -12,10 +11,9 @@ use serde::Deserialize;
 
 /// The annotation of an Instance that says which one of its revision it is: names are made of it.
 pub const ORDINAL: &str = "hypermesh.online/ordinal";
-/// The taint of nodes that cannot be asked.
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
-/// For how long an instance on such a node is waited for, unless it says otherwise.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(300);
+
+/// Reasons for which every container waits while it starts.
+const STARTS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// An Instance as it is read: what runs in it is left out.
 pub type Instance = Object<InstanceSpec, InstanceStatus>;
@@ -28,18 +26,6 @@ pub struct InstanceSpec {
     pub revision: String,
     /// The Node that it is bound to.
     pub node_name: Option<String>,
-    /// What it runs.
-    #[serde(default)]
-    pub pod: Pod,
-}
-
-/// The part of what an Instance runs that is read.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pod {
-    /// Taints that do not keep it away.
-    #[serde(default)]
-    pub tolerations: Vec<Toleration>,
 }
 
 /// Where an instance is in its life.
@@ -49,8 +35,8 @@ pub enum Phase {
     Pending,
     /// It runs.
     Running,
-    /// Its node has not been heard of since then.
-    Unknown(Timestamp),
+    /// Its node is not heard of. Whether it is given up is for who looks after nodes to say.
+    Unknown,
     /// It has ended well, then.
     Succeeded(Timestamp),
     /// It has ended badly, then.
@@ -80,8 +66,6 @@ pub struct Member {
     pub ready_since: Option<Timestamp>,
     /// How often its containers were started again.
     pub restarts: u32,
-    /// For how long it is waited for when its node cannot be asked; `None` for good.
-    pub patience: Option<SignedDuration>,
     /// What holds it up, in words, if something does.
     pub trouble: Option<String>,
     /// The images that its containers run: container, image, digest.
@@ -96,14 +80,13 @@ impl Member {
         let mut member = Self::known(&instance.metadata, now);
         member.revision.clone_from(&instance.spec.revision);
         member.node.clone_from(&instance.spec.node_name);
-        member.patience = patience(&instance.spec.pod.tolerations);
         member.restarts = status.restarts.unwrap_or_default();
         let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
         let since = ready.and_then(|ready| ready.last_transition_time.parse().ok());
         member.phase = match status.phase {
             None | Some(InstancePhase::Pending) => Phase::Pending,
             Some(InstancePhase::Running) => Phase::Running,
-            Some(InstancePhase::Unknown) => Phase::Unknown(since.unwrap_or(now)),
+            Some(InstancePhase::Unknown) => Phase::Unknown,
             Some(InstancePhase::Succeeded) => Phase::Succeeded(ended(status).or(since).unwrap_or(now)),
             Some(InstancePhase::Failed) => Phase::Failed(ended(status).or(since).unwrap_or(now)),
         };
@@ -130,7 +113,6 @@ impl Member {
             leaving: meta.deletion_timestamp.is_some(),
             ready_since: None,
             restarts: 0,
-            patience: Some(PATIENCE),
             trouble: None,
             images: Vec::new(),
         }
@@ -164,16 +146,6 @@ impl Member {
         let since = self.ready_since.filter(|_| self.is_live())?;
         Some(since.checked_add(least).unwrap_or(Timestamp::MAX))
     }
-
-    /// When it is given up because its node cannot be asked.
-    pub fn lost_at(&self) -> Option<Timestamp> {
-        match (self.phase, self.patience) {
-            (Phase::Unknown(since), Some(patience)) => {
-                Some(since.checked_add(patience).unwrap_or(Timestamp::MAX))
-            }
-            _ => None,
-        }
-    }
 }
 
 /// When the last of its containers ended.
@@ -181,24 +153,6 @@ fn ended(status: &InstanceStatus) -> Option<Timestamp> {
     let states = status.container_statuses.iter().filter_map(|container| container.state.as_ref());
     let ends = states.filter_map(|state| state.terminated.as_ref()?.finished_at.as_ref()?.parse().ok());
     ends.max()
-}
-
-/// For how long a node that cannot be asked is waited for: as the tolerations of its taint say.
-fn patience(tolerations: &[Toleration]) -> Option<SignedDuration> {
-    let meant = |toleration: &&Toleration| {
-        let key = toleration.key.as_ref().is_none_or(|key| key.as_str() == UNREACHABLE);
-        let value = toleration.operator == TolerationOperator::Exists || toleration.value.is_none();
-        let effect =
-            toleration.effect.is_none_or(|effect| effect == hypermesh_schemas::node::TaintEffect::NoExecute);
-        key && value && effect
-    };
-    let mut tolerated =
-        tolerations.iter().filter(meant).map(|toleration| toleration.toleration_seconds).peekable();
-    if tolerated.peek().is_none() {
-        return Some(PATIENCE);
-    }
-    // The longest holds; one without an end holds for good.
-    tolerated.try_fold(0, |longest: i64, seconds| Some(longest.max(seconds?))).map(SignedDuration::from_secs)
 }
 
 /// What holds an instance up, as its status tells it.
@@ -209,7 +163,8 @@ fn trouble(status: &InstanceStatus) -> Option<String> {
     };
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses);
     for state in containers.filter_map(|container| container.state.as_ref()) {
-        if let Some(waiting) = state.waiting.as_ref().filter(|waiting| !waiting.reason.ends_with("Creating"))
+        if let Some(waiting) =
+            state.waiting.as_ref().filter(|waiting| !STARTS.contains(&waiting.reason.as_str()))
         {
             return Some(said(&waiting.reason, waiting.message.as_ref()));
         }
@@ -222,7 +177,9 @@ fn trouble(status: &InstanceStatus) -> Option<String> {
         return Some(said(reason, status.message.as_ref()));
     }
     let is_false = |condition: &&hypermesh_schemas::condition::Condition| {
-        condition.status == ConditionStatus::False && condition.kind != "Ready"
+        condition.status == ConditionStatus::False
+            && condition.kind != "Ready"
+            && !condition.message.is_empty()
     };
     let unmet = status.conditions.iter().find(is_false)?;
     Some(said(&unmet.reason, Some(&unmet.message)))

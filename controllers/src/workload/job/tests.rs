@@ -23,7 +23,6 @@ fn member(ordinal: u64, phase: Phase) -> Member {
         leaving: false,
         ready_since: None,
         restarts: 0,
-        patience: None,
         trouble: None,
         images: Vec::new(),
     }

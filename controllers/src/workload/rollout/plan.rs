@@ -49,8 +49,6 @@ pub enum Why {
     Outdated,
     /// It has ended, and was kept for long enough.
     Ended,
-    /// Its node has not been heard of for too long.
-    Lost,
 }
 
 impl Removal {
@@ -63,20 +61,11 @@ impl Removal {
 /// The next step.
 pub fn plan(wanted: &Wanted, members: &[Member], now: Timestamp) -> Plan {
     let mut step = Step { wanted, members, now, plan: Plan::default() };
-    let (lost, live): (Vec<&Member>, Vec<&Member>) = members
-        .iter()
-        .filter(|member| member.is_live())
-        .partition(|member| member.lost_at().is_some_and(|at| at <= now));
-    for member in &lost {
-        step.plan.delete.push(Removal::of(member, Why::Lost));
-    }
-    for at in live.iter().filter_map(|member| member.lost_at()) {
-        step.look_at(at);
-    }
+    let live: Vec<&Member> = members.iter().filter(|member| member.is_live()).collect();
     step.ended();
     match wanted.way {
         _ if wanted.paused => step.paused(&live),
-        Way::Recreate => step.recreate(&live, &lost),
+        Way::Recreate => step.recreate(&live),
         Way::Rolling { surge, .. } => step.rolling(&live, surge),
     }
     step.hold();
@@ -218,13 +207,13 @@ impl Step<'_> {
         counts.into_iter().max_by_key(|(_, count)| *count).map(|(revision, _)| revision.to_owned())
     }
 
-    fn recreate(&mut self, live: &[&Member], lost: &[&Member]) {
+    fn recreate(&mut self, live: &[&Member]) {
         let replicas = self.wanted.replicas;
         let (new, old): (Vec<&Member>, Vec<&Member>) =
             live.iter().partition(|member| member.revision == self.wanted.revision);
         self.available(&new);
         let still = |member: &&Member| member.revision != self.wanted.revision && !member.has_ended();
-        let waits = self.members.iter().any(|member| still(&member)) || lost.iter().any(still);
+        let waits = self.members.iter().any(|member| still(&member));
         self.let_go(old, u32::MAX, Why::Outdated);
         let there = count(&new);
         if there > replicas {

@@ -12,7 +12,7 @@ pub fn rank(members: &mut [&Member], available: impl Fn(&Member) -> bool) {
     members.sort_by_cached_key(|member| {
         let phase = match member.phase {
             Phase::Pending => 0,
-            Phase::Unknown(_) => 1,
+            Phase::Unknown => 1,
             _ => 2,
         };
         let crowded = crowd.get(member.name.as_str()).copied().unwrap_or_default();

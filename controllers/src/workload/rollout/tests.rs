@@ -21,7 +21,6 @@ fn member(name: &str, revision: &str) -> Member {
         leaving: false,
         ready_since: None,
         restarts: 0,
-        patience: Some(SignedDuration::from_secs(300)),
         trouble: None,
         images: Vec::new(),
     }
@@ -125,16 +124,14 @@ fn what_ended_stays_a_while() {
 }
 
 #[test]
-fn instances_of_a_silent_node_are_given_up_after_a_while() {
+fn an_instance_of_a_silent_node_is_neither_counted_on_nor_given_up_here() {
     let mut silent = ready("a", "a", 0);
-    (silent.phase, silent.ready_since) = (Phase::Unknown(at(1_000)), None);
-    let want = wanted(1, "a", rolling(1, 0));
-    let waits = plan(&want, std::slice::from_ref(&silent), at(1_100));
-    assert_eq!((waits.create.len(), waits.delete.len(), waits.again), (0, 0, Some(at(1_300))));
-    let gives_up = plan(&want, std::slice::from_ref(&silent), at(1_300));
-    assert_eq!((names(&gives_up), &gives_up.create), (vec![("a", Why::Lost)], &vec![("a".to_owned(), 1)]));
-    silent.patience = None;
-    assert_eq!(plan(&want, &[silent], at(9_999_999)), Plan::default());
+    (silent.phase, silent.ready_since) = (Phase::Unknown, None);
+    let members = [silent, ready("b", "a", 0)];
+    assert_eq!(plan(&wanted(2, "a", rolling(1, 0)), &members, at(9_999_999)), Plan::default());
+    // It is in nobody's way: an old one that is well stays for it.
+    let update = plan(&wanted(2, "b", rolling(1, 0)), &members, at(9_999_999));
+    assert_eq!((names(&update), &update.create), (vec![], &vec![("b".to_owned(), 1)]));
 }
 
 #[test]

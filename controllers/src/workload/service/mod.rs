@@ -283,7 +283,6 @@ impl fmt::Display for Plan {
             (rollout::Why::Surplus, "that are more than wanted"),
             (rollout::Why::Outdated, "of old templates"),
             (rollout::Why::Ended, "that have ended"),
-            (rollout::Why::Lost, "of nodes that are silent"),
         ] {
             match self.delete.iter().filter(|removal| removal.why == why).count() {
                 0 => {}
