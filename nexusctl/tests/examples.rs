@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a harness that fails is a test that fails")]
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, Parser as _};
 use hypermesh_apiserver::{Config, Server};
 use std::{
     io::Read as _,
@@ -18,6 +18,22 @@ use tempfile::TempDir;
 
 /// Verbs that end with a signal only: their own tests run them.
 const ENDLESS: [&str; 2] = ["up", "proxy"];
+/// Beginnings of examples that need a node which runs something, or what could run there. They are understood, and not run:
+/// tests with agents do.
+const OF_NODES: [&str; 12] = [
+    "nexusctl attach",
+    "nexusctl cp",
+    "nexusctl exec",
+    "nexusctl image import",
+    "nexusctl image inspect",
+    "nexusctl image list",
+    "nexusctl image pack",
+    "nexusctl image pull",
+    "nexusctl image rm",
+    "nexusctl logs",
+    "nexusctl port-forward",
+    "nexusctl top",
+];
 /// An example that takes longer hangs.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -54,9 +70,27 @@ impl Place {
             place.fill_in_what_was_rolled_out();
         }
         place.fill_in_whom_examples_name();
+        place.fill_in_what_runs();
         // Where a controller has not made it.
         let _ = place.shell("nexusctl create serviceaccount default");
         place
+    }
+
+    /// Nodes and an instance that examples name.
+    fn fill_in_what_runs(&self) {
+        let mut manifest = String::new();
+        for node in ["rack-1", "rack-2", "node1"] {
+            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+            let key: String = pair.public_key_raw().iter().map(|byte| format!("{byte:02x}")).collect();
+            manifest += &format!(
+                "apiVersion: hypermesh.online/v1\nkind: Node\nmetadata: {{name: {node}}}\nspec: {{publicKey: {key}}}\n---\n"
+            );
+        }
+        manifest += "apiVersion: hypermesh.online/v1\nkind: Instance\nmetadata: {name: web-7d4f9-x2x1}\n\
+                     spec: {workload: web, revision: web-7d4f9, pod: {containers: [{name: web, image: 'web:1'}]}}\n";
+        std::fs::write(self.folder.path().join("running.yaml"), manifest).unwrap();
+        let (ok, text) = self.shell("nexusctl apply -f running.yaml");
+        assert!(ok, "{text}");
     }
 
     /// What a controller would keep of the workload: the template that it has, and one before.
@@ -165,8 +199,21 @@ fn examples(command: &clap::Command) -> Vec<String> {
     let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let below = help.lines().skip_while(|line| line.trim() != "Examples:").skip(1);
     let own = below.take_while(|line| line.starts_with("  ")).map(str::trim);
-    let own = own.filter(|line| !line.starts_with('#')).map(str::to_owned);
-    own.chain(command.get_subcommands().filter(|verb| !verb.is_hide_set()).flat_map(examples)).collect()
+    let own = own.filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+    // One that goes on in the next line is one.
+    let own: Vec<String> = own.replace("\\\n", "").lines().map(str::to_owned).collect();
+    own.into_iter()
+        .chain(command.get_subcommands().filter(|verb| !verb.is_hide_set()).flat_map(examples))
+        .collect()
+}
+
+/// What is wrong with the words of an example that is not run; of a plain one, as a shell's words are not these.
+fn misunderstood(line: &str) -> Option<String> {
+    if line.contains(['|', '<', '>', '$', '&', '\'', '"']) {
+        return None;
+    }
+    let error = nexusctl::cli::Cli::try_parse_from(line.split_whitespace()).err()?;
+    Some(format!("{line}\n{error}"))
 }
 
 #[test]
@@ -188,6 +235,11 @@ fn every_verb_has_an_example_that_runs() {
         for line in examples {
             if line.contains("https://") {
                 println!("not run, for there is no network here: {line}");
+                continue;
+            }
+            if OF_NODES.iter().any(|begins| line.contains(begins)) {
+                println!("not run, for there is no node here: {line}");
+                faults.extend(misunderstood(&line));
                 continue;
             }
             // The cluster is younger than the moments that people ask about.
