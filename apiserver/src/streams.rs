@@ -10,6 +10,7 @@
 pub(crate) mod agents;
 pub(crate) mod forward;
 pub(crate) mod liveness;
+pub(crate) mod ports;
 mod room;
 mod seen;
 pub(crate) mod terminal;

@@ -1,7 +1,7 @@
 //! In whose name an agent is asked, and what the user signed.
 //!
 //! The API server says who the user is ([`USER`], JSON in ASCII) and under which id it audits the request ([`AUDIT`]).
-//! Where the user signed (a POST without a body, RFC 9421: what follows is a stream, which no signature covers), the
+//! Where the user signed (RFC 9421, without a body: what follows is a stream, which no signature covers), the
 //! signature goes along as it came: `signature-input` and `signature`, and [`TARGET`], the path and query that were
 //! signed. [`Signed::verify`] is all that is to be verified of it without the state: form, cluster, signature, and that it
 //! covers what is asked. Whose the key is, that it is fresh, and that it came once ([`Author::digest`]), an agent judges
@@ -157,8 +157,10 @@ impl Signed {
     /// # Errors
     /// The signature is of another cluster, does not hold, or is over something else than `route`.
     pub fn verify(&self, cluster: &ClusterId, route: &Route) -> Result<Vec<Author>, CallerError> {
-        let message =
-            Message { method: Method::Post, target: &self.target, media: Media::None, body: Hash::of(&[]) };
+        let other = || CallerError::Other(self.target.clone());
+        // The method is the same on both ways.
+        let method = Method::parse(route.method()).ok_or_else(other)?;
+        let message = Message { method, target: &self.target, media: Media::None, body: Hash::of(&[]) };
         let received = Received {
             signature_input: &self.input,
             signature: &self.signature,
@@ -166,13 +168,12 @@ impl Signed {
             content_type: None,
         };
         let signatures = authenticate(cluster, &message, &received).map_err(CallerError::Signature)?;
-        let other = || CallerError::Other(self.target.clone());
-        let asked = Route::of_signed("POST", &self.target).ok().flatten().ok_or_else(other)?;
+        let asked = Route::of_signed(route.method(), &self.target).ok().flatten().ok_or_else(other)?;
         if !route.is_covered_by(&asked) {
             return Err(other());
         }
         let whole = Request {
-            method: Method::Post,
+            method,
             target: self.target.clone(),
             media: Media::None,
             body: bytes::Bytes::new(),

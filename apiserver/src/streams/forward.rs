@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 
 /// The subprotocol of WebSocket by which SPDY is tunnelled.
-pub(crate) const TUNNEL: [&str; 1] = ["SPDY/3.1+portforward.k8s.io"];
+pub(crate) const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 /// What is spoken on SPDY.
 pub(crate) const PROTOCOL: &str = "portforward.k8s.io";
 

@@ -3,7 +3,7 @@
 use super::Bench;
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame as Part, Incoming};
@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 type Sender = mpsc::Sender<Bytes>;
@@ -159,6 +160,32 @@ fn a_watch_over_websocket() -> Result<()> {
         stopped.await??.expect(200)?;
         let event = next().await?;
         ensure!(event["type"] == "DELETED" && event["object"]["metadata"]["name"] == "web-1", "{event}");
+        Ok(())
+    })
+}
+
+#[test]
+fn ports_over_websocket_alone() -> Result<()> {
+    let Some(bench) = Bench::start("ports over WebSocket")? else { return Ok(()) };
+    let port = super::streams::shouting()?;
+    bench.cluster.runtime().block_on(async {
+        let stream = connect(&bench, b"http/1.1").await?;
+        let url = format!("wss://{}{POD}/portforward?ports={port}", bench.cluster.address()?);
+        let mut request = url.into_client_request()?;
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", http::HeaderValue::from_static("v4.channel.k8s.io"));
+        let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await?;
+        socket.send(Message::Binary(Bytes::from_static(b"\0one\n"))).await?;
+        let mut heard = Vec::new();
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Binary(bytes) = message {
+                heard.push(bytes);
+            }
+        }
+        let [low, high] = port.to_le_bytes();
+        let golden = [&[0, low, high][..], &[1, low, high], b"\0ONE\n"];
+        ensure!(heard == golden, "{heard:?}");
         Ok(())
     })
 }

@@ -87,7 +87,7 @@ fn a_terminal() -> Result<()> {
 }
 
 /// Answers each connection with what it was sent, in capitals, then ends it.
-fn shouting() -> Result<u16> {
+pub fn shouting() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let port = listener.local_addr()?.port();
     std::thread::spawn(move || {

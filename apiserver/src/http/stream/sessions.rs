@@ -6,7 +6,7 @@ use crate::http::outgoing::Outgoing;
 use crate::http::who::Who;
 use crate::streams::forward::{self, Open};
 use crate::streams::websocket::{self, Goodbye, PING, Session, Upgrade};
-use crate::streams::{Place, terminal, upload};
+use crate::streams::{Place, ports, terminal, upload};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use http::request::Parts;
@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hypermesh_api::Status;
+use hypermesh_api::query::Query;
 use hypermesh_stream::{Route, STREAM};
 use std::io;
 use std::sync::Arc;
@@ -100,18 +101,26 @@ fn opener(asking: Asking) -> Open {
     })
 }
 
-/// SPDY through WebSocket.
+/// SPDY through WebSocket, or channels of it alone.
 fn tunnel(asking: Asking, head: &Parts, place: Place) -> Result<Response<Outgoing>, Box<Status>> {
-    let [protocol] = forward::TUNNEL;
-    websocket::subprotocol(&head.headers, &forward::TUNNEL)?;
+    let offered = [forward::TUNNEL, ports::PROTOCOL];
+    let protocol = websocket::subprotocol(&head.headers, &offered)?;
+    let named = if protocol == ports::PROTOCOL {
+        Some(ports::asked(&Query::parse(head.uri.query().unwrap_or_default())?)?)
+    } else {
+        None
+    };
     let response = websocket::accept(&head.headers, Some(protocol), Outgoing::empty())?;
     let session = Upgrade::of(head)?.begin();
     let closing = asking.api.closing.clone();
     let open = opener(asking);
     tokio::spawn(async move {
         let _place = place;
-        if let Some(session) = session.await {
-            tunnelled(session.websocket().await, open, closing).await;
+        let Some(session) = session.await else { return };
+        let session = session.websocket().await;
+        match named {
+            Some(ports) => ports::carry(session, ports, open, closing).await,
+            None => tunnelled(session, open, closing).await,
         }
     });
     Ok(response)
