@@ -2,8 +2,8 @@
 
 use super::dereference::Resident;
 use super::validate::Valid;
-use super::vigil::EVERY;
-use super::{AGENT_IS_BACK, HELD, ITS_NODE, NOT_HEARD, NOT_READY, PATIENCE, RESTORE, UNREACHABLE};
+use super::vigil::Timing;
+use super::{AGENT_IS_BACK, HELD, ITS_NODE, NOT_HEARD, NOT_READY, UNREACHABLE};
 use crate::runtime::Key;
 use crate::runtime::conditions::{Condition, Holds};
 use crate::scheduler::plan::demand;
@@ -43,14 +43,14 @@ pub struct Eviction {
     pub taint: Option<String>,
 }
 
-pub(super) fn build(valid: &Valid) -> Plan {
+pub(super) fn build(valid: &Valid, timing: &Timing) -> Plan {
     let silent = valid.observed.voice.silent.is_some();
-    let mut plan = Plan { again: EVERY, ..Plan::default() };
+    let mut plan = Plan { again: timing.every, ..Plan::default() };
     if valid.leaving {
         return plan;
     }
     let said_by_us = valid.ready.as_ref().is_some_and(|ready| ready.reason == NOT_HEARD);
-    let restored = said_by_us && valid.observed.voice.back.is_some_and(|back| back >= RESTORE);
+    let restored = said_by_us && valid.observed.voice.back.is_some_and(|back| back >= timing.restore);
     if silent && !said_by_us {
         plan.ready = Some(not_heard(valid));
     } else if restored && !silent {
@@ -71,7 +71,7 @@ pub(super) fn build(valid: &Valid) -> Plan {
             valid.observed.residents.iter().filter(|one| one.phase != "Unknown" && one.reason == ITS_NODE);
         plan.known = retold.cloned().collect();
     }
-    leave(valid, silent, &mut plan);
+    leave(valid, silent, timing, &mut plan);
     plan
 }
 
@@ -135,7 +135,7 @@ fn held(valid: &Valid, silent: bool) -> Option<Condition> {
 }
 
 /// Who has to leave now, and when to look again for the next one.
-fn leave(valid: &Valid, silent: bool, plan: &mut Plan) {
+fn leave(valid: &Valid, silent: bool, timing: &Timing, plan: &mut Plan) {
     let observed = &valid.observed;
     let lasting: Vec<&Taint> =
         valid.taints.iter().filter(|taint| taint.effect == TaintEffect::NoExecute).collect();
@@ -150,7 +150,7 @@ fn leave(valid: &Valid, silent: bool, plan: &mut Plan) {
                 continue;
             }
             let elapsed = if own { since_ready.max(seen) } else { seen };
-            let Some(patience) = patience(resident, taint) else { continue };
+            let Some(patience) = patience(resident, taint, timing) else { continue };
             let left = patience.saturating_sub(elapsed);
             if soonest.is_none_or(|(least, _)| left < least) {
                 soonest = Some((left, taint));
@@ -181,11 +181,11 @@ fn since(valid: &Valid, now: Timestamp) -> Duration {
 }
 
 /// For how long an instance tolerates a taint; `None`: for good.
-fn patience(resident: &Resident, taint: &Taint) -> Option<Duration> {
+fn patience(resident: &Resident, taint: &Taint, timing: &Timing) -> Option<Duration> {
     let mut about =
         resident.tolerations.iter().filter(|toleration| demand::tolerates(toleration, taint)).peekable();
     if about.peek().is_none() {
-        return Some(if is_ours(taint) { PATIENCE } else { Duration::ZERO });
+        return Some(if is_ours(taint) { timing.patience } else { Duration::ZERO });
     }
     let seconds = about.filter_map(|toleration| toleration.toleration_seconds).min()?;
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))

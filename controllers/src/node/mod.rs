@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 pub use validate::Valid;
-use vigil::Vigil;
+use vigil::{Timing, Vigil};
 
 /// The taint of a node that is not heard of.
 pub const UNREACHABLE: &str = "node.hypermesh.online/unreachable";
@@ -42,14 +42,10 @@ pub const HELD: &str = "EvictionsHeld";
 const NOT_HEARD: &str = "NodeStatusUnknown";
 /// Why `Ready` is `True` again, where the agent has not said so itself.
 const AGENT_IS_BACK: &str = "AgentHeard";
-/// How long instances that say nothing tolerate that their node is unreachable or not ready.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Why an instance is `Unknown`.
 const ITS_NODE: &str = "NodeUnreachable";
 /// For how long after a node's return it is looked whether its agent has said how its instances are.
 const RETOLD: Duration = Duration::from_secs(600);
-/// How long an agent that is heard of again has to say itself how its node is.
-const RESTORE: Duration = Duration::from_secs(15);
 
 /// A node, as it is read.
 pub type NodeObject = Object<NodeSpec, NodeStatus>;
@@ -57,13 +53,21 @@ pub type NodeObject = Object<NodeSpec, NodeStatus>;
 /// Looks after nodes.
 #[derive(Debug)]
 pub struct NodeLifecycle {
+    timing: Timing,
     vigil: Mutex<Vigil>,
     started: Instant,
 }
 
+impl NodeLifecycle {
+    /// With other times than the usual ones.
+    pub fn new(timing: Timing) -> Self {
+        Self { timing, vigil: Mutex::new(Vigil::new(timing)), started: Instant::now() }
+    }
+}
+
 impl Default for NodeLifecycle {
     fn default() -> Self {
-        Self { vigil: Mutex::default(), started: Instant::now() }
+        Self::new(Timing::default())
     }
 }
 
@@ -98,7 +102,7 @@ impl Reconciler for NodeLifecycle {
     }
 
     fn build(&self, _: &Subject<NodeObject>, valid: Valid) -> Plan {
-        build::build(&valid)
+        build::build(&valid, &self.timing)
     }
 
     async fn apply(

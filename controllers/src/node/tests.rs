@@ -1,6 +1,6 @@
 //! The pure steps, over the states that a node can be found in.
 
-use super::build::build;
+use super::build;
 use super::vigil::Voice;
 use super::*;
 use crate::runtime::Key;
@@ -9,6 +9,10 @@ use hypermesh_schemas::condition::{Condition, ConditionStatus};
 use serde_json::{Value, json};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
+
+fn build(valid: &Valid) -> Plan {
+    build::build(valid, &Timing::default())
+}
 
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -70,7 +74,7 @@ fn names(plan: &Plan) -> Vec<&str> {
 #[test]
 fn a_node_that_is_as_it_says_is_left_alone() {
     let plan = build(&well());
-    assert_eq!(plan, Plan { again: vigil::EVERY, ..Plan::default() });
+    assert_eq!(plan, Plan { again: Timing::default().every, ..Plan::default() });
     assert_eq!(plan.to_string(), "the node is as it says");
     // One that has not said anything yet has time to do so.
     let new = Valid { ready: Some(ready(ConditionStatus::Unknown, "NoController", NOW)), ..well() };
@@ -148,7 +152,7 @@ fn a_node_that_is_back_speaks_for_itself_or_is_spoken_for() {
     let plan = build(&valid);
     assert_eq!(plan.known, [retold], "what was said instead of the agent is taken back once it speaks");
     assert_eq!((plan.ready, plan.taints), (None, None), "its agent has a moment to say how it is");
-    valid.observed.voice.back = Some(RESTORE);
+    valid.observed.voice.back = Some(Timing::default().restore);
     let plan = build(&valid);
     assert_eq!(plan.ready.unwrap().status, Holds::True);
     assert_eq!(plan.taints, Some(Vec::new()));

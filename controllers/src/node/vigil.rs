@@ -7,16 +7,36 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A node that was not heard of for so long is silent.
-pub const GRACE: Duration = Duration::from_secs(40);
-/// How often each node is looked after.
-pub const EVERY: Duration = Duration::from_secs(10);
-/// Nodes that were not looked after for so long do not count: they are gone.
-const COUNTED: Duration = Duration::from_secs(120);
-/// For how long not many nodes must have been silent before any is emptied.
-const CALM: Duration = Duration::from_secs(60);
-/// How long after one silent node the next one is emptied at the earliest.
-const TURN: Duration = Duration::from_secs(10);
+/// How long what takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A node that was not heard of for so long is silent.
+    pub grace: Duration,
+    /// How often each node is looked after.
+    pub every: Duration,
+    /// How long an agent that is heard of again has to say itself how its node is.
+    pub restore: Duration,
+    /// For how long not many nodes must have been silent before any is emptied.
+    pub calm: Duration,
+    /// How long after one silent node the next one is emptied at the earliest.
+    pub turn: Duration,
+    /// How long instances that say nothing tolerate that their node is unreachable or not ready.
+    pub patience: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            grace: seconds(40),
+            every: seconds(10),
+            restore: seconds(15),
+            calm: seconds(60),
+            turn: seconds(10),
+            patience: seconds(300),
+        }
+    }
+}
 
 /// By what a node shows that it lives. What is new of it counts, not what it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +64,7 @@ struct Heard {
 /// What is known of all nodes' liveness.
 #[derive(Debug, Default)]
 pub struct Vigil {
+    timing: Timing,
     nodes: HashMap<Box<str>, Heard>,
     /// NoExecute taints, and when they were first seen.
     taints: HashMap<(Box<str>, Box<str>), Duration>,
@@ -63,6 +84,11 @@ pub struct Voice {
 }
 
 impl Vigil {
+    /// Nobody was heard of yet.
+    pub fn new(timing: Timing) -> Self {
+        Self { timing, ..Self::default() }
+    }
+
     /// Takes in by what a node shows that it lives. `doubted` says that it is known to be silent, from before.
     pub fn hear(&mut self, node: &str, mut said: Said, doubted: bool, now: Duration) -> Voice {
         let new = !self.nodes.contains_key(node);
@@ -80,7 +106,7 @@ impl Vigil {
             heard.said = said;
         }
         let silent = now.saturating_sub(heard.since);
-        let was = std::mem::replace(&mut heard.silent, heard.doubted || silent >= GRACE);
+        let was = std::mem::replace(&mut heard.silent, heard.doubted || silent >= self.timing.grace);
         if heard.silent {
             heard.back = None;
         } else if was {
@@ -100,18 +126,20 @@ impl Vigil {
 
     /// How many nodes are silent, and how many there are.
     pub fn count(&mut self, now: Duration) -> (usize, usize) {
-        self.nodes.retain(|_, heard| now.saturating_sub(heard.looked) < COUNTED);
+        // Nodes that were not looked after for so long do not count: they are gone.
+        let counted = 12 * self.timing.every;
+        self.nodes.retain(|_, heard| now.saturating_sub(heard.looked) < counted);
         (self.nodes.values().filter(|heard| heard.silent).count(), self.nodes.len())
     }
 
     /// Whether so many nodes are silent, or were a moment ago, that something else than the nodes is likely at fault.
     pub fn is_storm(&self, now: Duration) -> bool {
-        self.many.is_some_and(|many| now.saturating_sub(many) < CALM)
+        self.many.is_some_and(|many| now.saturating_sub(many) < self.timing.calm)
     }
 
     /// Whether it is this silent node's turn to be emptied. A node keeps its turn.
     pub fn turn(&mut self, node: &str, now: Duration) -> bool {
-        let (due, turn) = (now >= self.turn, now + TURN);
+        let (due, turn) = (now >= self.turn, now + self.timing.turn);
         let Some(heard) = self.nodes.get_mut(node) else { return false };
         if !heard.emptied && due {
             heard.emptied = true;
