@@ -23,6 +23,8 @@ pub(crate) const SECRETS: &str = "/secrets";
 pub(crate) const CONFIG_MAPS: &str = "/configmaps";
 /// See [`SECRETS`].
 pub(crate) const SERVICE_ACCOUNTS: &str = "/serviceaccounts";
+/// What an instance is a replica of.
+pub(crate) const WORKLOADS: &str = "hypermesh.online/workloads";
 
 /// A namespace and a name.
 type Place = (String, String);
@@ -132,8 +134,8 @@ impl Nodes {
         self.instance(node, &(namespace.to_owned(), name.to_owned())).is_some()
     }
 
-    /// Whether an instance that is bound to a node refers to an object of the core group, by its collection
-    /// (`/secrets`, `/configmaps`, `/serviceaccounts`).
+    /// Whether an instance that is bound to a node refers to an object, by its collection (`/secrets`, `/configmaps`,
+    /// `/serviceaccounts`), or is a replica of it (`hypermesh.online/workloads`).
     pub fn refers(&self, node: &str, collection: &'static str, namespace: &str, name: &str) -> bool {
         let reference = (collection, (namespace.to_owned(), name.to_owned()));
         self.0.get(node).is_some_and(|bound| bound.references.contains_key(&reference))
@@ -166,7 +168,8 @@ fn references(namespace: &str, record: &Record) -> Arc<[Reference]> {
             found.push((collection, (namespace.to_owned(), name.to_owned())));
         }
     };
-    let Some(pod) = object.pointer("/spec/pod") else { return Vec::new().into() };
+    add(WORKLOADS, object.pointer("/spec/workload"));
+    let Some(pod) = object.pointer("/spec/pod") else { return found.into() };
     add(SERVICE_ACCOUNTS, pod.get("serviceAccountName"));
     for secret in list(pod, "imagePullSecrets") {
         add(SECRETS, secret.get("name"));

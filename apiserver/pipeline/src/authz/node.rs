@@ -7,7 +7,7 @@
 //! Source: `k8s.io/kubernetes/plugin/pkg/auth/authorizer/node`.
 
 use super::{Attributes, UserInfo};
-use crate::nodes::{self, CONFIG_MAPS, Nodes, SECRETS, SERVICE_ACCOUNTS};
+use crate::nodes::{self, CONFIG_MAPS, Nodes, SECRETS, SERVICE_ACCOUNTS, WORKLOADS};
 use crate::state::ReadError;
 use hypermesh_api::selector::FieldSelector;
 use hypermesh_chain::{ObjectKey, Record};
@@ -46,6 +46,7 @@ impl<G: Fn(&ObjectKey) -> Result<Option<Arc<Record>>, ReadError>> Question<'_, G
         match resource {
             "instances" if group == OURS => self.instances(),
             "nodes" if group == OURS => Ok(self.own_node()),
+            "workloads" if group == OURS => Ok(self.referenced(WORKLOADS)),
             "assets" if group == OURS => self.assets(),
             "leases" if group == "coordination.k8s.io" => Ok(self.lease()),
             "events" if core || group == "events.k8s.io" => Ok(self
