@@ -16,7 +16,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use hypermesh_schemas::workload::WorkloadStatus;
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, Preconditions};
-use kube::core::{ApiResource, PartialObjectMeta};
+use kube::core::{ApiResource, PartialObjectMeta, Status};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -172,14 +172,23 @@ async fn make(
             }
         }
         if taken {
-            // Other names are made of another count.
-            let mut other = told.clone();
-            other.collision_count = Some(object::salt(subject).saturating_add(1));
-            status::write(context, subject, &other).await?;
+            return Err(collided(context, subject, told).await);
         }
         (rest, size) = (later, size.saturating_mul(2));
     }
     Ok(writes)
+}
+
+/// Counts in the status that a name was taken by somebody else: names that are made after that are others.
+async fn collided(context: &Context, subject: &Subject<Workload>, told: &WorkloadStatus) -> Failure {
+    let mut other = told.clone();
+    other.collision_count = Some(object::salt(subject).saturating_add(1));
+    if let Err(failure) = status::write(context, subject, &other, false).await {
+        return failure;
+    }
+    let message = "somebody else has an instance of that name: the next try uses another".to_owned();
+    let status = Status { code: 409, reason: "AlreadyExists".to_owned(), message, ..Status::default() };
+    Failure::of(format!("make instances of {}", subject.key))(kube::Error::Api(Box::new(status)))
 }
 
 /// Tells in the status why instances are missing, and hands the failure on.
@@ -200,7 +209,7 @@ async fn refused(
     status.conditions.retain(|condition| condition.kind != "ReplicaFailure");
     status.conditions.extend(settled.finish());
     status.conditions.sort_by(|a, b| a.kind.cmp(&b.kind));
-    if let Err(failure) = status::write(context, subject, &status).await {
+    if let Err(failure) = status::write(context, subject, &status, false).await {
         tracing::debug!(error = chain(&failure), "why instances are missing was not told");
     }
     tell(context, subject, "Create", "FailedCreate", chain(&failure)).await;

@@ -110,7 +110,7 @@ impl Reconciler for Workloads {
 
     /// A rollout asks for a reconcile at each step of each instance.
     fn pace(&self) -> (u32, f64) {
-        (50, 10.0)
+        (20, 4.0)
     }
 
     async fn dereference(&self, context: &Context, subject: &Subject<Workload>) -> Result<Observed, Failure> {

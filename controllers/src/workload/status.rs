@@ -85,27 +85,32 @@ pub(super) async fn report(
 ) -> Result<Told, Failure> {
     match plan.status() {
         None => Ok(Told::AsBefore),
-        Some(status) => write(context, subject, status).await,
+        // What was counted must not be counted over a count that somebody else has stored.
+        Some(status) => write(context, subject, status, matches!(plan, Plan::Job(_))).await,
     }
 }
 
-/// Writes a status, unless it is there already.
+/// Writes a status, unless it is there already; `guarded` only over the one that was read.
 pub(super) async fn write(
     context: &Context,
     subject: &Subject<Workload>,
     status: &WorkloadStatus,
+    guarded: bool,
 ) -> Result<Told, Failure> {
     if subject.object.status.as_ref().is_some_and(|told| same(told, status)) {
         return Ok(Told::AsBefore);
     }
     let resource = &subject.resource;
-    let object = json!({
+    let mut object = json!({
         "apiVersion": resource.api_version,
         "kind": resource.kind,
         // The very object: one of the same name that has been made meanwhile has a status of its own.
         "metadata": {"name": &*subject.key.name, "uid": subject.meta().uid},
         "status": status,
     });
+    if let (true, Some(version)) = (guarded, &subject.meta().resource_version) {
+        object["metadata"]["resourceVersion"] = version.as_str().into();
+    }
     context.patch(resource, &subject.key, Some("status"), &Patch::Apply(object)).await?;
     Ok(Told::Written)
 }
@@ -123,5 +128,5 @@ pub(super) async fn invalid(
     settled.set("Ready", Holds::False, invalid.reason, invalid.message.clone());
     status.observed_generation = subject.meta().generation;
     status.conditions = settled.finish();
-    write(context, subject, &status).await
+    write(context, subject, &status, false).await
 }
