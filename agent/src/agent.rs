@@ -20,7 +20,7 @@ use hypermesh_chain::{ClusterId, ClusterPrefix, PublicKey};
 use hypermesh_client::{Client, Config, Trust};
 use hypermesh_planner::InstanceUid;
 use hypermesh_runtime::oci::{self, OciOptions};
-use hypermesh_runtime::{InstanceId, RuntimeError};
+use hypermesh_runtime::{Ability, InstanceId, RuntimeError};
 use kube::core::DynamicObject;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,6 +140,11 @@ impl Agent {
             authorities: me.authorities.as_str().into(),
             address: told_address,
             memory: facts::memory().map(|(all, _)| all).unwrap_or_default(),
+            // Who may not lower it has at least what the agent itself has.
+            least_oom_score: match runtime.report().has(Ability::LowerOomScore) {
+                true => -1000,
+                false => facts::oom_score_adjustment(),
+            },
             api,
         };
         let endpoint_port = listening.address().map_or(settings.listen.port(), |address| address.port());
@@ -192,6 +197,7 @@ impl Agent {
         tasks.shutdown().await;
         workers.stop();
         serving.shutdown().await;
+        host.volumes.close();
         Ok(())
     }
 

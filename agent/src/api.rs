@@ -160,7 +160,13 @@ impl NodeApi {
         let failed = || ApiError::of(format!("let go of the instance {}", instance.name));
         let api = self.instances(&instance.namespace);
         for _ in 0..5 {
-            let Some(found) = api.get_opt(&instance.name).await.map_err(failed())? else { return Ok(()) };
+            let found = match api.get_opt(&instance.name).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(()),
+                // What does not exist is not bound to this node either.
+                Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
+                Err(error) => return Err(failed()(error)),
+            };
             let meta = found.metadata;
             if meta.uid.as_deref() != Some(instance.uid.as_str()) || meta.deletion_timestamp.is_none() {
                 return Ok(());
@@ -177,7 +183,7 @@ impl NodeApi {
             let patch = Patch::Merge(json!({"metadata": meta}));
             match api.patch_metadata(&instance.name, &PatchParams::default(), &patch).await {
                 Ok(_) => return Ok(()),
-                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+                Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => return Ok(()),
                 // Somebody wrote meanwhile.
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => return Err(failed()(error)),

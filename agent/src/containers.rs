@@ -35,6 +35,7 @@ pub(crate) struct Making<'a> {
     pub layout: &'a Layout,
     pub policy: &'a Policy,
     pub node_memory: u64,
+    pub least_oom_score: i32,
 }
 
 /// Why a container is not made: its own fault, in words.
@@ -111,7 +112,10 @@ impl Making<'_> {
             devices: Vec::new(),
             proc_mount: ProcMount::Default,
             rlimits: std::collections::BTreeMap::new(),
-            oom_score_adj: Some(oom_score_adjustment(self.instance.pod(), container, self.node_memory)),
+            oom_score_adj: Some(
+                oom_score_adjustment(self.instance.pod(), container, self.node_memory)
+                    .max(self.least_oom_score),
+            ),
             sysctls: std::collections::BTreeMap::new(),
             terminal: container.tty.unwrap_or_default(),
             stdin: container.stdin.unwrap_or_default(),

@@ -44,6 +44,15 @@ pub fn processes() -> Option<(u64, u64)> {
     Some((now, most))
 }
 
+/// What this process itself has of `oom_score_adj`.
+#[must_use]
+pub fn oom_score_adjustment() -> i32 {
+    read_to_string("/proc/self/oom_score_adj")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or_default()
+}
+
 /// The boot that the host is in.
 #[must_use]
 pub fn boot_id() -> String {

@@ -39,4 +39,6 @@ pub struct Host {
     pub address: watch::Receiver<Option<IpAddr>>,
     /// Its memory, in bytes.
     pub memory: u64,
+    /// The lowest `oom_score_adj` that a container may be given here.
+    pub least_oom_score: i32,
 }

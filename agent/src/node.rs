@@ -188,7 +188,7 @@ fn status(node: &Itself, object: &DynamicObject, address: Option<IpAddr>, pressu
             "pods": most.to_string(),
         })
     };
-    let kept = disk / 100 * u64::from(node.settings.pressure.disk_percent);
+    let kept = node.settings.pressure.disk_left(disk);
     let mut addresses = vec![json!({"type": "Hostname", "address": facts::hostname()})];
     addresses.extend(address.map(|address| json!({"type": "InternalIP", "address": address.to_string()})));
     let host = node.settings.advertise.clone().or_else(|| {

@@ -40,7 +40,7 @@ pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, tol
                 since.insert(scarce, Instant::now());
                 if scarce == Scarce::Disk {
                     // What nobody needs goes before anybody has to.
-                    collect(&host).await;
+                    collect(&host, &settings).await;
                     collected = Instant::now();
                 }
                 relieve(&host, &workers, scarce, &settings).await;
@@ -48,12 +48,9 @@ pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, tol
                 since.remove(&scarce);
             }
             if since.contains_key(&scarce) {
-                let words = format!(
-                    "{} of {} were left of the node's {}",
-                    level.available,
-                    level.threshold,
-                    scarce.as_str()
-                );
+                let (left, least) = (level.available, level.relieved);
+                let words =
+                    format!("{left} of the node's {} are left, and {least} have to be", scarce.as_str());
                 pressures.insert(scarce, words);
             }
         }
@@ -68,7 +65,7 @@ pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, tol
         over_limits(&host, &workers).await;
         if collected.elapsed() > COLLECT {
             collected = Instant::now();
-            collect(&host).await;
+            collect(&host, &settings).await;
         }
     }
 }
@@ -91,12 +88,9 @@ fn level(scarce: Scarce, settings: &PressureSettings, root: &Path) -> Option<Lev
             Some(Level { available, threshold: settings.memory, relieved: settings.memory * 3 / 2 })
         }
         Scarce::Disk => {
-            let disk = rustix::fs::statvfs(root).ok()?;
-            let all = disk.f_blocks.saturating_mul(disk.f_frsize);
-            let percent = u64::from(settings.disk_percent);
-            let available = disk.f_bavail.saturating_mul(disk.f_frsize);
-            let relieved = all / 100 * (percent + 2);
-            Some(Level { available, threshold: all / 100 * percent, relieved })
+            let (all, available) = disk(root)?;
+            let threshold = settings.disk_left(all);
+            Some(Level { available, threshold, relieved: threshold + threshold / 4 })
         }
         Scarce::Pids => {
             let (now, most) = facts::processes()?;
@@ -104,6 +98,21 @@ fn level(scarce: Scarce, settings: &PressureSettings, root: &Path) -> Option<Lev
             Some(Level { available: most.saturating_sub(now), threshold, relieved: threshold * 3 / 2 })
         }
     }
+}
+
+/// All of a disk, and what of it may be taken, in bytes.
+fn disk(root: &Path) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(root).ok()?;
+    Some((disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize)))
+}
+
+/// Images go before instances have to: at twice what has to be left, until there is half of that more.
+fn policy(settings: &PressureSettings, root: &Path) -> Policy {
+    let all = disk(root).map_or(0, |(all, _)| all).max(1);
+    let left = settings.disk_left(all);
+    let used =
+        |left: u64| u8::try_from(100 - (u128::from(left) * 100 / u128::from(all)).min(99)).unwrap_or(85);
+    Policy { high_percent: used(left * 2), low_percent: used(left * 3), ..Policy::default() }
 }
 
 /// Has one instance make room, if there is still too little.
@@ -219,9 +228,10 @@ async fn over_limits(host: &Host, workers: &Workers) {
     }
 }
 
-async fn collect(host: &Host) {
+async fn collect(host: &Host, settings: &PressureSettings) {
     let store = std::sync::Arc::clone(host.images.store());
-    let collected = blocking(move || store.collect_garbage(&Policy::default())).await;
+    let policy = policy(settings, host.layout.root());
+    let collected = blocking(move || store.collect_garbage(&policy)).await;
     match collected {
         Ok((plan, _)) if plan.removals.is_empty() && plan.shortfall == 0 => {}
         Ok((plan, _)) => {

@@ -150,16 +150,26 @@ pub struct ImageSettings {
 pub struct PressureSettings {
     /// Memory that has to be available, in bytes.
     pub memory: u64,
-    /// Percent of the disk that have to be available.
+    /// Percent of the disk that have to be available, and bytes that are enough however large it is.
     pub disk_percent: u8,
+    /// See `disk_percent`.
+    pub disk_enough: u64,
     /// How often it is looked at.
     pub every: Duration,
 }
 
 impl Default for PressureSettings {
-    /// kubelet's thresholds, and its period.
+    /// kubelet's thresholds, and its period; but a tenth of a large disk is more than anybody needs left.
     fn default() -> Self {
-        Self { memory: 100 << 20, disk_percent: 10, every: Duration::from_secs(10) }
+        Self { memory: 100 << 20, disk_percent: 10, disk_enough: 4 << 30, every: Duration::from_secs(10) }
+    }
+}
+
+impl PressureSettings {
+    /// What has to be left of a disk, in bytes.
+    #[must_use]
+    pub fn disk_left(&self, all: u64) -> u64 {
+        (all / 100 * u64::from(self.disk_percent)).min(self.disk_enough)
     }
 }
 

@@ -68,6 +68,15 @@ impl Volumes {
         self.0.memory
     }
 
+    /// Leaves nothing mounted. What instances still use stays with them.
+    pub fn close(&self) {
+        let memory = self.0.layout.memory();
+        let empty = std::fs::read_dir(&memory).is_ok_and(|mut entries| entries.next().is_none());
+        if empty && is_tmpfs(&memory) {
+            let _ = rustix::mount::unmount(&memory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+        }
+    }
+
     /// Makes an instance's volumes. What is there already stays, and gets its new contents.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ pub enum Order {
     Evict(String),
     /// The API server was told something else meanwhile.
     TellAgain,
+    /// An image has come by another way.
+    Images,
 }
 
 /// What a worker hears of what it began.
@@ -187,6 +189,8 @@ impl Worker {
 
     fn hear(&mut self, news: News) {
         match news {
+            // It is being removed: that its shim goes is what was asked for.
+            News::Outcome(Outcome::SandboxGone(_)) if self.record.sandbox.stage.busy => {}
             News::Outcome(outcome) => self.take_in(outcome),
             News::Sandbox { sandbox, attached } => {
                 self.watch_sandbox(Arc::clone(&sandbox));
@@ -212,6 +216,7 @@ impl Worker {
                 self.keep();
             }
             Order::Evict(_) => {}
+            Order::Images => self.record.retry_images(),
             Order::TellAgain => {
                 self.teller.forget();
                 // What is the same as before would not be told.

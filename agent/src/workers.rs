@@ -153,6 +153,13 @@ impl Workers {
         }
     }
 
+    /// An image has come: whoever waits for one looks again.
+    pub fn image_came(&self) {
+        for slot in self.0.all.lock().values() {
+            let _ = slot.orders.send(Order::Images);
+        }
+    }
+
     /// Ends all workers; what runs goes on.
     pub fn stop(&self) {
         for slot in std::mem::take(&mut *self.0.all.lock()).into_values() {

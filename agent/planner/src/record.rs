@@ -337,6 +337,16 @@ impl Record {
         }
     }
 
+    /// An image has come by another way: those that could not be had are asked for again at once.
+    pub fn retry_images(&mut self) {
+        for container in self.containers.values_mut() {
+            let refused = container.image.refused.as_ref();
+            if refused.is_some_and(|refused| refused.refusal != Refusal::InvalidImageName) {
+                container.image.refused = None;
+            }
+        }
+    }
+
     /// The instance's addresses, the stable one first.
     #[must_use]
     pub fn addresses(&self) -> &[IpAddr] {

@@ -3,6 +3,7 @@
 use super::{Answer, Desk, Refusal, Sink, failed, json, not_found, streamed};
 use crate::failure::chain;
 use crate::images::{Images, blocking};
+use crate::workers::Workers;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hypermesh_image::{Digest, ImportOptions, Keyring, Reference, StoreError};
@@ -31,11 +32,16 @@ pub(super) async fn answer(desk: &Desk, action: ImageAction, body: Body) -> Resu
             let found = blocking(move || one(&images, &reference, &names)).await?;
             Ok(json(&image::Images { items: vec![found] }))
         }
-        ImageAction::Pull(reference) => pull(images, names, &reference),
+        ImageAction::Pull(reference) => pull(images, names, desk.workers.clone(), &reference),
         ImageAction::Import => {
             let folder = desk.host.layout.root().join("incoming");
             let (sink, answer) = streamed("application/json");
-            tokio::spawn(import(images, names, folder, body, sink));
+            let workers = desk.workers.clone();
+            tokio::spawn(async move {
+                let last = import(images, names, folder, body, &sink).await;
+                look_again(&last, &workers);
+                say(&sink, &last).await;
+            });
             Ok(answer)
         }
         ImageAction::Remove(reference) => {
@@ -115,7 +121,7 @@ fn remove(images: &Images, reference: &str, names: &Names) -> Result<(), Refusal
     Ok(())
 }
 
-fn pull(images: Images, names: Names, reference: &str) -> Result<Answer, Refusal> {
+fn pull(images: Images, names: Names, workers: Workers, reference: &str) -> Result<Answer, Refusal> {
     let name: Reference = reference
         .parse()
         .map_err(|error: hypermesh_image::ReferenceError| failed(400, "BadRequest", error))?;
@@ -150,6 +156,7 @@ fn pull(images: Images, names: Names, reference: &str) -> Result<Answer, Refusal
             }
             Err(not) => Progress { error: Some(not.message), ..Progress::default() },
         };
+        look_again(&last, &workers);
         say(&sink, &last).await;
     });
     Ok(answer)
@@ -177,9 +184,9 @@ impl Drop for Incoming {
     }
 }
 
-async fn import(images: Images, names: Names, folder: PathBuf, body: Body, sink: Sink) {
-    let taken = take(&folder, body, &sink).await;
-    let last = match taken {
+async fn import(images: Images, names: Names, folder: PathBuf, body: Body, sink: &Sink) -> Progress {
+    let taken = take(&folder, body, sink).await;
+    match taken {
         Ok(file) => {
             blocking(move || {
                 let options = ImportOptions { unpack: true, ..ImportOptions::default() };
@@ -195,8 +202,14 @@ async fn import(images: Images, names: Names, folder: PathBuf, body: Body, sink:
             .await
         }
         Err(why) => Progress { error: Some(why), ..Progress::default() },
-    };
-    say(&sink, &last).await;
+    }
+}
+
+/// Whoever waits for an image looks again.
+fn look_again(last: &Progress, workers: &Workers) {
+    if last.image.is_some() {
+        workers.image_came();
+    }
 }
 
 async fn take(folder: &std::path::Path, mut body: Body, sink: &Sink) -> Result<Incoming, String> {

@@ -459,6 +459,7 @@ impl Starting {
             layout: &self.host.layout,
             policy: &self.host.policy,
             node_memory: self.host.memory,
+            least_oom_score: self.host.least_oom_score,
         };
         let spec = making.spec().map_err(|error| match error {
             NotMade::Config(_) | NotMade::Refused(_) => {

@@ -75,7 +75,7 @@ async fn tell_all(
             match api.tell_status(&instance, told.as_deref(), &newest).await {
                 Ok(()) => told = Some(newest),
                 // It is gone, or another has its name: there is nobody to tell of.
-                Err(error) if matches!(error.code(), Some(404 | 409)) => break,
+                Err(error) if matches!(error.code(), Some(403 | 404 | 409)) => break,
                 Err(error) => {
                     tracing::warn!(instance = %instance.name, error = chain(&error), "its status is not told yet");
                     // Something newer may come meanwhile, and the end may too.

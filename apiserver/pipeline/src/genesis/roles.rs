@@ -45,6 +45,9 @@ fn node() -> Vec<PolicyRule> {
     vec![
         rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
         rule(&["authorization.k8s.io"], &["localsubjectaccessreviews", "subjectaccessreviews"], &["create"]),
+        // Which ports are published, and whose the key is that signed a request for a stream.
+        rule(&[OURS], &["workloads"], &READ),
+        rule(&[OURS], &["identities"], &["get"]),
     ]
 }
 
@@ -73,6 +76,9 @@ pub(super) fn endorsable() -> Vec<PolicyRule> {
     let core = ["configmaps", "events", "namespaces"];
     vec![
         rule(&[""], &core, &WRITE),
+        rule(&[""], &["pods"], &["delete"]),
+        rule(&[""], &["pods/eviction"], &["create"]),
+        rule(&[""], &["nodes"], &["patch"]),
         rule(&[OURS], &["assets", "issuers", "nodes", "nodes/status", "transactions"], &WRITE),
         rule(&[OURS], &OURS_NAMESPACED, &WRITE),
         rule(&["coordination.k8s.io"], &["leases"], &WRITE),
@@ -96,6 +102,7 @@ fn view() -> Vec<PolicyRule> {
             &READ,
         ),
         rule(&["metrics.k8s.io"], &["nodes", "pods"], &READ),
+        rule(&[OURS], &["instances/log"], &READ),
         rule(&["events.k8s.io"], &["events"], &READ),
         rule(&["coordination.k8s.io"], &["leases"], &READ),
         rule(&[OURS], &OURS_NAMESPACED, &READ),
@@ -111,6 +118,7 @@ fn edit() -> Vec<PolicyRule> {
         rule(&[""], &["serviceaccounts/token", "pods/eviction"], &["create"]),
         rule(&[""], &["pods", "pods/attach", "pods/exec", "pods/portforward"], &WRITE),
         rule(&[""], &["pods/attach", "pods/exec", "pods/portforward"], &READ),
+        rule(&[OURS], &["instances/attach", "instances/exec", "instances/portforward"], &["create"]),
         rule(&["coordination.k8s.io"], &["leases"], &WRITE),
         rule(&[OURS], &OURS_NAMESPACED, &WRITE),
         rule(&[OURS], &["transactions"], &["create"]),
