@@ -12,6 +12,8 @@ use serde_json::Value;
 
 /// Events that are told at the most, the newest.
 const EVENTS: usize = 4;
+/// Conditions of an instance that are bad when they are true.
+const BAD_WHEN_TRUE: [&str; 2] = ["DisruptionTarget", "Stuck"];
 /// After so many seconds without a word of the scheduler, something is wrong with it.
 const PATIENCE: i64 = 10;
 
@@ -177,7 +179,8 @@ fn conditions(instance: &Value, report: &mut Report) {
         let (kind, status) = (says(Some(one), "type"), says(Some(one), "status"));
         let (reason, message) = (says(Some(one), "reason"), says(Some(one), "message"));
         let silent = message.is_empty() || reason == "NoController" || kind == "PodScheduled";
-        if status == "True" || silent || report.says(message) {
+        let fine = (status == "True") != BAD_WHEN_TRUE.contains(&kind);
+        if fine || silent || report.says(message) {
             continue;
         }
         // Ready repeats what the containers have said.
