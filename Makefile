@@ -15,11 +15,12 @@ export ROCKSDB_STATIC := 1
 export PATH := $(PATH):$(or $(CARGO_INSTALL_ROOT),$(CARGO_HOME),$(HOME)/.cargo)/bin
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-BINARIES := -p nexusctl -p hypermesh-apiserver -p hypermesh-controllers
+BINARIES := -p nexusctl -p hypermesh-apiserver -p hypermesh-controllers -p hypermesh-agent
 
 # `make up`
 export API ?= 127.0.0.1:6443
 export NEXUSCTL := $(abspath $(TARGET))/release/nexusctl
+export HELLO := $(abspath $(TARGET))/release/hello
 
 # How long the long forms take.
 N ?= 200
@@ -29,7 +30,7 @@ PROPERTIES_TIME ?= 10m
 # A test that cannot run here writes a line to this file: its name and why. `make test` shows them.
 export HYPERMESH_SKIPS := $(abspath $(TARGET))/skipped-tests
 
-.PHONY: help tools tools-% rocksdb env build up down test lint audit bench fuzz properties sim crash clean
+.PHONY: help tools tools-% rocksdb env build up hello down test lint audit bench fuzz properties sim crash clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,11 +49,15 @@ env: rocksdb ## print what plain cargo needs to share that RocksDB: eval "$(make
 # which a command line that answers in 15 does not have. What that gives up, and what it does not: docs/adr/0010.
 build bench crash: export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 
-build: rocksdb ## build target/release/{nexusctl,nexus-apiserver,nexus-controllers}
+build: rocksdb ## build target/release/{nexusctl,nexus-apiserver,nexus-controllers,nexus-agent}
 	cargo build --release $(BINARIES) --bins
 
-up: build ## start a cluster in the background, apply examples/quickstart, show it [DATA_DIR= API=]
+up: tools-up build hello ## start a cluster in the background, apply examples/quickstart, show it [DATA_DIR= API=]
 	@.make/up
+
+# An image of it needs nothing else: the C library is in it.
+hello:
+	cargo rustc --release -p hello --bin hello -- -C target-feature=+crt-static
 
 down: ## stop it [DATA_DIR=]
 	@.make/down

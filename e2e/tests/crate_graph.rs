@@ -10,6 +10,7 @@ use std::process::Command;
 
 /// Every crate of the workspace and those of its crates it imports, tests aside.
 const GRAPH: &str = "
+hypermesh-agent: hypermesh-api hypermesh-chain hypermesh-client hypermesh-image hypermesh-network hypermesh-planner hypermesh-runtime hypermesh-schemas hypermesh-shim hypermesh-stream stoq
 hello:
 hypermesh-api:
 hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-wire stoq
@@ -34,7 +35,7 @@ hypermesh-store: hypermesh-chain
 hypermesh-stream: hypermesh-api hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wire: hypermesh-api hypermesh-schemas
-nexusctl: hypermesh-api hypermesh-apiserver hypermesh-client hypermesh-controllers hypermesh-image hypermesh-pipeline hypermesh-schemas hypermesh-stream
+nexusctl: hypermesh-agent hypermesh-api hypermesh-apiserver hypermesh-client hypermesh-controllers hypermesh-image hypermesh-pipeline hypermesh-schemas hypermesh-shim hypermesh-stream
 stoq:
 ";
 
@@ -91,7 +92,8 @@ const IMPORTERS: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates with binaries, which wire others together.
-const WIRING: [&str; 4] = ["hypermesh-apiserver", "hypermesh-controllers", "hypermesh-e2e", "nexusctl"];
+const WIRING: [&str; 5] =
+    ["hypermesh-agent", "hypermesh-apiserver", "hypermesh-controllers", "hypermesh-e2e", "nexusctl"];
 
 #[test]
 fn the_graph_is_the_one_that_was_decided() -> Result<()> {
