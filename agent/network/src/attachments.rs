@@ -3,6 +3,7 @@
 //! The folder lies where a boot empties it, as namespaces and links go with a boot as well.
 
 use crate::error::NetworkError;
+use crate::pool::Ipv4Pool;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,6 +46,22 @@ impl Folder {
             fs::create_dir_all(&part).map_err(|source| NetworkError::State { path: part, source })?;
         }
         Ok(folder)
+    }
+
+    /// The range of addresses that was chosen.
+    pub fn pool(&self) -> Result<Option<Ipv4Pool>, NetworkError> {
+        let path = self.0.join("pool");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Ipv4Pool::parse(text.trim())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(NetworkError::State { path, source }),
+        }
+    }
+
+    /// Keeps the range of addresses.
+    pub fn keep_pool(&self, pool: Ipv4Pool) -> Result<(), NetworkError> {
+        let path = self.0.join("pool");
+        fs::write(&path, format!("{pool}\n")).map_err(|source| NetworkError::State { path, source })
     }
 
     /// Where the namespace of an instance is mounted.

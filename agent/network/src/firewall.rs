@@ -2,7 +2,6 @@
 
 use crate::error::NetworkError;
 use crate::host::Host;
-use crate::rules::TABLE;
 use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
 
@@ -31,9 +30,9 @@ impl Firewall {
         self.nft(rules).map_err(|failure| NetworkError::Rules(failure.words()))
     }
 
-    /// Takes all rules away.
-    pub fn clear(&self) -> Result<(), NetworkError> {
-        self.set(&format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\n"))
+    /// Takes all rules of a bridge away.
+    pub fn clear(&self, bridge: &str) -> Result<(), NetworkError> {
+        self.set(&format!("table inet {bridge} {{}}\ndelete table inet {bridge}\n"))
     }
 
     fn nft(&self, script: &str) -> Result<(), Failure> {

@@ -31,7 +31,8 @@ pub struct Config {
     pub prefix: ClusterPrefix,
     /// The node's own address among them.
     pub node: Ipv6Addr,
-    /// The range of the instances' IPv4 addresses.
+    /// The range of the instances' IPv4 addresses. [`Ipv4Pool::DEFAULT`] stands for itself or, where somebody uses that,
+    /// the next of its size that nobody uses; it is then kept for as long as the bridge is there.
     pub pool: Ipv4Pool,
     /// The namespace that is the node's network; none: the process' own.
     pub host: Option<PathBuf>,
@@ -91,13 +92,16 @@ impl Network {
     /// # Errors
     /// When no instance could be attached here: the kernel refuses links or namespaces, the state cannot be kept, or
     /// the range of addresses is used by somebody else.
-    pub async fn open(config: Config) -> Result<(Self, Vec<Missing>), NetworkError> {
+    pub async fn open(mut config: Config) -> Result<(Self, Vec<Missing>), NetworkError> {
         let host = Host::new(config.host.clone());
         let folder = Folder::open(&config.state)?;
         let links = Links::open(&host)?;
         let all = links.all().await?;
         if !all.contains_key(&config.bridge) {
-            not_overlapping(&links, config.pool).await?;
+            config.pool = unused(&links.routes().await?, config.pool)?;
+            folder.keep_pool(config.pool)?;
+        } else if let Some(pool) = folder.pool()? {
+            config.pool = pool;
         }
         let mtu = all
             .values()
@@ -289,7 +293,7 @@ impl Network {
             self.detach(&attachment.id).await?;
         }
         if let Some(firewall) = &self.firewall {
-            firewall.clear()?;
+            firewall.clear(&self.config.bridge)?;
         }
         self.links.remove(&self.config.bridge).await
     }
@@ -433,14 +437,12 @@ impl Network {
     }
 }
 
-async fn not_overlapping(links: &Links, pool: Ipv4Pool) -> Result<(), NetworkError> {
-    let routes = links.routes().await?;
-    match routes.into_iter().find(|(network, length)| pool.overlaps(*network, *length)) {
-        None => Ok(()),
-        Some((network, length)) => {
-            Err(NetworkError::Overlap { pool: pool.to_string(), route: format!("{network}/{length}") })
-        }
-    }
+/// The range, or the next one that no route of the node overlaps with.
+fn unused(routes: &[(Ipv4Addr, u8)], pool: Ipv4Pool) -> Result<Ipv4Pool, NetworkError> {
+    let taken = |pool: &Ipv4Pool| routes.iter().find(|(network, length)| pool.overlaps(*network, *length));
+    let Some((network, length)) = taken(&pool) else { return Ok(pool) };
+    let next = pool.following().filter(|_| pool == Ipv4Pool::DEFAULT).find(|next| taken(next).is_none());
+    next.ok_or_else(|| NetworkError::Overlap { pool: pool.to_string(), route: format!("{network}/{length}") })
 }
 
 /// The name of the node's end of an instance's pair: of the bridge, so that two agents tell theirs apart, and of the

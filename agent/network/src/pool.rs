@@ -26,6 +26,16 @@ impl Ipv4Pool {
         ((8..=29).contains(&length) && network.to_bits() & !pool.mask() == 0).then_some(pool)
     }
 
+    /// The ranges of its size behind it, within `10.0.0.0/8` where it lies in that.
+    pub fn following(&self) -> impl Iterator<Item = Self> + use<> {
+        let (own, length) = (*self, self.length);
+        let size = (!own.mask()).wrapping_add(1);
+        (1..=16_u32)
+            .map(move |step| Ipv4Addr::from_bits(own.network.to_bits().wrapping_add(step.wrapping_mul(size))))
+            .filter(move |network| network.octets()[0] == own.network.octets()[0])
+            .map(move |network| Self { network, length })
+    }
+
     /// Its first address.
     pub fn network(&self) -> Ipv4Addr {
         self.network
@@ -145,6 +155,8 @@ mod tests {
         assert!(
             pool.overlaps(Ipv4Addr::new(10, 0, 0, 0), 8) && pool.overlaps(Ipv4Addr::new(10, 0, 0, 4), 32)
         );
+        let next: Vec<_> = Ipv4Pool::DEFAULT.following().map(|pool| pool.to_string()).take(2).collect();
+        assert_eq!(next, ["10.213.0.0/16", "10.214.0.0/16"]);
         assert!(!pool.overlaps(Ipv4Addr::new(10, 0, 0, 8), 29) && !pool.overlaps(Ipv4Addr::UNSPECIFIED, 0));
     }
 

@@ -1,4 +1,4 @@
-//! The node's rules, in nft's own language (nft(8)): what stands here is what `nft list table inet hypermesh` shows.
+//! The node's rules, in nft's own language (nft(8)): what stands here is what `nft list table inet hypermesh0` shows.
 //!
 //! One table, replaced whole in one transaction. A connection that exists keeps its way: the kernel remembers where it
 //! was led to, so a backend that left the rules drains.
@@ -9,13 +9,10 @@ use hypermesh_chain::ClusterPrefix;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The table that is ours.
-pub const TABLE: &str = "hypermesh";
-
 /// What the rules are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// The bridge.
+    /// The bridge, by whose name the table is called too: each agent of a node has its own.
     pub bridge: &'a str,
     /// The cluster's addresses.
     pub prefix: ClusterPrefix,
@@ -30,7 +27,8 @@ pub struct Rules<'a> {
 impl Rules<'_> {
     /// The whole transaction.
     pub fn text(&self) -> String {
-        let mut out = format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n");
+        let table = self.bridge;
+        let mut out = format!("table inet {table} {{}}\ndelete table inet {table}\ntable inet {table} {{\n");
         self.services(&mut out);
         self.refusals(&mut out);
         self.out(&mut out);

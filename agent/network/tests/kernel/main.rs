@@ -3,9 +3,8 @@
 
 mod world;
 
-use hypermesh_network::{Attachment, Backend, Network, Protocol, Reach, Service};
+use hypermesh_network::{Attachment, Backend, Ipv4Pool, Network, Protocol, Reach, Service};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use world::{PATIENCE, World, ask, serve, skip};
 
@@ -278,5 +277,16 @@ async fn a_range_that_somebody_uses_is_refused() {
         error.to_string(),
         "the range 10.212.0.0/16 overlaps with 10.0.0.0/8, which this node has a route for; configure another range"
     );
-    assert!(!Path::new(&world.config().state).join("attachments/a.json").exists());
+    world.ip(&world.node, "route del 10.0.0.0/8");
+    world.ip(&world.node, "route add 10.212.7.0/24 via 192.0.2.2");
+    let own = hypermesh_network::Config { pool: Ipv4Pool::parse("10.212.0.0/20").unwrap(), ..world.config() };
+    assert!(Network::open(own).await.is_err(), "a range that was asked for is not another one");
+    let (network, _) = Network::open(world.config()).await.unwrap();
+    let first = network.attach("a").await.unwrap();
+    assert_eq!(first.ipv4, Ipv4Addr::new(10, 213, 0, 2));
+    drop(network);
+    world.ip(&world.node, "route del 10.212.7.0/24");
+    let (network, _) = Network::open(world.config()).await.unwrap();
+    assert_eq!(network.attached(), [first], "what was chosen stays");
+    network.remove().await.unwrap();
 }
