@@ -57,6 +57,10 @@ pub struct Figures {
     pub bodies: (usize, u64),
     /// The same of replies.
     pub replies: (usize, u64),
+    /// Logs, shells, forwarded ports and the like that are open.
+    pub streams: usize,
+    /// Agents that are heard of.
+    pub agents: usize,
 }
 
 impl Metrics {
@@ -115,6 +119,8 @@ impl Metrics {
         }
         let gauges = [
             ("hypermesh_apiserver_watches", self.watches.load(Ordering::Relaxed)),
+            ("hypermesh_apiserver_streams", signed(figures.streams)),
+            ("hypermesh_apiserver_agents", signed(figures.agents)),
             ("hypermesh_apiserver_request_bytes_held", signed(figures.bodies.0)),
             ("hypermesh_apiserver_reply_bytes_held", signed(figures.replies.0)),
             ("hypermesh_store_revision", i64::try_from(figures.revision).unwrap_or(i64::MAX)),

@@ -270,6 +270,8 @@ fn metrics(api: &Api) -> Response<Outgoing> {
         writable: api.replica.failure().is_none(),
         bodies: api.bodies.figures(),
         replies: api.replies.figures(),
+        streams: api.room.taken(),
+        agents: api.alive.connected(),
     });
     let mut response = text(StatusCode::OK, rendered);
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

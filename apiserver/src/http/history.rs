@@ -152,6 +152,11 @@ pub(super) async fn answer(
     if !asked.info.subresource.is_empty() {
         return super::document::unknown();
     }
+    if let Some(view) = &asked.view {
+        let (group, _, plural) = view.projection.source;
+        let words = format!("history is kept of what is stored: ask for that of {plural}.{group}");
+        return Err(Box::new(Status::bad_request(words)));
+    }
     let accepted = reply::accepted(headers, Offer::Document)?;
     let positive = |key: &str| asked.query.integer(key).map(|n| n.and_then(|n| u64::try_from(n).ok()));
     let limit = positive("limit")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);

@@ -222,15 +222,14 @@ impl Api {
         }
         let asked = Asked { kind, view, who, info, query, agent: exchange.agent.to_owned() };
         match asked.info.verb {
-            Verb::Get if asked.query.flag("history") && asked.view.is_none() => {
-                history::answer(self, asked, &head.headers).await
-            }
+            Verb::Get if asked.query.flag("history") => history::answer(self, asked, &head.headers).await,
             Verb::Get => get::answer(self, &asked, &head.headers),
             Verb::List => list::answer(self, &asked, &head.headers).await,
             Verb::Watch => {
                 let events = watch::answer(self, &asked, &head.headers)?;
                 if stream::is_websocket(head) && events.status().is_success() {
-                    return stream::watch_over_websocket(events, head, self.closing.clone());
+                    let place = self.room.enter(asked.who.caller.clone())?;
+                    return stream::watch_over_websocket(events, head, self.closing.clone(), place);
                 }
                 Ok(events)
             }

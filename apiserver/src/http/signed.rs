@@ -161,7 +161,9 @@ pub(super) fn for_agent(
     head: &Parts,
 ) -> Result<hypermesh_stream::Signed, Box<Status>> {
     if verified.media != Media::None {
-        return Err(refused("a signed request for a stream has no Content-Type: what follows it is not signed"));
+        return Err(refused(
+            "a signed request for a stream has no Content-Type: what follows it is not signed",
+        ));
     }
     if !verified.fresh {
         return Err(refused("the request's signature is too old, or dated ahead of the cluster's time"));

@@ -56,6 +56,11 @@ impl Alive {
         Heard { alive: self, node: node.to_owned() }
     }
 
+    /// How many agents have a stream open.
+    pub fn connected(&self) -> usize {
+        self.0.lock().values().filter(|known| known.streams > 0).count()
+    }
+
     /// What is known of a node; `None` if it was never heard of.
     pub fn of(&self, node: &str) -> Option<Liveness> {
         let known = self.0.lock().get(node).cloned()?;

@@ -234,11 +234,13 @@ pub(in crate::http) fn watch(
     response: Response<Outgoing>,
     head: &Parts,
     mut closing: watch::Receiver<bool>,
+    place: Place,
 ) -> Result<Response<Outgoing>, Box<Status>> {
     let accepted = websocket::accept(&head.headers, plain_subprotocol(&head.headers), Outgoing::empty())?;
     let session = Upgrade::of(head)?.begin();
     let body = response.into_body();
     tokio::spawn(async move {
+        let _place = place;
         let Some(session) = session.await else { return };
         let session = session.websocket().await;
         let Session { stream, .. } = session;

@@ -7,6 +7,9 @@ use super::pod_words;
 use super::{Field, Projection, Shown, Sub, at, list, metadata, object_schema, text};
 use serde_json::{Map, Value, json};
 
+/// Reasons of the condition that an instance is made with.
+const BEGINNING: [&str; 2] = ["NoController", "Pending"];
+
 const READ: &[&str] = &["get"];
 const STREAM: &[&str] = &["create", "get"];
 const V1: (&str, &str) = ("", "v1");
@@ -148,9 +151,10 @@ fn complete(status: &mut Value, specs: &[Value]) {
 
 /// The instance's conditions, and those of Kubernetes that it does not tell itself.
 fn conditions(instance: &Value) -> Vec<Value> {
-    // What an object that nobody has looked at begins with says nothing.
+    // What an instance begins with, and its agent has not replaced, says nothing.
     let said = list(instance, &["status", "conditions"]).iter();
-    let own: Vec<&Value> = said.filter(|condition| text(condition, &["reason"]) != "NoController").collect();
+    let own: Vec<&Value> =
+        said.filter(|condition| !BEGINNING.contains(&text(condition, &["reason"]))).collect();
     let mut all: Vec<Value> = Vec::with_capacity(own.len() + 4);
     let statuses = |key| list(instance, &["status", key]);
     let specs = |key: &str| list(instance, &["spec", "pod", key]).len();

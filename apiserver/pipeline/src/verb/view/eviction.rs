@@ -20,6 +20,8 @@ use serde_json::Value;
 
 /// Where Workloads are stored.
 const WORKLOADS: &str = "hypermesh.online/workloads";
+/// Reasons of the condition that an instance is made with.
+const BEGINNING: [&str; 2] = ["NoController", "Pending"];
 /// Instances that are read at once.
 const PAGE: usize = 64;
 /// Instances that are read at the most: a Workload with more has a controller that is far behind.
@@ -75,9 +77,10 @@ fn is_healthy(instance: &Value) -> bool {
     }
     let list = |path: &str| at(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let says = |condition: &Value, field, word| condition.get(field).and_then(Value::as_str) == Some(word);
-    // What an object that nobody has looked at begins with says nothing.
-    let is_ready =
-        |condition: &&Value| says(condition, "type", "Ready") && !says(condition, "reason", "NoController");
+    // What an instance begins with, and its agent has not replaced, says nothing.
+    let is_ready = |condition: &&Value| {
+        says(condition, "type", "Ready") && !BEGINNING.iter().any(|reason| says(condition, "reason", reason))
+    };
     match list("/status/conditions").iter().find(is_ready) {
         Some(condition) => says(condition, "status", "True"),
         None => {
