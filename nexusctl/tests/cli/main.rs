@@ -15,6 +15,7 @@ mod get;
 mod interrupt;
 mod look;
 mod place;
+mod rollout;
 mod server;
 mod tls;
 mod verbs;
