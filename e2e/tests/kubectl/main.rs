@@ -2,6 +2,7 @@
 //!
 //! kubectl is the user's own (`$KUBECTL`, or that of the path). Where there is none, the tests are skipped and say so.
 
+mod certificates;
 mod change;
 mod look;
 mod make;

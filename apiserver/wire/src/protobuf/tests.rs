@@ -211,3 +211,30 @@ proptest! {
         let _ = to_json(&envelope("v1", "Event", bytes));
     }
 }
+
+#[test]
+fn a_certificate_request_keeps_its_bytes() {
+    let request = certificatesv1::CertificateSigningRequest {
+        metadata: gogo_meta("ann"),
+        spec: Some(certificatesv1::CertificateSigningRequestSpec {
+            request: Some(vec![0, 255]),
+            signer_name: Some("example.com/mine".into()),
+            expiration_seconds: Some(600),
+            usages: vec!["client auth".into()],
+            username: Some(String::new()),
+            uid: Some(String::new()),
+            extra: [("k".to_owned(), certificatesv1::ExtraValue { items: vec!["v".into()] })].into(),
+            ..Default::default()
+        }),
+        status: Some(certificatesv1::CertificateSigningRequestStatus {
+            conditions: vec![certificatesv1::CertificateSigningRequestCondition {
+                r#type: Some("Approved".into()),
+                status: Some("True".into()),
+                last_update_time: Some(Time::default()),
+                ..Default::default()
+            }],
+            certificate: Some(vec![]),
+        }),
+    };
+    insta::assert_snapshot!(shown("certificates.k8s.io/v1", "CertificateSigningRequest", &request), @r#"{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"ann"},"spec":{"expirationSeconds":600,"extra":{"k":["v"]},"request":"AP8=","signerName":"example.com/mine","usages":["client auth"]},"status":{"conditions":[{"status":"True","type":"Approved"}]}}"#);
+}
