@@ -14,7 +14,7 @@ use crate::server::{Listening, ServerError, Serving};
 use crate::settings::Settings;
 use crate::volumes::Volumes;
 use crate::workers::Workers;
-use crate::{liveness, node, pressure, publish};
+use crate::{join, liveness, node, pressure, publish};
 use futures_util::StreamExt as _;
 use hypermesh_chain::{ClusterId, ClusterPrefix, PublicKey};
 use hypermesh_client::{Client, Config, Trust};
@@ -193,6 +193,11 @@ impl Agent {
         tasks.spawn(pressure::watch(host.clone(), workers.clone(), settings.pressure, pressures));
         tasks.spawn(publish::watch(host.clone(), workers.clone()));
         tasks.spawn(follow(host.api.clone(), workers.clone()));
+        if settings.kubeconfig == settings.layout.kubeconfig() {
+            // What others wrote, they renew.
+            let (layout, node) = (settings.layout.clone(), settings.node.clone());
+            tasks.spawn(join::renew(layout, node, host.api.client().clone()));
+        }
         stop.await;
         tasks.shutdown().await;
         workers.stop();

@@ -21,6 +21,11 @@ const SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 /// How long the certificate may take, and how often it is asked for.
 const PATIENCE: Duration = Duration::from_secs(120);
 const ASK: Duration = Duration::from_millis(500);
+/// How long to wait before a renewal that failed is tried again, and before the clock is looked at again.
+const RENEW_AGAIN: Duration = Duration::from_secs(300);
+const LOOK: Duration = Duration::from_secs(3600);
+/// Where the kubeconfig that is written here holds the certificate.
+const CERTIFICATE: &str = "/users/0/user/client-certificate-data";
 
 /// How a node joins.
 #[derive(Clone, Debug)]
@@ -95,6 +100,60 @@ pub async fn join(layout: &Layout, node: &str, invitation: &Invitation) -> Resul
     let text = kubeconfig_of(&config, invitation, node, &key, &certificate);
     write_private(&kubeconfig, &text).map_err(file("write", &kubeconfig))?;
     Ok(kubeconfig)
+}
+
+/// Has the certificate of a node that joined renewed at two thirds of its life, for as long as the agent runs. The client
+/// takes the new one up from the file.
+pub async fn renew(layout: Layout, node: String, client: kube::Client) {
+    loop {
+        let wait = match renew_in(&layout) {
+            Ok(wait) => wait,
+            Err(why) => {
+                tracing::warn!(why, "it is not known when the node's certificate ends");
+                RENEW_AGAIN
+            }
+        };
+        if !wait.is_zero() {
+            // Clocks are set, and machines sleep.
+            tokio::time::sleep(wait.min(LOOK)).await;
+            continue;
+        }
+        match renewed(&layout, &node, &client).await {
+            Ok(()) => tracing::info!("the node's certificate was renewed"),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the node's certificate is not renewed yet");
+                tokio::time::sleep(RENEW_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// How long it is until the certificate is to be renewed.
+fn renew_in(layout: &Layout) -> Result<Duration, String> {
+    let text = std::fs::read_to_string(layout.kubeconfig()).map_err(|error| error.to_string())?;
+    let config: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let data = config.pointer(CERTIFICATE).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let pem = STANDARD.decode(data).map_err(|error| error.to_string())?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).map_err(|error| error.to_string())?;
+    let certificate = pem.parse_x509().map_err(|error| error.to_string())?;
+    let validity = certificate.validity();
+    let (from, to) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    let left = from + (to - from) / 3 * 2 - jiff::Timestamp::now().as_second();
+    Ok(Duration::from_secs(u64::try_from(left).unwrap_or_default()))
+}
+
+async fn renewed(layout: &Layout, node: &str, client: &kube::Client) -> Result<(), JoinError> {
+    let key = key(&layout.key())?;
+    let certificate = certificate(client, node, &key, &layout.key()).await?;
+    let path = layout.kubeconfig();
+    let text = std::fs::read_to_string(&path).map_err(file("read", &path))?;
+    let mut config: serde_json::Value =
+        serde_json::from_str(&text).map_err(std::io::Error::from).map_err(file("read", &path))?;
+    if let Some(data) = config.pointer_mut(CERTIFICATE) {
+        *data = STANDARD.encode(certificate).into();
+    }
+    let text = serde_json::to_string_pretty(&config).unwrap_or_default();
+    write_private(&path, &text).map_err(file("write", &path))
 }
 
 fn file(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> JoinError {

@@ -138,7 +138,7 @@ impl Desk {
         }
         let route = Route::parse(head.method.as_str(), target)?;
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let caller = Caller::parse(header).map_err(|error| Status::bad_request(&error.to_string()))?;
+        let caller = Caller::parse(header).map_err(|error| Status::bad_request(error.to_string()))?;
         tracing::info!(user = caller.user.name, audit = caller.audit, route = route.target(), "asked");
         self.judge.judge(&route, &caller).await?;
         let framed = header(STREAM) == Some(FRAMES);
