@@ -42,6 +42,14 @@ pub const PORT: u16 = 6444;
 /// How long a stream may say nothing before it is over, on either side; the kubelet's default.
 pub const IDLE: Duration = Duration::from_secs(4 * 3600);
 
+/// Streams of one connection between an API server and an agent, at a time: both ends grant so many.
+pub const STREAMS: u32 = 4096;
+/// Bytes that either end may send on a stream before they are read.
+pub const STREAM_WINDOW: u32 = 128 << 10;
+/// Bytes that either end may send on all streams before they are read. As many as 512 streams whose readers pause, which is
+/// what one user may have: nobody's pause stops anybody else.
+pub const CONNECTION_WINDOW: u32 = 64 << 20;
+
 /// The request header, and the answer's, that say that a body is [`Frame`]s. A client of the API server that does not
 /// speak WebSocket asks for `exec` and `attach` so, by POST over HTTP/2 or HTTP/3, and for `portforward` with
 /// [`RAW`]: its body goes to the agent as it is.

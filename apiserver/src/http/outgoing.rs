@@ -161,7 +161,9 @@ impl Body for Outgoing {
         if part.is_none() || self.is_end_stream() {
             self.finish();
         }
-        if let (Some(_), Some(pace)) = (&part, &self.pace) {
+        // Who reads a log page by page may take their time: what waits is the agent's, within the windows of its stream.
+        let relayed = matches!(self.source, Source::Relayed(_));
+        if let (Some(_), Some(pace)) = (&part, self.pace.as_ref().filter(|_| !relayed)) {
             pace.handed();
         }
         Poll::Ready(part.map(|part| part.map(Frame::data)))

@@ -66,6 +66,10 @@ pub(super) async fn answer(
 ) -> Result<Response<Outgoing>, Box<Status>> {
     let method = exchange.head.method.as_str();
     if info.subresource == "liveness" {
+        if info.verb == Verb::Create {
+            // What is signed is of now and comes once, whatever follows it.
+            caller(api, &mut who, exchange.head)?;
+        }
         return liveness::answer(api, &who, exchange, info).await;
     }
     let wrong = || {

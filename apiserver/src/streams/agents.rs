@@ -11,7 +11,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hypermesh_api::Status;
 use hypermesh_chain::Record;
-use hypermesh_stream::{Caller, FRAMES, IDLE, PORT, Route, STREAM};
+use hypermesh_stream::{
+    CONNECTION_WINDOW, Caller, FRAMES, IDLE, PORT, Route, STREAM, STREAM_WINDOW, STREAMS,
+};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -20,7 +22,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use stoq::http3::{Body, BoxError, Client, RequestError};
-use stoq::{BindError, Endpoint, Identity, PublicKey, TlsError, Trust};
+use stoq::{BindError, Endpoint, Identity, PublicKey, Settings, TlsError, Trust};
 use thiserror::Error;
 
 /// How long is waited for an agent's answer to begin.
@@ -111,7 +113,14 @@ pub(crate) struct Agents {
 impl Agents {
     /// Binds a socket to dial from. Must be called within a runtime.
     pub fn bind(identity: Identity) -> Result<Self, AgentsError> {
-        let endpoint = Endpoint::client(Trust::dialled_key()).identity(identity).bind()?;
+        let settings = Settings {
+            streams: STREAMS,
+            stream_window: STREAM_WINDOW,
+            connection_window: CONNECTION_WINDOW,
+            datagrams: None,
+            ..Settings::default()
+        };
+        let endpoint = Endpoint::client(Trust::dialled_key()).identity(identity).settings(settings).bind()?;
         let addresses = Arc::new(Mutex::new(HashMap::<String, String>::new()));
         let known = Arc::clone(&addresses);
         let client = Client::builder(endpoint)
