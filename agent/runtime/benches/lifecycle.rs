@@ -27,6 +27,14 @@ use std::time::{Duration, Instant};
 /// Lives of each.
 const RUNS: usize = 40;
 
+/// What a life in an instance consists of.
+const STEPS: [&str; 4] = [
+    "ours, in an instance: create",
+    "ours, in an instance: start",
+    "ours, in an instance: exit is told",
+    "ours, in an instance: delete",
+];
+
 fn main() {
     // `cargo test` runs benchmarks too, to see that they start.
     if !std::env::args().any(|arg| arg == "--bench") {
@@ -68,8 +76,11 @@ async fn measure() {
             times.entry(peer).or_default().push(peer_run(peer, dir.path()));
         }
         let begin = Instant::now();
-        live(&sandbox, &root).await;
+        let steps = live(&sandbox, &root).await;
         times.entry("ours, in an instance").or_default().push(begin.elapsed());
+        for (name, step) in STEPS.into_iter().zip(steps) {
+            times.entry(name).or_default().push(step);
+        }
         let begin = Instant::now();
         let own = class.create(sandbox_spec("own", UserNamespace::Host)).await.unwrap();
         live(&own, &root).await;
@@ -150,15 +161,21 @@ fn sandbox_spec(name: &str, user: UserNamespace) -> SandboxSpec {
     }
 }
 
-async fn live(sandbox: &Arc<dyn Sandbox>, root: &Path) {
-    live_with(sandbox, spec(root)).await;
+async fn live(sandbox: &Arc<dyn Sandbox>, root: &Path) -> [Duration; 4] {
+    live_with(sandbox, spec(root)).await
 }
 
-async fn live_with(sandbox: &Arc<dyn Sandbox>, spec: ContainerSpec) {
+/// How long each step took.
+async fn live_with(sandbox: &Arc<dyn Sandbox>, spec: ContainerSpec) -> [Duration; 4] {
+    let begin = Instant::now();
     let container = sandbox.create(ContainerId::new("c").unwrap(), spec).await.unwrap();
+    let created = begin.elapsed();
     container.start().await.unwrap();
+    let started = begin.elapsed();
     assert!(container.wait().await.unwrap().success());
+    let ended = begin.elapsed();
     container.delete().await.unwrap();
+    [created, started - created, ended - started, begin.elapsed() - ended]
 }
 
 /// Writes a peer's bundle, the same as ours; whether it runs.

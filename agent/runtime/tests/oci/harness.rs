@@ -31,23 +31,14 @@ pub struct Node {
     pub class: Arc<dyn RuntimeClass>,
     pub dir: tempfile::TempDir,
     pub cgroup: String,
-    before: Left,
 }
 
-/// What a node has that a test might leave behind.
-#[derive(Debug, PartialEq, Eq)]
-struct Left {
-    mounts: BTreeSet<String>,
-    links: BTreeSet<String>,
-}
-
-fn left() -> Left {
+/// Mounts of the node that are of this test's, or of what shims mount: nobody but them sees theirs.
+fn mounts_of(folder: &Path) -> Vec<String> {
+    let needle = folder.display().to_string();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let links = fs::read_to_string("/proc/net/dev").unwrap();
-    Left {
-        mounts: mounts.lines().map(str::to_owned).collect(),
-        links: links.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect(),
-    }
+    let ours = |line: &&str| line.contains(&needle) || line.contains("/run/hypermesh-stage");
+    mounts.lines().filter(ours).map(str::to_owned).collect()
 }
 
 /// Processes whose command line or root names this folder.
@@ -80,7 +71,6 @@ pub fn cgroups_of(name: &str) -> Vec<PathBuf> {
 impl Node {
     /// None, and said, where this user cannot run containers.
     pub async fn new() -> Option<Self> {
-        let before = left();
         let dir = tempfile::tempdir().unwrap();
         let cgroup = format!(
             "/hypermesh-test-{}",
@@ -105,7 +95,7 @@ impl Node {
         }
         fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/srv:/bin/sh\n")
             .unwrap();
-        Some(Self { class, dir, cgroup, before })
+        Some(Self { class, dir, cgroup })
     }
 
     pub async fn open(dir: &Path, cgroup: &str) -> Arc<dyn RuntimeClass> {
@@ -170,7 +160,37 @@ impl Node {
         }
         assert_eq!(processes_of(self.dir.path()), Vec::<String>::new());
         assert_eq!(fs::read_dir(self.dir.path().join("instances")).unwrap().count(), 0);
-        assert_eq!(left(), self.before);
+        assert_eq!(mounts_of(self.dir.path()), Vec::<String>::new());
+    }
+}
+
+impl Drop for Node {
+    /// A test that failed leaves nothing to others either.
+    fn drop(&mut self) {
+        let instances =
+            fs::read_dir(self.dir.path().join("instances")).into_iter().flatten().filter_map(Result::ok);
+        for instance in instances {
+            // Its shim ends all that it runs, and itself.
+            drop(fs::remove_file(instance.path().join("shim.json")));
+        }
+        for _ in 0..200 {
+            if processes_of(self.dir.path()).is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for tree in cgroups_of(self.cgroup.trim_start_matches('/')) {
+            let mut folders = vec![tree];
+            let mut next = 0;
+            while let Some(folder) = folders.get(next).cloned() {
+                next += 1;
+                let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+                folders.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+            }
+            for folder in folders.iter().rev() {
+                drop(fs::remove_dir(folder));
+            }
+        }
     }
 }
 
