@@ -85,6 +85,8 @@ enum Done {
     Again(Key),
     /// Instances of a node that does not exist were ended, or not.
     Orphans { node: Arc<str>, result: Result<(), Failure> },
+    /// They may be looked after again.
+    Rested(Arc<str>),
 }
 
 struct Scheduler {
@@ -288,16 +290,17 @@ impl Scheduler {
                 }
             }
             Done::Orphans { node, result } => {
-                self.orphaning.remove(&node);
                 if let Err(failure) = result {
                     tracing::warn!(%node, error = chain(&failure), "instances of a node that is gone remain");
-                    // The next pass looks again; until then this keeps it from being the very next moment.
-                    self.orphaning.insert(Arc::clone(&node));
-                    self.sleepers.spawn(async move {
-                        tokio::time::sleep(CONFLICT).await;
-                        Done::Orphans { node, result: Ok(()) }
-                    });
                 }
+                // The watch may be behind: who is looked after again at once is looked after for nothing.
+                self.sleepers.spawn(async move {
+                    tokio::time::sleep(CONFLICT).await;
+                    Done::Rested(node)
+                });
+            }
+            Done::Rested(node) => {
+                self.orphaning.remove(&node);
             }
         }
     }

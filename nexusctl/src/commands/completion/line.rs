@@ -179,6 +179,7 @@ impl<'c> Line<'c> {
                 return Wanted::Named("serviceaccounts", String::new());
             }
             "SERVER" => return Wanted::Servers,
+            "NODE" => return Wanted::Named("nodes.hypermesh.online", String::new()),
             "KEY" if arg.get_id() == "keys" => return Wanted::Keys,
             "TOKEN" if arg.get_id() == "tokens" => return Wanted::Tokens,
             _ => {}
@@ -335,5 +336,6 @@ mod tests {
         assert_eq!(wanted("create rolebinding x --role=v"), Wanted::Named("roles", "--role=".into()));
         assert_eq!(wanted("create rolebinding x --serviceaccount "), Wanted::Accounts(String::new()));
         assert_eq!(wanted("create rolebinding x --user "), Wanted::Nothing);
+        assert_eq!(wanted("node drain "), Wanted::Named("nodes.hypermesh.online", String::new()));
     }
 }
