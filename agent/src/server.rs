@@ -22,13 +22,13 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hypermesh_api::Status;
 use hypermesh_chain::ClusterId;
-use hypermesh_stream::{Caller, FRAMES, IDLE, Route, STREAM};
+use hypermesh_stream::{CONNECTION_WINDOW, Caller, FRAMES, IDLE, Route, STREAM, STREAM_WINDOW, STREAMS};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use stoq::http3::{ALPN, Body, BoxError, Http3, HttpLimits};
-use stoq::{BindError, ClientAuth, Endpoint, Identity, Router, TlsError};
+use stoq::{BindError, ClientAuth, Endpoint, Identity, Router, Settings, TlsError};
 use tokio::sync::mpsc;
 
 /// How long what is under way has to come to its end.
@@ -81,6 +81,13 @@ impl Listening {
         let endpoint = Endpoint::server(identity)
             .clients(ClientAuth::Verifier(Arc::new(replicas)))
             .address(address)
+            .settings(Settings {
+                streams: STREAMS,
+                stream_window: STREAM_WINDOW,
+                connection_window: CONNECTION_WINDOW,
+                datagrams: None,
+                ..Settings::default()
+            })
             .bind()
             .map_err(|source| ServerError::Bind { address, source })?;
         Ok(Self { endpoint })
