@@ -66,7 +66,7 @@ pub fn pull_policy(container: &Container) -> ImagePullPolicy {
 impl Next<'_> {
     fn go_on(&mut self) {
         if self.record.sandbox.lost {
-            self.step(&self.record.sandbox.stage, Action::RemoveSandbox);
+            self.remove(&self.record.sandbox.stage, Action::RemoveSandbox);
         } else if !self.record.sandbox.stage.ready {
             self.step(&self.record.sandbox.stage, Action::MakeSandbox);
         }

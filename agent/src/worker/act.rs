@@ -139,7 +139,7 @@ impl Worker {
                 self.then(async move {
                     match volumes.remove(&uid).await {
                         Ok(()) => Outcome::VolumesRemoved,
-                        Err(why) => Outcome::VolumesRefused(why),
+                        Err(why) => Outcome::VolumesStay(why),
                     }
                 });
             }

@@ -4,7 +4,7 @@ use super::Next;
 use crate::backoff::after;
 use crate::instance::{Instance, Role};
 use crate::plan::{Action, StopReason};
-use crate::record::{ContainerRecord, PreStop, Record, Run, Stopping};
+use crate::record::{ContainerRecord, PreStop, Record, Refusal, Run, Stage, Stopping};
 use hypermesh_schemas::workload::container::Container;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -38,12 +38,18 @@ impl Next<'_> {
             return;
         }
         if sandbox.begun {
-            self.step(sandbox, Action::RemoveSandbox);
+            self.remove(sandbox, Action::RemoveSandbox);
         } else if volumes.begun {
-            self.step(volumes, Action::RemoveVolumes);
+            self.remove(volumes, Action::RemoveVolumes);
         } else {
             self.plan.finished = self.instance.ending.is_some();
         }
+    }
+
+    /// Removes what is there. That it could not be made is no reason to wait, as it is that it could not be removed.
+    pub(super) fn remove(&mut self, stage: &Stage, action: Action) {
+        let stays = stage.refused.as_ref().filter(|refused| refused.refusal == Refusal::FailedKillPod);
+        self.step(&Stage { refused: stays.cloned(), ..stage.clone() }, action);
     }
 
     fn reason(&self) -> (StopReason, Timestamp) {

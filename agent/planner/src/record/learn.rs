@@ -17,8 +17,10 @@ const LEAST_GRACE: Duration = Duration::from_secs(2);
 pub enum Outcome {
     /// The volumes are whole.
     VolumesReady,
-    /// They could not be made, or not be removed.
+    /// They could not be made.
     VolumesRefused(String),
+    /// They could not be removed.
+    VolumesStay(String),
     /// They are gone.
     VolumesRemoved,
     /// The sandbox is whole.
@@ -144,6 +146,9 @@ impl Record {
             }
             Outcome::VolumesRefused(message) => {
                 return refuse(&mut self.volumes, Refusal::FailedMount, message, now);
+            }
+            Outcome::VolumesStay(message) => {
+                return refuse(&mut self.volumes, Refusal::FailedKillPod, message, now);
             }
             Outcome::VolumesRemoved => self.volumes = super::Stage::default(),
             Outcome::SandboxReady(addresses) => {

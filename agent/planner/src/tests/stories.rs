@@ -262,6 +262,29 @@ fn what_is_missing_is_tried_again_at_once_when_it_may_be_there() {
     assert_eq!(world.told.unwrap().restarts, Some(0), "what did not run is no restart");
 }
 
+#[test]
+fn what_could_not_be_made_goes_at_once() {
+    struct Nowhere;
+    impl Fate for Nowhere {
+        fn place(&mut self) -> Result<(), String> {
+            Err("no".into())
+        }
+    }
+    let mut world = World::new(instance(simple()), Nowhere);
+    world.run_until(|world, _| world.seconds() > 100);
+    let mut world = change(world);
+    world.delete(30);
+    let begun = world.seconds();
+    world.run_until(finished);
+    assert_eq!(world.seconds(), begun);
+}
+
+/// The same world with another fate.
+fn change<F>(world: World<F>) -> World<Kind> {
+    let World { instance, record, now, coming, alive, sandbox, volumes, log, notices, told, .. } = world;
+    World { instance, record, now, fate: Kind, coming, alive, sandbox, volumes, log, notices, told }
+}
+
 /// Anything may happen, in a repeatable way.
 struct Chance {
     seed: u64,

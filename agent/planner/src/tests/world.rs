@@ -209,8 +209,9 @@ impl<F: Fate> World<F> {
             }
             Action::RemoveVolumes => {
                 assert!(!self.sandbox, "volumes are removed under a sandbox");
-                self.volumes = false;
-                self.come(zero, Outcome::VolumesRemoved);
+                let placed = self.fate.place();
+                self.volumes &= placed.is_err();
+                self.come(zero, placed.map_or_else(Outcome::VolumesStay, |()| Outcome::VolumesRemoved));
             }
         }
     }
