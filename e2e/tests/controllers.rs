@@ -407,16 +407,21 @@ fn the_controllers_may_do_what_they_need_and_nothing_else() -> Result<()> {
     let refused = [
         "/api/v1/secrets",
         "/api/v1/namespaces/default/secrets",
-        "/api/v1/namespaces/kube-system/secrets/any",
         "/api/v1/configmaps",
         "/api/v1/serviceaccounts",
         "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-        "/apis/hypermesh.online/v1/workloads",
+        "/apis/hypermesh.online/v1/networks",
         "/metrics",
     ];
     for path in refused {
         ensure!(controllers.get(path)?.code == 403, "{path} is not refused");
     }
+    // What a template refers to is read by its name, and never changed.
+    let keys = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}});
+    cluster.admin()?.post("/api/v1/namespaces/default/secrets", &keys)?.expect(201)?;
+    controllers.get("/api/v1/namespaces/default/secrets/keys")?.expect(200)?;
+    let change = controllers.merge("/api/v1/namespaces/default/secrets/keys", &json!({"data": {"a": "eA=="}}))?;
+    ensure!(change.code == 403, "a Secret is changed");
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "x"}, "rules": []});
     ensure!(
         controllers.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", &role)?.code == 403,
