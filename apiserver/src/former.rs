@@ -3,6 +3,7 @@
 //! Which authority signed a client's certificate is read from the certificate itself: it serves to tell an operator who is
 //! left, and to tell somebody whose connection outlived a rotation what has happened. Whom to let in is TLS' to decide.
 
+use hypermesh_chain::PublicKey;
 use hypermesh_pki::rotation::{self, Seen};
 use hypermesh_pki::{Pki, PkiError};
 use parking_lot::Mutex;
@@ -45,22 +46,27 @@ impl Former {
         self.active.store(state.former.is_some() || !state.dropped.is_empty(), Ordering::Release);
     }
 
-    /// Notes which authority signed a client's certificate. False for one that counts no more.
-    pub fn admits(&self, user: &str, authority: Option<&[u8]>, now: i64) -> bool {
+    /// Notes which authority signed a client's certificate. False for one that counts no more. A client is a user and a key:
+    /// certificates are renewed over the same key, and who works from two machines has one on each.
+    pub fn admits(&self, user: &str, key: Option<&[u8; 32]>, authority: Option<&[u8]>, now: i64) -> bool {
         if !self.active.load(Ordering::Acquire) {
             return true;
         }
+        let client = match key {
+            Some(key) => format!("{user} (key {:.16})", PublicKey(*key).to_string()),
+            None => user.to_owned(),
+        };
         let mut state = self.state.lock();
         let is = |known: &Vec<u8>| authority == Some(known.as_slice());
         if state.dropped.iter().any(is) {
             return false;
         }
         if state.former.as_ref().is_some_and(is) {
-            if state.seen.clients.len() < MOST || state.seen.clients.contains_key(user) {
-                state.seen.clients.insert(user.to_owned(), now);
+            if state.seen.clients.len() < MOST || state.seen.clients.contains_key(&client) {
+                state.seen.clients.insert(client, now);
             }
         } else {
-            state.seen.clients.remove(user);
+            state.seen.clients.remove(&client);
         }
         true
     }
@@ -97,21 +103,29 @@ mod tests {
         let former = Former::default();
         let before = open().client_ca.key_identifier();
         former.follow(&open());
-        assert!(former.admits("ann", before.as_deref(), 1));
+        assert!(former.admits("ann", None, before.as_deref(), 1));
         former.tell(dir.path(), 1).unwrap();
         assert_eq!(rotation::seen(dir.path()).unwrap(), None, "there is nothing to tell");
         open().begin_rotation(1_800_000_000).unwrap();
         former.follow(&open());
         let after = open().client_ca.key_identifier();
-        for (user, authority) in [("ann", &before), ("bob", &before), ("eve", &after), ("bob", &after)] {
-            assert!(former.admits(user, authority.as_deref(), 7));
+        let (one, two) = (Some(&[1; 32]), Some(&[2; 32]));
+        for (user, key, authority) in [
+            ("ann", None, &before),
+            ("bob", one, &before),
+            ("bob", two, &before),
+            ("eve", None, &after),
+            ("bob", one, &after),
+        ] {
+            assert!(former.admits(user, key, authority.as_deref(), 7));
         }
         former.tell(dir.path(), 8).unwrap();
         let seen = rotation::seen(dir.path()).unwrap().unwrap();
-        assert_eq!((seen.looked, seen.clients), (8, [("ann".to_owned(), 7)].into()), "bob has a new one");
+        let left = [("ann".to_owned(), 7), ("bob (key 0202020202020202)".to_owned(), 7)];
+        assert_eq!((seen.looked, seen.clients), (8, left.into()), "bob has a new one on one machine");
         open().finish_rotation(1_800_000_000).unwrap();
         former.follow(&open());
-        assert!(!former.admits("ann", before.as_deref(), 9));
-        assert!(former.admits("ann", after.as_deref(), 9) && former.admits("ann", None, 9));
+        assert!(!former.admits("ann", None, before.as_deref(), 9));
+        assert!(former.admits("ann", None, after.as_deref(), 9) && former.admits("ann", None, None, 9));
     }
 }

@@ -54,7 +54,7 @@ impl Old {
     }
 }
 
-/// Clients that were seen with a certificate of the old authority and not with one of the new one since: user and when, in
+/// Clients that were seen with a certificate of the old authority and not with one of the new one since: who and when, in
 /// seconds since the epoch. The clocks of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
@@ -62,7 +62,7 @@ pub struct Seen {
     pub authority: String,
     /// When the server last looked.
     pub looked: i64,
-    /// By user.
+    /// By client: its user, and the beginning of its key.
     pub clients: BTreeMap<String, i64>,
 }
 

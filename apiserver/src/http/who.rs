@@ -49,7 +49,12 @@ impl Api {
                     return Err(Box::new(Status::unauthorized()));
                 }
                 Some(user)
-                    if !self.former.admits(&user.name, client.authority.as_deref(), self.unix_now()) =>
+                    if !self.former.admits(
+                        &user.name,
+                        client.key.as_ref(),
+                        client.authority.as_deref(),
+                        self.unix_now(),
+                    ) =>
                 {
                     let words = "the authority that issued this certificate was dropped when the cluster's authorities \
                                  were changed: ask for another certificate (nexusctl certs request), or take the \
