@@ -207,7 +207,7 @@ pub enum Command {
     /// Ask about identity and rights
     #[command(subcommand)]
     Auth(commands::auth::Command),
-    /// Show or renew the certificates of a cluster on this machine
+    /// Ask for certificates, decide on them, and look after those of a cluster on this machine
     #[command(subcommand)]
     Certs(commands::certs::Command),
     /// Make tokens with which machines and people come in
