@@ -164,7 +164,6 @@ impl Client {
     /// Sends a call with a body of any length, whose reply is a stream of lines.
     pub async fn upload(&self, call: &Call, upload: Upload) -> Result<Lines, Error> {
         let (mut parts, _) = request(call)?.into_parts();
-        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(call.content_type));
         parts.extensions.insert(Streamed);
         let request = Request::from_parts(parts, Body::stream(upload));
         let response = self.http.send(request).await.map_err(|error| self.of_cluster(error))?;

@@ -250,9 +250,6 @@ impl Author {
             return below.send(Request::from_parts(parts, body)).await;
         };
         let (mut signed, _) = self.signed(cluster, &parts, &form)?.into_parts();
-        if let Some(content_type) = parts.headers.get(header::CONTENT_TYPE) {
-            signed.headers.insert(header::CONTENT_TYPE, content_type.clone());
-        }
         signed.extensions.remove::<Repeatable>();
         below.send(Request::from_parts(signed, body)).await
     }

@@ -46,7 +46,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         Upload::new(file, Some(length.len()))
     };
     let path = arguments.on.images(session).await?;
-    let call = Call::with_body(Method::POST, path, "").content_type("application/x-tar");
+    let call = Call::with_body(Method::POST, path, "");
     let what = format!("importing {}", arguments.file.display());
     let client = session.client()?;
     let lines = session.wait_for(&what, client.upload(&call, upload)).await?;
