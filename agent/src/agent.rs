@@ -90,6 +90,7 @@ pub struct Agent {
     cluster: ClusterId,
     listening: Listening,
     itself: node::Itself,
+    serving: watch::Sender<BTreeSet<InstanceUid>>,
 }
 
 impl Agent {
@@ -127,6 +128,7 @@ impl Agent {
             .map_err(|source| AgentError::Folder { path: layout.memory(), source })?;
         let address = local_address(servers.first().copied());
         let (_, told_address) = watch::channel(address);
+        let (serving, served) = watch::channel(BTreeSet::new());
         let api = NodeApi::new(kube.clone(), &settings.node);
         let host = Host {
             layout,
@@ -138,6 +140,7 @@ impl Agent {
             runtime: Arc::clone(&runtime),
             connectivity: Arc::clone(&connectivity),
             authorities: me.authorities.as_str().into(),
+            serving: served,
             address: told_address,
             memory: facts::memory().map(|(all, _)| all).unwrap_or_default(),
             // Who may not lower it has at least what the agent itself has.
@@ -158,7 +161,7 @@ impl Agent {
             lacks: lack.into_iter().collect(),
         };
         let workers = Workers::new(host.clone());
-        Ok(Self { host, workers, client, cluster, listening, itself })
+        Ok(Self { host, workers, client, cluster, listening, itself, serving })
     }
 
     /// What this node can do for instances, in words; empty: everything.
@@ -183,15 +186,15 @@ impl Agent {
     /// When what was kept cannot be read, or earlier containers cannot be found.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
         self.adopt().await?;
-        let Self { host, workers, client, cluster, listening, itself } = self;
-        let serving: Serving = listening.serve(host.clone(), workers.clone(), cluster)?;
+        let Self { host, workers, client, cluster, listening, itself, serving } = self;
+        let answering: Serving = listening.serve(host.clone(), workers.clone(), cluster)?;
         let (pressures, told) = watch::channel(pressure::Pressures::new());
         let settings = Arc::clone(&itself.settings);
         let mut tasks = JoinSet::new();
         tasks.spawn(node::keep(host.api.clone(), itself, host.address.clone(), told));
         tasks.spawn(liveness::tell(client, settings.node.clone(), facts::boot_id(), workers.clone()));
         tasks.spawn(pressure::watch(host.clone(), workers.clone(), settings.pressure, pressures));
-        tasks.spawn(publish::watch(host.clone(), workers.clone()));
+        tasks.spawn(publish::watch(host.clone(), workers.clone(), serving));
         tasks.spawn(follow(host.api.clone(), workers.clone()));
         if settings.kubeconfig == settings.layout.kubeconfig() {
             // What others wrote, they renew.
@@ -201,7 +204,7 @@ impl Agent {
         stop.await;
         tasks.shutdown().await;
         workers.stop();
-        serving.shutdown().await;
+        answering.shutdown().await;
         host.volumes.close();
         Ok(())
     }

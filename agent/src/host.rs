@@ -7,7 +7,9 @@ use crate::images::Images;
 use crate::objects::Objects;
 use crate::settings::{Layout, Policy};
 use crate::volumes::Volumes;
+use hypermesh_planner::InstanceUid;
 use hypermesh_runtime::RuntimeClass;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,6 +37,8 @@ pub struct Host {
     pub connectivity: Arc<dyn Connectivity>,
     /// The authorities by which programs in instances know the API server, in PEM.
     pub authorities: Arc<str>,
+    /// The instances to which published ports lead new connections.
+    pub serving: watch::Receiver<BTreeSet<InstanceUid>>,
     /// Its address.
     pub address: watch::Receiver<Option<IpAddr>>,
     /// Its memory, in bytes.

@@ -233,11 +233,13 @@ async fn collect(host: &Host, settings: &PressureSettings) {
     let policy = policy(settings, host.layout.root());
     let collected = blocking(move || store.collect_garbage(&policy)).await;
     match collected {
-        Ok((plan, _)) if plan.removals.is_empty() && plan.shortfall == 0 => {}
         Ok((plan, _)) => {
-            tracing::info!(%plan, "images were collected");
+            if !plan.removals.is_empty() {
+                tracing::info!(%plan, "images were collected");
+            }
             if plan.shortfall > 0 {
-                let words = format!("{plan}");
+                let words =
+                    "every image that is left is in use, pinned or young, and the disk is still too full";
                 host.announcer.node(host.api.node(), Gravity::Warning, "FreeDiskSpaceFailed", words);
             }
         }

@@ -7,15 +7,16 @@ use crate::host::Host;
 use crate::worker::View;
 use crate::workers::Workers;
 use futures_util::StreamExt as _;
-use hypermesh_planner::Gravity;
+use hypermesh_planner::{Gravity, InstanceUid};
 use hypermesh_schemas::condition::ConditionStatus;
 use hypermesh_schemas::value::PortRef;
 use hypermesh_schemas::workload::publish::PublishedPort as Wanted;
 use kube::Api;
 use kube::core::DynamicObject;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Changes of so short a time are one.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -23,8 +24,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Published ports by namespace and workload.
 type Workloads = BTreeMap<(String, String), Vec<Wanted>>;
 
-/// Publishes for as long as the agent runs.
-pub async fn watch(host: Host, workers: Workers) {
+/// Publishes for as long as the agent runs, and tells who is given new connections.
+pub async fn watch(host: Host, workers: Workers, serving: watch::Sender<BTreeSet<InstanceUid>>) {
     let api: Api<DynamicObject> = Api::all_with(host.api.client().clone(), &ours("Workload", "workloads"));
     let config = watcher::Config::default().streaming_lists();
     let mut events = std::pin::pin!(watcher(api, config).default_backoff());
@@ -56,7 +57,11 @@ pub async fn watch(host: Host, workers: Workers) {
             continue;
         }
         match host.connectivity.publish(&ports).await {
-            Ok(()) => published = Some(ports),
+            Ok(()) => {
+                let backends = ports.iter().flat_map(|port| &port.backends).filter(|one| one.weight > 0);
+                serving.send_replace(backends.map(|one| one.instance.clone()).collect());
+                published = Some(ports);
+            }
             Err(error) => {
                 let why = chain(&error);
                 tracing::warn!(why, "ports cannot be published");

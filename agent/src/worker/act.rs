@@ -11,7 +11,8 @@ use crate::objects::Glance;
 use hypermesh_image::Digest;
 use hypermesh_planner::probe::ProbeKind;
 use hypermesh_planner::{
-    Action, Exit, ExitReason, Fields, Instance, Outcome, ProbeOutcome, Refusal, Sources, pull_policy,
+    Action, Exit, ExitReason, Fields, Instance, Outcome, ProbeOutcome, Refusal, Sources, StopReason,
+    pull_policy,
 };
 use hypermesh_runtime::{
     Container as Running, InstanceId, Network, RuntimeError, Sandbox, SandboxSpec, StopOptions, UserNamespace,
@@ -25,6 +26,9 @@ use std::time::Duration;
 
 /// How long a hook after the start may take: kubelet has no limit, and a container that waits for ever helps nobody.
 const POST_START: Duration = Duration::from_secs(600);
+
+/// How long is waited at most until no published port leads to what is to end.
+const WITHDRAWAL: Duration = Duration::from_secs(1);
 
 /// A run has begun, as its container says.
 pub(super) fn started(name: &str, attempt: u32, running: &Arc<dyn Running>, instance: &Instance) -> Outcome {
@@ -150,11 +154,11 @@ impl Worker {
             Action::PreStop { container, attempt, deadline, .. } => {
                 self.pre_stop(container, attempt, deadline);
             }
-            Action::Terminate { container, attempt, deadline, .. } => {
-                let grace = hypermesh_planner::backoff::between(Timestamp::now(), deadline);
-                self.stop(&container, attempt, grace);
+            Action::Terminate { container, attempt, why, deadline } => {
+                let leaves = matches!(why, StopReason::Deleted | StopReason::Evicted);
+                self.terminate(&container, attempt, deadline, leaves);
             }
-            Action::Kill { container, attempt, .. } => self.stop(&container, attempt, Duration::ZERO),
+            Action::Kill { container, attempt, .. } => self.kill(&container, attempt),
         }
     }
 
@@ -284,17 +288,27 @@ impl Worker {
         });
     }
 
-    /// Its end is told by who waits for it.
-    fn stop(&self, container: &str, attempt: u32, grace: Duration) {
+    /// Tells a container to end, once no published port leads new connections to it. Its end is told by who waits for it.
+    fn terminate(&self, container: &str, attempt: u32, deadline: Timestamp, leaves: bool) {
+        let Some(running) = self.running(container, attempt) else { return };
+        let (mut serving, uid) = (self.host.serving.clone(), self.instance.uid.clone());
+        tokio::spawn(async move {
+            if leaves {
+                let withdrawn = serving.wait_for(|serving| !serving.contains(&uid));
+                let _ = tokio::time::timeout(WITHDRAWAL, withdrawn).await;
+            }
+            let grace = hypermesh_planner::backoff::between(Timestamp::now(), deadline);
+            if let Err(error) = running.stop(StopOptions { grace, signal: None }).await {
+                tracing::debug!(container = %running.id(), error = chain(&error), "it was not told to end");
+            }
+        });
+    }
+
+    fn kill(&self, container: &str, attempt: u32) {
         let Some(running) = self.running(container, attempt) else { return };
         tokio::spawn(async move {
-            let stopped = if grace.is_zero() {
-                running.signal(9, true).await
-            } else {
-                running.stop(StopOptions { grace, signal: None }).await.map(drop)
-            };
-            if let Err(error) = stopped {
-                tracing::debug!(container = %running.id(), error = chain(&error), "it was not told to end");
+            if let Err(error) = running.signal(9, true).await {
+                tracing::debug!(container = %running.id(), error = chain(&error), "it was not killed");
             }
         });
     }
