@@ -8,6 +8,9 @@ use http::{Method, Request};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame as Part, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hypermesh_chain::request::{Media, Method as SignedMethod};
+use hypermesh_chain::signature::{Message as SignedMessage, headers, sign};
+use hypermesh_chain::{Canonical as _, ClusterId, Genesis, Hash, SigningKey};
 use hypermesh_stream::{Channel, Decoder, FRAMES, Frame, RAW, STREAM, exit_code};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -188,4 +191,74 @@ fn ports_over_websocket_alone() -> Result<()> {
         ensure!(heard == golden, "{heard:?}");
         Ok(())
     })
+}
+
+/// The administrator's key, and the cluster that it signs for.
+fn author(bench: &Bench) -> Result<(SigningKey, ClusterId)> {
+    let der = PrivateKeyDer::from_pem_slice(&bench.cluster.credentials().key)?;
+    let der = der.secret_der();
+    // The seed of an Ed25519 key ends its PKCS#8 form (RFC 8410).
+    let seed: [u8; 32] = der.get(der.len().saturating_sub(32)..).context("a short key")?.try_into()?;
+    let genesis = Genesis::decode(&std::fs::read(bench.cluster.dir().join("genesis"))?)?;
+    Ok((SigningKey::from_seed(&seed), genesis.cluster_id()))
+}
+
+#[test]
+fn what_a_user_signed_reaches_the_agent_as_it_was_signed_and_once() -> Result<()> {
+    let Some(bench) = Bench::start("signed streams")? else { return Ok(()) };
+    let (key, cluster) = author(&bench)?;
+    let target = format!("{POD}/exec?command=echo&command=signed&stdout=true&container=web");
+    let message = SignedMessage {
+        method: SignedMethod::Post,
+        target: &target,
+        media: Media::None,
+        body: Hash::of(&[]),
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let signature = sign(&key, &cluster, &message, now, None, 9);
+    let signed = headers(&cluster, &message, &[signature]);
+    let sent = [
+        (STREAM, FRAMES),
+        ("signature-input", signed.signature_input.as_str()),
+        ("signature", signed.signature.as_str()),
+    ];
+    bench.cluster.runtime().block_on(async {
+        let (_feeder, answer) = ask(&bench, &target, &sent).await?;
+        ensure!(answer.status() == 200, "{answer:?}");
+        answer.into_body().collect().await?;
+        let (caller, route) =
+            bench.agent.asked.lock().unwrap().pop().context("the agent was asked nothing")?;
+        let told = caller.signed.context("the signature did not reach the agent")?;
+        let authors = told.verify(&cluster, &route)?;
+        ensure!(
+            authors.len() == 1 && authors[0].key == key.public() && authors[0].created == now,
+            "{authors:?}"
+        );
+        // Nothing orders streams: that a signature counts once is the servers' to see to.
+        let (_feeder, again) = ask(&bench, &target, &sent).await?;
+        ensure!(again.status() == 401, "{again:?}");
+        let other = target.replace("signed", "forged");
+        let (_feeder, forged) = ask(&bench, &other, &sent).await?;
+        ensure!(forged.status() == 401, "{forged:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn who_answers_at_a_nodes_address_with_another_key_is_no_agent() -> Result<()> {
+    let Some(bench) = Bench::start("impostor")? else { return Ok(()) };
+    let admin = bench.cluster.admin()?;
+    let nodes = "/apis/hypermesh.online/v1/nodes";
+    let other = serde_json::json!({
+        "apiVersion": "hypermesh.online/v1", "kind": "Node", "metadata": {"name": "node-2"},
+        "spec": {"publicKey": SigningKey::from_seed(&[9; 32]).public().to_string()},
+    });
+    admin.post(nodes, &other)?.expect(201)?;
+    let status = serde_json::json!({"status": {"agentEndpoint": bench.agent.address.to_string()}});
+    admin.merge(&format!("{nodes}/node-2/status"), &status)?.expect(200)?;
+    bench.instance_on("web-2", "web", "node-2")?;
+    let refused = bench.run("logs web-2")?.fails(1)?;
+    refused.says("the agent of node \"node-2\" cannot be asked")?.says("key")?;
+    ensure!(bench.agent.asked.lock().unwrap().is_empty(), "an impostor was asked");
+    Ok(())
 }

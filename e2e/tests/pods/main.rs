@@ -76,6 +76,11 @@ impl Bench {
 
     /// An instance that runs on the node; its uid.
     pub fn instance(&self, name: &str, workload: &str) -> Result<String> {
+        self.instance_on(name, workload, "node-1")
+    }
+
+    /// An instance that runs on this node; its uid.
+    pub fn instance_on(&self, name: &str, workload: &str, node: &str) -> Result<String> {
         let admin = self.cluster.admin()?;
         let owner =
             admin.get(&format!("/apis/hypermesh.online/v1/namespaces/default/workloads/{workload}"))?;
@@ -90,7 +95,7 @@ impl Bench {
             "apiVersion": "hypermesh.online/v1", "kind": "Instance",
             "metadata": {"name": name, "labels": {"app": workload}, "ownerReferences": owners},
             "spec": {
-                "workload": workload, "revision": "r1", "nodeName": "node-1",
+                "workload": workload, "revision": "r1", "nodeName": node,
                 "pod": {"containers": [{"name": "web", "image": "registry.test/web:1"}]},
             },
         });
