@@ -105,6 +105,7 @@ fn view() -> Vec<PolicyRule> {
         rule(&[OURS], &["instances/log"], &READ),
         rule(&["events.k8s.io"], &["events"], &READ),
         rule(&["coordination.k8s.io"], &["leases"], &READ),
+        rule(&["apps"], &["controllerrevisions"], &READ),
         rule(&[OURS], &OURS_NAMESPACED, &READ),
     ]
 }
