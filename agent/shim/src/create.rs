@@ -67,6 +67,9 @@ impl Making<'_> {
             setns(network, CloneFlags::CLONE_NEWNET)
                 .map_err(|errno| format!("its network could not be entered ({errno})"))?;
         }
+        if self.create.cgroups.is_empty() {
+            stage::stand_in_for_cgroups(&PathBuf::from("/hypermesh").join(id.as_str()))?;
+        }
         let states = self.layout.libcontainer();
         fs::create_dir_all(&states)
             .map_err(|error| format!("{} could not be made ({error})", states.display()))?;
@@ -107,6 +110,9 @@ impl Making<'_> {
             Spec::load(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
         let missing = || format!("{} has no root, mounts or linux part", path.display());
         spec.root_mut().as_mut().ok_or_else(missing)?.set_path(stage::root(self.stage));
+        if let Some(linux) = spec.linux_mut().as_mut().filter(|_| self.create.cgroups.is_empty()) {
+            linux.set_cgroups_path(Some(PathBuf::from("/hypermesh").join(self.create.container.as_str())));
+        }
         let mounts = spec.mounts_mut().as_mut().ok_or_else(missing)?;
         for bind in &self.create.binds {
             let mount =

@@ -1,6 +1,6 @@
 //! How a shim begins: before it listens, everything that it holds is made, or the reason is told and nothing stays.
 
-use crate::namespaces::{Namespaces, Stage};
+use crate::namespaces::{Namespaces, Stage, become_root_of_ones_own};
 use crate::probe::PROBE;
 use crate::protocol::{SandboxConfig, VERSION};
 use crate::server::{Held, Shim};
@@ -59,6 +59,8 @@ fn begin(folder: PathBuf) -> Result<Shim, String> {
         .map_err(|error| format!("{} could not be read ({error})", path.display()))?
         .ok_or_else(|| format!("{} is not there", path.display()))?;
     stand_alone(&config)?;
+    let rootless = !nix::unistd::geteuid().is_root();
+    become_root_of_ones_own()?;
     let signals = take_signals()?;
     let namespaces = Namespaces::make(&config)?;
     let stage = Stage::make(layout.folder())?;
@@ -75,7 +77,7 @@ fn begin(folder: PathBuf) -> Result<Shim, String> {
     let folder = watch(&layout);
     settle(&layout).map_err(|error| told("its output could not be let go", error))?;
     let never = program::own();
-    Ok(Shim { layout, namespaces, stage, never, listener, signals, folder, held: Held::default() })
+    Ok(Shim { rootless, layout, namespaces, stage, never, listener, signals, folder, held: Held::default() })
 }
 
 /// Parts from who started it.

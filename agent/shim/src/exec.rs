@@ -49,13 +49,13 @@ impl Entering<'_> {
         let spec = Spec::load(&self.config)
             .map_err(|error| format!("{}: {}", self.config.display(), crate::chain(&error)))?;
         let process = spec.process().as_ref().ok_or("the container's specification has no process")?;
-        // Whoever shares the container's namespaces must not look into this process, which is still the node's.
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-            .map_err(|errno| errno.to_string())?;
         if let Some(score) = process.oom_score_adj() {
             fs::write("/proc/self/oom_score_adj", score.to_string())
                 .map_err(|error| format!("the OOM score could not be set ({error})"))?;
         }
+        // Whoever shares the container's namespaces must not look into this process, which is still the node's.
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+            .map_err(|errno| errno.to_string())?;
         for cgroup in self.cgroups {
             let path = cgroup.join("cgroup.procs");
             fs::write(&path, "0")

@@ -121,6 +121,22 @@ pub(crate) fn become_root() -> Result<(), String> {
     nix::unistd::setresuid(user, user, user).map_err(told("its root could not be become"))
 }
 
+/// Makes whoever is not root the root of a user namespace of their own, in which the shim then is for good: only so may it
+/// mount. Its one user and group are theirs; a program of another user's is not run in it.
+pub(crate) fn become_root_of_ones_own() -> Result<(), String> {
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if user.is_root() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| {
+        format!("a user namespace could not be made ({errno}); kernel.unprivileged_userns_clone or user.max_user_namespaces may forbid it")
+    })?;
+    write("/proc/self/setgroups", "deny")?;
+    write("/proc/self/gid_map", &format!("0 {group} 1\n"))?;
+    write("/proc/self/uid_map", &format!("0 {user} 1\n"))?;
+    become_root()
+}
+
 /// Maps the users of a child's new user namespace.
 fn write_maps(pid: i32, maps: &IdMaps) -> Result<(), String> {
     let root = nix::unistd::geteuid().is_root();

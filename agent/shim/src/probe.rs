@@ -1,6 +1,6 @@
 //! What this node lets a shim do, found out by doing it: in a process of its own, which ends with it.
 
-use crate::namespaces::{Namespaces, Stage};
+use crate::namespaces::{Namespaces, Stage, become_root_of_ones_own};
 use crate::protocol::{IdMap, IdMaps, InstanceId, Network, SandboxConfig};
 use crate::stage;
 use serde::{Deserialize, Serialize};
@@ -37,9 +37,15 @@ pub(crate) fn probe(folder: &Path) -> Probed {
             shim_cgroups: Vec::new(),
         })
     };
+    let rootless = !nix::unistd::geteuid().is_root();
+    let own = become_root_of_ones_own();
     let make = |user| config(user).and_then(|config| Namespaces::make(&config));
-    let user = make(Some(IdMaps { users: map.clone(), groups: map }));
-    let alone = make(None).map(drop);
+    let user = if rootless {
+        Err("without root all instances have one user, who is the agent's".to_owned())
+    } else {
+        make(Some(IdMaps { users: map.clone(), groups: map }))
+    };
+    let alone = own.and_then(|()| make(None).map(drop));
     let containers = alone.and_then(|()| Stage::make(folder).map(drop));
     let mapped_mounts = match &user {
         Ok(namespaces) => stage::try_mapped(folder, namespaces.user.as_ref()),

@@ -99,6 +99,35 @@ fn as_user<T>(user: u32, group: u32, work: impl FnOnce() -> T) -> T {
     done
 }
 
+/// Where cgroups are mounted.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// Shows libcontainer a cgroup that is none, where this user may make no other: it makes no container without. In a mount
+/// namespace that ends with the child, which no container inherits the sight of.
+pub(crate) fn stand_in_for_cgroups(cgroup: &Path) -> Result<(), String> {
+    let told = |error: io::Error| format!("a cgroup could not be stood in for ({error})");
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| told(errno.into()))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(told)?;
+    rustix::mount::mount("none", CGROUPS, "tmpfs", rustix::mount::MountFlags::empty(), None)
+        .map_err(|errno| told(errno.into()))?;
+    let trees = mounts.lines().filter(|line| line.contains(" - cgroup "));
+    for tree in trees.filter_map(|line| line.split(' ').nth(4)).filter(|tree| tree.starts_with(CGROUPS)) {
+        let mut folder = PathBuf::from(tree);
+        let mut parts = cgroup.strip_prefix("/").unwrap_or(cgroup).components();
+        loop {
+            fs::create_dir_all(&folder).map_err(told)?;
+            for (file, text) in [("cgroup.procs", ""), ("cpuset.cpus", "0"), ("cpuset.mems", "0")] {
+                fs::write(folder.join(file), text).map_err(told)?;
+            }
+            match parts.next() {
+                Some(part) => folder.push(part),
+                None => break,
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Unmounts all of it. What is not there is no error.
 pub(crate) fn take_down(stage: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(stage) {

@@ -123,7 +123,7 @@ impl Node {
     async fn clear_away(&self, instance: &InstanceId, swept: &mut Swept) -> Result<(), RuntimeError> {
         let path = self.cgroups.path(&[instance.as_str()]);
         let until = Instant::now() + PATIENCE;
-        let mut wait = Duration::from_millis(1);
+        let mut wait = Duration::from_micros(100);
         loop {
             swept.processes += self.kill_below(&path);
             let (count, removed) = self.remove_cgroup(&path);

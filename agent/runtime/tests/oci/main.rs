@@ -8,4 +8,5 @@ mod harness;
 mod life;
 mod limits;
 mod restart;
+mod rootless;
 mod volumes;

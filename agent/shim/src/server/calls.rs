@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// How long what is left of a container may resist.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// After how long what resists is tried again at first. A cgroup is busy until its last process has left the CPU, which
+/// may be after its end was told (Linux 6.18).
+const FIRST_WAIT: Duration = Duration::from_micros(100);
+
 type Answer = Result<(Reply, Vec<OwnedFd>), Refusal>;
 
 pub(super) fn not_found(id: &ContainerId) -> Refusal {
@@ -95,8 +99,8 @@ impl Shim {
         }
         let (container, ends) =
             Container::open(create).map_err(|message| refuse(RefusalKind::Failed, message))?;
-        let asker_mounts =
-            self.held.connections.get(&asker.connection).and_then(super::connection::Connection::mounts);
+        let asker_mounts = self.held.connections.get(&asker.connection).filter(|_| !self.rootless);
+        let asker_mounts = asker_mounts.and_then(super::connection::Connection::mounts);
         let stage = self.stage.of(id.as_str());
         let making = Making {
             create: &container.create,
@@ -237,7 +241,7 @@ impl Shim {
     /// Removes what is left of a container that has ended, and forgets it. What resists is tried again.
     pub(super) fn clear_away(&mut self, id: &ContainerId) {
         let at = Instant::now();
-        let retry = Retry { container: id.clone(), at, wait: Duration::from_millis(1), until: at + PATIENCE };
+        let retry = Retry { container: id.clone(), at, wait: FIRST_WAIT, until: at + PATIENCE };
         self.try_clear(retry);
     }
 

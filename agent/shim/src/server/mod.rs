@@ -33,6 +33,8 @@ const LAST_GRACE: Duration = Duration::from_secs(10);
 
 /// All that a shim is.
 pub(crate) struct Shim {
+    /// Whether it is root of a user namespace of its own alone: it may not look at the agent's mounts then.
+    pub(crate) rootless: bool,
     pub(crate) layout: Layout,
     pub(crate) namespaces: Namespaces,
     pub(crate) stage: Stage,

@@ -1,0 +1,77 @@
+//! The same without root: in a user namespace of one's own, without limits, and said so.
+
+use crate::harness::*;
+use hypermesh_runtime::*;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use tokio::io::AsyncReadExt as _;
+
+/// A user that no test machine has.
+const SOMEBODY: u32 = 61_001;
+
+#[test]
+fn containers_run_without_root() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("it takes root to become somebody else");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(dir.path(), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["rootless::as_somebody", "--exact", "--ignored", "--nocapture"]);
+    command.env("TMPDIR", dir.path()).current_dir("/").uid(SOMEBODY).gid(SOMEBODY);
+    let output = match command.output() {
+        Ok(output) => output,
+        // A build folder that nobody else may look into.
+        Err(error) => return skip(&format!("somebody else cannot run this test ({error})")),
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    if said.contains("SKIPPED") {
+        return skip("user namespaces are not for everybody here");
+    }
+    assert!(output.status.success() && said.contains("1 passed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "is run by the test above, as somebody"]
+async fn as_somebody() {
+    let Some(node) = Node::new().await else { return };
+    let report = node.class.report();
+    for reason in &report.missing {
+        println!("{reason}");
+    }
+    assert!(report.rootless && !report.has(Ability::MemoryLimits) && !report.has(Ability::UserNamespace));
+    assert_eq!(report.cgroups, CgroupVersion::None);
+    let mut required = node.sandbox_spec("i0");
+    required.user = UserNamespace::Required;
+    assert!(matches!(node.class.create(required).await.err().unwrap(), RuntimeError::Unsupported(_)));
+    let sandbox = node.sandbox("i1").await;
+    let volume = node.dir.path().join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    let mut spec =
+        node.spec("id -u; hostname; grep Seccomp: /proc/self/status; touch /data/new; echo up; sleep 1000");
+    spec.mounts = vec![spec::Mount {
+        target: "/data".into(),
+        source: spec::MountSource::Bind {
+            path: volume.clone(),
+            sub_path: None,
+            mapped: true,
+            propagate: false,
+            exec: true,
+        },
+        read_only: false,
+    }];
+    let container = sandbox.create(id("c"), spec).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+    container.start().await.unwrap();
+    until("it is up", || node.log().contains("up\n")).await;
+    assert_eq!(node.log(), "stdout F 0\nstdout F i1\nstdout F Seccomp:\t2\nstdout F up\n");
+    assert!(volume.join("new").exists());
+    let args = ["sh", "-c", "id -u; grep Seccomp: /proc/self/status"].map(str::to_owned).to_vec();
+    let mut process = container.exec(ExecSpec { args, stdout: true, ..ExecSpec::default() }).await.unwrap();
+    let mut out = String::new();
+    process.stdout.take().unwrap().read_to_string(&mut out).await.unwrap();
+    assert_eq!(out, "0\nSeccomp:\t2\n");
+    assert!(container.stats().is_err());
+    sandbox.remove().await.unwrap();
+    node.finish().await;
+}
