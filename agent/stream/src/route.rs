@@ -196,6 +196,15 @@ impl Route {
         }
     }
 
+    /// Which container it is about, where it is about one.
+    fn container_mut(&mut self) -> Option<&mut Option<String>> {
+        match self {
+            Self::Log(_, options) => Some(&mut options.container),
+            Self::Exec(_, terminal) | Self::Attach(_, terminal) => Some(&mut terminal.container),
+            Self::PortForward(..) | Self::Stats | Self::Images(_) => None,
+        }
+    }
+
     /// The instance that it is about.
     #[must_use]
     pub fn instance(&self) -> Option<&Instance> {
@@ -230,13 +239,17 @@ impl Route {
         self
     }
 
-    /// Whether `asked`, which a user signed, covers this: the same but for the uid, and for a port that it leaves open.
+    /// Whether `asked`, which a user signed, covers this: the same but for the uid, and for a port or a container that it
+    /// leaves open.
     #[must_use]
     pub fn is_covered_by(&self, asked: &Self) -> bool {
-        let asked = match (self, asked) {
+        let mut asked = match (self, asked) {
             (Self::PortForward(_, port), Self::PortForward(_, 0)) => asked.clone().with_port(*port),
             _ => asked.clone(),
         };
+        if let (Some(open @ None), Some(container)) = (asked.container_mut(), self.clone().container_mut()) {
+            open.clone_from(container);
+        }
         let uid = self.instance().map(|instance| instance.uid.as_str()).unwrap_or_default();
         asked.with_uid(uid) == *self
     }

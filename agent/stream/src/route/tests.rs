@@ -114,6 +114,11 @@ fn what_a_user_signed_covers_what_it_says_and_no_more() {
     assert!(!sent.is_covered_by(&of("exec?command=ls&stdout=true")));
     assert!(!sent.is_covered_by(&of("exec?command=id&stdout=true&stdin=true")));
     assert!(!sent.is_covered_by(&of("attach?stdout=true")));
+    // Who names no container leaves open which; who names one does not.
+    let web = of("exec?command=id&stdout=true&container=web").with_uid("u1");
+    assert!(web.is_covered_by(&of("exec?command=id&stdout=true")));
+    assert!(!web.is_covered_by(&of("exec?command=id&stdout=true&container=db")));
+    assert!(!sent.is_covered_by(&of("exec?command=id&stdout=true&container=web")));
     let other = exec("/api/v1/namespaces/other/pods/web-0/exec?command=id&stdout=true").unwrap().unwrap();
     assert!(!sent.is_covered_by(&other));
     let forwarded = of("portforward").with_uid("u-1").with_port(80);
