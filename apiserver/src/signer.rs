@@ -39,12 +39,19 @@ pub(crate) async fn run(replica: Arc<Replica>, pki: Arc<Mutex<Pki>>, mut closing
     let mut news = replica.feed().subscribe();
     let mut cursor = None;
     let mut left = BTreeSet::new();
+    // What goes wrong is said once, until it goes right.
+    let mut said = BTreeSet::new();
     loop {
         cursor = Some(look(&replica, cursor, &mut left));
         for name in std::mem::take(&mut left) {
-            if let Err(status) = serve(&replica, &pki, &name).await {
-                tracing::warn!(request = name, why = status.message, "a certificate request waits");
-                left.insert(name);
+            match serve(&replica, &pki, &name).await {
+                Ok(()) => drop(said.remove(&name)),
+                Err(status) => {
+                    if said.insert(name.clone()) {
+                        tracing::warn!(request = name, why = status.message, "a certificate request waits");
+                    }
+                    left.insert(name);
+                }
             }
         }
         let again = async {

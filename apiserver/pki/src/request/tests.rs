@@ -64,6 +64,49 @@ fn a_request_is_signed_by_the_key_that_it_names() {
     assert_eq!(CertificateRequest::of_der(&longer), Err(RequestError::Malformed("bytes follow it".into())));
 }
 
+/// Bytes that look like randomness, and are the same in every run (Marsaglia 2003).
+fn numbers() -> impl FnMut() -> usize {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize
+    }
+}
+
+#[test]
+fn whatever_is_done_to_a_request_it_is_refused_or_the_same() {
+    let der = pem::parse(request(&ed25519(), |_| ())).unwrap().into_contents();
+    let asked = CertificateRequest::of_der(&der).unwrap();
+    let mut next = numbers();
+    for _ in 0..3000 {
+        let mut bytes = der.clone();
+        for _ in 0..=next() % 4 {
+            let at = next() % bytes.len().max(1);
+            match next() % 5 {
+                0 => bytes[at] = next() as u8,
+                1 => bytes.insert(at, next() as u8),
+                2 => drop(bytes.remove(at)),
+                3 => bytes.truncate(at.max(1)),
+                _ => {
+                    let again = bytes[at..].to_vec();
+                    bytes.extend(again);
+                }
+            }
+            if bytes.is_empty() {
+                bytes.push(0);
+            }
+        }
+        let read = CertificateRequest::of_der(&bytes);
+        assert!(read.as_ref().is_err() || read.as_ref() == Ok(&asked), "{bytes:02x?}");
+    }
+    // Deep and wide.
+    for (inner, times) in [(&[0x30, 0x80][..], 10_000), (&[0xa0, 0x84, 0, 0, 0x20, 0][..], 2_000)] {
+        assert!(CertificateRequest::of_der(&inner.repeat(times)).is_err());
+    }
+}
+
 #[test]
 fn what_is_asked_for_beside_a_name_is_refused() {
     let key = ed25519();
