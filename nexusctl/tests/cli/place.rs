@@ -189,6 +189,37 @@ fn a_crash_is_told_with_its_last_end_and_where_its_words_are() {
 }
 
 #[test]
+fn what_was_said_is_not_said_in_other_words() {
+    let why_not = "connecting to registry.example: name or service not known";
+    let pulling = instance(
+        "web-pull",
+        Some("a1"),
+        json!({"phase": "Pending", "conditions": [
+            {"type": "ContainersReady", "status": "False", "reason": "ContainersNotReady", "message": "containers with unready status: [app]"},
+            {"type": "Stuck", "status": "True", "reason": "Refused", "message": "the volume cfg names a ConfigMap that does not exist"}],
+            "containerStatuses": [{"name": "app", "ready": false, "restartCount": 0, "image": "app:1",
+                "state": {"waiting": {"reason": "ErrImagePull", "message": why_not}}}]}),
+    );
+    let server = server(&[pulling]);
+    let event = |message: String| {
+        json!({"metadata": {"name": "e"}, "type": "Warning", "reason": "Failed", "message": message,
+            "involvedObject": {"kind": "Instance", "name": "web-pull"}})
+    };
+    let events = [
+        event("Error: ErrImagePull".to_owned()),
+        event(format!("Failed to pull image \"app:1\": {why_not}")),
+    ];
+    server.script(Method::GET, "/api/v1/namespaces/default/events", 200, list(&events));
+    assert_snapshot!(why(&server, "instance/web-pull").out, @"
+    instance default/web-pull starts on node a1
+      · it was bound to node a1 by somebody else than the scheduler
+      ✗ container app has no image: pulling app:1 fails (ErrImagePull): connecting to registry.example: name or service not known
+        → see that the name is right, and that imagePullSecrets names a Secret that may pull it
+      ✗ Stuck is True: the volume cfg names a ConfigMap that does not exist
+    ");
+}
+
+#[test]
 fn what_is_being_deleted_says_whom_it_waits_for() {
     let mut going = running("web-going", "a1");
     going["metadata"]["deletionTimestamp"] = "now".into();

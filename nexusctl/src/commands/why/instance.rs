@@ -183,9 +183,10 @@ fn conditions(instance: &Value, report: &mut Report) {
         if fine || silent || report.says(message) {
             continue;
         }
-        // Ready repeats what the containers have said.
+        // Some repeat what the containers have said.
         let weight = if status == "Unknown" { Weight::Waits } else { Weight::Wrong };
-        if kind != "Ready" || report.reasons.iter().all(|reason| reason.weight == Weight::Fact) {
+        let sums_up = matches!(kind, "ContainersReady" | "Initialized" | "Ready");
+        if !sums_up || report.reasons.iter().all(|reason| reason.weight == Weight::Fact) {
             report.because(weight, format!("{kind} is {status}: {message}"), None);
         }
     }
@@ -197,7 +198,7 @@ pub(super) fn happened(happenings: &[Value], report: &mut Report, now: Timestamp
     let mut told = 0;
     for event in warnings {
         let message = says(Some(event), "message");
-        if told == EVENTS || message.is_empty() || report.says(message) {
+        if told == EVENTS || message.is_empty() || is_said(report, message) {
             continue;
         }
         let ago = age::since(events::last_seen(event), now);
@@ -207,6 +208,14 @@ pub(super) fn happened(happenings: &[Value], report: &mut Report, now: Timestamp
         report.because(Weight::Waits, text, None);
         told += 1;
     }
+}
+
+/// Whether the words of an Event say nothing beyond what was said: kubelet's words wrap one message in several.
+fn is_said(report: &Report, message: &str) -> bool {
+    const WORTH: usize = 24;
+    let bare = message.strip_prefix("Error: ").unwrap_or(message);
+    let cores = report.reasons.iter().filter_map(|reason| reason.text.rsplit("): ").next());
+    report.says(bare) || cores.into_iter().any(|core| core.len() > WORTH && message.contains(core))
 }
 
 /// What controllers on this machine failed at.
