@@ -18,6 +18,7 @@ mod create;
 mod entry;
 mod exec;
 mod log;
+mod memory;
 mod namespaces;
 pub mod probe;
 pub mod process;

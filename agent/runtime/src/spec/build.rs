@@ -63,19 +63,18 @@ pub fn build(spec: &ContainerSpec, context: &Context<'_>) -> Result<Built, Inval
         "readonlyPaths": [],
         "devices": [],
     });
-    let object = as_object(&mut linux);
     if !spec.privileged && spec.proc_mount == ProcMount::Default {
-        object.insert("maskedPaths".to_owned(), json!(MASKED));
-        object.insert("readonlyPaths".to_owned(), json!(READ_ONLY));
+        put(&mut linux, "maskedPaths", json!(MASKED));
+        put(&mut linux, "readonlyPaths", json!(READ_ONLY));
     }
     if !spec.sysctls.is_empty() {
-        object.insert("sysctl".to_owned(), json!(sysctls(&spec.sysctls, context)?));
+        put(&mut linux, "sysctl", json!(sysctls(&spec.sysctls, context)?));
     }
     if context.cgroups != CgroupVersion::None {
-        object.insert("resources".to_owned(), resources(&spec.limits, context.cgroups, spec.privileged));
+        put(&mut linux, "resources", resources(&spec.limits, context.cgroups, spec.privileged));
     }
     if let Some(filter) = filter(spec, &caps)? {
-        object.insert("seccomp".to_owned(), filter);
+        put(&mut linux, "seccomp", filter);
     }
     let value = json!({
         "ociVersion": "1.0.2",
@@ -90,14 +89,10 @@ pub fn build(spec: &ContainerSpec, context: &Context<'_>) -> Result<Built, Inval
     Ok(Built { spec, binds })
 }
 
-fn as_object(value: &mut Value) -> &mut Map<String, Value> {
-    if !value.is_object() {
-        *value = Value::Object(Map::new());
-    }
-    match value {
-        Value::Object(object) => object,
-        // It was made one above.
-        _ => unreachable!("a value that is an object"),
+/// Adds an entry to a JSON object.
+fn put(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
     }
 }
 
@@ -234,7 +229,7 @@ fn process(spec: &ContainerSpec, caps: &BTreeSet<String>) -> Value {
     });
     // libcontainer takes any word on it, `false` too, for one to load the filter after capabilities are dropped.
     if spec.no_new_privileges {
-        as_object(&mut process).insert("noNewPrivileges".to_owned(), json!(true));
+        put(&mut process, "noNewPrivileges", json!(true));
     }
     process
 }
@@ -383,7 +378,6 @@ fn filter(spec: &ContainerSpec, caps: &BTreeSet<String>) -> Result<Option<Value>
 fn resources(limits: &Limits, version: CgroupVersion, privileged: bool) -> Value {
     // libcontainer adds the devices that every container has.
     let mut resources = json!({ "devices": [{ "allow": privileged, "access": "rwm" }] });
-    let object = as_object(&mut resources);
     let mut cpu = Map::new();
     if let Some(shares) = limits.cpu_shares {
         cpu.insert("shares".to_owned(), json!(shares));
@@ -396,7 +390,7 @@ fn resources(limits: &Limits, version: CgroupVersion, privileged: bool) -> Value
         cpu.insert("cpus".to_owned(), json!(cpus));
     }
     if !cpu.is_empty() {
-        object.insert("cpu".to_owned(), Value::Object(cpu));
+        put(&mut resources, "cpu", Value::Object(cpu));
     }
     let mut memory = Map::new();
     if let Some(limit) = limits.memory {
@@ -410,17 +404,17 @@ fn resources(limits: &Limits, version: CgroupVersion, privileged: bool) -> Value
         memory.insert("reservation".to_owned(), json!(reserved));
     }
     if !memory.is_empty() {
-        object.insert("memory".to_owned(), Value::Object(memory));
+        put(&mut resources, "memory", Value::Object(memory));
     }
     if let Some(pids) = limits.pids {
-        object.insert("pids".to_owned(), json!({ "limit": pids }));
+        put(&mut resources, "pids", json!({ "limit": pids }));
     }
     if let Some(weight) = limits.io_weight {
-        object.insert("blockIO".to_owned(), json!({ "weight": weight }));
+        put(&mut resources, "blockIO", json!({ "weight": weight }));
     }
     if version == CgroupVersion::V2 && limits.memory.is_some() {
         // Half a container that goes on is nobody's wish.
-        object.insert("unified".to_owned(), json!({ "memory.oom.group": "1" }));
+        put(&mut resources, "unified", json!({ "memory.oom.group": "1" }));
     }
     resources
 }

@@ -115,6 +115,7 @@ impl Shim {
         let (pid, ear) = child::fork(&making.keep(), |mouth| making.run(mouth))
             .map_err(|error| failed("a child could not be forked", error))?;
         self.held.containers.insert(id.clone(), container);
+        self.held.untidy = Some(Instant::now());
         self.held.jobs.push(Job { pid, ear, asker, container: id, work: Work::Create });
         Ok(())
     }

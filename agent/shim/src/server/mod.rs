@@ -28,6 +28,9 @@ use std::time::{Duration, Instant};
 /// How many ends of processes are kept that nobody has told of yet.
 const MAX_ORPHANS: usize = 4096;
 
+/// How long after a container was made memory is let go of: others are made with it, most often.
+const TIDY_AFTER: Duration = Duration::from_secs(1);
+
 /// How long the end of everything may take when it was not asked for.
 const LAST_GRACE: Duration = Duration::from_secs(10);
 
@@ -59,6 +62,8 @@ pub(crate) struct Held {
     retries: Vec<Retry>,
     /// When the shim ends whatever else is the case.
     ending: Option<Instant>,
+    /// Since when there is memory that may be let go of.
+    untidy: Option<Instant>,
     /// Whether it ends when all is told.
     done: bool,
 }
@@ -101,6 +106,10 @@ impl Shim {
             }
             self.retry();
             self.drop_broken();
+            if self.held.untidy.is_some_and(|since| since.elapsed() >= TIDY_AFTER) {
+                self.held.untidy = None;
+                crate::memory::let_go();
+            }
         }
         // What is told last is told.
         for connection in self.held.connections.values_mut() {
@@ -146,7 +155,9 @@ impl Shim {
                 fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             }
         }
-        let next = self.held.retries.iter().map(|retry| retry.at).chain(self.held.ending).min();
+        let tidy = self.held.untidy.map(|since| since + TIDY_AFTER);
+        let retries = self.held.retries.iter().map(|retry| retry.at);
+        let next = retries.chain(self.held.ending).chain(tidy).min();
         let timeout = next.map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
