@@ -376,6 +376,14 @@ proptest! {
             let least = way.least(wanted.replicas) as usize;
             let floor = before.available(min_ready).min(least);
             prop_assert!(world.available(min_ready) >= floor, "{wanted:?} {before:?} {world:?}");
+            // Old ones that are not ready for a while are not given away for new ones that prove nothing.
+            let trusted = |world: &World| {
+                let old = world.members.iter().filter(|m| m.is_live() && m.revision != wanted.revision).count();
+                let is = |m: &&Member| m.available_at(min_ready).is_some_and(|since| since <= at(world.now));
+                old + world.members.iter().filter(|m| m.revision == wanted.revision).filter(is).count()
+            };
+            let kept = trusted(&world) >= trusted(&before).min(least);
+            prop_assert!(wanted.paused || kept, "{wanted:?} {before:?} {world:?}");
             let most = (wanted.replicas + surge) as usize;
             prop_assert!(world.live() <= most.max(before.live()), "{wanted:?} {before:?} {world:?}");
         }
