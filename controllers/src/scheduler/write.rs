@@ -75,7 +75,7 @@ pub async fn tell_bound(context: &Context, key: &Key, judged: &Judged, choice: &
         gravity: Gravity::Normal,
         action: "Bind",
         reason: "Scheduled".to_owned(),
-        message: format!("it goes to {message}"),
+        message: format!("bound to {}: {message}", choice.node),
         counted: false,
     };
     let condition = Condition { kind: CONDITION, status: Holds::True, reason: "Scheduled".into(), message };
