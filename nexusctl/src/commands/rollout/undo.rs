@@ -126,15 +126,27 @@ async fn present(
     let call = Call::get(path).query(&[("fieldSelector", &format!("spec.workload={}", target.name))]);
     let instances: Value = session.send(&call).await?.json()?;
     for instance in instances.get("items").and_then(Value::as_array).into_iter().flatten() {
-        for list in ["/status/containerStatuses", "/status/initContainerStatuses"] {
-            let containers = instance.pointer(list).and_then(Value::as_array);
-            present.later.extend(containers.into_iter().flatten().filter_map(|container| {
-                let text = |key: &str| container.get(key).and_then(Value::as_str);
-                Some((text("image")?.to_owned(), digest(text("imageID")?)?))
-            }));
-        }
+        present.later.extend(ran(instance));
     }
     Ok(present)
+}
+
+/// The images that an instance runs, as its template calls them, and their digests.
+fn ran(instance: &Value) -> Vec<(String, String)> {
+    let all = |pointers: [&str; 2]| {
+        let lists = pointers.into_iter().filter_map(|pointer| instance.pointer(pointer)?.as_array());
+        lists.flatten().cloned().collect::<Vec<Value>>()
+    };
+    let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).map(str::to_owned);
+    let containers = all(["/spec/pod/containers", "/spec/pod/initContainers"]);
+    let told = all(["/status/containerStatuses", "/status/initContainerStatuses"]);
+    let image = |told: &Value| {
+        let name = text(told, "name")?;
+        let container =
+            containers.iter().find(|container| text(container, "name").as_deref() == Some(&name))?;
+        Some((text(container, "image")?, digest(&text(told, "imageID")?)?))
+    };
+    told.iter().filter_map(image).collect()
 }
 
 /// A ConfigMap or Secret; `None` for one that is gone, or that the user may not read.
