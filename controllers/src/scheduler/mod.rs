@@ -197,7 +197,12 @@ impl Scheduler {
     fn bind(&mut self, key: Key, judged: Judged, choice: plan::Choice) {
         self.waiting.remove(&key);
         self.known.assume(&key, &choice.node);
-        self.record(&key, &judged, decision::Verdict::Changed, format!("bind it to {}: {choice}", choice.node));
+        self.record(
+            &key,
+            &judged,
+            decision::Verdict::Changed,
+            format!("bind it to {}: {choice}", choice.node),
+        );
         let (context, writes) = (self.context.clone(), Arc::clone(&self.writes));
         let begin = Instant::now();
         self.tasks.spawn(async move {
