@@ -73,7 +73,8 @@ pub fn objects() -> Vec<Value> {
         {"apiGroups": [OURS], "resources": ["identities"], "verbs": ["get", "list"]},
         {"apiGroups": [OURS], "resources": ["nodes"], "verbs": ["get"]},
     ]);
-    let rules: Vec<&Value> = [&rules, &certificate_rules].into_iter().filter_map(Value::as_array).flatten().collect();
+    let rules: Vec<&Value> =
+        [&rules, &certificate_rules].into_iter().filter_map(Value::as_array).flatten().collect();
     let lease_rules = json!([
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
         {

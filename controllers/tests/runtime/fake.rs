@@ -89,7 +89,12 @@ impl Fake {
     /// All objects whose path contains `part`.
     pub fn list(&self, part: &str) -> Vec<Value> {
         let state = self.0.lock().unwrap();
-        state.objects.iter().filter(|(path, _)| path.contains(part)).map(|(_, object)| object.clone()).collect()
+        state
+            .objects
+            .iter()
+            .filter(|(path, _)| path.contains(part))
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// What clients have written: method and path.
