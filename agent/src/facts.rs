@@ -53,6 +53,18 @@ pub fn oom_score_adjustment() -> i32 {
         .unwrap_or_default()
 }
 
+/// Gives back to the kernel what a burst of work took and nobody uses any more: the C library keeps it otherwise.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        #[expect(unsafe_code, reason = "a call of the C library")]
+        // SAFETY: it takes no pointer, touches free memory alone, and locks the allocator's own locks (malloc_trim(3)).
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
 /// The boot that the host is in.
 #[must_use]
 pub fn boot_id() -> String {

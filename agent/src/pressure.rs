@@ -31,6 +31,7 @@ const PIDS: u64 = 90;
 pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, told: watch::Sender<Pressures>) {
     let mut since: BTreeMap<Scarce, Instant> = BTreeMap::new();
     let mut collected = Instant::now();
+    let mut most = 0;
     loop {
         tokio::time::sleep(settings.every).await;
         let mut pressures = Pressures::new();
@@ -63,6 +64,11 @@ pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, tol
             announce(&host.announcer, host.api.node(), &pressures);
         }
         over_limits(&host, &workers).await;
+        let now = workers.uids().len();
+        if now < most {
+            facts::give_memory_back();
+        }
+        most = now;
         if collected.elapsed() > COLLECT {
             collected = Instant::now();
             collect(&host, &settings).await;

@@ -143,6 +143,17 @@ impl Rig {
         Ok(())
     }
 
+    /// How many shims there are of this agent.
+    fn shims(&self) -> Result<usize> {
+        let data = self.data().display().to_string();
+        let is_one = |process: &std::fs::DirEntry| {
+            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains("shim") && line.contains(&data)
+        };
+        Ok(std::fs::read_dir("/proc")?.flatten().filter(is_one).count())
+    }
+
     /// What is there of instances on this machine, of this agent alone.
     fn traces(&self) -> Result<Vec<String>> {
         let mut traces = Vec::new();
@@ -151,14 +162,10 @@ impl Rig {
                 traces.push(format!("{folder}/{}", entry?.file_name().to_string_lossy()));
             }
         }
-        let data = self.data().display().to_string();
-        for process in std::fs::read_dir("/proc")?.flatten() {
-            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains("shim") && line.contains(&data) {
-                traces.push(line);
-            }
+        if self.shims()? > 0 {
+            traces.push(format!("{} shims", self.shims()?));
         }
+        let data = self.data().display().to_string();
         let mounts = std::fs::read_to_string("/proc/self/mounts")?;
         traces.extend(
             mounts
@@ -201,15 +208,21 @@ fn instance(script: &str) -> String {
     .to_string()
 }
 
-#[tokio::test]
-async fn an_instance_runs_survives_its_agent_and_leaves_nothing() -> Result<()> {
-    let busybox = Path::new("/bin/busybox");
-    let why = match (nix::unistd::geteuid().is_root(), busybox.exists()) {
+const BUSYBOX: &str = "/bin/busybox";
+
+/// Why no agent can run containers here.
+fn unable() -> Option<&'static str> {
+    match (nix::unistd::geteuid().is_root(), Path::new(BUSYBOX).exists()) {
         (false, _) => Some("containers of an agent need root"),
         (_, false) => Some("there is no /bin/busybox (Debian's busybox-static)"),
         _ => None,
-    };
-    if let Some(why) = why {
+    }
+}
+
+#[tokio::test]
+async fn an_instance_runs_survives_its_agent_and_leaves_nothing() -> Result<()> {
+    let busybox = Path::new(BUSYBOX);
+    if let Some(why) = unable() {
         skip("an_instance_runs_survives_its_agent_and_leaves_nothing", why);
         return Ok(());
     }
@@ -260,6 +273,110 @@ async fn an_instance_runs_survives_its_agent_and_leaves_nothing() -> Result<()> 
     }
     rig.kill_agent();
     Ok(())
+}
+
+/// How often the agent is killed, and how many instances begin meanwhile each time.
+const KILLS: usize = 10;
+const EACH: usize = 10;
+
+#[tokio::test]
+async fn an_agent_that_is_killed_at_any_moment_leaks_nothing() -> Result<()> {
+    if let Some(why) = unable() {
+        skip("an_agent_that_is_killed_at_any_moment_leaks_nothing", why);
+        return Ok(());
+    }
+    let mut rig = Rig::start().await?;
+    rig.until(&format!("node/{NODE}"), ready).await?;
+    rig.kill_agent();
+    rig.image(Path::new(BUSYBOX))?;
+    rig.start_agent(None)?;
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.subsec_nanos();
+    println!("seed {seed}");
+    let mut random = seed;
+    for round in 0..KILLS {
+        let all: Vec<Value> = (0..EACH).map(|n| sleeper(&format!("r{round}-{n}"))).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": all}).to_string();
+        rig.nexusctl_with(&["apply", "-f", "-"], &list)?;
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        tokio::time::sleep(Duration::from_millis(u64::from(random >> 16) % 1500)).await;
+        if round % 3 == 1 {
+            // What is deleted in the middle of its start goes, too.
+            let gone: Vec<String> = (0..EACH / 2).map(|n| format!("instance/r{round}-{n}")).collect();
+            let mut arguments = vec!["delete", "--wait=false"];
+            arguments.extend(gone.iter().map(String::as_str));
+            rig.nexusctl(&arguments)?;
+        }
+        rig.kill_agent();
+        rig.start_agent(None)?;
+    }
+    let wanted = KILLS * EACH - (0..KILLS).filter(|round| round % 3 == 1).count() * (EACH / 2);
+    let running = |list: &Value| {
+        let items = list["items"].as_array().map_or(0, Vec::len);
+        let ready = list["items"].as_array().into_iter().flatten().filter(|item| ready(item)).count();
+        items == wanted && ready == wanted
+    };
+    let list = rig.until("instances", running).await?;
+    let restarts =
+        |item: &Value| item.pointer("/status/restarts").and_then(Value::as_u64).unwrap_or_default();
+    let again: u64 = list["items"].as_array().into_iter().flatten().map(restarts).sum();
+    ensure!(again == 0, "seed {seed}: {again} containers were started again");
+    ensure!(rig.shims()? == wanted, "seed {seed}: {} shims of {wanted}", rig.shims()?);
+    let uids: Vec<String> = list["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|item| item.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned))
+        .collect();
+    rig.nexusctl(&["delete", "instances", "--all", "--wait=false"])?;
+    let begin = Instant::now();
+    loop {
+        let mut traces = rig.traces()?;
+        traces.extend(traces_of(&uids)?);
+        if traces.is_empty() {
+            break;
+        }
+        ensure!(begin.elapsed() < PATIENCE, "seed {seed}: left: {traces:#?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    rig.kill_agent();
+    Ok(())
+}
+
+fn sleeper(name: &str) -> Value {
+    json!({
+        "apiVersion": "hypermesh.online/v1", "kind": "Instance", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"workload": "many", "revision": "1", "nodeName": NODE, "pod": {
+            "terminationGracePeriodSeconds": 0,
+            "initContainers": [{"name": "init", "image": "test.local/busybox:1", "command": ["/bin/busybox", "true"]}],
+            "containers": [{
+                "name": "main", "image": "test.local/busybox:1", "command": ["/bin/busybox", "sleep", "3000"],
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }],
+            "volumes": [{"name": "data", "emptyDir": {}}],
+        }},
+    })
+}
+
+/// What the kernel has of instances: cgroups, mounts, network namespaces.
+fn traces_of(uids: &[String]) -> Result<Vec<String>> {
+    let of_them = |text: &str| uids.iter().any(|uid| text.contains(uid.as_str()));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let mut traces: Vec<String> = mounts.lines().filter(|line| of_them(line)).map(str::to_owned).collect();
+    let mut folders = vec![(PathBuf::from("/sys/fs/cgroup"), 0), (PathBuf::from("/run"), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if of_them(&name) {
+                traces.push(entry.path().display().to_string());
+            } else if depth < 4
+                && (depth == 0 || entry.path().to_string_lossy().contains("hypermesh"))
+                && entry.file_type().is_ok_and(|kind| kind.is_dir())
+            {
+                folders.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    Ok(traces)
 }
 
 /// The pid of a process that only the rig's container runs.
