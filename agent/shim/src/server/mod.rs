@@ -100,6 +100,7 @@ impl Shim {
     /// Runs until it is told to end, or its folder is gone.
     pub(crate) fn run(mut self) {
         let mut buffer = vec![0; 64 << 10];
+        self.held.untidy = Some(Instant::now());
         while !self.is_over() {
             for (token, flags) in self.wait() {
                 self.handle(&token, flags, &mut buffer);
