@@ -223,7 +223,7 @@ mod tests {
         );
         assert_eq!(of(":b"), "\":b\": write INSTANCE:PATH, or ./:b for a file of this machine");
         assert_eq!(
-            ["a", "/a", "/a/b", "a/b"].map(|path| split(path)),
+            ["a", "/a", "/a/b", "a/b"].map(split),
             [(".", "a".to_owned()), ("/", "a".to_owned()), ("/a", "b".to_owned()), ("a", "b".to_owned())]
         );
     }

@@ -20,7 +20,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make an image of static binaries and folders, without a build tool or a registry
-    Pack(pack::Arguments),
+    Pack(Box<pack::Arguments>),
     /// Give an image in an archive (OCI layout or docker-archive) to a node
     Import(import::Arguments),
     /// Have a node pull an image
@@ -44,7 +44,7 @@ pub struct OnNode {
 /// Runs the verb.
 pub async fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     match command {
-        Command::Pack(arguments) => pack::run(arguments, session),
+        Command::Pack(arguments) => pack::run(*arguments, session),
         Command::Import(arguments) => import::run(arguments, session).await,
         Command::Pull(arguments) => pull::run(arguments, session).await,
         Command::List(arguments) => list::run(arguments, session).await,

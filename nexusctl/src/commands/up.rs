@@ -7,8 +7,8 @@ use crate::{
     error::{Error, Exit, chain},
     session::Session,
 };
-use clap::{Args, ValueEnum};
 use agent::NodeAgent;
+use clap::{Args, ValueEnum};
 use controllers::Controllers;
 use hypermesh_apiserver::flags::Tuning;
 use hypermesh_apiserver::{Config, DEFAULT_API, Server};

@@ -124,7 +124,9 @@ mod tests {
         assert_eq!(of(&serde_json::to_string(&hypermesh_stream::exited(3)).unwrap()), "Exit(3)");
         assert_eq!(of(&serde_json::to_string(&hypermesh_stream::exited(0)).unwrap()), "Exit(0)");
         assert_eq!(
-            of(r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no such file"}"#),
+            of(
+                r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no such file"}"#
+            ),
             r#"Failed("no such file")"#
         );
         assert_eq!(of("gone"), r#"Failed("gone")"#);

@@ -77,7 +77,7 @@ pub fn read(from: impl Read, name: &str, target: &Path) -> io::Result<Unpacked> 
 /// The path of an entry below the one that was asked for. None: it is not below it.
 fn below(path: &Path, name: &str) -> Option<PathBuf> {
     let mut parts = path.components().filter(|part| *part != Component::CurDir);
-    if !parts.next().is_some_and(|first| first == Component::Normal(name.as_ref())) {
+    if parts.next() != Some(Component::Normal(name.as_ref())) {
         return None;
     }
     parts.map(|part| matches!(part, Component::Normal(_)).then_some(part)).collect()

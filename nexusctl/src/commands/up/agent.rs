@@ -92,7 +92,9 @@ mod tests {
 
     #[test]
     fn every_host_has_a_name_for_its_node() {
-        for (host, node) in [("web-1", "web-1"), ("My_Host.Example", "my-host.example"), ("-.-", "node"), ("", "node")] {
+        for (host, node) in
+            [("web-1", "web-1"), ("My_Host.Example", "my-host.example"), ("-.-", "node"), ("", "node")]
+        {
             assert_eq!(node_name(host), node);
         }
     }
