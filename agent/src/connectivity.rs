@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use hypermesh_planner::InstanceUid;
 use hypermesh_schemas::network::Protocol;
 use hypermesh_schemas::privacy::Privacy;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +40,11 @@ pub trait Connectivity: Send + Sync + 'static {
     /// Serves exactly these ports, balanced over their backends: those that were served before and are not among them
     /// are served no more. Connections that exist are left to their backends until these are gone.
     fn publish<'a>(&'a self, ports: &'a [PublishedPort]) -> BoxFuture<'a, Result<(), ConnectivityError>>;
+
+    /// What went through the links of instances, by their uids; nothing where that is not counted.
+    fn traffic(&self) -> BoxFuture<'_, BTreeMap<InstanceUid, Traffic>> {
+        Box::pin(async { BTreeMap::new() })
+    }
 
     /// Of the ports that were asked for last, those that are not served as they should be, and why.
     fn refused(&self) -> Vec<Refused> {
@@ -137,6 +142,15 @@ pub struct Backend {
     pub port: u16,
     /// Its share of new connections, compared with the others'; 0: none, and those that exist go on.
     pub weight: u32,
+}
+
+/// What went through an instance's link, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// What it received.
+    pub received: u64,
+    /// What it sent.
+    pub sent: u64,
 }
 
 /// A port that is not served as it should be.

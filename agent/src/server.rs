@@ -154,7 +154,7 @@ impl Desk {
             Route::Exec(instance, terminal) => exec::exec(&self, &instance, terminal, framed, body).await,
             Route::Attach(instance, terminal) => exec::attach(&self, &instance, terminal, framed, body).await,
             Route::PortForward(instance, port) => forward::answer(&self, &instance, port, body).await,
-            Route::Stats => Ok(stats::answer(&self)),
+            Route::Stats => Ok(stats::answer(&self).await),
             Route::Images(action) => images::answer(&self, action, body).await,
         }
     }

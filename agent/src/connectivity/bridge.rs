@@ -5,7 +5,7 @@
 
 use super::{
     Adopted, Attached, Attachment, Backend, Connectivity, ConnectivityError, HostPort, Missing,
-    PublishedPort, Refused, Report,
+    PublishedPort, Refused, Report, Traffic,
 };
 use futures_util::future::BoxFuture;
 use hypermesh_network::{Config, Network, NetworkError, Protocol as Wire, Reach, Service, files};
@@ -133,6 +133,17 @@ impl Connectivity for Bridge {
                 }
             }
             Ok(adopted)
+        })
+    }
+
+    fn traffic(&self) -> BoxFuture<'_, BTreeMap<InstanceUid, Traffic>> {
+        Box::pin(async {
+            let counted = self.network.traffic().await.unwrap_or_default().into_iter();
+            let counted = counted.filter_map(|(id, passed)| {
+                let traffic = Traffic { received: passed.received, sent: passed.sent };
+                Some((InstanceUid::parse(&id).ok()?, traffic))
+            });
+            counted.collect()
         })
     }
 

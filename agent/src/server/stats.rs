@@ -3,7 +3,7 @@
 use super::{Answer, Desk, json};
 use hypermesh_runtime::Stats;
 use hypermesh_stream::stats::{
-    ContainerStats, CpuStats, FsStats, MemoryStats, NodeStats, PodRef, PodStats, Summary,
+    ContainerStats, CpuStats, FsStats, MemoryStats, NetworkStats, NodeStats, PodRef, PodStats, Summary,
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -25,8 +25,9 @@ struct Look {
     rate: Option<(u64, u64)>,
 }
 
-pub(super) fn answer(desk: &Desk) -> Answer {
+pub(super) async fn answer(desk: &Desk) -> Answer {
     let now = Timestamp::now();
+    let traffic = desk.host.connectivity.traffic().await;
     let views = desk.workers.views();
     let pods = views.iter().filter_map(|view| {
         let sandbox = view.sandbox.as_ref()?;
@@ -50,7 +51,10 @@ pub(super) fn answer(desk: &Desk) -> Answer {
             namespace: view.instance.namespace.clone(),
             uid: view.instance.uid.to_string(),
         };
-        Some(PodStats { pod_ref, containers: containers.collect(), network: None })
+        let network = traffic.get(&view.instance.uid);
+        let network =
+            network.map(|traffic| NetworkStats { rx_bytes: traffic.received, tx_bytes: traffic.sent });
+        Some(PodStats { pod_ref, containers: containers.collect(), network })
     });
     let summary = Summary { pods: pods.collect(), node: node(desk, now) };
     json(&summary)
