@@ -13,6 +13,7 @@ pub(crate) mod liveness;
 pub(crate) mod ports;
 mod room;
 mod seen;
+pub(crate) mod shell;
 pub(crate) mod terminal;
 pub(crate) mod upload;
 pub(crate) mod usage;

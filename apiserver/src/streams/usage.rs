@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Empty, Limited};
 use hypermesh_api::Status;
-use hypermesh_stream::stats::Summary;
+use hypermesh_stream::stats::{CpuStats, Summary};
 use hypermesh_stream::{Caller, Route};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ use tokio::time::Instant;
 const FRESH: Duration = Duration::from_secs(5);
 /// How long all agents together are waited for: those that have not answered by then are left out.
 const DEADLINE: Duration = Duration::from_secs(4);
+/// Between two looks of an agent that has looked once.
+const BETWEEN: Duration = Duration::from_secs(1);
 /// Agents that are asked at once.
 const AT_ONCE: usize = 64;
 /// Bytes of an answer: some 10,000 containers.
@@ -53,7 +55,12 @@ impl Usage {
             }
         }
         let asking = futures_util::stream::iter(asked).map(|node| async move {
-            let summary = ask(agents, alive, caller, &node).await;
+            let mut summary = ask(agents, alive, caller, &node).await;
+            // A rate needs two looks: whoever asks first waits for the second.
+            if summary.as_ref().is_ok_and(|summary| !is_measured(summary)) {
+                tokio::time::sleep(BETWEEN).await;
+                summary = ask(agents, alive, caller, &node).await;
+            }
             (node, summary)
         });
         let mut answers = std::pin::pin!(asking.buffer_unordered(AT_ONCE));
@@ -61,8 +68,11 @@ impl Usage {
         while let Ok(Some((node, answer))) = tokio::time::timeout_at(until, answers.next()).await {
             match answer {
                 Ok(summary) => {
+                    let whole = is_measured(&summary);
                     let summary = Arc::new(summary);
-                    self.keep(node.name.clone(), Arc::clone(&summary));
+                    if whole {
+                        self.keep(node.name.clone(), Arc::clone(&summary));
+                    }
                     found.insert(node.name, summary);
                 }
                 Err(refused) => {
@@ -82,6 +92,13 @@ impl Usage {
             kept.insert(node, (Instant::now(), summary));
         }
     }
+}
+
+/// Whether an agent has looked often enough to tell rates.
+fn is_measured(summary: &Summary) -> bool {
+    let rate = |cpu: &Option<CpuStats>| cpu.as_ref().is_none_or(|cpu| cpu.usage_nano_cores.is_some());
+    let containers = summary.pods.iter().flat_map(|pod| &pod.containers);
+    rate(&summary.node.cpu) && containers.map(|container| &container.cpu).all(rate)
 }
 
 async fn ask(agents: &Agents, alive: &Alive, caller: &Caller, node: &Node) -> Result<Summary, Box<Status>> {

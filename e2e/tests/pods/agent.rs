@@ -78,6 +78,9 @@ async fn answer(log: &Asked, request: Request<Body>) -> Response<Answer> {
     let (out, parts) = mpsc::channel(4);
     match route {
         Route::Log(instance, options) => drop(tokio::spawn(tell_log(instance, options, out))),
+        Route::Exec(_, terminal) if terminal.command == ["missing"] => {
+            return refuse(&hypermesh_api::Status::bad_request("no such program in the image: missing"));
+        }
         Route::Exec(_, terminal) | Route::Attach(_, terminal) => drop(tokio::spawn(run(terminal, body, out))),
         Route::PortForward(_, port) => match tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
             Ok(stream) => drop(tokio::spawn(connect(stream, body, out))),

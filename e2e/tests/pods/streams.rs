@@ -58,6 +58,34 @@ fn commands() -> Result<()> {
     Ok(())
 }
 
+/// kubectl falls back to SPDY whenever WebSocket is refused, and shows what it is then told.
+#[test]
+fn commands_over_spdy() -> Result<()> {
+    let Some(bench) = Bench::start("commands over SPDY")? else { return Ok(()) };
+    let run = |line: &str, input: &str| -> Result<hypermesh_e2e::kubectl::Ran> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut command = bench.kubectl.command(&words);
+        let mut child =
+            command.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false").stdin(Stdio::piped()).spawn()?;
+        let mut stdin = child.stdin.take().context("no input")?;
+        let input = input.to_owned();
+        let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+        let ran = Kubectl::finish(child, &words);
+        drop(writer.join());
+        ran
+    };
+    ensure!(run("exec web-1 -- echo by spdy", "")?.ok()?.out == "by spdy\n");
+    run("exec web-1 -- exit 3", "")?.fails(3)?;
+    ensure!(run("exec web-1 -- complain", "")?.ok()?.err.contains("no!"));
+    let large = "0123456789abcdef".repeat(64 * 1024);
+    ensure!(run("exec -i web-1 -- cat", &large)?.ok()?.out == large);
+    run("exec web-1 -- vanish", "")?.fails(1)?.says("the stream from the node's agent broke off")?;
+    // What the agent refuses is said, whichever way kubectl tries.
+    run("exec web-1 -- missing", "")?.fails(1)?.says("no such program")?;
+    bench.run("exec web-1 -- missing")?.fails(1)?.says("no such program")?;
+    Ok(())
+}
+
 /// util-linux' `script` gives kubectl a terminal.
 #[test]
 fn a_terminal() -> Result<()> {

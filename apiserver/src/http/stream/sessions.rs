@@ -6,7 +6,7 @@ use crate::http::outgoing::Outgoing;
 use crate::http::who::Who;
 use crate::streams::forward::{self, Open};
 use crate::streams::websocket::{self, Goodbye, PING, Session, Upgrade};
-use crate::streams::{Place, ports, terminal, upload};
+use crate::streams::{Place, ports, shell, terminal, upload};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use http::request::Parts;
@@ -49,22 +49,44 @@ pub(super) async fn answer(
         }
         return terminal_over_websocket(asking, head, place).await;
     }
-    if websocket::is_asked(head, "SPDY/3.1") && forwards {
-        return spdy(asking, head, place);
+    if websocket::is_asked(head, "SPDY/3.1") {
+        return if forwards {
+            spdy(asking, head, place)
+        } else {
+            terminal_over_spdy(asking, head, place).await
+        };
     }
-    Err(Box::new(refuse(head)))
+    let words =
+        format!("Upgrade request required: GET with Upgrade: websocket over HTTP/1.1, or POST with {STREAM}");
+    Err(Box::new(Status::bad_request(words)))
 }
 
-/// What a client that speaks none of it is told.
-fn refuse(head: &Parts) -> Status {
-    if websocket::is_asked(head, "SPDY/3.1") {
-        let words = "exec and attach are spoken over WebSocket here, which kubectl does from 1.31 on \
-                     (KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true from 1.29); SPDY/3.1 is not";
-        return Status::bad_request(words);
-    }
-    Status::bad_request(format!(
-        "Upgrade request required: GET with Upgrade: websocket over HTTP/1.1, or POST with {STREAM}"
-    ))
+/// An exec or attach over bare SPDY.
+async fn terminal_over_spdy(
+    asking: Asking,
+    head: &Parts,
+    place: Place,
+) -> Result<Response<Outgoing>, Box<Status>> {
+    let response = accept_spdy(&head.headers, shell::PROTOCOL)?;
+    let upgrade = Upgrade::of(head)?;
+    let (Route::Exec(_, terminal) | Route::Attach(_, terminal)) = &asking.route else {
+        return Err(Box::new(Status::unknown_path()));
+    };
+    let (feeder, body) = upload::upload();
+    let down = asking.ask(body).await?.into_body();
+    let (session, terminal, mut closing) = (upgrade.begin(), terminal.clone(), asking.api.closing.clone());
+    tokio::spawn(async move {
+        let _place = place;
+        let Some(session) = session.await else { return };
+        let serving = bare(session, move |incoming, out| async move {
+            shell::carry(incoming, out, &terminal, feeder, down).await;
+        });
+        tokio::select! {
+            () = serving => {}
+            _ = closing.wait_for(|closing| *closing) => {}
+        }
+    });
+    Ok(response)
 }
 
 async fn terminal_over_websocket(
@@ -174,33 +196,51 @@ async fn tunnelled(session: Session<websocket::Socket>, open: Open, mut closing:
 
 /// SPDY as it is, for clients from before WebSocket.
 fn spdy(asking: Asking, head: &Parts, place: Place) -> Result<Response<Outgoing>, Box<Status>> {
-    const VERSION: &str = "x-stream-protocol-version";
-    let lines = head.headers.get_all(VERSION).iter().filter_map(|line| line.to_str().ok());
-    if !lines.flat_map(|line| line.split(',')).any(|word| word.trim() == forward::PROTOCOL) {
-        let words = format!("{VERSION} has to offer {}", forward::PROTOCOL);
-        return Err(Box::new(Status::failure(403, "Forbidden", words)));
-    }
+    let response = accept_spdy(&head.headers, forward::PROTOCOL)?;
     let session = Upgrade::of(head)?.begin();
     let mut closing = asking.api.closing.clone();
     let open = opener(asking);
     tokio::spawn(async move {
         let _place = place;
         let Some(session) = session.await else { return };
+        let serving = bare(session, move |incoming, out| async move {
+            if let Err(wrong) = forward::serve(incoming, out, open).await {
+                tracing::debug!(%wrong, "a client that forwards ports broke SPDY");
+            }
+        });
         tokio::select! {
-            () = bare(session, open) => {}
+            () = serving => {}
             _ = closing.wait_for(|closing| *closing) => {}
         }
     });
+    Ok(response)
+}
+
+/// The answer that accepts SPDY; 403 for a client that does not offer what is spoken on it, as in the reference.
+fn accept_spdy(headers: &HeaderMap, protocol: &'static str) -> Result<Response<Outgoing>, Box<Status>> {
+    const VERSION: &str = "x-stream-protocol-version";
+    let lines = headers.get_all(VERSION).iter().filter_map(|line| line.to_str().ok());
+    if !lines.flat_map(|line| line.split(',')).any(|word| word.trim() == protocol) {
+        let words = format!("{VERSION} has to offer {protocol}");
+        return Err(Box::new(Status::failure(403, "Forbidden", words)));
+    }
     let mut response = Response::new(Outgoing::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
-    headers.insert(VERSION, HeaderValue::from_static(forward::PROTOCOL));
+    headers.insert(VERSION, HeaderValue::from_static(protocol));
     Ok(response)
 }
 
-async fn bare(session: Session<TokioIo<Upgraded>>, open: Open) {
+/// What a client sends on a connection that was upgraded and has no form of its own.
+type Bare = futures_util::stream::BoxStream<'static, io::Result<Bytes>>;
+
+/// Serves a session of which `serve` is given what comes and where to send. What was sent last is waited for.
+async fn bare<F>(session: Session<TokioIo<Upgraded>>, serve: impl FnOnce(Bare, mpsc::Sender<Bytes>) -> F)
+where
+    F: Future<Output = ()>,
+{
     let Session { stream, .. } = session;
     let (reading, mut writing) = tokio::io::split(stream);
     let (out, mut outgoing) = mpsc::channel::<Bytes>(WAITING);
@@ -219,14 +259,12 @@ async fn bare(session: Session<TokioIo<Upgraded>>, open: Open) {
             }
         }
     };
+    let mut written = std::pin::pin!(written);
     tokio::select! {
-        served = forward::serve(incoming, out, open) => {
-            if let Err(wrong) = served {
-                tracing::debug!(%wrong, "a client that forwards ports broke SPDY");
-            }
-        }
-        () = written => {}
+        () = serve(Box::pin(incoming), out) => {}
+        () = &mut written => return,
     }
+    let _ = tokio::time::timeout(websocket::FAREWELL, written).await;
 }
 
 /// Sends the events of a watch as messages, each of them one.
