@@ -10,6 +10,9 @@ const SUMMARIES: [&str; 4] = ["Ready", "Available", "Complete", "Established"];
 /// Conditions that say that an object will not get there by itself.
 const FAILURES: [&str; 2] = ["Failed", "Stalled"];
 
+/// Why a rollout does not go on.
+const STUCK: &str = "ProgressDeadlineExceeded";
+
 /// Whether an object is as its spec asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) enum Verdict {
@@ -38,8 +41,11 @@ pub(in super::super) fn verdict(object: &Value) -> Verdict {
     }
     let conditions: Vec<&Value> =
         object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten().collect();
-    let holds = |condition: &&&Value| text(condition, "status") == "True";
-    let failure = conditions.iter().filter(holds).find(|c| FAILURES.contains(&text(c, "type")));
+    let fails = |condition: &&&Value| match text(condition, "type") {
+        "Progressing" => text(condition, "reason") == STUCK,
+        kind => FAILURES.contains(&kind) && text(condition, "status") == "True",
+    };
+    let failure = conditions.iter().find(fails);
     if let Some(failure) = failure {
         return Verdict::Failed(told(failure));
     }
@@ -124,6 +130,13 @@ mod tests {
         let failed =
             json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "Deadline"}]}});
         assert_eq!(of(failed), Verdict::Failed("Failed=True (Deadline)".into()));
+        let progress = |status: &str, reason: &str| {
+            json!({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "R"},
+            {"type": "Progressing", "status": status, "reason": reason}]}})
+        };
+        let stuck = of(progress("False", "ProgressDeadlineExceeded"));
+        assert_eq!(stuck, Verdict::Failed("Progressing=False (ProgressDeadlineExceeded)".into()));
+        assert!(matches!(of(progress("True", "RolloutProgressing")), Verdict::Waiting(_)));
         let going = json!({"metadata": {"deletionTimestamp": "x", "finalizers": ["a/b"]}});
         assert_eq!(of(going), Verdict::Failed("it is being deleted, held by a/b".into()));
         let behind = json!({"metadata": {"generation": 3}, "status": {"observedGeneration": 2}});
