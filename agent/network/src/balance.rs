@@ -40,9 +40,19 @@ impl Turns {
         Some(backend.clone())
     }
 
-    /// How many backends get new connections.
-    pub fn open(&self) -> usize {
-        self.backends.iter().filter(|(backend, _)| backend.weight > 0).count()
+    /// The next backend, and after it up to so many altogether that stand in for it if it does not answer: whoever is
+    /// next anyway first. It alone has had its turn.
+    pub fn next(&mut self, most: usize) -> Vec<Backend> {
+        let Some(first) = self.take() else { return Vec::new() };
+        let same = |backend: &Backend| (backend.ipv6, backend.port) == (first.ipv6, first.port);
+        let mut others: Vec<_> = self
+            .backends
+            .iter()
+            .filter(|(backend, _)| backend.weight > 0 && !same(backend))
+            .map(|(backend, place)| (place.saturating_add(i64::from(backend.weight)), backend.clone()))
+            .collect();
+        others.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
+        std::iter::once(first).chain(others.into_iter().map(|(_, backend)| backend)).take(most).collect()
     }
 }
 
@@ -81,9 +91,20 @@ mod tests {
         turns.set(&backends(&[1, 0]));
         assert!((0..10).all(|_| turns.take().is_some_and(|backend| backend.port == 1)));
         turns.set(&backends(&[0, 0]));
-        assert_eq!((turns.take(), turns.open()), (None, 0));
+        assert_eq!((turns.take(), turns.next(4)), (None, Vec::new()));
         turns.set(&[]);
         assert_eq!(turns.take(), None);
+    }
+
+    #[test]
+    fn those_who_stand_in_keep_their_turns() {
+        let mut turns = Turns::default();
+        turns.set(&backends(&[1, 1, 0]));
+        let mut next = || -> Vec<u16> { turns.next(4).iter().map(|backend| backend.port).collect() };
+        let (one, other) = (next(), next());
+        assert_eq!(one.iter().rev().collect::<Vec<_>>(), other.iter().collect::<Vec<_>>());
+        assert_eq!((one.len(), next()), (2, one));
+        assert_eq!(turns.next(1).len(), 1);
     }
 
     proptest! {

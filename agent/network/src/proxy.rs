@@ -110,11 +110,7 @@ impl Targets {
             Self::Fixed(targets) => targets.to_vec(),
             Self::Balanced(turns) => {
                 let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-                let tries = turns.open().min(TRIES);
-                (0..tries)
-                    .filter_map(|_| turns.take())
-                    .map(|backend| (backend.ipv6, backend.port).into())
-                    .collect()
+                turns.next(TRIES).into_iter().map(|backend| (backend.ipv6, backend.port).into()).collect()
             }
         }
     }
