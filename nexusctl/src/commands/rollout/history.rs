@@ -26,8 +26,8 @@ pub struct History {
     #[arg(required = true)]
     pub words: Vec<String>,
     /// Show this revision: its template, the copies of its ConfigMaps and Secrets, the digests of its images
-    #[arg(long, value_name = "N")]
-    pub revision: Option<i64>,
+    #[arg(long = "revision", value_name = "N")]
+    pub number: Option<i64>,
     /// json or yaml
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<Format>,
@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: History, session: &mut Session) -> Result<Exi
         return Err(Error::Message(format!("{}: {why}", target.shown())));
     }
     let records = kept::revisions(&target, &workload, session).await?;
-    let shown: Vec<&Record> = match arguments.revision {
+    let shown: Vec<&Record> = match arguments.number {
         Some(number) => vec![kept::numbered(&records, number, &target)?],
         None => records.iter().collect(),
     };
@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: History, session: &mut Session) -> Result<Exi
         Some(Format::Json) => session.print(&output::json(&list(&shown, &arguments)))?,
         Some(Format::Yaml) => session.print(&output::yaml::to_string(&list(&shown, &arguments)))?,
         Some(_) => return Err(Error::Message("revisions can be shown as json or yaml".into())),
-        None if arguments.revision.is_some() => {
+        None if arguments.number.is_some() => {
             let text = shown.iter().map(|record| detail(record)).collect::<String>();
             session.print(&text)?;
         }
@@ -75,7 +75,7 @@ fn list(records: &[&Record], arguments: &History) -> Value {
         })
     };
     let mut items: Vec<Value> = records.iter().map(item).collect();
-    match (arguments.revision, items.len()) {
+    match (arguments.number, items.len()) {
         (Some(_), 1) => items.remove(0),
         _ => items.into(),
     }

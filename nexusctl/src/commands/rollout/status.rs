@@ -36,8 +36,8 @@ pub struct Status {
     #[arg(short, long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub watch: bool,
     /// The revision to wait for; another one that takes its place is a failure (0: whichever is the newest)
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    pub revision: i64,
+    #[arg(long = "revision", value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub number: i64,
     /// Longest wait: 30s, 5m; 0 for as long as it takes
     #[arg(long, value_name = "TIME", default_value = "0s", hide_default_value = true, value_parser = crate::cli::parse_duration)]
     pub timeout: Duration,
@@ -89,11 +89,11 @@ async fn wanted(
     object: &Value,
     session: &mut Session,
 ) -> Result<Option<String>, Error> {
-    if arguments.revision == 0 {
+    if arguments.number == 0 {
         return Ok(None);
     }
     let records = super::kept::revisions(target, object, session).await?;
-    let record = super::kept::numbered(&records, arguments.revision, target)?;
+    let record = super::kept::numbered(&records, arguments.number, target)?;
     Ok(Some(record.revision.clone()))
 }
 

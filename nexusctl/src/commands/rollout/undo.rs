@@ -34,8 +34,8 @@ pub struct Undo {
     #[arg(required = true)]
     pub words: Vec<String>,
     /// The revision to go back to (`nexusctl rollout history` lists them) [default: the one before the newest]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    pub to_revision: i64,
+    #[arg(long = "to-revision", value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub number: i64,
     /// Restore the template alone: it refers to ConfigMaps, Secrets and tags as they are today
     #[arg(long)]
     pub template_only: bool,
@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: Undo, session: &mut Session) -> Result<Exit, 
         return Err(refuse("it is paused: `nexusctl rollout resume` lets it go on first"));
     }
     let records = kept::revisions(&target, &now, session).await?;
-    let record = match arguments.to_revision {
+    let record = match arguments.number {
         0 => records.get(1).ok_or_else(|| refuse("no earlier revision of it is kept"))?,
         number => kept::numbered(&records, number, &target)?,
     };
