@@ -50,12 +50,30 @@ fn streams() -> Vec<VirtualResource> {
         found
     };
     vec![
-        below("instances", "attach", "InstanceAttachOptions", both, "What a container reads and writes, as a stream."),
+        below(
+            "instances",
+            "attach",
+            "InstanceAttachOptions",
+            both,
+            "What a container reads and writes, as a stream.",
+        ),
         below("instances", "exec", "InstanceExecOptions", both, "A command in a container, as a stream."),
         below("instances", "log", "InstanceLog", &["get"], "The log of a container."),
-        below("instances", "portforward", "InstancePortForwardOptions", both, "Connections to ports, as streams."),
+        below(
+            "instances",
+            "portforward",
+            "InstancePortForwardOptions",
+            both,
+            "Connections to ports, as streams.",
+        ),
         below("nodes", "images", "NodeImages", &["create", "delete", "get"], "The images that a node has."),
-        below("nodes", "liveness", "NodeLiveness", both, "Whether the agent of a node is heard of, and since when."),
+        below(
+            "nodes",
+            "liveness",
+            "NodeLiveness",
+            both,
+            "Whether the agent of a node is heard of, and since when.",
+        ),
         below("nodes", "stats", "NodeStats", &["get"], "What a node and its instances use."),
     ]
 }
@@ -64,14 +82,14 @@ fn streams() -> Vec<VirtualResource> {
 fn usage() -> [VirtualResource; 2] {
     let quantities = json!({"type": "object", "additionalProperties": {"type": "string"},
         "description": "Usage by resource: cpu, memory."});
-    let container = object(
-        "What one container uses.",
-        json!({"name": string("Its name."), "usage": quantities.clone()}),
-    );
+    let container =
+        object("What one container uses.", json!({"name": string("Its name."), "usage": quantities.clone()}));
     let with = |description: &str, name: &str, value: Value| {
         let time = json!({"type": "string", "format": "date-time", "description": "When it was measured."});
-        let mut schema =
-            object(description, json!({"timestamp": time, "window": string("Over which time it was measured.")}));
+        let mut schema = object(
+            description,
+            json!({"timestamp": time, "window": string("Over which time it was measured.")}),
+        );
         schema["properties"][name] = value;
         schema
     };
