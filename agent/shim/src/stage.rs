@@ -181,7 +181,7 @@ fn open_bind(bind: &Bind, user: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Strin
                 .map_err(told)?
         }
     };
-    clone_tree(&source, user, MountAttrFlags::empty()).map_err(|errno| {
+    clone_tree(&source, user, MountAttrFlags::empty(), !bind.alone).map_err(|errno| {
         let hint = if user.is_some() && errno == rustix::io::Errno::INVAL {
             ": its file system cannot show files as another user's"
         } else {
@@ -197,7 +197,7 @@ pub(crate) fn try_mapped(folder: &Path, user: Option<&OwnedFd>) -> Result<(), St
         format!("the file system of {} does not show files as another user's ({errno})", folder.display())
     };
     let opened = rustix::fs::open(folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(told)?;
-    clone_tree(&opened, user.map(|fd| fd.as_fd()), MountAttrFlags::empty()).map(drop).map_err(told)
+    clone_tree(&opened, user.map(|fd| fd.as_fd()), MountAttrFlags::empty(), true).map(drop).map_err(told)
 }
 
 fn mount_root(root: &Root, user: Option<BorrowedFd<'_>>, place: &Path) -> Result<(), String> {
@@ -217,7 +217,7 @@ fn mount_root(root: &Root, user: Option<BorrowedFd<'_>>, place: &Path) -> Result
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
     let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(told)?;
     let attributes = if read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
-    let tree = clone_tree(&folder, user, attributes).map_err(told)?;
+    let tree = clone_tree(&folder, user, attributes, true).map_err(told)?;
     rustix::fs::unlinkat(CWD, place, AtFlags::REMOVEDIR).map_err(told)?;
     attach(&tree, place).map_err(told)
 }
@@ -234,14 +234,18 @@ fn attach(tree: &OwnedFd, place: &Path) -> Result<(), rustix::io::Errno> {
     move_mount(tree, c"", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-/// What is mounted at and below a file or folder, once more and nowhere yet.
+/// What is mounted at a file or folder, and below it if `all` is wanted, once more and nowhere yet.
 fn clone_tree(
     source: &OwnedFd,
     user: Option<BorrowedFd<'_>>,
     attributes: MountAttrFlags,
+    all: bool,
 ) -> Result<OwnedFd, rustix::io::Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    flags |= OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
+    flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    if all {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
     let tree = open_tree(source, c"", flags)?;
     let mut set = attributes;
     if user.is_some() {

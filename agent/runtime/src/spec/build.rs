@@ -279,6 +279,7 @@ fn mounts(spec: &ContainerSpec, context: &Context<'_>) -> Result<(Vec<Value>, Ve
             sub_path: how.sub_path,
             mapped: how.mapped && context.user.is_some(),
             propagate: how.propagate,
+            alone: how.alone,
         });
         mounts.push(json!({ "destination": target, "type": "bind", "source": path, "options": options }));
     };
@@ -287,9 +288,11 @@ fn mounts(spec: &ContainerSpec, context: &Context<'_>) -> Result<(Vec<Value>, Ve
     if context.owns_network {
         mounts.push(mount("/sys", "sysfs", "sysfs", &sys));
     } else {
-        // The kernel shows a network's devices to who rules it alone.
-        let options: Vec<&str> = ["rbind", "rprivate"].into_iter().chain(sys.iter().copied()).collect();
-        bind(&mut mounts, Path::new("/sys"), Path::new("/sys"), &options, How::default());
+        // The kernel shows a network's devices to who rules it alone, so the node's view is given, and nothing of what is
+        // mounted in it: all cgroups of the node, for one.
+        let options: Vec<&str> = ["bind", "rprivate"].into_iter().chain(sys.iter().copied()).collect();
+        let how = How { alone: true, ..How::default() };
+        bind(&mut mounts, Path::new("/sys"), Path::new("/sys"), &options, how);
     }
     match context.cgroups {
         CgroupVersion::V2 => mounts.push(mount(
@@ -298,7 +301,7 @@ fn mounts(spec: &ContainerSpec, context: &Context<'_>) -> Result<(Vec<Value>, Ve
             "cgroup",
             &["nosuid", "noexec", "nodev", "relatime", "ro"],
         )),
-        CgroupVersion::V1 if context.owns_network => {
+        CgroupVersion::V1 => {
             mounts.push(mount(
                 "/sys/fs/cgroup",
                 "tmpfs",
@@ -312,7 +315,7 @@ fn mounts(spec: &ContainerSpec, context: &Context<'_>) -> Result<(Vec<Value>, Ve
                 bind(&mut mounts, &target, folder, &options, How::default());
             }
         }
-        CgroupVersion::V1 | CgroupVersion::None => {}
+        CgroupVersion::None => {}
     }
     for wanted in &spec.mounts {
         match &wanted.source {
@@ -331,7 +334,8 @@ fn mounts(spec: &ContainerSpec, context: &Context<'_>) -> Result<(Vec<Value>, Ve
                 }
                 // Read-only with all that is mounted below, where `ro` alone would mean the top.
                 options.extend(if wanted.read_only { ["ro", "rro"].as_slice() } else { [].as_slice() });
-                let how = How { sub_path: sub_path.clone(), mapped: *mapped, propagate: *propagate };
+                let how =
+                    How { sub_path: sub_path.clone(), mapped: *mapped, propagate: *propagate, alone: false };
                 bind(&mut mounts, &wanted.target, path, &options, how);
             }
             MountSource::Memory { size, mode } => {
@@ -362,6 +366,7 @@ struct How {
     sub_path: Option<PathBuf>,
     mapped: bool,
     propagate: bool,
+    alone: bool,
 }
 
 fn filter(spec: &ContainerSpec, caps: &BTreeSet<String>) -> Result<Option<Value>, Invalid> {

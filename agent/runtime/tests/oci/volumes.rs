@@ -130,7 +130,11 @@ async fn networks_of_all_kinds() {
     let mut spec = node.sandbox_spec("joined");
     spec.network = Network::Path(path.clone());
     let joined = node.class.create(spec).await.unwrap();
-    let (_, log) = node.run(&joined, node.spec("readlink /proc/self/ns/net")).await;
+    let script = "readlink /proc/self/ns/net; grep -c fs/cgroup/devices /proc/self/mountinfo; touch /sys/fs/cgroup/x; \
+                  ls /sys/fs/cgroup; ls /sys/fs/cgroup/memory/hypermesh* && echo seen";
+    let (_, log) = node.run(&joined, node.spec(script)).await;
+    // The node's own view of `/sys` is given then, without the cgroups in it.
+    assert!(log.contains("stdout F 0\n") && !log.contains("seen") && !log.contains("devices"), "{log}");
     assert!(log.contains(&format!("net:[{}]", inode(&path))), "{log}");
     let mut spec = node.sandbox_spec("host");
     spec.network = Network::Host;

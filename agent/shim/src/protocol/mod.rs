@@ -210,6 +210,9 @@ pub struct Bind {
     /// Whether what is mounted below it later is seen too.
     #[serde(default)]
     pub propagate: bool,
+    /// Whether nothing that is mounted below it is seen.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 /// A container's root file system.
