@@ -10,7 +10,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::sched::{CloneFlags, setns};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -27,6 +27,8 @@ pub(crate) struct Making<'a> {
     pub(crate) namespaces: &'a Namespaces,
     /// Where its root and binds are mounted.
     pub(crate) stage: &'a Path,
+    /// The Instance's shared memory.
+    pub(crate) shm: &'a Path,
     /// The mount namespace of who asked.
     pub(crate) asker: Option<BorrowedFd<'a>>,
     pub(crate) stdio: &'a Stdio,
@@ -114,6 +116,12 @@ impl Making<'_> {
             linux.set_cgroups_path(Some(PathBuf::from("/hypermesh").join(self.create.container.as_str())));
         }
         let mounts = spec.mounts_mut().as_mut().ok_or_else(missing)?;
+        let own = |mount: &&mut Mount| mount.source().as_deref() == Some(Path::new("shm"));
+        if let Some(mount) = mounts.iter_mut().find(own) {
+            let options = ["bind", "rprivate", "nosuid", "noexec", "nodev"].map(str::to_owned);
+            mount.set_typ(Some("bind".to_owned())).set_source(Some(self.shm.to_owned()));
+            mount.set_options(Some(options.to_vec()));
+        }
         for bind in &self.create.binds {
             let mount =
                 mounts.get_mut(bind.mount).ok_or_else(|| format!("there is no mount {}", bind.mount))?;

@@ -231,7 +231,18 @@ impl Stage {
         .map_err(|errno| format!("{} could not be mounted over ({errno})", place.display()))?;
         mount_change(&place, MountPropagationFlags::PRIVATE)
             .map_err(|errno| format!("mounts could not be kept apart ({errno})"))?;
-        Ok(Self(place))
+        let stage = Self(place);
+        let shm = stage.shm();
+        fs::create_dir(&shm).map_err(told("a folder for shared memory could not be made"))?;
+        let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
+        rustix::mount::mount("shm", &shm, "tmpfs", flags, Some(c"mode=1777,size=64m"))
+            .map_err(|errno| format!("{} could not be mounted over ({errno})", shm.display()))?;
+        Ok(stage)
+    }
+
+    /// Shared memory of the Instance's containers, as they share its other means of IPC. No container's name begins so.
+    pub(crate) fn shm(&self) -> PathBuf {
+        self.0.join("_shm")
     }
 
     /// A container's part.

@@ -13,14 +13,15 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use hypermesh_shim::process;
 use hypermesh_shim::protocol::{
-    Call, ContainerId, Create, Event, ExecId, IdMaps, InstanceId, Network, Reply, SandboxConfig, VERSION,
+    Call, ContainerId, Create, Event, ExecId, IdMaps, InstanceId, Network, RefusalKind, Reply, SandboxConfig,
+    VERSION,
 };
 use hypermesh_shim::state::{ContainerState, Exit, Layout, Phase, ShimState};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -274,6 +275,26 @@ impl OciSandbox {
         Ok(())
     }
 
+    /// Clears away what an agent before this one had begun to make when it died: its shim may know of it, or not.
+    async fn clear_half_made(
+        &self,
+        id: &ContainerId,
+        cgroup: &Path,
+        bundle: &Path,
+    ) -> Result<(), RuntimeError> {
+        let call = Call::Delete { container: id.clone() };
+        match self.call_for(id, "be deleted", call, Vec::new()).await {
+            Ok(_) => {}
+            Err(RuntimeError::Refused { source, .. }) if source.kind == RefusalKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let _ = self.node.remove_cgroup(cgroup);
+        match fs::remove_dir_all(bundle) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("removing", bundle)(error)),
+            _ => Ok(()),
+        }
+    }
+
     async fn make(&self, id: ContainerId, spec: ContainerSpec) -> Result<Arc<dyn Container>, RuntimeError> {
         let cgroups = &self.node.cgroups;
         let cgroup = self.cgroup(&id);
@@ -293,6 +314,9 @@ impl OciSandbox {
         };
         let built = build(&with_sysctls, &context)?;
         let bundle = self.layout.container(&id);
+        if bundle.exists() && !lock(&self.containers).contains_key(&id) {
+            self.clear_half_made(&id, &cgroup, &bundle).await?;
+        }
         match fs::create_dir(&bundle) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(RuntimeError::Invalid {

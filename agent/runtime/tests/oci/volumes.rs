@@ -116,6 +116,26 @@ async fn a_folder_to_work_in_is_made() {
     node.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_shared_within_an_instance() {
+    let Some(node) = Node::new().await else { return };
+    let sandbox = node.sandbox("i1").await;
+    let writer =
+        sandbox.create(id("w"), node.spec("echo word > /dev/shm/x; echo wrote; sleep 1000")).await.unwrap();
+    writer.start().await.unwrap();
+    until("it wrote", || node.log().contains("wrote")).await;
+    let mut spec = node.spec("cat /dev/shm/x; ls -ld /dev/shm");
+    spec.user = User { uid: 1000, gid: 1000, groups: Vec::new() };
+    let (_, log) = node.run(&sandbox, spec).await;
+    assert!(log.contains("stdout F word\n") && log.contains("drwxrwxrwt"), "{log}");
+    let other = node.sandbox("i2").await;
+    let (_, log) = node.run(&other, node.spec("ls /dev/shm | grep . || echo empty")).await;
+    assert_eq!(log, "stdout F empty\n");
+    sandbox.remove().await.unwrap();
+    other.remove().await.unwrap();
+    node.finish().await;
+}
+
 /// A network that somebody else made, and the node's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn networks_of_all_kinds() {

@@ -101,8 +101,9 @@ impl Shim {
             Container::open(create).map_err(|message| refuse(RefusalKind::Failed, message))?;
         let asker_mounts = self.held.connections.get(&asker.connection).filter(|_| !self.rootless);
         let asker_mounts = asker_mounts.and_then(super::connection::Connection::mounts);
-        let stage = self.stage.of(id.as_str());
+        let (stage, shm) = (self.stage.of(id.as_str()), self.stage.shm());
         let making = Making {
+            shm: &shm,
             create: &container.create,
             layout: &self.layout,
             namespaces: &self.namespaces,
