@@ -10,8 +10,8 @@ use std::process::Command;
 
 /// Every crate of the workspace and those of its crates it imports, tests aside.
 const GRAPH: &str = "
-hypermesh-agent: hypermesh-api hypermesh-chain hypermesh-client hypermesh-image hypermesh-network hypermesh-planner hypermesh-runtime hypermesh-schemas hypermesh-shim hypermesh-stream stoq
 hello:
+hypermesh-agent: hypermesh-api hypermesh-chain hypermesh-client hypermesh-image hypermesh-network hypermesh-planner hypermesh-runtime hypermesh-schemas hypermesh-shim hypermesh-stream stoq
 hypermesh-api:
 hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-wire stoq
 hypermesh-cel:
