@@ -84,8 +84,12 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        for path in [&self.node, &self.beyond] {
-            let _ = netns::remove(path);
+        let instances =
+            std::fs::read_dir(self.folder.path().join("state/namespaces")).into_iter().flatten().flatten();
+        let mut paths: Vec<_> = instances.map(|entry| entry.path()).collect();
+        paths.extend([self.node.clone(), self.beyond.clone()]);
+        for path in paths {
+            let _ = netns::remove(&path);
         }
     }
 }
