@@ -332,12 +332,21 @@ impl Record {
     fn exited(&mut self, instance: &Instance, name: &str, attempt: u32, exit: Exit) -> Vec<Notice> {
         let role = instance.containers().find(|(_, container)| container.name.as_str() == name);
         let Some(container) = self.alive(name, attempt) else { return Vec::new() };
+        let memory = role.as_ref().and_then(|(_, container)| {
+            container.resources.as_ref().and_then(|resources| resources.limits.get("memory")).cloned()
+        });
         let role = role.map_or(Role::Main, |(role, _)| role);
         let (code, refused) = (exit.code, exit.reason == ExitReason::CannotRun);
+        let starved = exit.reason == ExitReason::OutOfMemory;
         container.passed |= role == Role::Init && code == 0;
         let message = exit.message.clone();
         end(container, exit);
         let mut notices = Vec::new();
+        if starved {
+            let limit = memory.map_or_else(String::new, |memory| format!("; its limit is {memory}"));
+            let words = format!("Container {name} was killed: there was no memory left for it{limit}");
+            notices.push(Notice::warning(Some(name), "OOMKilled", words));
+        }
         if refused {
             let why = message.unwrap_or_default();
             notices.push(Notice::warning(
