@@ -221,7 +221,7 @@ fn a_node_joins_by_a_token_and_does_what_concerns_it() -> Result<()> {
     admin.delete(&format!("{instances}/mine"))?.expect(200)?;
     program.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review)?.expect(401)?;
     n1.get("/api/v1/namespaces/default/secrets/mine-secret")?.expect(403)?;
-    // Another key of its name waits for a person; its own renews.
+    // Another key of its name is denied; its own renews.
     let thief = KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
     stranger.post(REQUESTS, &request("thief", "n1", &thief)?)?.expect(201)?;
     n1.post(REQUESTS, &request("again", "n1", &key)?)?.expect(201)?;
@@ -229,12 +229,25 @@ fn a_node_joins_by_a_token_and_does_what_concerns_it() -> Result<()> {
         let request = n1.get(&format!("{REQUESTS}/again"))?.expect(200)?;
         Ok(request["status"]["certificate"].is_string().then_some(()))
     })?;
-    let thief = admin.get(&format!("{REQUESTS}/thief"))?.expect(200)?;
-    ensure!(thief.pointer("/status/conditions").is_none(), "{thief}");
+    until("the denial", || {
+        let thief = admin.get(&format!("{REQUESTS}/thief"))?.expect(200)?;
+        let reason = thief.pointer("/status/conditions/0/reason").and_then(Value::as_str);
+        Ok((reason == Some("NameHeld")).then_some(()))
+    })?;
     n1.get(&format!("{REQUESTS}/thief"))?.expect(403)?;
     // Once its key is revoked, its certificate is nobody's.
     admin.delete(&format!("{OURS}/identities/{}", hex(&key)))?.expect(200)?;
     n1.get(&format!("{OURS}/nodes/n1"))?.expect(401)?;
+    // And its token lets it not in again, as long as the Node stands there: a person decides, and is told why.
+    stranger.post(REQUESTS, &request("back", "n1", &key)?)?.expect(201)?;
+    until("the word", || {
+        let events =
+            admin.get("/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dback")?;
+        let events = events.expect(200)?;
+        Ok((events.pointer("/items/0/reason") == Some(&json!("WaitsForApproval"))).then_some(()))
+    })?;
+    let back = admin.get(&format!("{REQUESTS}/back"))?.expect(200)?;
+    ensure!(back.pointer("/status/conditions").is_none(), "{back}");
     controllers.stop()
 }
 

@@ -1,6 +1,7 @@
-//! Approves or deletes a request, and only the very one that was looked at.
+//! Approves, denies or deletes a request, and only the very one that was looked at.
 
 use super::build::{Deed, Plan};
+use crate::runtime::announce::{Gravity, Note};
 use crate::runtime::{Applied, Context, Failure, Subject};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::{DeleteParams, Patch, Preconditions};
@@ -14,21 +15,19 @@ pub(super) async fn apply(
     let (resource, uid) = (&subject.resource, subject.meta().uid.clone());
     let writes = match &plan.deed {
         Deed::Wait(_) => 0,
-        Deed::Approve(why) => {
-            let approved = json!({
-                "apiVersion": resource.api_version,
-                "kind": resource.kind,
-                "metadata": {"name": subject.key.name, "uid": uid},
-                "status": {"conditions": [{
-                    "type": "Approved",
-                    "status": "True",
-                    "reason": "AutoApproved",
-                    "message": format!("by the controllers: {why}"),
-                }]},
-            });
-            context.patch(resource, &subject.key, Some("approval"), &Patch::Apply(approved)).await?;
-            1
+        Deed::Ask(why) => {
+            let note = Note {
+                gravity: Gravity::Normal,
+                action: "Approve",
+                reason: "WaitsForApproval".to_owned(),
+                message: why.clone(),
+                counted: false,
+            };
+            context.announcer.tell(&subject.reference(), note, context.now()).await;
+            0
         }
+        Deed::Approve(why) => decide(context, subject, "Approved", "AutoApproved", why).await?,
+        Deed::Deny(reason, why) => decide(context, subject, "Denied", reason, why).await?,
         Deed::Delete => {
             let preconditions =
                 Preconditions { uid, resource_version: subject.meta().resource_version.clone() };
@@ -37,4 +36,28 @@ pub(super) async fn apply(
         }
     };
     Ok(Applied { writes, again: plan.again })
+}
+
+/// Writes the verdict of the very request that was judged.
+async fn decide(
+    context: &Context,
+    subject: &Subject<CertificateSigningRequest>,
+    verdict: &str,
+    reason: &str,
+    why: &str,
+) -> Result<u32, Failure> {
+    let resource = &subject.resource;
+    let decided = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": subject.key.name, "uid": subject.meta().uid},
+        "status": {"conditions": [{
+            "type": verdict,
+            "status": "True",
+            "reason": reason,
+            "message": format!("by the controllers: {why}"),
+        }]},
+    });
+    context.patch(resource, &subject.key, Some("approval"), &Patch::Apply(decided)).await?;
+    Ok(1)
 }

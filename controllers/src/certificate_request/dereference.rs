@@ -1,11 +1,15 @@
-//! Who holds the name that a node asks for.
+//! Who holds the name that a node asks for, and whether the token that was shown still counts.
 
-use super::validate::claim;
+use super::validate::{TOKEN_USER, claim};
+use crate::bootstrap_token;
 use crate::runtime::{Context, Failure, Key, Subject, resource};
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
+use kube::core::ApiResource;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -14,8 +18,12 @@ use std::collections::BTreeSet;
 pub struct Observed {
     /// The time.
     pub now: Timestamp,
-    /// The keys that the name has: of its Node, and those that are registered for it. In hexadecimal.
-    pub holders: BTreeSet<String>,
+    /// The keys that are registered for the name now, in hexadecimal.
+    pub registered: BTreeSet<String>,
+    /// The key that its Node says it has; a revoked one stands there still.
+    pub node: Option<String>,
+    /// Whether the bootstrap token that who asks has shown still counts.
+    pub token: bool,
 }
 
 pub(super) async fn dereference(
@@ -23,12 +31,14 @@ pub(super) async fn dereference(
     subject: &Subject<CertificateSigningRequest>,
 ) -> Result<Observed, Failure> {
     let now = context.now();
-    let mut holders = BTreeSet::new();
-    let Some(Ok(claim)) = claim(&subject.object) else { return Ok(Observed { now, holders }) };
+    let mut observed = Observed { now, registered: BTreeSet::new(), node: None, token: false };
+    let Some(Ok(claim)) = claim(&subject.object) else { return Ok(observed) };
+    observed.token = token(context, &subject.object, now).await?;
     let nodes = resource(&hypermesh_schemas::node::definition());
     let node: Option<Value> = context.get(&nodes, &Key::cluster(&claim.node)).await?;
-    let key = node.as_ref().and_then(|node| node.pointer("/spec/publicKey")).and_then(Value::as_str);
-    holders.extend(key.map(str::to_owned));
+    let key = |node: &Value| node.pointer("/spec/publicKey").and_then(Value::as_str).map(str::to_owned);
+    // One that says nothing of its key is somebody's all the same.
+    observed.node = node.as_ref().map(|node| key(node).unwrap_or_default());
     let identities = resource(&hypermesh_schemas::identity::definition());
     let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &identities);
     let user = hypermesh_pki::node_user(&claim.node);
@@ -36,10 +46,43 @@ pub(super) async fn dereference(
     loop {
         let page =
             api.list_metadata(&params).await.map_err(Failure::of(format!("list the keys of {user}")))?;
-        holders.extend(page.items.into_iter().filter_map(|identity| identity.metadata.name));
+        observed.registered.extend(page.items.into_iter().filter_map(|identity| identity.metadata.name));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
-            None => return Ok(Observed { now, holders }),
+            None => return Ok(observed),
         }
     }
+}
+
+/// Whether the token that a request was made with is there still. A request outlives it, and must not be worth more.
+async fn token(
+    context: &Context,
+    request: &CertificateSigningRequest,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let Some(id) = request.spec.username.as_deref().and_then(|user| user.strip_prefix(TOKEN_USER)) else {
+        return Ok(false);
+    };
+    let secrets = ApiResource::erase::<Secret>(&());
+    let key = Key::namespaced(bootstrap_token::NAMESPACE, &format!("bootstrap-token-{id}"));
+    let secret: Option<Secret> = context.get(&secrets, &key).await?;
+    Ok(secret.is_some_and(|secret| counts(&secret, request, now)))
+}
+
+/// Whether a Secret is the token that a request was made with, and counts at `now`. Pure.
+pub(super) fn counts(secret: &Secret, request: &CertificateSigningRequest, now: Timestamp) -> bool {
+    let text = |field: &str| {
+        let data = secret.data.as_ref()?.get(field)?;
+        Some(String::from_utf8_lossy(&data.0).into_owned())
+    };
+    // What cannot be read has passed, as the API server has it too.
+    let ended = text("expiration").is_some_and(|end| !end.parse::<Timestamp>().is_ok_and(|end| end > now));
+    let made = |time: &Option<Time>| time.as_ref().map(|time| time.0);
+    // Another one by the same name came later than the request.
+    let later = made(&secret.metadata.creation_timestamp) > made(&request.metadata.creation_timestamp);
+    secret.type_.as_deref() == Some(bootstrap_token::TYPE)
+        && text("usage-bootstrap-authentication").as_deref() == Some("true")
+        && secret.metadata.deletion_timestamp.is_none()
+        && !ended
+        && !later
 }

@@ -11,7 +11,6 @@ use k8s_openapi::api::certificates::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
-use std::collections::BTreeSet;
 
 const NODE: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 
@@ -60,14 +59,26 @@ fn joins(key: &KeyPair) -> CertificateSigningRequest {
     )
 }
 
-fn plan_at(request: CertificateSigningRequest, holders: &[String], at: Timestamp) -> Plan {
-    let resource = ApiResource::erase::<CertificateSigningRequest>(&());
-    let subject = Subject { resource, key: Key::cluster("r"), object: request };
-    build(validate(&subject, Observed { now: at, holders: BTreeSet::from_iter(holders.iter().cloned()) }))
+fn observed(registered: &[String]) -> Observed {
+    Observed { now: now(), registered: registered.iter().cloned().collect(), node: None, token: true }
 }
 
-fn plan(request: CertificateSigningRequest, holders: &[String]) -> Plan {
-    plan_at(request, holders, now())
+fn plan_with(request: CertificateSigningRequest, observed: Observed) -> Plan {
+    let resource = ApiResource::erase::<CertificateSigningRequest>(&());
+    let subject = Subject { resource, key: Key::cluster("r"), object: request };
+    build(validate(&subject, observed))
+}
+
+fn plan_at(request: CertificateSigningRequest, registered: &[String], at: Timestamp) -> Plan {
+    plan_with(request, Observed { now: at, ..observed(registered) })
+}
+
+fn plan(request: CertificateSigningRequest, registered: &[String]) -> Plan {
+    plan_at(request, registered, now())
+}
+
+fn denies(plan: &Plan, reason: &str) -> bool {
+    matches!(&plan.deed, Deed::Deny(why, _) if *why == reason)
 }
 
 fn approves(plan: &Plan) -> bool {
@@ -81,8 +92,58 @@ fn a_token_makes_a_node_of_a_name_that_nobody_holds() {
     assert!(approves(&plan(joins(&mine), &[hex(&mine)])), "it tried before");
     for holders in [vec![hex(&other)], vec![hex(&mine), hex(&other)]] {
         let plan = plan(joins(&mine), &holders);
-        assert!(!approves(&plan) && plan.to_string().contains(&hex(&other)), "{plan}");
+        assert!(denies(&plan, "NameHeld") && plan.to_string().contains(&hex(&other)), "{plan}");
     }
+    // A Node whose key is not registered holds its name too.
+    let held = plan_with(joins(&mine), Observed { node: Some(hex(&other)), ..observed(&[]) });
+    assert!(denies(&held, "NameHeld"), "{held}");
+}
+
+#[test]
+fn a_node_that_was_revoked_does_not_let_itself_in_again() {
+    let mine = key();
+    let left = |node: Option<String>| Observed { node, ..observed(&[]) };
+    // The token counts still, and the Node stands there with the key.
+    let again = plan_with(joins(&mine), left(Some(hex(&mine))));
+    assert!(matches!(again.deed, Deed::Ask(_)), "{again}");
+    assert!(again.again <= Some(LOOK), "it is looked at again when the Node has gone");
+    // What it asked for as a node, while it was one, is worth nothing.
+    for node in [Some(hex(&mine)), None] {
+        let renews = request(&mine, "system:node:n1", "system:node:n1", &["system:nodes"]);
+        let plan = plan_with(renews, left(node));
+        assert!(denies(&plan, "KeyRevoked"), "{plan}");
+    }
+    let whole = Observed { node: Some(hex(&mine)), ..observed(&[hex(&mine)]) };
+    assert!(approves(&plan_with(joins(&mine), whole)));
+}
+
+#[test]
+fn a_request_is_worth_nothing_without_its_token() {
+    use k8s_openapi::api::core::v1::Secret;
+    let mine = key();
+    let gone = plan_with(joins(&mine), Observed { token: false, ..observed(&[]) });
+    assert!(denies(&gone, "TokenGone"), "{gone}");
+    let at = |seconds: i64| Some(Time(now() + SignedDuration::from_secs(seconds)));
+    let field = |name: &str, value: &str| (name.to_owned(), ByteString(value.as_bytes().to_vec()));
+    let token = |expiration: &str| Secret {
+        metadata: ObjectMeta { creation_timestamp: at(-60), ..ObjectMeta::default() },
+        type_: Some("bootstrap.kubernetes.io/token".to_owned()),
+        data: Some([field("expiration", expiration), field("usage-bootstrap-authentication", "true")].into()),
+        ..Secret::default()
+    };
+    let later = (now() + SignedDuration::from_hours(1)).to_string();
+    let counts = |secret: &Secret| dereference::counts(secret, &joins(&mine), now());
+    assert!(counts(&token(&later)));
+    assert!(!counts(&token(&now().to_string())) && !counts(&token("soon")));
+    let mut opaque = token(&later);
+    opaque.type_ = Some("Opaque".to_owned());
+    let mut unused = token(&later);
+    unused.data.get_or_insert_default().remove("usage-bootstrap-authentication");
+    let mut leaving = token(&later);
+    leaving.metadata.deletion_timestamp = at(0);
+    let mut another = token(&later);
+    another.metadata.creation_timestamp = at(1);
+    assert!([opaque, unused, leaving, another].iter().all(|secret| !counts(secret)));
 }
 
 #[test]
@@ -109,7 +170,7 @@ fn what_is_no_request_of_a_node_waits_for_a_person() {
     let group = ["system:bootstrappers"];
     for request in [people, server, broken, request(&mine, "n1", "system:bootstrap:abcdef", &group)] {
         let plan = plan(request, &[]);
-        assert!(matches!(plan.deed, Deed::Wait(_)), "{plan}");
+        assert!(matches!(plan.deed, Deed::Wait(_) | Deed::Ask(_)), "{plan}");
     }
 }
 

@@ -10,6 +10,8 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 
 /// The group of who shows a bootstrap token.
 const BOOTSTRAPPERS: &str = "system:bootstrappers";
+/// What the name of who shows one begins with.
+pub(super) const TOKEN_USER: &str = "system:bootstrap:";
 
 /// A node that somebody asks to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,15 @@ pub enum Stage {
     Over,
 }
 
+/// By what right a node is approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// It showed a bootstrap token.
+    Token,
+    /// It is that node.
+    Itself,
+}
+
 /// A request, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Valid {
@@ -42,8 +53,8 @@ pub struct Valid {
     pub leaving: bool,
     /// The node that it asks to be, why it is none, or `None` for another signer.
     pub claim: Option<Result<Claim, String>>,
-    /// Whether who asks may be approved by itself.
-    pub entitled: bool,
+    /// By what right it may be approved without a person.
+    pub right: Option<Right>,
     /// What is known beside it.
     pub observed: Observed,
 }
@@ -69,12 +80,13 @@ pub(super) fn validate(subject: &Subject<CertificateSigningRequest>, observed: O
     let groups = request.spec.groups.as_deref().unwrap_or_default();
     let member = |group: &str| groups.iter().any(|own| own == group);
     let user = request.spec.username.as_deref().unwrap_or_default();
-    let entitled = match &claim {
-        Some(Ok(claim)) => member(BOOTSTRAPPERS) || (member(NODES) && user == node_user(&claim.node)),
-        _ => false,
+    let right = match &claim {
+        Some(Ok(_)) if member(BOOTSTRAPPERS) && user.starts_with(TOKEN_USER) => Some(Right::Token),
+        Some(Ok(claim)) if member(NODES) && user == node_user(&claim.node) => Some(Right::Itself),
+        _ => None,
     };
     let (stage, since) = stage(request, observed.now);
-    Valid { stage, since, leaving: subject.deleting(), claim, entitled, observed }
+    Valid { stage, since, leaving: subject.deleting(), claim, right, observed }
 }
 
 fn stage(request: &CertificateSigningRequest, now: Timestamp) -> (Stage, Timestamp) {
