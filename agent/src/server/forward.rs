@@ -4,8 +4,10 @@ use super::{Answer, Desk, Refusal, failed, streamed};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hypermesh_stream::Instance;
+use std::sync::Arc;
 use stoq::http3::Body;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
 
 /// What is read at once.
 const PIECE: usize = 16 << 10;
@@ -24,13 +26,18 @@ pub(super) async fn answer(
     let stream = stream.map_err(|why| failed(502, "ServiceUnavailable", why))?;
     let (mut from, mut to) = stream.into_split();
     let (sink, answer) = streamed("application/octet-stream");
-    let closed = sink.clone();
+    // The answer ends when the port says nothing more: no other sender of it may be left.
+    let gone = Arc::new(Notify::new());
+    let told = Arc::clone(&gone);
     tokio::spawn(async move {
         let mut piece = vec![0; PIECE];
         loop {
             let read = tokio::select! {
                 read = from.read(&mut piece) => read,
-                () = sink.closed() => break,
+                () = sink.closed() => {
+                    told.notify_one();
+                    break;
+                }
             };
             let sent = match read {
                 Ok(0) => break,
@@ -38,7 +45,9 @@ pub(super) async fn answer(
                 Err(error) => Err(error.into()),
             };
             let broken = sent.is_err();
-            if sink.send(sent).await.is_err() || broken {
+            let unread = sink.send(sent).await.is_err();
+            if unread || broken {
+                told.notify_one();
                 break;
             }
         }
@@ -48,7 +57,7 @@ pub(super) async fn answer(
             let frame = tokio::select! {
                 frame = body.frame() => frame,
                 // Who does not read any more is gone; that the port says nothing more is no reason to end.
-                () = closed.closed() => break,
+                () = gone.notified() => break,
             };
             let Some(Ok(frame)) = frame else { break };
             let Ok(data) = frame.into_data() else { continue };
@@ -56,7 +65,6 @@ pub(super) async fn answer(
                 break;
             }
         }
-        drop(closed);
         let _ = to.shutdown().await;
     });
     Ok(answer)
