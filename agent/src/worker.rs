@@ -5,6 +5,8 @@
 
 mod act;
 mod contents;
+mod sandbox;
+mod starting;
 mod telling;
 
 use crate::asking::Place;

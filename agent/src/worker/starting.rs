@@ -1,0 +1,195 @@
+//! Having an image here, and beginning a run.
+
+use super::act::started;
+use super::run_id;
+use crate::connectivity::Attached;
+use crate::containers::{Making, NotMade};
+use crate::failure::chain;
+use crate::host::Host;
+use crate::images::keyring;
+use crate::objects::Glance;
+use hypermesh_image::Digest;
+use hypermesh_planner::{Exit, ExitReason, Fields, Instance, Outcome, Refusal, Sources};
+use hypermesh_runtime::{Container as Running, RuntimeError, Sandbox};
+use hypermesh_schemas::workload::container::{Container, ImagePullPolicy};
+use jiff::Timestamp;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An image on its way.
+pub(super) struct Fetching {
+    pub host: Host,
+    pub container: Container,
+    pub policy: ImagePullPolicy,
+    pub attempt: u32,
+    pub secrets: Vec<String>,
+    pub pulls: bool,
+    pub objects: Glance,
+    pub holder: String,
+}
+
+impl Fetching {
+    pub async fn fetch(self) -> Outcome {
+        let (container, attempt) = (self.container.name.to_string(), self.attempt);
+        if self.pulls
+            && !self.secrets.is_empty()
+            && let Err(message) = self.objects.known().await
+        {
+            return Outcome::ImageRefused { container, attempt, refusal: Refusal::ErrImagePull, message };
+        }
+        let keys = match keyring(&self.objects, self.secrets) {
+            Ok(keys) => keys,
+            Err(message) => {
+                return Outcome::ImageRefused { container, attempt, refusal: Refusal::ErrImagePull, message };
+            }
+        };
+        match self.host.images.fetch(&self.container.image, self.policy, &keys, &self.holder).await {
+            Ok(fetched) => Outcome::ImageReady {
+                container,
+                attempt,
+                id: fetched.digest.to_string(),
+                pulled: fetched.pulled,
+            },
+            Err(not) => {
+                Outcome::ImageRefused { container, attempt, refusal: not.refusal, message: not.message }
+            }
+        }
+    }
+}
+
+/// A start under way.
+pub(super) struct Starting {
+    pub host: Host,
+    pub instance: Arc<Instance>,
+    pub container: Container,
+    pub attempt: u32,
+    pub sandbox: Arc<dyn Sandbox>,
+    pub digest: Option<Digest>,
+    pub sources: Sources,
+    pub fields: Fields,
+    pub attached: Attached,
+}
+
+/// Why a run did not begin: what kind of refusal, and in words.
+pub(super) type Refused = (Refusal, String);
+
+impl Starting {
+    pub async fn start(self) -> Result<(Option<Arc<dyn Running>>, Outcome), Refused> {
+        let create = |why: String| (Refusal::CreateContainerError, why);
+        let name = self.container.name.as_str();
+        let id =
+            run_id(name, self.attempt).ok_or_else(|| create(format!("{name} is no name of a container")))?;
+        self.clear().await.map_err(create)?;
+        let digest = self.digest.as_ref().ok_or_else(|| create("its image is not here".to_owned()))?;
+        let images = &self.host.images;
+        let image = images.image(digest).await.map_err(|error| create(chain(&error)))?;
+        let image_user = images.user(&image).await.map_err(create)?;
+        let read_only = self.container.security_context.as_ref();
+        let read_only = read_only.and_then(|security| security.read_only_root_filesystem).unwrap_or_default();
+        let snapshot = format!("{}-{name}-{}", self.instance.uid, self.attempt);
+        let root = images.root(&snapshot, digest, read_only).await.map_err(|error| create(chain(&error)))?;
+        let making = Making {
+            instance: &self.instance,
+            container: &self.container,
+            attempt: self.attempt,
+            image: &image,
+            image_user: &image_user,
+            root,
+            sources: &self.sources,
+            fields: &self.fields,
+            base: &self.base(),
+            volumes: &self.host.volumes,
+            layout: &self.host.layout,
+            policy: &self.host.policy,
+            node_memory: self.host.memory,
+            least_oom_score: self.host.least_oom_score,
+        };
+        let spec = making.spec().map_err(|error| match error {
+            NotMade::Config(_) | NotMade::Refused(_) => {
+                (Refusal::CreateContainerConfigError, error.to_string())
+            }
+        })?;
+        if let Some(folder) = spec.log.as_ref().and_then(|log| log.path.parent()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| create(format!("cannot make its log: {error}")))?;
+            forget_old_logs(folder, self.attempt);
+        }
+        let began = Timestamp::now();
+        let running = match self.sandbox.create(id, spec).await {
+            Ok(running) => running,
+            Err(error) => return self.not_begun(&error, began),
+        };
+        if let Err(error) = running.start().await {
+            let told = self.not_begun(&error, began);
+            let _ = running.delete().await;
+            return told;
+        }
+        let outcome = started(name, self.attempt, &running, &self.instance);
+        Ok((Some(running), outcome))
+    }
+
+    /// What cannot be executed counts as a run that failed; everything else as none.
+    fn not_begun(
+        &self,
+        error: &RuntimeError,
+        began: Timestamp,
+    ) -> Result<(Option<Arc<dyn Running>>, Outcome), Refused> {
+        use hypermesh_shim::protocol::RefusalKind;
+        let message = chain(error);
+        let cannot_run = matches!(
+            error,
+            RuntimeError::Refused { source, .. } if source.kind == RefusalKind::CannotExecute
+        );
+        if !cannot_run {
+            return Err((Refusal::CreateContainerError, message));
+        }
+        let exit = Exit {
+            id: String::new(),
+            code: 128,
+            signal: None,
+            reason: ExitReason::CannotRun,
+            message: Some(message),
+            started: began,
+            finished: Timestamp::now(),
+        };
+        let container = self.container.name.to_string();
+        Ok((None, Outcome::Exited { container, attempt: self.attempt, exit }))
+    }
+
+    /// Removes what is left of the runs before, and of this one if an agent died while it began it.
+    async fn clear(&self) -> Result<(), String> {
+        let name = self.container.name.as_str();
+        for attempt in [self.attempt.checked_sub(1), Some(self.attempt)].into_iter().flatten() {
+            let Some(id) = run_id(name, attempt) else { continue };
+            if let Some(old) = self.sandbox.container(&id) {
+                old.delete().await.map_err(|error| chain(&error))?;
+            }
+            let snapshot = format!("{}-{name}-{attempt}", self.instance.uid);
+            if attempt < self.attempt {
+                self.host.images.remove_root(&snapshot).await.map_err(|error| chain(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn base(&self) -> Vec<(String, String)> {
+        let mut base = vec![("HOSTNAME".to_owned(), self.instance.name.clone())];
+        if let Some(server) = self.attached.api_server {
+            base.push(("KUBERNETES_SERVICE_HOST".to_owned(), server.ip().to_string()));
+            base.push(("KUBERNETES_SERVICE_PORT".to_owned(), server.port().to_string()));
+            base.push(("KUBERNETES_SERVICE_PORT_HTTPS".to_owned(), server.port().to_string()));
+        }
+        base
+    }
+}
+
+/// Of a container's logs, those of its last two runs are kept.
+fn forget_old_logs(folder: &Path, attempt: u32) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let of = name.to_str().and_then(|name| name.split('.').next()).and_then(|of| of.parse::<u32>().ok());
+        if of.is_some_and(|of| of.saturating_add(1) < attempt) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
