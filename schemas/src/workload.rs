@@ -68,6 +68,10 @@ pub fn definition() -> KindDefinition {
 }, {
     "rule": "has(self.job) == has(oldSelf.job) && has(self.schedule) == has(oldSelf.schedule)",
     "message": "a workload stays the service, the job or the schedule that it was made as",
+}, {
+    "rule": "!has(self.job) || !has(oldSelf.job) || has(self.schedule) || self.template == oldSelf.template",
+    "message": "the template of a job never changes, since some of its instances may have ended already; make another job",
+    "fieldPath": ".template",
 }]))]
 pub struct WorkloadSpec {
     /// How many instances there should be.

@@ -87,10 +87,13 @@ fn all_rules() {
     Workload.spec: !has(self.job) || self.replicas == 1
     Workload.spec: !has(self.schedule) || has(self.job)
     Workload.spec: has(self.job) == has(oldSelf.job) && has(self.schedule) == has(oldSelf.schedule)
+    Workload.spec: !has(self.job) || !has(oldSelf.job) || has(self.schedule) || self.template == oldSelf.template
     Workload.spec.placement.nodes.preferred[].matchExpressions[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
     Workload.spec.placement.nodes.required[]: self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0
     Workload.spec.rollout: self.strategy == 'Rolling' || !has(self.rolling)
     Workload.spec.rollout.rolling: !((self.maxSurge == 0 || self.maxSurge == '0%') && (self.maxUnavailable == 0 || self.maxUnavailable == '0%'))
+    Workload.spec.schedule.cron: !self.contains('TZ=')
+    Workload.spec.schedule.cron: self.contains('TZ=') || self.matches('(?i)^[[:space:]]*(?:@(?:hourly|daily|weekly|monthly|yearly|annually)|(?:(?:[*]|(?:[0-5]?[0-9])(?:-(?:[0-5]?[0-9]))?)(?:/0*[1-9][0-9]*)?)(?:,(?:(?:[*]|(?:[0-5]?[0-9])(?:-(?:[0-5]?[0-9]))?)(?:/0*[1-9][0-9]*)?))*[[:space:]]+(?:(?:[*]|(?:[01]?[0-9]|2[0-3])(?:-(?:[01]?[0-9]|2[0-3]))?)(?:/0*[1-9][0-9]*)?)(?:,(?:(?:[*]|(?:[01]?[0-9]|2[0-3])(?:-(?:[01]?[0-9]|2[0-3]))?)(?:/0*[1-9][0-9]*)?))*[[:space:]]+(?:(?:[*]|(?:0?[1-9]|[12][0-9]|3[01])(?:-(?:0?[1-9]|[12][0-9]|3[01]))?)(?:/0*[1-9][0-9]*)?|[?]|L|(?:0?[1-9]|[12][0-9]|3[01])W)(?:,(?:(?:[*]|(?:0?[1-9]|[12][0-9]|3[01])(?:-(?:0?[1-9]|[12][0-9]|3[01]))?)(?:/0*[1-9][0-9]*)?|[?]|L|(?:0?[1-9]|[12][0-9]|3[01])W))*[[:space:]]+(?:(?:[*]|(?:0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(?:-(?:0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC))?)(?:/0*[1-9][0-9]*)?)(?:,(?:(?:[*]|(?:0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(?:-(?:0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC))?)(?:/0*[1-9][0-9]*)?))*[[:space:]]+[+]?(?:(?:[*]|(?:0?[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(?:-(?:0?[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT))?)(?:/0*[1-9][0-9]*)?|[?]|(?:0?[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(?:#[1-5L]|L))(?:,(?:(?:[*]|(?:0?[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(?:-(?:0?[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT))?)(?:/0*[1-9][0-9]*)?|[?]|(?:0?[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(?:#[1-5L]|L)))*)[[:space:]]*$')
     Workload.spec.template.spec: !has(self.initContainers) || self.initContainers.all(i, !self.containers.exists(c, c.name == i.name))
     Workload.spec.template.spec: self.containers.all(c, !has(c.restartPolicy))
     Workload.spec.template.spec: !has(self.initContainers) || self.initContainers.all(i, has(i.restartPolicy) || !(has(i.livenessProbe) || has(i.readinessProbe) || has(i.startupProbe) || has(i.lifecycle)))
@@ -383,6 +386,66 @@ fn jobs() {
     let stays = ".spec: a workload stays the service, the job or the schedule that it was made as";
     frozen("Workload", workload(json!({})), job(json!({})), stays);
     frozen("Workload", job(json!({"schedule": {"cron": "@daily"}})), job(json!({})), stays);
+    let other = json!({"template": {"metadata": {"labels": {"a": "b"}}}});
+    let template = ".spec.template: the template of a job never changes, since some of its instances may have ended already; make another job";
+    frozen("Workload", job(json!({})), job(other.clone()), template);
+    // The template of a schedule is that of its next run.
+    let mut next = other;
+    next["schedule"] = json!({"cron": "@daily"});
+    let old = job(json!({"schedule": {"cron": "@daily"}}));
+    assert_eq!(problems(kind("Workload"), &job(next), Some(&old)), Vec::<String>::new());
+}
+
+#[test]
+fn crontabs() {
+    let schedule = |cron: &str| {
+        workload(
+            json!({"job": {}, "schedule": {"cron": cron}, "template": {"spec": {"restartPolicy": "Never"}}}),
+        )
+    };
+    for cron in [
+        "* * * * *",
+        "*/20 0-23/2 1,15,31 * *",
+        "30 3 * * 1-5",
+        "\t05  03 * jan-Mar mon,FRI ",
+        "0 0 L,15W * 5#2",
+        "0 0 ? 12 0L",
+        "0 0 1 1 7",
+        "@Hourly",
+        "@annually",
+        // It never comes, which is for the controller to tell.
+        "0 0 30 2 *",
+    ] {
+        right("Workload", schedule(cron));
+    }
+    let path = ".spec.schedule.cron";
+    let fields = "there are five fields, minute (0-59), hour (0-23), day of month (1-31), month (1-12) and day of week (0-7), as in \"30 3 * * 1-5\", or one of @hourly, @daily, @weekly, @monthly, @yearly";
+    for cron in [
+        "* * * *",
+        "* * * * * *",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * 32 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "*/0 * * * *",
+        "1, * * * *",
+        "a b c d e",
+        "@often",
+        "@midnight",
+        "@every 1h",
+        " ",
+    ] {
+        wrong("Workload", schedule(cron), &format!("{path}: {fields}"));
+    }
+    for cron in ["TZ=UTC * * * * *", "CRON_TZ=Europe/Zurich @daily"] {
+        wrong(
+            "Workload",
+            schedule(cron),
+            &format!("{path}: the time zone is a field of its own: schedule.timeZone"),
+        );
+    }
 }
 
 #[test]

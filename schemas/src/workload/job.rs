@@ -42,7 +42,13 @@ fn six() -> u32 {
 pub struct Schedule {
     /// When: minute, hour, day of month, month and day of week as crontab(5) has them, or `@hourly`, `@daily`,
     /// `@weekly`, `@monthly`, `@yearly`.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(min = 1, max = 256), extend("x-kubernetes-validations" = [{
+        "rule": "!self.contains('TZ=')",
+        "message": "the time zone is a field of its own: schedule.timeZone",
+    }, {
+        "rule": format!("self.contains('TZ=') || self.matches('{}')", crontab()),
+        "message": "there are five fields, minute (0-59), hour (0-23), day of month (1-31), month (1-12) and day of week (0-7), as in \"30 3 * * 1-5\", or one of @hourly, @daily, @weekly, @monthly, @yearly",
+    }]))]
     pub cron: String,
     /// The time zone that `cron` is read in, by its name in the IANA database (`Europe/Zurich`).
     #[serde(default = "utc")]
@@ -65,6 +71,26 @@ pub struct Schedule {
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 100))]
     pub keep_failed: u32,
+}
+
+/// What every schedule that can be read looks like: RE2 without backslashes. Which of them never comes, such as the 30th
+/// of February, is for the controller to say.
+fn crontab() -> String {
+    let list = |value: &str, others: &str| {
+        let item = format!("(?:[*]|(?:{value})(?:-(?:{value}))?)(?:/0*[1-9][0-9]*)?{others}");
+        format!("(?:{item})(?:,(?:{item}))*")
+    };
+    let day = "0?[1-9]|[12][0-9]|3[01]";
+    let weekday = "0?[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT";
+    let fields = [
+        list("[0-5]?[0-9]", ""),
+        list("[01]?[0-9]|2[0-3]", ""),
+        list(day, &format!("|[?]|L|(?:{day})W")),
+        list("0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC", ""),
+        format!("[+]?{}", list(weekday, &format!("|[?]|(?:{weekday})(?:#[1-5L]|L)"))),
+    ];
+    let named = "@(?:hourly|daily|weekly|monthly|yearly|annually)";
+    format!("(?i)^[[:space:]]*(?:{named}|{})[[:space:]]*$", fields.join("[[:space:]]+"))
 }
 
 fn utc() -> String {
