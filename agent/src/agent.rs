@@ -206,6 +206,7 @@ impl Agent {
         workers.stop();
         answering.shutdown().await;
         host.volumes.close();
+        host.connectivity.close().await;
         Ok(())
     }
 

@@ -53,6 +53,11 @@ pub trait Connectivity: Send + Sync + 'static {
 
     /// What instances have of a network here, and what they lack.
     fn report(&self) -> Report;
+
+    /// At the agent's end: where no instance is connected any more, nothing of the network stays either.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Whom to connect.

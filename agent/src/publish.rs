@@ -16,43 +16,123 @@ use kube::core::DynamicObject;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 
 /// Changes of so short a time are one.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// Published ports by namespace and workload.
-type Workloads = BTreeMap<(String, String), Vec<Wanted>>;
+/// How long is waited for the first instance, before it is taken that there is none.
+const START: Duration = Duration::from_secs(5);
+
+/// Namespace and name of a workload.
+type Place = (String, String);
+/// Published ports by workload.
+type Workloads = BTreeMap<Place, Vec<Wanted>>;
+/// What the watch of a workload says: its published ports, or that they cannot be read for the moment.
+type Found = (Place, Option<Vec<Wanted>>);
+
+/// Watches of the workloads that instances of this node belong to. One each, by name: others' are not a node's to read.
+struct Watches {
+    host: Host,
+    found: mpsc::UnboundedSender<Found>,
+    running: BTreeMap<Place, Watch>,
+    /// Those that have said something.
+    heard: BTreeSet<Place>,
+}
+
+/// A watch, which ends with this.
+struct Watch(AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Watches {
+    /// Watches these and no others.
+    fn follow(&mut self, places: &BTreeSet<Place>) {
+        self.running.retain(|place, _| places.contains(place));
+        self.heard.retain(|place| places.contains(place));
+        for place in places {
+            if !self.running.contains_key(place) {
+                let client = self.host.api.client().clone();
+                let api = Api::namespaced_with(client, &place.0, &ours("Workload", "workloads"));
+                let task = tokio::spawn(watch_one(api, place.clone(), self.found.clone()));
+                self.running.insert(place.clone(), Watch(task.abort_handle()));
+            }
+        }
+    }
+
+    /// Whether each has said something.
+    fn have_begun(&self) -> bool {
+        self.heard.len() == self.running.len()
+    }
+}
+
+async fn watch_one(api: Api<DynamicObject>, place: Place, found: mpsc::UnboundedSender<Found>) {
+    let mut objects = std::pin::pin!(watcher::watch_object(api, &place.1).default_backoff());
+    let mut warned = false;
+    while let Some(object) = objects.next().await {
+        let ports = match object {
+            Ok(object) => {
+                warned = false;
+                Some(object.as_ref().map(published_by).unwrap_or_default())
+            }
+            Err(_) if warned => continue,
+            Err(error) => {
+                warned = true;
+                let (namespace, workload) = &place;
+                let error = chain(&error);
+                tracing::warn!(namespace, workload, error, "its published ports are not known for the moment");
+                None
+            }
+        };
+        if found.send((place.clone(), ports)).is_err() {
+            return;
+        }
+    }
+}
+
+/// The workloads of these instances.
+fn places(views: &[View]) -> BTreeSet<Place> {
+    let place = |view: &View| (view.instance.namespace.clone(), view.instance.spec.workload.to_string());
+    views.iter().map(place).collect()
+}
 
 /// Publishes for as long as the agent runs, and tells who is given new connections.
 pub async fn watch(host: Host, workers: Workers, serving: watch::Sender<BTreeSet<InstanceUid>>) {
-    let api: Api<DynamicObject> = Api::all_with(host.api.client().clone(), &ours("Workload", "workloads"));
-    let config = watcher::Config::default().streaming_lists();
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
-    let (mut workloads, mut coming) = (Workloads::new(), Workloads::new());
+    let (found, mut finds) = mpsc::unbounded_channel();
+    let (running, heard) = (BTreeMap::new(), BTreeSet::new());
+    let mut watches = Watches { host: host.clone(), found, running, heard };
+    let mut workloads = Workloads::new();
     let (mut published, mut refused) = (None, Vec::new());
-    let mut warned = false;
+    let mut start = std::pin::pin!(tokio::time::sleep(START));
+    let mut started = false;
     loop {
         tokio::select! {
-            event = events.next() => match event {
-                Some(Ok(watcher::Event::Init)) => coming = Workloads::new(),
-                Some(Ok(watcher::Event::InitApply(object))) => put(&mut coming, &object),
-                Some(Ok(watcher::Event::InitDone)) => (workloads, warned) = (std::mem::take(&mut coming), false),
-                Some(Ok(watcher::Event::Apply(object))) => put(&mut workloads, &object),
-                Some(Ok(watcher::Event::Delete(object))) => {
-                    workloads.remove(&place(&object));
-                }
-                Some(Err(error)) => {
-                    if !std::mem::replace(&mut warned, true) {
-                        tracing::warn!(error = chain(&error), "published ports are not known for the moment");
+            Some((place, ports)) = finds.recv() => {
+                if watches.running.contains_key(&place) {
+                    watches.heard.insert(place.clone());
+                    // What cannot be read is as it was.
+                    if let Some(ports) = ports {
+                        workloads.insert(place, ports);
                     }
-                    continue;
                 }
-                None => return,
-            },
+            }
             () = workers.changed() => tokio::time::sleep(SETTLE).await,
+            () = &mut start, if !started => started = true,
         }
-        let ports = ports(&workloads, &workers.views());
+        let views = workers.views();
+        let places = places(&views);
+        watches.follow(&places);
+        workloads.retain(|place, _| places.contains(place));
+        // What was published before stays until it is known what is to be.
+        if published.is_none() && !watches.have_begun() {
+            continue;
+        }
+        let ports = ports(&workloads, &views);
         if published.as_ref() == Some(&ports) {
             continue;
         }
@@ -77,21 +157,10 @@ pub async fn watch(host: Host, workers: Workers, serving: watch::Sender<BTreeSet
     }
 }
 
-fn place(object: &DynamicObject) -> (String, String) {
-    let meta = &object.metadata;
-    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
-}
-
-fn put(workloads: &mut Workloads, object: &DynamicObject) {
-    let publish = object.data.pointer("/spec/publish").cloned().unwrap_or_default();
-    match serde_json::from_value::<Option<Vec<Wanted>>>(publish) {
-        Ok(Some(ports)) if !ports.is_empty() => {
-            workloads.insert(place(object), ports);
-        }
-        _ => {
-            workloads.remove(&place(object));
-        }
-    }
+/// The ports that a workload publishes.
+fn published_by(workload: &DynamicObject) -> Vec<Wanted> {
+    let publish = workload.data.pointer("/spec/publish").cloned().unwrap_or_default();
+    serde_json::from_value::<Option<Vec<Wanted>>>(publish).ok().flatten().unwrap_or_default()
 }
 
 /// Every published port, with the instances that answer. Pure.

@@ -288,7 +288,7 @@ impl Network {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub async fn remove(self) -> Result<(), NetworkError> {
+    pub async fn remove(&self) -> Result<(), NetworkError> {
         for attachment in self.attached() {
             self.detach(&attachment.id).await?;
         }

@@ -147,6 +147,16 @@ impl Connectivity for Bridge {
         })
     }
 
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if self.network.attached().is_empty()
+                && let Err(error) = self.network.remove().await
+            {
+                tracing::warn!(error = crate::failure::chain(&error), "the bridge stays");
+            }
+        })
+    }
+
     fn publish<'a>(&'a self, ports: &'a [PublishedPort]) -> BoxFuture<'a, Result<(), ConnectivityError>> {
         Box::pin(async move {
             let mut wanted = self.wanted.lock().await;
