@@ -1,15 +1,16 @@
 //! What the cluster's own signers sign, and whom they refuse.
 //!
 //! Source: `k8s.io/kubernetes/pkg/apis/certificates` (helpers: ValidateKubeletClientCSR) and the signers' documentation.
-//! A node is the key that signs its requests, so that its key is an Ed25519 key; and a client's certificate names neither
-//! the group that may do everything nor a node: those come by other ways.
+//! A node is the key that signs its requests, so that its key is an Ed25519 key; and a client's certificate names no user
+//! and no group of the system (`system:`), to which default roles are bound: those come by other ways. The reference refuses
+//! `system:masters` alone.
 
 use crate::agent::NODES;
 use crate::request::{CertificateRequest, KeyKind};
 use thiserror::Error;
 
-/// The group that may do everything.
-const MASTERS: &str = "system:masters";
+/// What names of users and groups of the system begin with.
+const SYSTEM: &str = "system:";
 /// What the names of nodes' users begin with.
 const NODE_PREFIX: &str = "system:node:";
 
@@ -101,17 +102,17 @@ pub fn node(request: &CertificateRequest) -> Result<(&str, [u8; 32]), Refusal> {
 fn client(request: &CertificateRequest) -> Result<(), Refusal> {
     let refuse = |message: String| Err(Refusal { reason: "UnsupportedSubject", message });
     let name = request.common_name.as_str();
-    if let Some(group) = request.organizations.iter().find(|group| [MASTERS, NODES].contains(&group.as_str()))
-    {
-        return refuse(format!("no certificate of a client is in the group {group:?}"));
+    // Users and groups of the system are whom default roles are bound to: its own keys and nodes, and nobody who asks.
+    if let Some(group) = request.organizations.iter().find(|group| group.starts_with(SYSTEM)) {
+        return refuse(format!(
+            "the group {group:?}: no certificate of a client is in one that begins with {SYSTEM:?}"
+        ));
     }
-    if name == "system:anonymous" {
-        return refuse("nobody is known as system:anonymous".to_owned());
-    }
-    if let Some(prefix) =
-        [NODE_PREFIX, "system:serviceaccount:"].into_iter().find(|prefix| name.starts_with(prefix))
-    {
-        return refuse(format!("the name begins with {prefix:?}: those have credentials of their own kind"));
+    if name.starts_with(SYSTEM) {
+        return refuse(format!(
+            "the name {name:?} begins with {SYSTEM:?}: nodes, accounts and the system's own have credentials of their own \
+             kind"
+        ));
     }
     let mut sorted: Vec<&String> = request.organizations.iter().collect();
     sorted.sort();

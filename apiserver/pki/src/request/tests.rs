@@ -190,6 +190,9 @@ fn signers_sign_whom_they_are_for() {
     }
     for (name, group) in [
         ("ann", "system:masters"),
+        ("ann", "system:bootstrappers"),
+        ("system:nexus-controllers", "developers"),
+        ("system:certificate-signer", "developers"),
         ("ann", "system:nodes"),
         ("system:node:n1", "developers"),
         ("system:serviceaccount:a:b", "developers"),
