@@ -12,7 +12,7 @@ use super::dereference::Observed;
 use super::member::{Member, Phase};
 use super::object::{self, Workload};
 use super::rollout::{Removal, Why, rank};
-use super::service::{BATCH, Counts, span};
+use super::service::{BATCH, Counts, span, trouble};
 use super::status::{Settled, selector};
 use crate::runtime::Subject;
 use crate::runtime::conditions::{Holds, seconds};
@@ -197,7 +197,7 @@ pub(super) fn build(subject: &Subject<Workload>, job: &Job, observed: &Observed)
         .map(|ordinal| object::instance(subject, &observed.revision, made_of, ordinal))
         .collect();
     let mut settled = Settled::new(&told, subject.meta().generation, now);
-    let summary = summary(job, &step.status);
+    let mut summary = summary(job, &step.status);
     let (holds, reason) = match step.end {
         Some(End::Complete) => {
             settled.set("Complete", Holds::True, "CompletionsReached", summary.clone());
@@ -218,7 +218,13 @@ pub(super) fn build(subject: &Subject<Workload>, job: &Job, observed: &Observed)
             );
             (Holds::False, "DeadlineExceeded")
         }
-        None => (Holds::False, "Running"),
+        None => {
+            let (reason, trouble) = held_up(&observed.members, &observed.revision);
+            if !trouble.is_empty() {
+                summary = format!("{summary}; {trouble}");
+            }
+            (Holds::False, reason)
+        }
     };
     settled.set("Ready", holds, reason, summary);
     let mut again = step.again;
@@ -283,6 +289,13 @@ fn tell(
         schedule: None,
         conditions: settled.finish(),
     }
+}
+
+/// Why a job that has not ended does not get on, in a word and in words: nothing runs where no node has been found.
+fn held_up(members: &[Member], revision: &str) -> (&'static str, String) {
+    let mut live = members.iter().filter(|member| member.is_live()).peekable();
+    let waits = live.peek().is_some() && live.all(|member| member.node.is_none());
+    (if waits { "Unschedulable" } else { "Running" }, trouble(members, revision))
 }
 
 fn summary(job: &Job, status: &JobStatus) -> String {

@@ -96,7 +96,7 @@ fn progress(state: &State<'_>, settled: &Settled<'_>, trouble: &str) -> (Told, O
 }
 
 /// What holds instances up, most of them first; those of the newest template before others.
-fn trouble(members: &[Member], revision: &str) -> String {
+pub(in crate::workload) fn trouble(members: &[Member], revision: &str) -> String {
     let mut found: BTreeMap<(bool, &str), Vec<&str>> = BTreeMap::new();
     for member in members.iter().filter(|member| !member.leaving && !member.is_ready()) {
         let waits =

@@ -2,6 +2,8 @@
 
 mod conditions;
 
+pub(super) use conditions::trouble;
+
 use super::dereference::{Held, Observed};
 use super::member::Member;
 use super::object::{self, Workload};
