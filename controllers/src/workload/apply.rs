@@ -85,7 +85,11 @@ async fn schedule(
         writes += u32::from(delete(context, &workloads(), &beside(subject, name), uid).await?);
     }
     if let Some((name, object)) = &plan.create {
-        writes += u32::from(create(context, subject, &workloads(), name, object).await? == Made::Now);
+        match create(context, subject, &workloads(), name, object).await? {
+            Made::Now => writes += 1,
+            Made::Before => {}
+            Made::Taken => return Err(taken(context, subject, name).await),
+        }
     }
     if let Some(missed) = &plan.missed {
         tell(context, subject, "Schedule", "MissedRun", missed.clone()).await;
@@ -189,6 +193,17 @@ async fn collided(context: &Context, subject: &Subject<Workload>, told: &Workloa
     let message = "somebody else has an instance of that name: the next try uses another".to_owned();
     let status = Status { code: 409, reason: "AlreadyExists".to_owned(), message, ..Status::default() };
     Failure::of(format!("make instances of {}", subject.key))(kube::Error::Api(Box::new(status)))
+}
+
+/// Tells that a run cannot be made, since there is another Workload of its name. It is tried again for as long as it is due.
+async fn taken(context: &Context, subject: &Subject<Workload>, name: &str) -> Failure {
+    let message = format!(
+        "the run {name} cannot start: there is another workload of that name, which this schedule did not make; delete \
+         it, or wait for the next run"
+    );
+    tell(context, subject, "Schedule", "RunNameTaken", message.clone()).await;
+    let status = Status { code: 409, reason: "AlreadyExists".to_owned(), message, ..Status::default() };
+    Failure::of(format!("start {name} of {}", subject.key))(kube::Error::Api(Box::new(status)))
 }
 
 /// Tells in the status why instances are missing, and hands the failure on.

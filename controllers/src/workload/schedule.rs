@@ -12,6 +12,7 @@ use super::job;
 use super::object::{self, Workload};
 use super::service::span;
 use super::status::Settled;
+use super::template;
 use crate::runtime::Subject;
 use crate::runtime::conditions::{Holds, seconds};
 use hypermesh_schemas::workload::WorkloadStatus;
@@ -139,11 +140,17 @@ pub fn step(
     step
 }
 
-/// The name of the run that is due then.
-pub fn run_name(schedule: &str, due: Timestamp) -> String {
+/// The name of the run of a schedule that is due then. Where a name is too long to stand in it whole, a hash of the
+/// schedule's uid tells it from others that begin like it.
+pub fn run_name(schedule: &str, uid: &str, due: Timestamp) -> String {
     let minutes = due.as_second().div_euclid(60).to_string();
-    let head = schedule.get(..LABEL.saturating_sub(minutes.len() + 1)).unwrap_or(schedule);
-    format!("{}-{minutes}", head.trim_end_matches('-'))
+    let room = LABEL.saturating_sub(minutes.len() + 1);
+    if schedule.len() <= room {
+        return format!("{schedule}-{minutes}");
+    }
+    let hash = template::content(&uid.into());
+    let head = schedule.get(..room.saturating_sub(hash.len() + 1)).unwrap_or_default();
+    format!("{}-{hash}-{minutes}", head.trim_end_matches('-'))
 }
 
 pub(super) fn build(
@@ -158,7 +165,7 @@ pub(super) fn build(
     let since = subject.meta().creation_timestamp.as_ref().map_or(now, |time| time.0);
     let step = step(schedule, clock, &observed.runs, time(&before.last_time), since, now);
     let create = step.start.map(|due| {
-        let name = run_name(&subject.key.name, due);
+        let name = run_name(&subject.key.name, object::uid(subject), due);
         let object = object::run(subject, &name, due);
         (name, object)
     });

@@ -308,6 +308,9 @@ async fn a_job_runs_to_its_end_and_goes_when_it_was_kept_long_enough() {
     fake.put(WEB, workload(json!({"job": {"completions": 3, "parallelism": 2, "keepAfterEnd": "1h"}})));
     let running = run(&fake);
     until("two", || running.instances().len() == 2).await;
+    until("why it does not run", || running.condition("Ready")["reason"] == "Unschedulable").await;
+    let told = running.condition("Ready")["message"].as_str().unwrap().to_owned();
+    assert!(told.contains(" and 1 more: no node has been found for it yet"), "{told}");
     let first = running.instances();
     running.end(&first[0], "Succeeded");
     running.end(&first[1], "Failed");
@@ -359,4 +362,25 @@ async fn a_schedule_starts_its_runs_when_they_are_due() {
     let invalid = running.context.metrics.of(Workloads::NAME).count(Ended::Invalid);
     tokio::time::sleep(Duration::from_secs(20_000)).await;
     assert_eq!(running.context.metrics.of(Workloads::NAME).count(Ended::Invalid), invalid);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_name_is_taken_is_told_and_starts_when_it_is_free() {
+    let fake = Fake::default();
+    fake.put(WEB, workload(json!({"job": {}, "schedule": {"cron": "@hourly"}})));
+    let place = format!("{GROUP}/workloads/web-29453820");
+    let mut other = workload(json!({"replicas": 0}));
+    other["metadata"]["name"] = "web-29453820".into();
+    fake.put(&place, other);
+    let running = run(&fake);
+    let told = |running: &Running| {
+        running.fake.list("/events/").iter().any(|event| event["reason"] == "RunNameTaken")
+    };
+    until("the event", || told(&running)).await;
+    // What somebody else made is nobody's run.
+    assert_ne!(running.status()["schedule"]["active"], json!(["web-29453820"]));
+    fake.remove(&place);
+    until("the run", || running.status()["schedule"]["active"] == json!(["web-29453820"])).await;
+    let made = fake.get(&place).unwrap();
+    assert_eq!(made["metadata"]["labels"]["hypermesh.online/schedule"], "web");
 }

@@ -6,6 +6,7 @@
 
 use crate::runtime::Invalid;
 use croner::Cron;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use hypermesh_schemas::workload::job::Schedule;
 use jiff::tz::TimeZone;
@@ -36,8 +37,11 @@ impl Clock {
                 schedule.cron
             ),
         };
+        if schedule.cron.contains("TZ=") {
+            return Err(invalid("the time zone is a field of its own, spec.schedule.timeZone".to_owned()));
+        }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(&schedule.cron).map_err(|error| invalid(words(&error.to_string())))?;
+        let cron = parser.parse(&schedule.cron).map_err(|error| invalid(words(&schedule.cron, &error)))?;
         let clock = Self { cron, zone };
         // Some can be read and never come, such as the 30th of February.
         if clock.after(Timestamp::UNIX_EPOCH).is_none() {
@@ -67,14 +71,15 @@ impl Clock {
     }
 }
 
-/// What a library says, as the middle of a sentence.
-fn words(text: &str) -> String {
-    let text = text.trim().trim_end_matches('.');
-    let mut letters = text.chars();
-    match letters.next() {
-        Some(first) if letters.clone().next().is_some_and(|c| c.is_lowercase()) => {
-            first.to_lowercase().chain(letters).collect()
-        }
-        _ => text.to_owned(),
-    }
+/// What the library says, in words of our own: its own change, and name what nobody wrote.
+fn words(cron: &str, error: &CronError) -> String {
+    let fields = cron.split_whitespace().count();
+    let what = match error {
+        _ if cron.trim().starts_with('@') => "there is no such name",
+        _ if fields != 5 => return format!("it has {fields} fields"),
+        CronError::IllegalCharacters(_) => "it has characters that no schedule has",
+        CronError::InvalidDate => "there is no such day",
+        _ => "a field is out of its range, or is no list of numbers, ranges and steps",
+    };
+    what.to_owned()
 }

@@ -65,6 +65,17 @@ fn what_cannot_be_read_says_why() {
         assert_eq!(invalid.reason, "InvalidSchedule", "{cron}");
         assert!(invalid.message.contains("as in \"30 3 * * 1-5\""), "{}", invalid.message);
     }
+    // No words of a library reach people.
+    for (cron, why) in [
+        ("* * * *", "it has 4 fields"),
+        ("60 * * * *", "a field is out of its range, or is no list of numbers, ranges and steps"),
+        ("@often", "there is no such name"),
+        ("0 0 30 2 *", "there is no such day"),
+        ("TZ=UTC * * * * *", "the time zone is a field of its own, spec.schedule.timeZone"),
+    ] {
+        let invalid = wrong(&format!(r#"{{"cron": "{cron}"}}"#));
+        assert!(invalid.message.contains(&format!("cannot be read: {why}; ")), "{}", invalid.message);
+    }
     let invalid = wrong(r#"{"cron": "@daily", "timeZone": "Europe/Zurch"}"#);
     assert_eq!(invalid.reason, "InvalidTimeZone");
 }
@@ -138,7 +149,15 @@ fn so_many_runs_are_kept() {
 
 #[test]
 fn names_tell_the_minute_and_fit() {
-    assert_eq!(run_name("nightly", at("2026-01-01T03:00:00Z")), "nightly-29453940");
-    let long = run_name(&"a".repeat(63), at("2026-01-01T03:00:00Z"));
-    assert!(hypermesh_schemas::value::DnsLabel::parse(&long).is_ok(), "{long}");
+    let due = at("2026-01-01T03:00:00Z");
+    assert_eq!(run_name("nightly", "u", due), "nightly-29453940");
+    assert_eq!(run_name(&"a".repeat(54), "u", due).len(), 63);
+    // Two that begin alike have runs of their own.
+    let begin = "c".repeat(54);
+    let (one, two) =
+        (run_name(&format!("{begin}-one"), "1", due), run_name(&format!("{begin}-two"), "2", due));
+    assert_ne!(one, two);
+    for long in [one, two, run_name(&"-".repeat(63), "u", due).trim_start_matches('-').to_owned()] {
+        assert!(hypermesh_schemas::value::DnsLabel::parse(&long).is_ok(), "{long}");
+    }
 }
