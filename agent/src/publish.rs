@@ -85,7 +85,12 @@ async fn watch_one(api: Api<DynamicObject>, place: Place, found: mpsc::Unbounded
                 warned = true;
                 let (namespace, workload) = &place;
                 let error = chain(&error);
-                tracing::warn!(namespace, workload, error, "its published ports are not known for the moment");
+                tracing::warn!(
+                    namespace,
+                    workload,
+                    error,
+                    "its published ports are not known for the moment"
+                );
                 None
             }
         };
