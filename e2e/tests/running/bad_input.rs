@@ -145,3 +145,29 @@ fn limits_bite_and_say_so() -> Result<()> {
     ensure!(log.contains("fork"), "the shell does not say that it cannot fork: {log:?}");
     rig.ends_clean(&["eats", "forks"])
 }
+
+#[test]
+fn an_image_of_another_digest_and_a_name_that_is_none_are_told() -> Result<()> {
+    let test = "an_image_of_another_digest_and_a_name_that_is_none_are_told";
+    let Some(rig) = Rig::start(test)? else { return Ok(()) };
+    let mut other = workload("other", "true");
+    let digest = format!("sha256:{}", "0".repeat(64));
+    main_of(&mut other)["image"] = json!(format!("{}@{digest}", crate::rig::IMAGE));
+    main_of(&mut other)["imagePullPolicy"] = json!("Never");
+    rig.apply(&other)?;
+    let instance = rig.until_instance("other", |one| waiting(one, "ErrImageNeverPull"))?;
+    ensure!(container(&instance)["state"].to_string().contains(&digest), "{instance:#}");
+    rig.event(name(&instance)?, "ErrImageNeverPull", &digest)?;
+    let mut none = workload("none", "true");
+    main_of(&mut none)["image"] = json!("UPPER/Case:::1");
+    match rig.apply(&none) {
+        // The server may know already that it is none.
+        Err(error) => ensure!(format!("{error:#}").contains("UPPER/Case"), "{error:#}"),
+        Ok(()) => {
+            let instance = rig.until_instance("none", |one| waiting(one, "InvalidImageName"))?;
+            rig.event(name(&instance)?, "InspectFailed", "UPPER/Case")?;
+            rig.nexusctl(&["delete", "workload", "none"])?;
+        }
+    }
+    rig.ends_clean(&["other"])
+}

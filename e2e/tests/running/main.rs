@@ -7,6 +7,8 @@
 mod bad_input;
 mod contents;
 mod jobs;
+mod leaving;
+mod limits;
 mod quickstart;
 mod rig;
 mod survival;
