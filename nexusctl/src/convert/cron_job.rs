@@ -22,6 +22,17 @@ pub(super) fn convert(piece: &mut Piece, index: &Index) -> Value {
             schedule[ours] = value;
         }
     }
+    match schedule["cron"].as_str().map(str::trim) {
+        Some(cron) if cron.eq_ignore_ascii_case("@midnight") => schedule["cron"] = "@daily".into(),
+        Some(cron) if cron.to_ascii_lowercase().starts_with("@every") => {
+            let why = "runs are due by the clock, and not so long after each other: write it in five fields, as in \
+                       \"0 * * * *\" for every hour";
+            piece.lost("spec.schedule", why);
+            // A schedule has to say when, so it begins none until somebody has chosen.
+            (schedule["cron"], schedule["suspend"]) = ("@daily".into(), true.into());
+        }
+        _ => {}
+    }
     if let Some(seconds) = piece.take_count("spec.startingDeadlineSeconds") {
         schedule["startingDeadline"] = duration(seconds);
     }

@@ -182,3 +182,19 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn schedules_that_are_no_crontab_are_put_into_words_of_it_or_told() {
+    let cron_job = |schedule: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: c}}\nspec:\n  schedule: \"{schedule}\"\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: Never\n          containers: [{{name: c, image: \"c:1\"}}]\n"
+        )
+    };
+    let midnight = told("c.yaml", &cron_job("@midnight"));
+    assert!(midnight.contains("cron: '@daily'") || midnight.contains("cron: \"@daily\""), "{midnight}");
+    assert!(!midnight.contains("lost") && !midnight.contains("suspend"), "{midnight}");
+    let every = told("c.yaml", &cron_job("@every 1h"));
+    assert!(every.contains("lost 5: ") && every.contains("not so long after each other"), "{every}");
+    // It runs at no time that nobody asked for.
+    assert!(every.contains("suspend: true"), "{every}");
+}
