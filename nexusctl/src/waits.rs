@@ -55,7 +55,12 @@ pub fn reasons(object: &Value) -> Vec<String> {
     {
         reasons.push(format!("its controller: it has seen generation {seen}, not yet {generation}"));
     }
-    for condition in object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten() {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    // What has failed for good ends no more, and nothing else comes of it.
+    let failed =
+        |condition: &&Value| text(condition, "type") == "Failed" && text(condition, "status") == "True";
+    let over = conditions.is_some_and(|conditions| conditions.iter().any(|condition| failed(&condition)));
+    for condition in conditions.into_iter().flatten().filter(|_| !over) {
         reasons.extend(unmet(condition));
     }
     reasons
@@ -194,6 +199,12 @@ mod tests {
         ReplicaFailure to end: Quota
         ");
         assert_eq!(reasons(&json!({"metadata": {}, "data": {}})), Vec::<String>::new());
+        // A job that has failed waits for nothing.
+        let failed = json!({"status": {"conditions": [
+            {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "0 of 1"},
+            {"type": "Ready", "status": "False", "reason": "BackoffLimitExceeded", "message": "0 of 1"},
+        ]}});
+        assert_eq!(reasons(&failed), Vec::<String>::new());
     }
 
     #[test]
