@@ -12,6 +12,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
+/// What stands where nobody has said how much.
+const UNKNOWN: &str = "<unknown>";
 const NODES: &str = "/apis/hypermesh.online/v1/nodes";
 
 const EXAMPLES: &str = "Examples:
@@ -74,7 +76,7 @@ pub enum Measure {
 /// One line.
 struct Used {
     words: Vec<String>,
-    /// Thousandths of a core.
+    /// Thousandths of a core; below nothing where nobody has said.
     cpu: i128,
     /// Bytes.
     memory: i128,
@@ -90,16 +92,28 @@ pub async fn run(command: Command, session: &mut Session) -> Result<Exit, Error>
 
 async fn nodes(choice: Choice, session: &mut Session) -> Result<Exit, Error> {
     let items = read(&format!("{METRICS}/nodes"), &choice, session).await?;
-    let all: Value = session.send(&Call::get(NODES)).await?.json()?;
+    let call = Call::get(NODES).query(&[("labelSelector", choice.selector.as_deref().unwrap_or_default())]);
+    let all: Value = session.send(&call).await?.json()?;
+    let mut rows = Vec::new();
     let has: BTreeMap<&str, &Value> = all["items"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(|node| {
-            Some((node.pointer("/metadata/name")?.as_str()?, node.pointer("/status/allocatable")?))
+            let amounts = node.pointer("/status/allocatable").unwrap_or(&Value::Null);
+            Some((node.pointer("/metadata/name")?.as_str()?, amounts))
         })
         .collect();
-    let mut rows = Vec::new();
+    if choice.name.is_none() {
+        let silent = silent(&items, has.keys().copied());
+        if !silent.is_empty() && items.is_empty() {
+            return Err(Error::Message(format!(
+                "metrics are not available: no node has said what it uses ({}); each does so as long as its agent runs",
+                silent.join(", ")
+            )));
+        }
+        rows.extend(silent.into_iter().map(|name| Used { words: vec![name], cpu: -1, memory: -1 }));
+    }
     for item in &items {
         let name = text(item, "/metadata/name");
         let (cpu, memory) = usage(&item["usage"]);
@@ -108,7 +122,7 @@ async fn nodes(choice: Choice, session: &mut Session) -> Result<Exit, Error> {
         rows.push(Used { words, cpu, memory });
     }
     let shown = |row: &Used| {
-        let word = |at: usize| row.words.get(at).cloned().unwrap_or_default();
+        let word = |at: usize| row.words.get(at).cloned().unwrap_or_else(|| UNKNOWN.to_owned());
         vec![word(0), cores(row.cpu), word(1), bytes(row.memory), word(2)]
     };
     show(&["NAME", "CPU", "CPU%", "MEMORY", "MEMORY%"], rows, shown, &choice, session)
@@ -195,16 +209,22 @@ fn usage(amounts: &Value) -> (i128, i128) {
     (amount("cpu", true), amount("memory", false))
 }
 
+/// Those of the nodes that nobody has heard of what they use.
+fn silent<'n>(items: &[Value], nodes: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let told = |name: &str| items.iter().any(|item| text(item, "/metadata/name") == name);
+    nodes.filter(|name| !told(name)).map(str::to_owned).collect()
+}
+
 fn cores(thousandths: i128) -> String {
-    format!("{thousandths}m")
+    if thousandths < 0 { UNKNOWN.to_owned() } else { format!("{thousandths}m") }
 }
 
 fn bytes(count: i128) -> String {
-    format!("{}Mi", count / (1 << 20))
+    if count < 0 { UNKNOWN.to_owned() } else { format!("{}Mi", count / (1 << 20)) }
 }
 
 fn share(part: i128, whole: i128) -> String {
-    if whole <= 0 { "<unknown>".to_owned() } else { format!("{}%", part * 100 / whole) }
+    if whole <= 0 { UNKNOWN.to_owned() } else { format!("{}%", part * 100 / whole) }
 }
 
 #[cfg(test)]
@@ -221,5 +241,14 @@ mod tests {
             (cores(5), bytes(3 << 20), share(1, 4), share(1, 0)),
             ("5m".into(), "3Mi".into(), "25%".into(), "<unknown>".into())
         );
+        assert_eq!((cores(-1), bytes(-1)), ("<unknown>".into(), "<unknown>".into()));
+    }
+
+    #[test]
+    fn nodes_that_say_nothing_are_no_empty_ones() {
+        let items = [json!({"metadata": {"name": "a"}})];
+        assert_eq!(silent(&items, ["a", "b"].into_iter()), ["b"]);
+        assert_eq!(silent(&[], ["a"].into_iter()), ["a"]);
+        assert_eq!(silent(&items, ["a"].into_iter()), Vec::<String>::new());
     }
 }
