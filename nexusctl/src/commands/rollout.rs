@@ -8,6 +8,8 @@ mod status;
 mod stop;
 mod undo;
 
+pub(super) use kept::revisions;
+
 use crate::{
     client::Call,
     commands::{

@@ -45,6 +45,8 @@ pub(super) enum Wanted {
     Accounts(String),
     /// Revisions of an object, given as type and name, likewise.
     Revisions(String, String, String),
+    /// Revisions of a Workload's template, given as type and name, likewise.
+    Templates(String, String, String),
     /// Containers of an object, given as type and name.
     Containers(String, String),
     /// `type.field.field`
@@ -59,15 +61,21 @@ pub(super) fn understand(root: &Command, words: &[String]) -> Wanted {
         Some((last, before)) => (last.as_str(), before),
         None => ("", words),
     };
-    let mut line = Line { command: root, pending: None, positional: Vec::new(), only_positional: false };
+    let mut line =
+        Line { command: root, over: root, pending: None, positional: Vec::new(), only_positional: false };
     for word in before {
         line.take(word);
     }
     line.wanted(last)
 }
 
+/// The type of what runs.
+const INSTANCES: &str = "instances.hypermesh.online";
+
 struct Line<'c> {
     command: &'c Command,
+    /// The command that this one is a verb of.
+    over: &'c Command,
     /// A flag whose value comes next.
     pending: Option<&'c Arg>,
     positional: Vec<String>,
@@ -111,7 +119,7 @@ impl<'c> Line<'c> {
                 }
             }
         } else if let Some(verb) = self.command.find_subcommand(word).filter(|_| self.positional.is_empty()) {
-            self.command = verb;
+            (self.over, self.command) = (self.command, verb);
         } else {
             self.positional.push(word.to_owned());
         }
@@ -179,6 +187,16 @@ impl<'c> Line<'c> {
                 return Wanted::Named("serviceaccounts", String::new());
             }
             "SERVER" => return Wanted::Servers,
+            // `certs approve NAME`
+            "NAME"
+                if self.over.get_name() == "certs"
+                    && matches!(self.command.get_name(), "approve" | "deny") =>
+            {
+                return Wanted::Named("certificatesigningrequests", String::new());
+            }
+            "INSTANCE" if last.contains('/') => return Wanted::Kinds,
+            "INSTANCE" => return Wanted::Named(INSTANCES, String::new()),
+            "FROM" | "TO" if self.command.get_name() == "cp" => return Wanted::Files,
             "NODE" => return Wanted::Named("nodes.hypermesh.online", String::new()),
             "KEY" if arg.get_id() == "keys" => return Wanted::Keys,
             "TOKEN" if arg.get_id() == "tokens" => return Wanted::Tokens,
@@ -190,16 +208,31 @@ impl<'c> Line<'c> {
         // `label wl web a=b`: what is no name of an object is not known here.
         match self.positional.iter().find(|word| !word.contains('=')) {
             Some(kind) if !kind.contains('/') && !last.contains('/') => Wanted::Names(kind.clone()),
+            None if !last.contains('/') && !self.kinds().is_empty() => Wanted::Words(
+                self.kinds().iter().map(|kind| Candidate::new(format!("{kind}/"), "")).collect(),
+            ),
             _ => Wanted::Kinds,
         }
     }
 
-    /// The object that the line names: `TYPE NAME` or `TYPE/NAME`.
+    /// The types that the verb is about, where it is not about all of them.
+    fn kinds(&self) -> &'static [&'static str] {
+        match (self.over.get_name(), self.command.get_name()) {
+            ("rollout", _) => &["workload"],
+            (_, "why") => &["workload", "instance", "pod"],
+            _ => &[],
+        }
+    }
+
+    /// The object that the line names: `TYPE NAME` or `TYPE/NAME`, or the name of an instance alone.
     fn object(&self) -> Option<(String, String)> {
+        let first = self.command.get_positionals().next().and_then(Arg::get_value_names);
+        let of_instances = first.is_some_and(|names| names.iter().any(|name| *name == "INSTANCE"));
         match self.positional.as_slice() {
             [one, ..] if one.contains('/') => {
                 one.split_once('/').map(|(kind, name)| (kind.into(), name.into()))
             }
+            [name, ..] if of_instances => Some((INSTANCES.to_owned(), name.clone())),
             [kind, name, ..] => Some((kind.clone(), name.clone())),
             _ => None,
         }
@@ -215,7 +248,13 @@ impl<'c> Line<'c> {
             Wanted::Words(values.iter().map(|value| Candidate::new(format!("{prefix}{value}"), "")).collect())
         };
         let meaning = arg.get_value_names().and_then(|names| names.first()).map(|name| name.to_string());
+        let is_template = self.over.get_name() == "rollout"
+            && arg.get_long().is_some_and(|long| matches!(long, "revision" | "to-revision"));
         match arg.get_id().as_str() {
+            _ if is_template => match self.object() {
+                Some((kind, name)) => Wanted::Templates(kind, name, prefix.to_owned()),
+                None => Wanted::Nothing,
+            },
             "namespace" => Wanted::Namespaces(prefix.to_owned()),
             "context" => Wanted::Entries(Kind::Context, prefix.to_owned()),
             "cluster" => Wanted::Entries(Kind::Cluster, prefix.to_owned()),
@@ -327,6 +366,10 @@ mod tests {
         assert_eq!(wanted("history wl web --diff="), revisions("--diff="));
         assert_eq!(wanted("rollback wl web --to-revision 4"), revisions(""));
         assert_eq!(wanted("history --revision "), Wanted::Nothing);
+        let templates = |prefix: &str| Wanted::Templates("workload".into(), "web".into(), prefix.into());
+        assert_eq!(wanted("rollout undo workload/web --to-revision "), templates(""));
+        assert_eq!(wanted("rollout history workload web --revision="), templates("--revision="));
+        assert_eq!(wanted("rollout undo --to-revision "), Wanted::Nothing);
         assert_eq!(wanted("rollback wl "), Wanted::Names("wl".into()));
         assert_eq!(wanted("create token "), Wanted::Named("serviceaccounts", String::new()));
         assert_eq!(
@@ -337,5 +380,25 @@ mod tests {
         assert_eq!(wanted("create rolebinding x --serviceaccount "), Wanted::Accounts(String::new()));
         assert_eq!(wanted("create rolebinding x --user "), Wanted::Nothing);
         assert_eq!(wanted("node drain "), Wanted::Named("nodes.hypermesh.online", String::new()));
+    }
+
+    #[test]
+    fn what_runs_is_offered_where_it_is_asked_for() {
+        let instances = Wanted::Named(INSTANCES, String::new());
+        for verb in ["logs", "exec", "attach", "port-forward"] {
+            assert_eq!(wanted(&format!("{verb} ")), instances, "{verb}");
+            assert_eq!(wanted(&format!("{verb} workload/")), Wanted::Kinds, "{verb}");
+        }
+        let containers = |kind: &str, name: &str| Wanted::Containers(kind.into(), name.into());
+        assert_eq!(wanted("logs web-1 -c "), containers(INSTANCES, "web-1"));
+        assert_eq!(wanted("exec workload/web -c "), containers("workload", "web"));
+        assert_eq!(wanted("cp "), Wanted::Files);
+        let requests = Wanted::Named("certificatesigningrequests", String::new());
+        assert_eq!((wanted("certs approve "), wanted("certs deny a ")), (requests.clone(), requests));
+        assert_eq!(values("why "), ["workload/", "instance/", "pod/"]);
+        assert_eq!(wanted("why workload/"), Wanted::Kinds);
+        assert_eq!(wanted("why instance "), Wanted::Names("instance".into()));
+        assert_eq!(values("rollout restart "), ["workload/"]);
+        assert_eq!(wanted("rollout restart wl/"), Wanted::Kinds);
     }
 }

@@ -3,7 +3,11 @@
 use super::line::{Candidate, Wanted};
 use crate::{
     client::{Call, path_segment},
-    commands::history::{self, Version},
+    commands::{
+        history::{self, Version},
+        rollout,
+        targets::Target,
+    },
     discovery::{Resource, Verb},
     error::Error,
     known_clusters::KnownClusters,
@@ -72,6 +76,7 @@ pub(super) async fn candidates(
             let found = versions.iter().take(MOST_REVISIONS);
             Ok(found.map(|v| Candidate::new(format!("{prefix}{}", v.revision), about(v))).collect())
         }
+        Wanted::Templates(kind, name, prefix) => templates(kind, name, prefix, session).await,
         Wanted::Kinds => match last.split_once('/') {
             Some((kind, _)) => {
                 let names = names(kind, session).await?;
@@ -82,6 +87,21 @@ pub(super) async fn candidates(
         Wanted::Containers(kind, name) => containers(kind, name, session).await,
         Wanted::Fields => fields(last, session).await,
     }
+}
+
+/// Revisions of a template, newest first.
+async fn templates(
+    kind: &str,
+    name: &str,
+    prefix: &str,
+    session: &mut Session,
+) -> Result<Vec<Candidate>, Error> {
+    let resource = session.discovery().await?.find(kind)?.clone();
+    let namespace = session.namespace()?;
+    let workload: Value = session.send(&Call::get(resource.object_path(&namespace, name))).await?.json()?;
+    let target = Target { resource, namespace, name: name.to_owned() };
+    let records = rollout::revisions(&target, &workload, session).await?;
+    Ok(records.iter().map(|r| Candidate::new(format!("{prefix}{}", r.number), r.revision.clone())).collect())
 }
 
 /// Accounts of the namespace that stands before a colon; of the session's, where none does yet.

@@ -5,7 +5,7 @@ use hypermesh_controllers::workload::{WORKLOAD, revision::Record};
 use serde_json::Value;
 
 /// The revisions of a Workload, newest first.
-pub(super) async fn revisions(
+pub(in crate::commands) async fn revisions(
     target: &Target,
     workload: &Value,
     session: &mut Session,
