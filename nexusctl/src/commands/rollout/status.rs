@@ -144,7 +144,11 @@ async fn follow(
         let next = async { tokio::time::timeout_at(deadline, lines.next::<Event>()).await };
         let Ok(event) = session.wait_for(&what, next).await else {
             let after = arguments.timeout.as_secs();
-            session.note(&format!("error: after {after} s it has not come to its end: {what}"));
+            session.note(&format!(
+                "error: {} has not come to its end after {after} s: {}",
+                target.shown(),
+                late(&what)
+            ));
             return Ok(Some(Exit::Failure));
         };
         let Some(event) = event? else { return Ok(None) };
@@ -162,6 +166,13 @@ async fn follow(
             _ => {}
         }
     }
+}
+
+/// What is waited for, as it goes on behind a colon.
+fn late(told: &str) -> &str {
+    let what = told.strip_prefix("Waiting for ").unwrap_or(told).trim_end_matches('.');
+    // Which object it is stands before the colon already.
+    what.split_once(": ").map_or(what, |(_, what)| what)
 }
 
 fn gone(target: &Target, session: &mut Session) -> Result<Option<Exit>, Error> {
@@ -280,6 +291,17 @@ mod tests {
         Failed("workload \"web\" exceeded its progress deadline: web-1: ImagePullBackOff")
         "#);
         assert!(matches!(judge(&progressing("RolloutComplete", [3, 3, 3]), Some("other")), Said::Failed(_)));
+    }
+
+    #[test]
+    fn what_is_late_is_told_in_one_sentence() {
+        let told =
+            "Waiting for job \"t2\": 0 of 1 instances have ended well, 0 have failed; t2-x: ErrImagePull...";
+        assert_eq!(late(told), "0 of 1 instances have ended well, 0 have failed; t2-x: ErrImagePull");
+        let told = "Waiting for workload \"web\" rollout to finish: it is paused...";
+        assert_eq!(late(told), "it is paused");
+        let told = "Waiting for the controller to see the change of workload \"web\"...";
+        assert_eq!(late(told), "the controller to see the change of workload \"web\"");
     }
 
     #[test]
