@@ -45,8 +45,7 @@ fn node() -> Vec<PolicyRule> {
     vec![
         rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
         rule(&["authorization.k8s.io"], &["localsubjectaccessreviews", "subjectaccessreviews"], &["create"]),
-        // Which ports are published, and whose the key is that signed a request for a stream.
-        rule(&[OURS], &["workloads"], &READ),
+        // Whose the key is that signed a request for a stream.
         rule(&[OURS], &["identities"], &["get"]),
     ]
 }
