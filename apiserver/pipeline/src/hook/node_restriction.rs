@@ -14,8 +14,35 @@ use hypermesh_api::Status;
 use hypermesh_chain::ObjectKey;
 use serde_json::Value;
 
-/// Labels with these prefixes say what only the owners of a cluster may say of a node.
-const RESERVED: [&str; 2] = ["node-restriction.hypermesh.online/", "node-restriction.kubernetes.io/"];
+/// Labels of these domains, and of those below, say what only the owners of a cluster may say of a node.
+const RESERVED: [&str; 4] =
+    ["node-restriction.hypermesh.online", "node-restriction.kubernetes.io", "kubernetes.io", "k8s.io"];
+/// Domains of labels that are a node's to set all the same.
+const OWN_DOMAINS: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
+/// Labels that are. Source: `k8s.io/kubernetes/pkg/kubelet/apis/well_known_labels.go`.
+const OWN_LABELS: [&str; 11] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    "beta.kubernetes.io/instance-type",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "node.kubernetes.io/instance-type",
+];
+
+/// Whether a label is for owners of a cluster to set.
+fn is_reserved(label: &str) -> bool {
+    let Some((prefix, _)) = label.split_once('/') else { return false };
+    let within = |domain: &&str| {
+        prefix.strip_suffix(domain).is_some_and(|below| below.is_empty() || below.ends_with('.'))
+    };
+    let own = OWN_LABELS.contains(&label) || OWN_DOMAINS.iter().any(|domain| within(&domain));
+    RESERVED.iter().any(|domain| within(&domain)) && !own
+}
 
 /// Refuses what a node may not store.
 pub(super) fn check<R: StateReader + ?Sized>(
@@ -88,13 +115,14 @@ fn own_node<R: StateReader + ?Sized>(
     let reserved = |object: Option<&Value>| -> Vec<(String, Value)> {
         let labels = object.and_then(|object| object.pointer("/metadata/labels")).and_then(Value::as_object);
         let labels = labels.into_iter().flatten();
-        labels
-            .filter(|(key, _)| RESERVED.iter().any(|prefix| key.starts_with(prefix)))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        labels.filter(|(key, _)| is_reserved(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
     };
     if reserved(Some(object)) != reserved(old) {
-        return Some(format!("a node sets no labels of {} of itself", RESERVED.join(" and ")));
+        return Some(format!("a node sets no labels of {} of itself", RESERVED.join(", ")));
+    }
+    // What holds back that its Node goes, and with what, is not for the node to say.
+    if metadata::finalizers(object) != old.map(metadata::finalizers).unwrap_or_default() {
+        return Some("a node sets no finalizers of itself".to_owned());
     }
     if let Some(old) = old {
         let same = |pointer: &str| old.pointer(pointer) == object.pointer(pointer);
@@ -106,6 +134,9 @@ fn own_node<R: StateReader + ?Sized>(
         }
         return None;
     }
+    if object.pointer("/metadata/ownerReferences").is_some_and(|owners| owners != &Value::Array(Vec::new())) {
+        return Some("a node does not say what owns it".to_owned());
+    }
     let key = text(object, "/spec/publicKey");
     let known = key_of(key).and_then(|key| execution.derived.identities.name(&key.0).map(str::to_owned));
     (known.as_deref() != Some(request.user.name.as_str()))
@@ -116,6 +147,11 @@ fn asset(node: &str, object: &Value, old: Option<&Value>) -> Option<String> {
     let of = [Some(object), old].into_iter().flatten().all(|asset| text(asset, "/spec/nodeName") == node);
     if !of {
         return Some(format!("node {node:?} writes its own assets alone"));
+    }
+    // Names are of the whole cluster: one that another node will want must not be taken.
+    let name = metadata::text(object, "name");
+    if old.is_none() && !name.strip_prefix(node).is_some_and(|rest| rest.starts_with('-') && rest.len() > 1) {
+        return Some(format!("the assets that a node makes are named {node}-…, not {name:?}"));
     }
     // Whom an asset is shared with is its owner's to say.
     let same = |field: &str| old.is_none_or(|old| old.pointer(field) == object.pointer(field));

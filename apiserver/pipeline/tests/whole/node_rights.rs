@@ -109,6 +109,10 @@ fn a_node_reads_what_its_instances_need() {
         ("watch", "hypermesh.online/instances default/", "metadata.name=theirs"),
         ("deletecollection", "hypermesh.online/instances default/", "spec.nodeName=n1"),
         ("update", "hypermesh.online/workloads default/web", ""),
+        ("get", "hypermesh.online/workloads default/other", ""),
+        ("list", "hypermesh.online/workloads", ""),
+        ("watch", "hypermesh.online/workloads default/", ""),
+        ("watch", "hypermesh.online/workloads other/", "metadata.name=web"),
         ("list", "hypermesh.online/identities", ""),
         ("get", "/secrets default/theirs-env", ""),
         ("get", "/secrets default/mine", ""),
@@ -253,9 +257,28 @@ fn a_node_is_the_key_that_it_is_registered_by() {
     let mut labelled = node("n1", 31);
     labelled["metadata"]["labels"] = json!({"node-restriction.hypermesh.online/tier": "gold"});
     assert_eq!(cluster.run(post(&nodes, labelled).by_node("n1")).code, 403);
+    for (metadata, why) in [
+        (json!({"labels": {"node-role.kubernetes.io/control-plane": ""}}), "a role"),
+        (json!({"labels": {"sub.node-restriction.kubernetes.io/x": "y"}}), "a reserved domain's child"),
+        (json!({"labels": {"sub.node-restriction.hypermesh.online/x": "y"}}), "a reserved domain's child"),
+        (json!({"labels": {"k8s.io/x": "y"}}), "a domain of others"),
+        (json!({"finalizers": ["example.com/never"]}), "a finalizer"),
+        (
+            json!({"ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": "u"}]}),
+            "an owner",
+        ),
+    ] {
+        let mut object = node("n1", 31);
+        for (field, value) in metadata.as_object().unwrap() {
+            object["metadata"][field] = value.clone();
+        }
+        assert_eq!(cluster.run(post(&nodes, object).by_node("n1")).code, 403, "{why}");
+    }
     let mut tainted = node("n1", 31);
     tainted["spec"]["taints"] = json!([{"key": "new", "effect": "NoSchedule"}]);
-    tainted["metadata"]["labels"] = json!({"example.com/rack": "7"});
+    tainted["metadata"]["labels"] = json!({
+        "example.com/rack": "7", "kubernetes.io/hostname": "n1", "topology.kubernetes.io/zone": "a", "xkubernetes.io/y": "z",
+    });
     cluster.run(post(&nodes, tainted).by_node("n1")).object();
     cluster.run(post(&nodes, node("n2", 32)).by_node("n2")).object();
     let path = format!("{nodes}/n1");
@@ -271,6 +294,8 @@ fn a_node_is_the_key_that_it_is_registered_by() {
             merge(&path, json!({"metadata": {"labels": {"node-restriction.kubernetes.io/x": "y"}}})),
             "reserved label",
         ),
+        (merge(&path, json!({"metadata": {"labels": {"node-role.kubernetes.io/worker": ""}}})), "a role"),
+        (merge(&path, json!({"metadata": {"finalizers": ["example.com/never"]}})), "a finalizer"),
         (
             merge(
                 &path,
@@ -361,6 +386,9 @@ fn a_node_lists_its_own_hardware() {
     cluster.run(post(&assets, asset("n1-gpu0", "n1")).by_node("n1")).object();
     cluster.run(post(&assets, asset("n2-gpu0", "n2")).by_node("n2")).object();
     cluster.run(apply(&format!("{assets}/n1-gpu1"), asset("n1-gpu1", "n1")).by_node("n1")).object();
+    for taken in ["n2-gpu1", "x", "n1", "n10-gpu0"] {
+        assert_eq!(cluster.run(post(&assets, asset(taken, "n1")).by_node("n1")).code, 403, "{taken}");
+    }
     assert_eq!(cluster.run(post(&assets, asset("x", "n2")).by_node("n1")).code, 403);
     assert_eq!(cluster.run(apply(&format!("{assets}/x"), asset("x", "n2")).by_node("n1")).code, 403);
     let path = format!("{assets}/n1-gpu0");
