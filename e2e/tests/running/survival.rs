@@ -66,3 +66,22 @@ fn a_shim_that_is_killed_is_told_and_its_instance_runs_again() -> Result<()> {
     ensure!(told, "no event tells of the shim: {events:#?}");
     rig.ends_clean(&["steady"])
 }
+
+#[test]
+fn what_ended_while_nobody_looked_runs_again() -> Result<()> {
+    let Some(mut rig) = Rig::start("what_ended_while_nobody_looked_runs_again")? else { return Ok(()) };
+    let port = crate::rig::free_port()?;
+    rig.apply(&web("hello", port))?;
+    rig.until("workload/web", ready)?;
+    rig.kill();
+    let before = processes(&rig);
+    for pid in &before {
+        let _ = kill(Pid::from_raw(*pid), SIGKILL);
+    }
+    rig.up()?;
+    rig.wait("two other shims", || Ok((shims(&rig.agent()).len() == 2).then_some(())))?;
+    rig.until("workload/web", |web| ready(web) && web["status"].to_string().contains("\"readyReplicas\":2"))?;
+    rig.wait("an answer", || Ok(Some(ask(port)?)))?;
+    ensure!(!before.into_iter().any(runs), "what was killed runs");
+    rig.ends_clean(&["web"])
+}
