@@ -104,6 +104,18 @@ impl Held {
         })
     }
 
+    /// The key identifier of the authority that signed it (RFC 5280, section 4.2.1.1).
+    pub(crate) fn authority_identifier(&self) -> Option<Vec<u8>> {
+        use x509_parser::extensions::ParsedExtension;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&self.der).ok()?;
+        parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(authority) => {
+                authority.key_identifier.as_ref().map(|identifier| identifier.0.to_vec())
+            }
+            _ => None,
+        })
+    }
+
     /// The name of its subject.
     pub fn common_name(&self) -> Option<String> {
         let (_, parsed) = x509_parser::parse_x509_certificate(&self.der).ok()?;

@@ -51,6 +51,8 @@ impl fmt::Display for Finding {
 }
 
 const RESTORE: &str = "restore it from a backup of this folder";
+const RESTORE_ADMIN: &str = "restore it from a backup of this folder, or from client-key-data (base64) of the admin.kubeconfig \
+                             beside it: no other key is the administrator's";
 const RESTORE_PAIR: &str = "restore both files from a backup of this folder";
 
 /// What becomes of a certificate that cannot be used.
@@ -89,12 +91,13 @@ pub fn check(dir: &Path, pinned: &Pinned) -> Result<Vec<Finding>, PkiError> {
     if !by_old {
         check.issued_by("server", server.as_ref(), "ca", ca.as_ref());
     }
+    let former = Held::read(&check.at("client-ca.old.crt")).ok().flatten();
     let admin = check.pair("admin", Loss::Reissued)?;
-    check.issued_by("admin", admin.as_ref(), "client-ca", client_ca.as_ref());
+    check.client_of("admin", admin.as_ref(), client_ca.as_ref(), former.as_ref());
     let controllers = check.pair("controllers", Loss::Reissued)?;
-    check.issued_by("controllers", controllers.as_ref(), "client-ca", client_ca.as_ref());
+    check.client_of("controllers", controllers.as_ref(), client_ca.as_ref(), former.as_ref());
     let agent = check.pair("agent", Loss::Reissued)?;
-    check.issued_by("agent", agent.as_ref(), "client-ca", client_ca.as_ref());
+    check.client_of("agent", agent.as_ref(), client_ca.as_ref(), former.as_ref());
     check.named_by_genesis("admin", "administrator", &pinned.administrators)?;
     check.named_by_genesis("replica", "replica", &pinned.replicas)?;
     check.service_accounts()?;
@@ -175,14 +178,15 @@ impl Check {
             Loss::Fatal => RESTORE.to_owned(),
             // The administrator's key is named by the genesis: only its certificate can be made again.
             Loss::Reissued if name == "admin" => {
-                format!("remove {} to have a new one issued, or restore both", path.display())
+                format!("remove {} to have a new one issued", path.display())
             }
             Loss::Reissued => {
                 format!("remove {} and {} to have new ones made", path.display(), key_path.display())
             }
         };
+        let key_remedy = if name == "admin" { RESTORE_ADMIN } else { &*remedy };
         let there = (files::mode(&key_path)?.is_some(), files::mode(&path)?.is_some());
-        let key = self.key(name, &remedy)?;
+        let key = self.key(name, key_remedy)?;
         let held = match self.pem(&path, "certificate", &remedy)? {
             None => None,
             Some(pem) => match Held::parse(&path, pem) {
@@ -197,17 +201,31 @@ impl Check {
         match (there, loss) {
             ((false, _), Loss::Fatal) => self.find(key_path, "it is missing", RESTORE),
             ((_, false), Loss::Fatal) => self.find(path, "it is missing", RESTORE),
-            ((false, true), Loss::Reissued) => self.find(key_path, "it is missing", remedy),
+            ((false, true), Loss::Reissued) => self.find(key_path, "it is missing", key_remedy),
             _ => {
                 if let (Some(key), Some(held)) = (&key, &held)
                     && public_of(&held.der).as_deref() != Some(key.public().as_slice())
                 {
                     let what = format!("it is not the key of {}: one of the two is damaged", path.display());
-                    self.find(key_path, what, remedy);
+                    self.find(key_path, what, key_remedy);
                 }
             }
         }
         Ok(held)
+    }
+
+    /// `name`'s certificate carries a signature of the authority of clients; one of the former authority is what the
+    /// beginning of a rotation left behind that was cut short.
+    fn client_of(&mut self, name: &str, held: Option<&Held>, by: Option<&Held>, former: Option<&Held>) {
+        if let (Some(held), Some(former)) = (held, former)
+            && signed_by(&held.der, &former.der).is_ok()
+        {
+            let what = "it is of the former authority: a change of the authorities was cut short".to_owned();
+            let remedy = "the next start issues a new one".to_owned();
+            let path = self.at(&format!("{name}.crt"));
+            return self.push(Finding { path, what, remedy, mends: true });
+        }
+        self.issued_by(name, held, "client-ca", by);
     }
 
     /// `name`'s certificate carries a signature of `authority`'s.
@@ -227,18 +245,19 @@ impl Check {
     /// `NAME.key` is one that the genesis names.
     fn named_by_genesis(&mut self, name: &str, role: &str, keys: &[PublicKey]) -> Result<(), PkiError> {
         let path = self.at(&format!("{name}.key"));
+        let restore = if name == "admin" { RESTORE_ADMIN } else { RESTORE };
         if files::mode(&path)?.is_none() {
-            self.find(path, format!("it is missing, and the genesis names it as {role}"), RESTORE);
+            self.find(path, format!("it is missing, and the genesis names it as {role}"), restore);
             return Ok(());
         }
-        let Some(key) = self.key(name, RESTORE)? else { return Ok(()) };
+        let Some(key) = self.key(name, restore)? else { return Ok(()) };
         match key.signing_key() {
             Ok(key) if keys.contains(&key.public()) => {}
             Ok(key) => {
                 let what = format!("the genesis does not name it as {role} (it is {})", key.public());
-                self.find(path, what, RESTORE);
+                self.find(path, what, restore);
             }
-            Err(_) => self.find(path, "it is no Ed25519 key", RESTORE),
+            Err(_) => self.find(path, "it is no Ed25519 key", restore),
         }
         Ok(())
     }

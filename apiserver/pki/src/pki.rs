@@ -181,9 +181,24 @@ impl Pki {
             ca_key,
             client_ca_key,
         };
+        if pki.was_left_behind() {
+            pki.reissue(Renewal { server: false, admin: true }, now)?;
+        }
         pki.renew(now)?;
         pki.write_kubeconfigs()?;
         Ok(pki)
+    }
+
+    /// Whether the beginning of a rotation was cut short before all clients of this folder had certificates of the new
+    /// authority: at its end they would be shut out.
+    fn was_left_behind(&self) -> bool {
+        let Some(former) = self.old.as_ref().map(|old| old.client_ca.key_identifier()) else { return false };
+        let agent = self.agent.as_ref().map(|agent| &agent.held);
+        let mut clients = [&self.admin, &self.controllers].into_iter().chain(agent);
+        clients.any(|held| {
+            let by = held.authority_identifier();
+            by.is_some() && by == former
+        })
     }
 
     /// Reads what is there, without making or changing anything: name and certificate.
@@ -610,6 +625,7 @@ mod tests {
         assert!(rotation::seen(dir.path()).unwrap().is_none(), "nobody has looked");
         let seen = rotation::Seen {
             authority: running.old().unwrap().ca.serial.clone(),
+            since: now,
             looked: now,
             clients: [("ann".to_owned(), now)].into(),
         };
@@ -685,6 +701,34 @@ mod tests {
             assert_eq!(pki.ca.public(), pki.ca_key.public());
             assert_eq!(pki.client_ca.public(), pki.client_ca_key.public());
             assert!(!at("ca.new.crt").exists() && !at("client-ca.new.key").exists());
+        }
+    }
+
+    #[test]
+    fn clients_that_a_rotation_left_behind_are_taken_along_by_the_next_start() {
+        let now = 1_800_000_000;
+        // Cut after none, one and both of the folder's own clients had their new certificates.
+        for left in [&["admin", "controllers"][..], &["controllers"], &["admin"], &[]] {
+            let dir = tempfile::tempdir().unwrap();
+            open(dir.path(), now);
+            let at = |name: &str| dir.path().join("pki").join(format!("{name}.crt"));
+            let before: Vec<_> = left.iter().map(|name| std::fs::read(at(name)).unwrap()).collect();
+            let mut pki = open(dir.path(), now);
+            pki.begin_rotation(now).unwrap();
+            for (name, text) in left.iter().zip(before) {
+                std::fs::write(at(name), text).unwrap();
+            }
+            let findings = crate::check(dir.path(), &crate::Pinned::default()).unwrap();
+            let theirs = |finding: &&crate::Finding| {
+                let name = finding.path.file_name().unwrap().to_str().unwrap();
+                left.iter().any(|left| name == format!("{left}.crt"))
+            };
+            let told: Vec<_> = findings.iter().filter(theirs).collect();
+            assert!(told.len() == left.len() && told.iter().all(|finding| finding.mends), "{findings:?}");
+            let pki = open(dir.path(), now + 1);
+            for held in [&pki.admin, &pki.controllers] {
+                assert_eq!(issuer(held), b"client-ca.crt", "{left:?}");
+            }
         }
     }
 

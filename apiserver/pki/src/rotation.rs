@@ -60,6 +60,9 @@ impl Old {
 pub struct Seen {
     /// The serial number of the old authority that this is about.
     pub authority: String,
+    /// Since when a server has looked.
+    #[serde(default)]
+    pub since: i64,
     /// When the server last looked.
     pub looked: i64,
     /// By client: its user, and the beginning of its key.

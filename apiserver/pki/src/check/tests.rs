@@ -217,3 +217,28 @@ fn files_of_another_cluster_and_open_ones_are_told() {
     let said = check(dir.path(), &pinned).unwrap()[0].to_string();
     assert!(said.contains("(mode 0644); chmod 600 ") && said.ends_with("admin.key"), "{said}");
 }
+
+/// The key that the genesis names comes back from where it lies a second time, and from nowhere else.
+#[test]
+fn a_damaged_key_of_the_administrator_is_told_where_it_is_to_be_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let pinned = made(dir.path());
+    let path = dir.path().join("pki/admin.key");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let other = crate::KeyFile::fresh(path.clone()).unwrap().pem().to_owned();
+    for damaged in [Some("nonsense"), Some(&*other), None] {
+        match damaged {
+            Some(text) => std::fs::write(&path, text).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let findings = check(dir.path(), &pinned).unwrap();
+        let told = findings.iter().find(|finding| finding.path == path).unwrap();
+        assert!(told.remedy.contains("client-key-data") && !told.remedy.contains("remove"), "{told}");
+    }
+    // And what it says is so.
+    let kubeconfig = std::fs::read_to_string(dir.path().join("admin.kubeconfig")).unwrap();
+    let data = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("client-key-data: ")).unwrap();
+    let data =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data.trim_matches('"')).unwrap();
+    assert_eq!(String::from_utf8(data).unwrap(), whole);
+}
