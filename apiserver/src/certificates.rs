@@ -8,6 +8,7 @@ pub use hypermesh_pki::request::{CertificateRequest, KeyKind};
 use hypermesh_pki::rotation;
 pub use hypermesh_pki::signer::Signer;
 use hypermesh_pki::{Held, Pki, PkiError, Renewal, Settings};
+pub use hypermesh_pki::{LONGEST_LIFE, SHORTEST_LIFE};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -15,12 +16,19 @@ use thiserror::Error;
 /// How long a server is waited for that looks who uses the former authority.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long is looked who uses the former authority before it may go, in seconds: who works with a cluster every hour is
+/// seen, and bundles and kubeconfigs that hold both authorities have come to where they are read.
+const WATCHED: i64 = 3600;
+
 /// The certificates cannot be shown or renewed.
 #[derive(Debug, Error)]
 pub enum CertificatesError {
     /// Keys and certificates.
     #[error("the keys and certificates cannot be used")]
-    Pki(#[from] PkiError),
+    Pki(#[source] PkiError),
+    /// A rotation is under way, or none.
+    #[error(transparent)]
+    Rotation(PkiError),
     /// The genesis, whose id the kubeconfig names.
     #[error("the cluster's genesis cannot be read")]
     Genesis(#[from] hypermesh_machine::OpenError),
@@ -37,6 +45,18 @@ pub enum CertificatesError {
         .0.join("\n")
     )]
     StillUsed(Vec<String>),
+    /// Nobody can know yet who uses it.
+    #[error(
+        "it was looked for {} min who uses the former authority, and for less than {} min that says little: whoever has not \
+         called meanwhile would be shut out unseen; wait until {}, or end the rotation now by --force",
+        .watched / 60, WATCHED / 60, time(.since + WATCHED)
+    )]
+    TooSoon {
+        /// Since when a server has looked, in seconds since the epoch.
+        since: i64,
+        /// For how long that is, in seconds.
+        watched: i64,
+    },
     /// Nobody has looked who uses it.
     #[error(
         "no server of this folder runs, so nobody knows who uses the former authority: start it, or end the rotation unseen by \
@@ -49,6 +69,16 @@ pub enum CertificatesError {
     /// The kubeconfigs, which are written together, name different servers: one of them is damaged.
     #[error("{0} and {1} name different servers; start the cluster once, and both are written anew")]
     Servers(PathBuf, PathBuf),
+}
+
+impl From<PkiError> for CertificatesError {
+    fn from(error: PkiError) -> Self {
+        match error {
+            // The files are sound.
+            PkiError::Rotating | PkiError::NotRotating => Self::Rotation(error),
+            error => Self::Pki(error),
+        }
+    }
 }
 
 /// One certificate, for people.
@@ -105,7 +135,7 @@ pub fn begin_rotation(dir: &Path) -> Result<(), CertificatesError> {
 /// Drops the authorities of before, unless clients still use them; `force` drops them all the same.
 ///
 /// # Errors
-/// [`CertificatesError::StillUsed`] and [`CertificatesError::NotWatched`], unless `force`; where no rotation is under way;
+/// [`CertificatesError::StillUsed`], [`CertificatesError::TooSoon`] and [`CertificatesError::NotWatched`], unless `force`; where no rotation is under way;
 /// where the files cannot be used.
 pub fn finish_rotation(dir: &Path, force: bool) -> Result<(), CertificatesError> {
     let mut runs = false;
@@ -118,7 +148,10 @@ pub fn finish_rotation(dir: &Path, force: bool) -> Result<(), CertificatesError>
                 let clients: Vec<String> = seen.clients.into_iter().map(told).collect();
                 return Err(CertificatesError::StillUsed(clients));
             }
-            Some(_) => runs = true,
+            Some(seen) => match too_soon(&seen, now()) {
+                Some(early) if !force => return Err(early),
+                _ => runs = true,
+            },
         }
     }
     let mut pki = open(dir, now())?;
@@ -129,6 +162,12 @@ pub fn finish_rotation(dir: &Path, force: bool) -> Result<(), CertificatesError>
     }
     pki.finish_rotation(now())?;
     Ok(())
+}
+
+/// Whether too little was seen to let the former authority go. Pure.
+fn too_soon(seen: &rotation::Seen, now: i64) -> Option<CertificatesError> {
+    let watched = now.saturating_sub(seen.since);
+    (watched < WATCHED).then_some(CertificatesError::TooSoon { since: seen.since, watched })
 }
 
 /// What a server has seen until now: one that runs tells it every few seconds.
@@ -182,5 +221,27 @@ fn shown(name: &str, held: &Held) -> Certificate {
             _ => time(held.renew_at()),
         },
         serial: held.serial.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_goes_when_who_uses_it_had_the_time_to_be_seen() {
+        let seen =
+            rotation::Seen { since: 1_800_000_000, looked: 1_800_000_600, ..rotation::Seen::default() };
+        let early = too_soon(&seen, 1_800_000_600).unwrap().to_string();
+        assert!(early.contains("for 10 min") && early.contains("--force"), "{early}");
+        assert!(early.contains("2027-01-15T09:00:00"), "{early}");
+        assert!(too_soon(&seen, seen.since + WATCHED - 1).is_some());
+        assert!(too_soon(&seen, seen.since + WATCHED).is_none());
+    }
+
+    #[test]
+    fn a_rotation_under_way_is_no_damage() {
+        let told = CertificatesError::from(PkiError::Rotating).to_string();
+        assert!(told.starts_with("a rotation"), "{told}");
     }
 }

@@ -42,7 +42,9 @@ impl Former {
         state.dropped.extend(gone);
         state.former = former;
         let authority = pki.old().map(|old| old.ca.serial.clone()).unwrap_or_default();
-        state.seen = Seen { authority, ..Seen::default() };
+        // What the process before this one has seen still holds.
+        let before = rotation::seen(pki.dir()).ok().flatten();
+        state.seen = before.unwrap_or_else(|| Seen { authority, ..Seen::default() });
         self.active.store(state.former.is_some() || !state.dropped.is_empty(), Ordering::Release);
     }
 
@@ -80,6 +82,9 @@ impl Former {
             let mut state = self.state.lock();
             if state.former.is_none() {
                 return Ok(());
+            }
+            if state.seen.since == 0 {
+                state.seen.since = now;
             }
             state.seen.looked = now;
             state.seen.clone()
@@ -123,6 +128,12 @@ mod tests {
         let seen = rotation::seen(dir.path()).unwrap().unwrap();
         let left = [("ann".to_owned(), 7), ("bob (key 0202020202020202)".to_owned(), 7)];
         assert_eq!((seen.looked, seen.clients), (8, left.into()), "bob has a new one on one machine");
+        // A server that starts anew goes on where that before it was.
+        let again = Former::default();
+        again.follow(&open());
+        again.tell(dir.path(), 9).unwrap();
+        let seen = rotation::seen(dir.path()).unwrap().unwrap();
+        assert_eq!((seen.since, seen.looked, seen.clients.len()), (8, 9, 2));
         open().finish_rotation(1_800_000_000).unwrap();
         former.follow(&open());
         assert!(!former.admits("ann", None, before.as_deref(), 9));
