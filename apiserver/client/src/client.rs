@@ -48,6 +48,7 @@ struct Shared {
 struct Stack {
     layers: Layers,
     config: Config,
+    made: Instant,
 }
 
 impl Stack {
@@ -55,7 +56,7 @@ impl Stack {
         let redirect = Redirect::over(Wire::new(&config)?, Members::new(&config));
         let again = Again::new(config.server.url(), Arc::clone(&config.metrics));
         let layers = Sign::over(Retry::over(redirect, again), Signing::new(&config)?);
-        Ok(Self { layers, config })
+        Ok(Self { layers, config, made: Instant::now() })
     }
 }
 
@@ -134,11 +135,13 @@ impl Client {
     /// Sends a request for a path.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let stack = self.0.current().await;
-        let reply = stack.layers.send(request).await?;
-        if reply.status() == StatusCode::UNAUTHORIZED {
-            self.0.refused();
+        let reply = stack.layers.send(request).await;
+        match &reply {
+            Ok(reply) if reply.status() == StatusCode::UNAUTHORIZED => self.0.refused(),
+            Err(error) => self.0.refuse(&stack, error),
+            Ok(_) => {}
         }
-        Ok(reply)
+        reply
     }
 }
 
@@ -206,6 +209,26 @@ impl Shared {
             Err(error) => {
                 tracing::warn!(%error, "the new credentials cannot be used: going on with the old ones");
             }
+        }
+    }
+
+    /// Takes notice of a request that came to no reply.
+    fn refuse(&self, stack: &Arc<Stack>, error: &Error) {
+        if error.refuses_who_calls() {
+            self.refused();
+            self.begin_anew(stack);
+        }
+    }
+
+    /// Drops connections, and tickets to resume them by: they are of a certificate that the server takes no more, or stem
+    /// from before it changed its own. Once for each stack, so that many that are refused at a time do not do it in turn.
+    fn begin_anew(&self, refused: &Arc<Stack>) {
+        if refused.made.elapsed() < REST || !Arc::ptr_eq(&self.stack.load(), refused) {
+            return;
+        }
+        match Stack::new(refused.config.clone()) {
+            Ok(stack) => self.stack.store(Arc::new(stack)),
+            Err(error) => tracing::warn!(%error, "connections cannot be made anew"),
         }
     }
 
@@ -292,5 +315,37 @@ mod tests {
         let mut files = files(false);
         files.refused = true;
         assert!(!files.is_due(files.read + LOOK, Some(Duration::ZERO)));
+    }
+
+    #[test]
+    fn who_is_refused_by_tls_begins_with_new_connections_and_looks_at_its_files() {
+        use crate::config::Server;
+        use crate::wire::ConnectError;
+        let mut config = Config::new(Server::parse("https://127.0.0.1:1").unwrap());
+        let read = || Err(Error::setup("test", "nobody reads this".to_owned()));
+        config.source = Some(Source { files: Vec::new(), read: Arc::new(read), hands_out: false });
+        let client = Client::new(&config).unwrap();
+        let first = client.0.stack.load_full();
+        client.0.begin_anew(&first);
+        assert!(Arc::ptr_eq(&first, &client.0.stack.load_full()), "it was made this moment");
+        let mut old = Stack::new(config).unwrap();
+        old.made -= REST;
+        let old = Arc::new(old);
+        client.0.stack.store(Arc::clone(&old));
+        client.0.refuse(&old, &Error::Timeout { server: String::new(), after: REST });
+        assert!(Arc::ptr_eq(&old, &client.0.stack.load_full()), "silence is no refusal");
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::DecryptError);
+        for cause in [ConnectError::Tls(alert), ConnectError::Dropped] {
+            let error = Error::Connect { server: String::new(), cause };
+            client.0.refuse(&old, &error);
+            let new = client.0.stack.load_full();
+            assert!(!Arc::ptr_eq(&old, &new), "{error}");
+            // Others that were refused with it find it done.
+            client.0.refuse(&old, &error);
+            assert!(Arc::ptr_eq(&new, &client.0.stack.load_full()));
+            let looked = client.0.files.as_ref().unwrap().try_lock().unwrap().looked;
+            assert!(looked.elapsed() >= LOOK, "{error}");
+            client.0.stack.store(Arc::clone(&old));
+        }
     }
 }

@@ -134,6 +134,15 @@ impl Error {
         }
     }
 
+    /// Whether the server takes no certificate of this end, or not the one that it shows.
+    pub(crate) fn refuses_who_calls(&self) -> bool {
+        match self {
+            Self::Connect { cause, .. } => cause.refuses_who_calls(),
+            Self::Unknown { last, .. } => last.refuses_who_calls(),
+            _ => false,
+        }
+    }
+
     /// Whether the server cannot be reached at all, so that further requests are pointless for now.
     pub fn is_unreachable(&self) -> bool {
         matches!(

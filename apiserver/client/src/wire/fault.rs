@@ -48,6 +48,19 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the server has seen who calls, and will have nothing of it.
+    pub(crate) fn refuses_who_calls(&self) -> bool {
+        match self {
+            // Not what two that speak different versions say.
+            Self::Tls(rustls::Error::AlertReceived(alert)) => {
+                !matches!(alert, rustls::AlertDescription::ProtocolVersion)
+            }
+            Self::Dropped => true,
+            Self::Both { tcp, http3 } => tcp.refuses_who_calls() || http3.refuses_who_calls(),
+            _ => false,
+        }
+    }
+
     /// What happened and what to do.
     pub fn explain(&self, server: &str) -> String {
         match self {

@@ -92,6 +92,10 @@ impl Http3 {
             RequestError::Timeout { after } => Error::Timeout { server, after },
             RequestError::Closed(Closed::TimedOut) => Error::Silent { server, after: self.0.silence },
             RequestError::Body(error) => Error::Body { method, path, source: CollectError::Broken(error) },
+            // The handshake had no end for the server: it has taken nothing.
+            RequestError::Closed(Closed::CertificateRefused { .. }) => {
+                Error::Connect { server, cause: ConnectError::Dropped }
+            }
             error if error.is_unprocessed() => Error::Connect { server, cause: explain(&error) },
             error => Error::Broken { server, message: chain(&error) },
         }
