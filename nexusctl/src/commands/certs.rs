@@ -115,8 +115,9 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
             certificates::begin_rotation(&dir).map_err(|error| failed(&error))?;
             session.note(
                 "Old and new authorities count; a running server takes them up within seconds. Give everyone a new \
-                 kubeconfig, and end it by `nexusctl certs rotate-ca --finish`, which says who still uses the old ones. Who \
-                 trusts the old one alone as the server's cannot be seen from here.",
+                 kubeconfig, and end it by `nexusctl certs rotate-ca --finish`, an hour from now or later: it says who was \
+                 seen with the old ones since. Who trusts the old one alone as the server's cannot be seen from here, and who \
+                 did not call neither. pki/ca.crt is the new one; until the end, give out pki/ca.old.crt as well.",
             );
         }
     }

@@ -15,7 +15,9 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use http::Method;
-use hypermesh_apiserver::certificates::{CertificateRequest, KeyKind, Signer, make_request};
+use hypermesh_apiserver::certificates::{
+    CertificateRequest, KeyKind, LONGEST_LIFE, SHORTEST_LIFE, Signer, make_request,
+};
 use serde_json::{Value, json};
 use std::{
     io::{ErrorKind, Write as _},
@@ -138,7 +140,18 @@ fn object_name(name: &str) -> String {
     if plain.is_empty() { "request".to_owned() } else { plain.chars().take(200).collect() }
 }
 
+/// A life that the signer gives as it was asked for; one that it would cut or refuse is told before a key is made.
+fn in_bounds(life: Duration) -> Result<(), Error> {
+    let [shortest, longest] = [SHORTEST_LIFE, LONGEST_LIFE].map(|bound| bound.whole_seconds().unsigned_abs());
+    if (shortest..=longest).contains(&life.as_secs()) {
+        return Ok(());
+    }
+    let (minutes, days) = (shortest / 60, longest / 86_400);
+    Err(Error::Message(format!("--expires: a certificate is valid for {minutes} minutes to {days} days")))
+}
+
 fn prepare(arguments: &Request) -> Result<Prepared, Error> {
+    arguments.expires.map_or(Ok(()), in_bounds)?;
     let path =
         arguments.key.clone().unwrap_or_else(|| PathBuf::from(format!("{}.key", file_name(&arguments.name))));
     let failed = |error: std::io::Error| Error::Message(format!("{}: {error}", path.display()));
@@ -301,6 +314,15 @@ async fn is_registered(session: &mut Session, key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_life_that_no_signer_gives_is_refused_before_a_key_is_made() {
+        let day = 86_400;
+        for (seconds, taken) in [(5, false), (599, false), (600, true), (90 * day, true), (900 * day, false)]
+        {
+            assert_eq!(in_bounds(Duration::from_secs(seconds)).is_ok(), taken, "{seconds}");
+        }
+    }
 
     #[test]
     fn names_become_names_of_objects_and_files() {
