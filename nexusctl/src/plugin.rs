@@ -10,7 +10,7 @@ use hypermesh_client::Material;
 use serde::Deserialize;
 use serde_json::json;
 use std::{
-    io::{self, ErrorKind, Read as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{RecvTimeoutError, channel},
     time::{Duration, Instant, SystemTime},
@@ -24,8 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(600);
 /// The longest answer that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
-/// How often a plugin that has closed its output is looked at.
+/// How often a plugin is looked at.
 const LOOK: Duration = Duration::from_millis(5);
+/// When people are told what they wait for.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long the output of a plugin that has ended is still read: what it left running may hold it open for good.
+const AFTER_END: Duration = Duration::from_secs(1);
 
 /// What a plugin hands out.
 #[derive(Clone, PartialEq)]
@@ -51,12 +55,43 @@ pub fn run(plugin: &Plugin, terminal: bool) -> Result<Credential, Error> {
             )));
         }
     };
-    let patience = if interactive { PATIENCE_WITH_PEOPLE } else { PATIENCE };
-    let answer = ask(plugin, interactive, patience)?;
-    read(plugin, &answer)
+    let most = if interactive { PATIENCE_WITH_PEOPLE } else { PATIENCE };
+    let patience = Patience { most, silent: SILENCE };
+    let mut tell = || {
+        if !interactive {
+            // It shares standard error with the plugin; where that is closed, nobody is told.
+            let _ = writeln!(io::stderr(), "{}", waits(plugin, most));
+        }
+    };
+    let answer = ask(plugin, interactive, patience, &mut tell)?;
+    read(plugin, &answer, SystemTime::now())
 }
 
-fn ask(plugin: &Plugin, interactive: bool, patience: Duration) -> Result<Vec<u8>, Error> {
+/// How long a plugin is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// At most.
+    most: Duration,
+    /// Until people are told.
+    silent: Duration,
+}
+
+fn waits(plugin: &Plugin, most: Duration) -> String {
+    format!(
+        "Waiting for {} to hand out credentials, for {} s at most ({})",
+        plugin.command.display(),
+        most.as_secs(),
+        plugin.place
+    )
+}
+
+/// Runs a plugin, and gives what it answers. `tell` is called once where that takes long.
+fn ask(
+    plugin: &Plugin,
+    interactive: bool,
+    patience: Patience,
+    tell: &mut dyn FnMut(),
+) -> Result<Vec<u8>, Error> {
     let shown = plugin.command.display();
     let mut spec = json!({"interactive": interactive});
     if let Some(cluster) = &plugin.cluster {
@@ -71,7 +106,7 @@ fn ask(plugin: &Plugin, interactive: bool, patience: Duration) -> Result<Vec<u8>
         .stdout(Stdio::piped())
         .spawn();
     let mut child = started.map_err(|error| plugin.fault(not_started(plugin, &error)))?;
-    match finish(&mut child, patience) {
+    match finish(&mut child, patience, tell) {
         Ok((_, answer)) if answer.len() as u64 > LARGEST => {
             Err(plugin.fault(format!("{shown} said more than {LARGEST} bytes, which no credential is")))
         }
@@ -89,7 +124,7 @@ fn ask(plugin: &Plugin, interactive: bool, patience: Duration) -> Result<Vec<u8>
             let _ = child.kill();
             let _ = child.wait();
             let why = match error.kind() {
-                ErrorKind::TimedOut => format!("handed out nothing within {} s", patience.as_secs()),
+                ErrorKind::TimedOut => format!("handed out nothing within {} s", patience.most.as_secs()),
                 _ => format!("cannot be listened to: {error}"),
             };
             Err(plugin.fault(format!("{shown} {why}")))
@@ -98,30 +133,52 @@ fn ask(plugin: &Plugin, interactive: bool, patience: Duration) -> Result<Vec<u8>
 }
 
 /// How the child ends, and what it has said. On an error it may still run.
-fn finish(child: &mut Child, patience: Duration) -> io::Result<(ExitStatus, Vec<u8>)> {
-    let until = Instant::now() + patience;
-    let late = || io::Error::from(ErrorKind::TimedOut);
+fn finish(
+    child: &mut Child,
+    patience: Patience,
+    tell: &mut dyn FnMut(),
+) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let begin = Instant::now();
     let output = child.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
-    let (said, answer) = channel();
+    let (said, answers) = channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = output.take(LARGEST + 1).read_to_end(&mut bytes).map(|_| bytes);
         // Nobody listens any more where it took too long.
         let _ = said.send(read);
     });
-    let answer = match answer.recv_timeout(patience) {
-        Ok(answer) => answer?,
-        Err(RecvTimeoutError::Timeout) => return Err(late()),
-        Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("its output cannot be read")),
-    };
+    let (mut answer, mut ended, mut told) = (None, None, false);
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok((status, answer));
+        if answer.is_some() {
+            std::thread::sleep(LOOK);
+        } else {
+            match answers.recv_timeout(LOOK) {
+                Ok(bytes) => answer = Some(bytes?),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(io::Error::other("its output cannot be read"));
+                }
+            }
         }
-        if Instant::now() >= until {
-            return Err(late());
+        if ended.is_none() {
+            ended = child.try_wait()?.map(|status| (status, Instant::now()));
         }
-        std::thread::sleep(LOOK);
+        match (ended, answer.take()) {
+            (Some((status, _)), Some(answer)) => return Ok((status, answer)),
+            (Some((_, at)), None) if at.elapsed() >= AFTER_END => {
+                return Err(io::Error::other(
+                    "it has ended, and something that it started holds its output open",
+                ));
+            }
+            (_, bytes) => answer = bytes,
+        }
+        if begin.elapsed() >= patience.most {
+            return Err(io::Error::from(ErrorKind::TimedOut));
+        }
+        if !told && begin.elapsed() >= patience.silent {
+            told = true;
+            tell();
+        }
     }
 }
 
@@ -160,8 +217,8 @@ struct Status {
     expiration_timestamp: Option<jiff::Timestamp>,
 }
 
-/// Reads an answer. Nothing of it is in any error.
-fn read(plugin: &Plugin, answer: &[u8]) -> Result<Credential, Error> {
+/// Reads an answer. Nothing of it is in any error, but for when it expires.
+fn read(plugin: &Plugin, answer: &[u8], now: SystemTime) -> Result<Credential, Error> {
     let shown = plugin.command.display();
     let fault = |what: String| plugin.fault(format!("{shown} {what}"));
     let Answer { version, kind, status } = serde_json::from_slice(answer).map_err(|error| {
@@ -195,7 +252,13 @@ fn read(plugin: &Plugin, answer: &[u8]) -> Result<Credential, Error> {
     if token.is_none() && certificate.is_none() {
         return Err(fault("handed out neither a token nor a certificate".to_owned()));
     }
-    Ok(Credential { token, certificate, expires: status.expiration_timestamp.map(SystemTime::from) })
+    let expires = status.expiration_timestamp.map(SystemTime::from);
+    if let (Some(at), true) = (status.expiration_timestamp, expires.is_some_and(|expires| expires <= now)) {
+        return Err(fault(format!(
+            "handed out credentials that have expired ({at}): log in again with it, and look at this machine's clock"
+        )));
+    }
+    Ok(Credential { token, certificate, expires })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::kubeconfig::Place;
 
+const SHORT: Patience = Patience { most: Duration::from_millis(200), silent: Duration::from_millis(50) };
 const V1: &str = "client.authentication.k8s.io/v1";
 
 fn plugin(script: &str) -> Plugin {
@@ -29,10 +30,10 @@ fn fault(plugin: &Plugin) -> String {
 #[test]
 fn a_token_or_a_certificate_is_handed_out() {
     let found =
-        run(&says(r#"{"token": "t", "expirationTimestamp": "2026-11-21T09:30:00Z"}"#), false).unwrap();
+        run(&says(r#"{"token": "t", "expirationTimestamp": "2196-11-21T09:30:00Z"}"#), false).unwrap();
     assert_eq!(found.token.as_deref(), Some("t"));
     let expires = found.expires.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    assert_eq!(expires.as_secs(), 1_795_253_400);
+    assert_eq!(expires.as_secs(), 7_160_002_200);
     let found =
         run(&says(r#"{"clientCertificateData": "c", "clientKeyData": "k", "token": ""}"#), false).unwrap();
     assert!(found.token.is_none() && found.expires.is_none());
@@ -110,7 +111,7 @@ fn a_plugin_that_hangs_is_given_up_and_ended() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
     let hangs = plugin(&format!("echo $$ > {}; exec sleep 1000", file.display()));
-    let error = ask(&hangs, false, Duration::from_millis(200)).unwrap_err().to_string();
+    let error = ask(&hangs, false, SHORT, &mut || {}).unwrap_err().to_string();
     assert!(error.contains("handed out nothing within"), "{error}");
     // Where the machine was so slow that it had not begun, it was ended before.
     if let Ok(pid) = std::fs::read_to_string(&file).unwrap_or_default().trim().parse::<i32>() {
@@ -118,5 +119,31 @@ fn a_plugin_that_hangs_is_given_up_and_ended() {
     }
     // One that closes its output and stays is no better.
     let stays = plugin("exec >&-; exec sleep 1000");
-    assert!(ask(&stays, false, Duration::from_millis(200)).is_err());
+    assert!(ask(&stays, false, SHORT, &mut || {}).is_err());
+}
+
+#[test]
+fn what_a_plugin_left_running_holds_nobody_up() {
+    let begin = Instant::now();
+    let leaves = plugin("sleep 3 2>/dev/null & echo {");
+    let error = fault(&leaves);
+    assert!(error.contains("something that it started holds its output open"), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn who_waits_long_is_told_for_what() {
+    let mut told = 0;
+    let hangs = plugin("exec sleep 1000");
+    assert!(ask(&hangs, false, SHORT, &mut || told += 1).is_err());
+    assert_eq!(told, 1);
+    let words =
+        "Waiting for sh to hand out credentials, for 60 s at most (/k:3:5: users[0].user.exec.command)";
+    assert_eq!(waits(&hangs, PATIENCE), words);
+}
+
+#[test]
+fn what_has_expired_is_not_used() {
+    let error = fault(&says(r#"{"token": "t", "expirationTimestamp": "2026-01-01T00:00:00Z"}"#));
+    assert!(error.contains("sh handed out credentials that have expired (2026-01-01T00:00:00Z)"), "{error}");
 }
