@@ -130,13 +130,20 @@ fn conditions(workload: &Value, report: &mut Report) {
         let (words, hint) = match reason.as_str() {
             "ProgressDeadlineExceeded" => (
                 format!("the rollout has made no progress for longer than its deadline: {message}"),
-                Some(format!("nexusctl rollout undo workload/{}", report.name)),
+                rolled_out_before(workload)
+                    .then(|| format!("nexusctl rollout undo workload/{}", report.name)),
             ),
             _ => (format!("{kind} is {status} ({reason}): {message}"), None),
         };
         let weight = if status == "Unknown" { Weight::Waits } else { Weight::Wrong };
         report.because(weight, words, hint);
     }
+}
+
+/// Whether another revision was rolled out before, so that there is one to go back to.
+fn rolled_out_before(workload: &Value) -> bool {
+    let revision = |field: &str| workload.pointer(&format!("/status/{field}")).and_then(Value::as_str);
+    revision("currentRevision").is_some_and(|current| revision("updateRevision") != Some(current))
 }
 
 /// Adds instances: those that are in trouble one by one, or in groups where many say the same.
@@ -178,5 +185,27 @@ fn together(instances: Vec<Report>, report: &mut Report) {
         if report.parts.len() < ALONE {
             report.parts.append(&mut group);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_way_back_is_shown_where_there_is_one() {
+        let hint = |revisions: Value| {
+            let mut workload = json!({"metadata": {"name": "web"}, "status": {"conditions": [
+                {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "0 of 1"},
+            ]}});
+            workload["status"].as_object_mut().unwrap().extend(revisions.as_object().cloned().unwrap());
+            let report = explain(&workload, Vec::new(), &[], &[], Timestamp::UNIX_EPOCH);
+            report.reasons.into_iter().filter_map(|reason| reason.hint).find(|hint| hint.contains("undo"))
+        };
+        assert_eq!(hint(json!({"updateRevision": "a"})), None);
+        assert_eq!(hint(json!({"currentRevision": "a", "updateRevision": "a"})), None);
+        let back = hint(json!({"currentRevision": "a", "updateRevision": "b"}));
+        assert_eq!(back.as_deref(), Some("nexusctl rollout undo workload/web"));
     }
 }
