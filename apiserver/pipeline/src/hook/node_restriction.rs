@@ -40,8 +40,8 @@ fn is_reserved(label: &str) -> bool {
     let within = |domain: &&str| {
         prefix.strip_suffix(domain).is_some_and(|below| below.is_empty() || below.ends_with('.'))
     };
-    let own = OWN_LABELS.contains(&label) || OWN_DOMAINS.iter().any(|domain| within(&domain));
-    RESERVED.iter().any(|domain| within(&domain)) && !own
+    let own = OWN_LABELS.contains(&label) || OWN_DOMAINS.iter().any(within);
+    RESERVED.iter().any(within) && !own
 }
 
 /// Refuses what a node may not store.
