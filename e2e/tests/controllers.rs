@@ -420,7 +420,8 @@ fn the_controllers_may_do_what_they_need_and_nothing_else() -> Result<()> {
     let keys = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}});
     cluster.admin()?.post("/api/v1/namespaces/default/secrets", &keys)?.expect(201)?;
     controllers.get("/api/v1/namespaces/default/secrets/keys")?.expect(200)?;
-    let change = controllers.merge("/api/v1/namespaces/default/secrets/keys", &json!({"data": {"a": "eA=="}}))?;
+    let change =
+        controllers.merge("/api/v1/namespaces/default/secrets/keys", &json!({"data": {"a": "eA=="}}))?;
     ensure!(change.code == 403, "a Secret is changed");
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "x"}, "rules": []});
     ensure!(

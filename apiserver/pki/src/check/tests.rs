@@ -224,19 +224,19 @@ fn a_damaged_key_of_the_administrator_is_told_where_it_is_to_be_had() {
     let dir = tempfile::tempdir().unwrap();
     let pinned = made(dir.path());
     let path = dir.path().join("pki/admin.key");
-    let whole = std::fs::read_to_string(&path).unwrap();
-    let other = crate::KeyFile::fresh(path.clone()).unwrap().pem().to_owned();
+    let whole = fs::read_to_string(&path).unwrap();
+    let other = KeyFile::fresh(path.clone()).unwrap().pem().to_owned();
     for damaged in [Some("nonsense"), Some(&*other), None] {
         match damaged {
-            Some(text) => std::fs::write(&path, text).unwrap(),
-            None => std::fs::remove_file(&path).unwrap(),
+            Some(text) => fs::write(&path, text).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
         }
         let findings = check(dir.path(), &pinned).unwrap();
         let told = findings.iter().find(|finding| finding.path == path).unwrap();
         assert!(told.remedy.contains("client-key-data") && !told.remedy.contains("remove"), "{told}");
     }
     // And what it says is so.
-    let kubeconfig = std::fs::read_to_string(dir.path().join("admin.kubeconfig")).unwrap();
+    let kubeconfig = fs::read_to_string(dir.path().join("admin.kubeconfig")).unwrap();
     let data = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("client-key-data: ")).unwrap();
     let data =
         base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data.trim_matches('"')).unwrap();
