@@ -85,7 +85,7 @@ fn crontab() -> String {
     let fields = [
         list("[0-5]?[0-9]", ""),
         list("[01]?[0-9]|2[0-3]", ""),
-        list(day, &format!("|[?]|L|(?:{day})W")),
+        list(day, &format!("|[?]|LW?|(?:{day})W")),
         list("0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC", ""),
         format!("[+]?{}", list(weekday, &format!("|[?]|(?:{weekday})(?:#[1-5L]|L)"))),
     ];
