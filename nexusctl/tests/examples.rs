@@ -242,8 +242,10 @@ fn every_verb_has_an_example_that_runs() {
                 faults.extend(misunderstood(&line));
                 continue;
             }
-            // The cluster is younger than the moments that people ask about.
+            // The cluster is younger than the moments that people ask about, and than a rotation has to be to be ended
+            // without force.
             let line = line.replace("--at 10m", "--at 1ms").replace("--at=10s", "--at=1ms");
+            let line = line.replace("--finish", "--finish --force");
             let (ok, text) = place.shell(&line);
             if !ok {
                 faults.push(format!("{line}\n{text}"));

@@ -241,7 +241,6 @@ fn a_workload_tells_what_its_instances_have_in_common() {
       … its rollout is paused (spec.rollout.paused)
         → nexusctl rollout resume workload/web
       ✗ the rollout has made no progress for longer than its deadline: revision 7d4f: 4 of 4 instances are made, 1 are available
-        → nexusctl rollout undo workload/web
       · 1 instance is in no trouble, on a1 (1)
       ✗ 2 instances have the same trouble: web-c1, web-c2
       instance web-c1 runs on node a1 and is not ready
