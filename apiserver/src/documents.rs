@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hypermesh_api::request::RequestInfo;
 use hypermesh_pipeline::Registry;
+use hypermesh_wire::gnostic::Form;
 use hypermesh_wire::{Catalog, IncludeObject, Root, TableFormat, VirtualResource, openapi, openapi2};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -117,17 +118,24 @@ impl Documents {
         })
     }
 
-    /// The index of OpenAPI v3, or one of its documents (`api/v1`, `apis/apps/v1`), which is known by what the index says.
-    pub fn openapi(&self, below: Option<&str>) -> Option<Document> {
-        let name = format!("openapi/{}", below.unwrap_or_default());
-        let Some(below) = below else { return self.keep(name, |catalog| Some(openapi::index(catalog))) };
-        self.keep_known(name, |catalog| {
+    /// The index of OpenAPI v3.
+    pub fn openapi_index(&self) -> Option<Document> {
+        self.keep("openapi/".to_owned(), |catalog| Some(openapi::index(catalog)))
+    }
+
+    /// A document of OpenAPI v3 (`api/v1`, `apis/apps/v1`), which is known by what the index says, whatever its form.
+    pub fn openapi(&self, below: &str, form: Form) -> Option<Document> {
+        let kept = match form {
+            Form::Json => "openapi",
+            Form::Protobuf => "openapi-protobuf",
+        };
+        self.keep_known(format!("{kept}/{below}"), |catalog| {
             let (group, version) = match below.split('/').collect::<Vec<_>>()[..] {
                 ["api", version] => ("", version),
                 ["apis", group, version] => (group, version),
                 _ => return None,
             };
-            let document = openapi::document(catalog, group, version)?;
+            let document = openapi::document(catalog, group, version, form)?;
             Some((document, openapi::document_hash(catalog, group, version)))
         })
     }
@@ -139,10 +147,10 @@ impl Documents {
 
     /// A document of OpenAPI v2, made when it is first asked for. It is of everything at once, so it is kept as it goes
     /// out to who takes gzip, a tenth of its size.
-    pub fn openapi2(&self, form: openapi2::Form) -> std::io::Result<Bytes> {
+    pub fn openapi2(&self, form: Form) -> std::io::Result<Bytes> {
         let kept = match form {
-            openapi2::Form::Json => &self.packed[0],
-            openapi2::Form::Protobuf => &self.packed[1],
+            Form::Json => &self.packed[0],
+            Form::Protobuf => &self.packed[1],
         };
         if let Some(packed) = kept.get() {
             return Ok(packed.clone());

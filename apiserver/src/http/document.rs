@@ -9,7 +9,8 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
-use hypermesh_wire::{Offer, Root, View, openapi, openapi2};
+use hypermesh_wire::gnostic::{Edition, Form};
+use hypermesh_wire::{Offer, Root, View};
 use serde_json::json;
 use std::io::Read;
 
@@ -23,9 +24,9 @@ pub(super) fn answer(api: &Api, head: &Parts, path: &str) -> Result<Response<Out
         "/healthz" | "/livez" | "/readyz" => Ok(health(api, path, head.uri.query().unwrap_or_default())),
         "/metrics" => Ok(metrics(api)),
         "/openapi/v2" => openapi2(api, head),
-        "/openapi/v3" => openapi3(api, head, None),
+        "/openapi/v3" => openapi3_index(api, head),
         _ => match path.strip_prefix("/openapi/v3/") {
-            Some(below) => openapi3(api, head, Some(below)),
+            Some(below) => openapi3(api, head, below),
             None if path.starts_with("/api/") || path.starts_with("/apis/") => {
                 kept(head, api.documents().legacy(path))
             }
@@ -79,22 +80,30 @@ fn kept(
     reply::document(document.bytes, StatusCode::OK, &accepted, pretty, &head.headers)
 }
 
-fn openapi3(api: &Api, head: &Parts, below: Option<&str>) -> Result<Response<Outgoing>, Box<Status>> {
-    let Some(document) = api.documents().openapi(below) else { return unknown() };
-    let Some(below) = below else { return tagged(head, document) };
+fn openapi3_index(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
+    match api.documents().openapi_index() {
+        Some(index) => tagged(head, index, Form::Json),
+        None => unknown(),
+    }
+}
+
+/// A document of v3. Who takes neither of its forms gets no words either.
+fn openapi3(api: &Api, head: &Parts, below: &str) -> Result<Response<Outgoing>, Box<Status>> {
+    let form = Form::negotiate(&reply::accept(&head.headers), Edition::V3);
+    let Some(document) = api.documents().openapi(below, form.unwrap_or(Form::Json)) else { return unknown() };
     let query = Query::parse(head.uri.query().unwrap_or_default())?;
     let hash = query.first("hash").filter(|hash| !hash.is_empty());
-    let mut response = if hash.is_some_and(|hash| hash != document.etag) {
-        // What is asked for is no more: who keeps the reply by its address must not take another for it.
-        let target = format!("/openapi/v3/{below}?hash={}", document.etag);
-        let target = HeaderValue::from_str(&target).map_err(|e| Box::new(Status::internal(e)))?;
-        let mut moved = empty(StatusCode::MOVED_PERMANENTLY);
-        moved.headers_mut().insert(header::LOCATION, target);
-        moved
-    } else if openapi::takes_json(&reply::accept(&head.headers)) {
-        tagged(head, document)?
-    } else {
-        empty(StatusCode::NOT_ACCEPTABLE)
+    let mut response = match form {
+        None => empty(StatusCode::NOT_ACCEPTABLE),
+        Some(_) if hash.is_some_and(|hash| hash != document.etag) => {
+            // What is asked for is no more: who keeps the reply by its address must not take another for it.
+            let target = format!("/openapi/v3/{below}?hash={}", document.etag);
+            let target = HeaderValue::from_str(&target).map_err(|e| Box::new(Status::internal(e)))?;
+            let mut moved = empty(StatusCode::MOVED_PERMANENTLY);
+            moved.headers_mut().insert(header::LOCATION, target);
+            moved
+        }
+        Some(form) => tagged(head, document, form)?,
     };
     let headers = response.headers_mut();
     if hash.is_some() && headers.contains_key(header::ETAG) {
@@ -106,17 +115,17 @@ fn openapi3(api: &Api, head: &Parts, below: Option<&str>) -> Result<Response<Out
     Ok(response)
 }
 
-/// A document in JSON with its tag, or that it is the one that the client has.
-fn tagged(head: &Parts, document: crate::documents::Document) -> Result<Response<Outgoing>, Box<Status>> {
+/// A document of v3 with its tag, or that it is the one that the client has.
+fn tagged(
+    head: &Parts,
+    document: crate::documents::Document,
+    form: Form,
+) -> Result<Response<Outgoing>, Box<Status>> {
     if let Some(fresh) = not_modified(head, &document.etag) {
         return Ok(fresh);
     }
-    let accepted = hypermesh_wire::Accepted {
-        encoding: hypermesh_wire::Encoding::Json,
-        view: View::Whole,
-        pretty: false,
-    };
-    let mut response = reply::document(document.bytes, StatusCode::OK, &accepted, false, &head.headers)?;
+    let mut response =
+        reply::bytes(document.bytes, StatusCode::OK, form.content_type(Edition::V3), &head.headers)?;
     tag(&mut response, &document.etag);
     Ok(response)
 }
@@ -130,7 +139,7 @@ fn empty(code: StatusCode) -> Response<Outgoing> {
 /// The whole of OpenAPI v2. Who takes neither of its forms gets no words either: a client that could not read them asked.
 fn openapi2(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
     let vary = HeaderValue::from_static("Accept, Accept-Encoding");
-    let Some(form) = openapi2::Form::negotiate(&reply::accept(&head.headers)) else {
+    let Some(form) = Form::negotiate(&reply::accept(&head.headers), Edition::V2) else {
         let mut none = empty(StatusCode::NOT_ACCEPTABLE);
         none.headers_mut().insert(header::VARY, vary);
         return Ok(none);
@@ -154,7 +163,7 @@ fn openapi2(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> 
     }
     tag(&mut response, etag);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type(Edition::V2)));
     headers.insert(header::VARY, vary);
     Ok(response)
 }

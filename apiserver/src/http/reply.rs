@@ -112,13 +112,23 @@ pub(super) fn document(
         Encoding::Json if pretty => Bytes::from(hypermesh_wire::indent(&json)),
         Encoding::Json => json,
     };
+    self::bytes(bytes, code, accepted.content_type(), headers)
+}
+
+/// Bytes as they are, compressed for who takes that where they are many.
+pub(super) fn bytes(
+    bytes: Bytes,
+    code: StatusCode,
+    content_type: &'static str,
+    headers: &HeaderMap,
+) -> Result<Response<Outgoing>, Box<Status>> {
     let compress = bytes.len() > COMPRESS_ABOVE && takes_gzip(headers);
     let bytes =
         if compress { gzip(&bytes).map_err(|e| Box::new(Status::internal(e)))?.into() } else { bytes };
     let mut response = Response::new(Outgoing::whole(bytes));
     *response.status_mut() = code;
     let out = response.headers_mut();
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(accepted.content_type()));
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if compress {
         out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         out.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));

@@ -8,6 +8,7 @@ pub mod age;
 pub mod body;
 pub mod catalog;
 pub mod discovery;
+pub mod gnostic;
 pub mod jsonpath;
 pub mod list;
 pub mod media;

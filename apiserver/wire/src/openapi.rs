@@ -1,32 +1,25 @@
-//! OpenAPI v3: an index of group-versions, and a document for each.
+//! OpenAPI v3: an index of group-versions, and a document for each, as JSON and as gnostic's protobuf.
 //!
 //! A document's hash is taken over what it is made from, so that the index costs no document: those are built when
 //! asked for, and kept by their hash.
 
 mod document;
+mod gnostic;
+mod messages;
 mod operation;
 mod schemas;
 
-pub use document::document;
 pub(crate) use document::parts;
 pub(crate) use schemas::{built_in_components, is_meta, meta_components};
 
 use crate::catalog::Catalog;
+use crate::gnostic::Form;
 use crate::list::write_json;
-use crate::media::{MediaType, accept_clauses};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha512};
 
 /// Raised with every change of what a document looks like, so that kept documents of an older form are not served.
 const FORM: u32 = 1;
-
-/// Whether an `Accept` header takes the one form that documents of v3 have here: JSON.
-pub fn takes_json(accept: &str) -> bool {
-    let json = |clause: &MediaType| {
-        matches!((clause.kind.as_str(), clause.subtype.as_str()), ("*" | "application", "*" | "json"))
-    };
-    accept.trim().is_empty() || accept_clauses(accept).iter().any(json)
-}
 
 /// Where a group-version's document stands below `/openapi/v3/`: `api/v1`, or `apis/<group>/<version>`.
 pub fn document_path(group: &str, version: &str) -> String {
@@ -46,6 +39,14 @@ pub fn document_hash(catalog: &Catalog<'_>, group: &str, version: &str) -> Strin
         write_json(&place, &mut source);
     }
     Sha512::digest(&source).iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// The document of a group-version, or `None` where it is not served.
+pub fn document(catalog: &Catalog<'_>, group: &str, version: &str, form: Form) -> Option<Vec<u8>> {
+    match form {
+        Form::Json => document::document(catalog, group, version),
+        Form::Protobuf => gnostic::document(catalog, group, version),
+    }
 }
 
 /// The index at `/openapi/v3`.

@@ -11,8 +11,8 @@ mod operations;
 mod schemas;
 
 use crate::catalog::Catalog;
+use crate::gnostic::Form;
 use crate::list::write_json;
-use crate::media::accept_clauses;
 use crate::openapi;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
@@ -20,41 +20,6 @@ use std::collections::BTreeSet;
 
 /// Raised with every change of what the document looks like.
 const FORM: u32 = 1;
-
-/// The forms that the document has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// `application/json`
-    Json,
-    /// gnostic's `openapi.v2.Document`.
-    Protobuf,
-}
-
-/// The subtype of the protobuf form, and the one that it had before: clients ask for that.
-const PROTOBUF: &str = "com.github.proto-openapi.spec.v2.v1.0+protobuf";
-const PROTOBUF_BEFORE: &str = "com.github.proto-openapi.spec.v2@v1.0+protobuf";
-
-impl Form {
-    /// What an `Accept` header asks for; the empty one takes JSON. `None` where it is neither.
-    pub fn negotiate(accept: &str) -> Option<Self> {
-        let accept = if accept.trim().is_empty() { "*/*" } else { accept };
-        accept_clauses(accept).iter().find_map(|clause| {
-            match (clause.kind.as_str(), clause.subtype.as_str()) {
-                ("*" | "application", "*" | "json") => Some(Self::Json),
-                ("*" | "application", PROTOBUF | PROTOBUF_BEFORE) => Some(Self::Protobuf),
-                _ => None,
-            }
-        })
-    }
-
-    /// The `Content-Type` of the reply.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Protobuf => "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-        }
-    }
-}
 
 /// What the document is known by: it changes with its content, and costs no document.
 pub fn hash(catalog: &Catalog<'_>) -> String {

@@ -76,9 +76,23 @@ fn a_document_of_v3_is_what_the_index_says() -> Result<()> {
     }
     let document = |accept: &str| admin.send("GET", "/openapi/v3/api/v1", &[("accept", accept)], Vec::new());
     let protobuf = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
-    let none = document(protobuf)?;
+    let packed = document(protobuf)?;
+    ensure!(packed.code == 200 && packed.header("vary").is_some(), "{}", packed.code);
+    let name = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    ensure!(packed.header("content-type") == Some(name), "{:?}", packed.header("content-type"));
+    let json = document("application/json")?;
+    ensure!(packed.header("etag").is_some() && packed.header("etag") == json.header("etag"));
+    // `openapi: "3.0.0"`, the first field of a `Document`.
+    ensure!(packed.body.starts_with(b"\x0a\x053.0.0") && packed.body.len() < json.body.len());
+    for (accept, kind) in [
+        (format!("{protobuf}, */*;q=0.1"), name),
+        (format!("{protobuf};q=0.1, application/json"), "application/json"),
+        ("*/*".to_owned(), "application/json"),
+    ] {
+        let either = document(&accept)?;
+        ensure!(either.code == 200 && either.header("content-type") == Some(kind), "{accept}");
+    }
+    let none = document("application/yaml")?;
     ensure!(none.code == 406 && none.body.is_empty(), "{}", none.code);
-    let either = document(&format!("{protobuf}, */*;q=0.1"))?;
-    ensure!(either.code == 200 && either.header("content-type") == Some("application/json"));
     Ok(())
 }

@@ -8,23 +8,27 @@ use hypermesh_schemas::definition::Scope;
 use serde_json::{Map, Value, json};
 
 /// The OpenAPI v3 document of a group-version as JSON, or `None` where it is not served.
-pub fn document(catalog: &Catalog<'_>, group: &str, version: &str) -> Option<Vec<u8>> {
+pub(super) fn document(catalog: &Catalog<'_>, group: &str, version: &str) -> Option<Vec<u8>> {
     let (paths, components) = parts(catalog, group, version)?;
-    let document = json!({
-        "openapi": "3.0.0",
-        "info": {"title": "HyperMesh", "version": version},
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {"BearerToken": {
-                "type": "apiKey", "name": "authorization", "in": "header",
-                "description": "Bearer Token authentication",
-            }},
-        },
-    });
+    let mut document = head(version);
+    document["paths"] = Value::Object(paths);
+    document["components"] = json!({"schemas": components, "securitySchemes": security_schemes()});
     let mut out = Vec::new();
     write_json(&document, &mut out);
     Some(out)
+}
+
+/// What precedes the paths and components.
+pub(super) fn head(version: &str) -> Value {
+    json!({"openapi": "3.0.0", "info": {"title": "HyperMesh", "version": version}})
+}
+
+/// How clients say who they are.
+pub(super) fn security_schemes() -> Value {
+    json!({"BearerToken": {
+        "type": "apiKey", "name": "authorization", "in": "header",
+        "description": "Bearer Token authentication",
+    }})
 }
 
 /// The paths of a group-version and their schemas, or `None` where it is not served.

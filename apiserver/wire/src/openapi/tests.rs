@@ -3,7 +3,7 @@ use crate::fixtures::{asset, namespace, token};
 use std::collections::BTreeSet;
 
 fn built(catalog: &Catalog<'_>, group: &str) -> Value {
-    serde_json::from_slice(&document(catalog, group, "v1").unwrap()).unwrap()
+    serde_json::from_slice(&document(catalog, group, "v1", Form::Json).unwrap()).unwrap()
 }
 
 /// Every `$ref` below a value.
@@ -128,7 +128,7 @@ fn the_index_follows_the_content() {
     let after = index_of(&kinds);
     assert_ne!(url(&after, "apis/hm.example.com/v1"), asset_url);
     assert_eq!(url(&after, "api/v1"), url(&before, "api/v1"));
-    assert!(document(&Catalog::new(&kinds, []), "none", "v1").is_none());
+    assert!(document(&Catalog::new(&kinds, []), "none", "v1", Form::Json).is_none());
 }
 
 #[test]

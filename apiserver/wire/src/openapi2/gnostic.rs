@@ -1,8 +1,8 @@
 //! The document of v2 as gnostic's protobuf, part by part.
 
 use super::messages as pb;
+use crate::gnostic::{any, extensions, field, flag, list, number, text, texts, whole};
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint};
 use serde_json::{Map, Value};
 
 /// Appends a path to the bytes of a `Paths`.
@@ -69,13 +69,6 @@ pub(super) fn document(head: &Value, paths: &[u8], definitions: &[u8]) -> Vec<u8
     out
 }
 
-/// Appends a field that holds a message.
-fn field(number: u32, message: &[u8], out: &mut Vec<u8>) {
-    encode_key(number, WireType::LengthDelimited, out);
-    encode_varint(message.len() as u64, out);
-    out.extend_from_slice(message);
-}
-
 fn operation_of(operation: &Value) -> pb::Operation {
     let responses = operation.get("responses").and_then(Value::as_object).into_iter().flatten();
     let response = |(code, response): (&String, &Value)| pb::NamedResponseValue {
@@ -103,9 +96,8 @@ fn operation_of(operation: &Value) -> pb::Operation {
 }
 
 fn parameter(parameter: &Value) -> pb::ParametersItem {
-    let flag = |name: &str| parameter.get(name).and_then(Value::as_bool).unwrap_or(false);
     let (place, name, kind) = (text(parameter, "in"), text(parameter, "name"), text(parameter, "type"));
-    let (required, unique_items) = (flag("required"), flag("uniqueItems"));
+    let (required, unique_items) = (flag(parameter, "required"), flag(parameter, "uniqueItems"));
     let description = text(parameter, "description");
     let mut out = pb::Parameter::default();
     match place.as_str() {
@@ -126,9 +118,6 @@ fn parameter(parameter: &Value) -> pb::ParametersItem {
 }
 
 fn schema(schema: &Value) -> pb::Schema {
-    let number = |name: &str| schema.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-    let whole = |name: &str| schema.get(name).and_then(Value::as_i64).unwrap_or(0);
-    let flag = |name: &str| schema.get(name).and_then(Value::as_bool).unwrap_or(false);
     let kind = text(schema, "type");
     pb::Schema {
         reference: text(schema, "$ref"),
@@ -136,19 +125,19 @@ fn schema(schema: &Value) -> pb::Schema {
         title: text(schema, "title"),
         description: text(schema, "description"),
         default: schema.get("default").map(any),
-        multiple_of: number("multipleOf"),
-        maximum: number("maximum"),
-        exclusive_maximum: flag("exclusiveMaximum"),
-        minimum: number("minimum"),
-        exclusive_minimum: flag("exclusiveMinimum"),
-        max_length: whole("maxLength"),
-        min_length: whole("minLength"),
+        multiple_of: number(schema, "multipleOf"),
+        maximum: number(schema, "maximum"),
+        exclusive_maximum: flag(schema, "exclusiveMaximum"),
+        minimum: number(schema, "minimum"),
+        exclusive_minimum: flag(schema, "exclusiveMinimum"),
+        max_length: whole(schema, "maxLength"),
+        min_length: whole(schema, "minLength"),
         pattern: text(schema, "pattern"),
-        max_items: whole("maxItems"),
-        min_items: whole("minItems"),
-        unique_items: flag("uniqueItems"),
-        max_properties: whole("maxProperties"),
-        min_properties: whole("minProperties"),
+        max_items: whole(schema, "maxItems"),
+        min_items: whole(schema, "minItems"),
+        unique_items: flag(schema, "uniqueItems"),
+        max_properties: whole(schema, "maxProperties"),
+        min_properties: whole(schema, "minProperties"),
         required: texts(schema, "required"),
         allowed: list(schema, "enum").iter().map(any).collect(),
         additional_properties: schema.get("additionalProperties").map(additional),
@@ -170,42 +159,4 @@ fn properties(map: &Map<String, Value>) -> pb::Properties {
     let named =
         |(name, value): (&String, &Value)| pb::NamedSchema { name: name.clone(), value: Some(schema(value)) };
     pb::Properties { additional_properties: map.iter().map(named).collect() }
-}
-
-/// Everything that begins with `x-`.
-fn extensions(of: &Value) -> Vec<pb::NamedAny> {
-    let all = of.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("x-"));
-    all.map(|(name, value)| pb::NamedAny { name: name.clone(), value: Some(any(value)) }).collect()
-}
-
-fn any(value: &Value) -> pb::Any {
-    pb::Any { yaml: yaml(value) }
-}
-
-/// Any value as YAML, of which JSON is a part but for some characters that YAML takes for breaks, or not at all. They
-/// stand in strings alone.
-pub(super) fn yaml(value: &Value) -> String {
-    let mut out = String::new();
-    for c in value.to_string().chars() {
-        match c {
-            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('\n');
-    out
-}
-
-fn text(of: &Value, name: &str) -> String {
-    of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn texts(of: &Value, name: &str) -> Vec<String> {
-    list(of, name).iter().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-fn list<'v>(of: &'v Value, name: &str) -> &'v [Value] {
-    of.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }

@@ -1,21 +1,8 @@
 //! Messages of gnostic's `openapi.v2` (google/gnostic-models, openapiv2/OpenAPIv2.proto): those that the document needs,
 //! with the fields that it has. A `oneof` stands here as the optional field that is set.
 
+use crate::gnostic::{Any, NamedAny};
 use prost::Message;
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Any {
-    #[prost(string, tag = "2")]
-    pub yaml: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct NamedAny {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(message, optional, tag = "2")]
-    pub value: Option<Any>,
-}
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Info {

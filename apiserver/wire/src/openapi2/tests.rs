@@ -283,27 +283,6 @@ fn the_hash_follows_the_content() {
 }
 
 #[test]
-fn the_form_is_the_one_that_is_asked_for() {
-    let cases = [
-        ("", Some(Form::Json)),
-        ("*/*", Some(Form::Json)),
-        ("application/*", Some(Form::Json)),
-        ("application/json", Some(Form::Json)),
-        ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", Some(Form::Protobuf)),
-        ("application/com.github.proto-openapi.spec.v2.v1.0+protobuf", Some(Form::Protobuf)),
-        (
-            "application/json;q=0.5, application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-            Some(Form::Protobuf),
-        ),
-        ("application/yaml", None),
-        ("text/html", None),
-    ];
-    for (accept, form) in cases {
-        assert_eq!(Form::negotiate(accept), form, "{accept}");
-    }
-}
-
-#[test]
 fn any_schema_is_carried() {
     for schema in [
         json!(null),
@@ -318,9 +297,4 @@ fn any_schema_is_carried() {
         assert!(json_of(&catalog)["paths"].is_object());
         assert!(Document::decode(document(&catalog, Form::Protobuf).as_slice()).is_ok());
     }
-}
-
-#[test]
-fn what_yaml_reads_otherwise_is_escaped() {
-    assert_eq!(gnostic::yaml(&json!({"a": "\u{85}\u{2028}é\u{7f}"})), "{\"a\":\"\\u0085\\u2028é\\u007f\"}\n");
 }
