@@ -76,6 +76,44 @@ pub fn value(value: &Value) -> String {
     }
 }
 
+/// A value as `%v` prints it: `map[a:1 b:[x y] c:<nil>]`.
+pub fn plain(value: &Value) -> String {
+    let mut out = String::new();
+    push_plain(&mut out, value);
+    out
+}
+
+fn push_plain(out: &mut String, value: &Value) {
+    let separate = |out: &mut String, i: usize| {
+        if i > 0 {
+            out.push(' ');
+        }
+    };
+    match value {
+        Value::Null => out.push_str("<nil>"),
+        Value::String(text) => out.push_str(text),
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                separate(out, i);
+                push_plain(out, item);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            out.push_str("map[");
+            for (i, (name, field)) in fields.iter().enumerate() {
+                separate(out, i);
+                out.push_str(name);
+                out.push(':');
+                push_plain(out, field);
+            }
+            out.push(']');
+        }
+        Value::Bool(_) | Value::Number(_) => out.push_str(&self::value(value)),
+    }
+}
+
 /// A value as `encoding/json` writes it: what HTML would interpret is escaped, whole floats have no fraction, and there
 /// is an exponent below 1e-6 and from 1e+21 on.
 pub fn push_json(out: &mut String, value: &Value) {

@@ -80,7 +80,7 @@ pub fn sentence(status: &Status) -> String {
 fn complaints(status: &Status) -> Vec<Complaint> {
     let causes = status.details.iter().flat_map(|d| &d.causes);
     let from_causes: Vec<Complaint> = causes
-        .filter(|c| !c.field.is_empty() && c.field != "<nil>")
+        .filter(|c| !c.field.is_empty() && c.field != "<nil>" && !is_of_patch(c))
         .map(|cause| {
             let what = match cause.reason.as_str() {
                 "FieldManagerConflict" => What::Conflict(cause.message.clone()),
@@ -92,7 +92,9 @@ fn complaints(status: &Status) -> Vec<Complaint> {
     if !from_causes.is_empty() {
         return from_causes;
     }
-    let message = &status.message;
+    // A patch is refused with all that it made of the object: what is wrong stands behind it.
+    let message =
+        status.message.rsplit_once("\": strict decoding error: ").map_or(&*status.message, |(_, why)| why);
     let mut found = quoted_after(message, "unknown field \"", What::Unknown);
     found.extend(quoted_after(message, "duplicate field \"", What::Twice));
     found.extend(undeclared(message));
@@ -100,6 +102,11 @@ fn complaints(status: &Status) -> Vec<Complaint> {
         found.extend(wrong_type(message));
     }
     found
+}
+
+/// Whether a cause is about a patch as a whole, which is no field of the object.
+fn is_of_patch(cause: &hypermesh_api::Cause) -> bool {
+    cause.field == "patch" && cause.message.contains("strict decoding error: ")
 }
 
 fn quoted_after(message: &str, marker: &str, what: What) -> Vec<Complaint> {

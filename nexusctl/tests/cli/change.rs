@@ -130,9 +130,11 @@ fn scaling_keeps_to_its_preconditions() {
 fn a_patch_that_is_refused_is_pointed_at() {
     let server = filled();
     let path = "/apis/hypermesh.online/v1/namespaces/default/workloads/web";
-    let refusal = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 400,
-        "reason": "BadRequest", "message": "strict decoding error: unknown field \"spec.replicaz\""});
-    server.script(Method::PATCH, path, 400, refusal);
+    let cause = "Invalid value: \"{\\\"spec\\\":{\\\"replicaz\\\":3}}\": strict decoding error: unknown field \"spec.replicaz\"";
+    let refusal = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 422,
+        "reason": "Invalid", "message": format!(" \"\" is invalid: patch: {cause}"),
+        "details": {"causes": [{"reason": "FieldValueInvalid", "message": cause, "field": "patch"}]}});
+    server.script(Method::PATCH, path, 422, refusal);
     let ran = server.run("patch wl web -p {\"spec\":{\"replicaz\":3}}");
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
     assert_snapshot!(ran.err, @r#"

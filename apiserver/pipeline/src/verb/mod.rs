@@ -79,6 +79,12 @@ impl<'w> Request<'w> {
     /// Makes an object of what a client sent: as [`Self::decode_as_given`], and with defaults filled in.
     pub fn decode(&mut self, object: &mut Value) -> Result<(), Status> {
         self.decode_as_given(object)?;
+        self.complete(object);
+        Ok(())
+    }
+
+    /// Fills in the defaults of a decoded object, and names each of its owners once.
+    pub fn complete(&mut self, object: &mut Value) {
         self.kind.schema.apply_defaults(object);
         let twice = crate::metadata::unite_owners(object);
         if !twice.is_empty() {
@@ -87,11 +93,31 @@ impl<'w> Request<'w> {
                 twice.join(", ")
             ));
         }
-        Ok(())
     }
 
     /// Decodes metadata, and tells and drops unknown fields.
     pub fn decode_as_given(&mut self, object: &mut Value) -> Result<(), Status> {
+        let problems = self.take_in(object)?;
+        match self.call.options.field_validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => self.warnings.extend(problems),
+            FieldValidation::Strict => {
+                if !problems.is_empty() {
+                    let names = &self.kind.definition;
+                    return Err(Status::bad_request(format!(
+                        "{kind} in version {version:?} cannot be handled as a {kind}: {problems}",
+                        kind = names.names.kind,
+                        version = names.version,
+                        problems = strict_decoding_error(&problems)
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes metadata and drops unknown fields. What strict decoding minds comes back, in its words.
+    pub fn take_in(&mut self, object: &mut Value) -> Result<Vec<String>, Status> {
         let kind = Arc::clone(&self.kind);
         check_type(&kind, object)?;
         let mut problems: Vec<String> =
@@ -101,22 +127,7 @@ impl<'w> Request<'w> {
         unknown.extend(kind.schema.prune(object));
         crate::hook::decode(&kind, object);
         problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
-        match self.call.options.field_validation {
-            FieldValidation::Ignore => {}
-            FieldValidation::Warn => self.warnings.extend(problems),
-            FieldValidation::Strict => {
-                if !problems.is_empty() {
-                    let names = &kind.definition;
-                    return Err(Status::bad_request(format!(
-                        "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {problems}",
-                        kind = names.names.kind,
-                        version = names.version,
-                        problems = problems.join(", ")
-                    )));
-                }
-            }
-        }
-        Ok(())
+        Ok(problems)
     }
 
     /// Checks that the object belongs where the request's path says, and puts it there.
@@ -195,6 +206,11 @@ impl<'w> Request<'w> {
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         crate::judge::wrong(&self.kind, object, old)
     }
+}
+
+/// What strict decoding says of what it minds.
+fn strict_decoding_error(problems: &[String]) -> String {
+    format!("strict decoding error: {}", problems.join(", "))
 }
 
 /// `apiVersion` and `kind` must be those of the path; a built-in kind may leave them out.

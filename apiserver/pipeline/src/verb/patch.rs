@@ -6,7 +6,8 @@ use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::outcome::Reply;
 use crate::state::StateReader;
-use hypermesh_api::Status;
+use hypermesh_api::options::FieldValidation;
+use hypermesh_api::{FieldError, Status, Subject, printed};
 use hypermesh_chain::request::Media;
 use hypermesh_merge::patch::{self, PatchError};
 use serde_json::Value;
@@ -14,6 +15,9 @@ use serde_json::Value;
 /// Patch media types of a kind that is not built in, as the refusal lists them.
 const TAKEN: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
+
+/// Bytes of an object that a refusal shows. The reference shows it whole, which is more than anybody reads, twice.
+const LONGEST_SHOWN: usize = 32 << 10;
 
 pub(super) fn run<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
@@ -29,9 +33,72 @@ pub(super) fn run<R: StateReader + ?Sized>(
     let body = std::mem::take(&mut request.call.body);
     let mut object = if sees_managed(request.call.media, &body) { live.whole()? } else { live.value.clone() };
     apply(request, &mut object, &body)?;
-    request.decode(&mut object)?;
+    decode(request, &live, &mut object, &body)?;
     request.place(&mut object, Some(&name))?;
     replace::run(execution, request, live, object, Tracked::No)
+}
+
+/// Makes an object of what was patched, and holds the patch to `fieldValidation`. What is wrong with it is wrong with the
+/// patch: 422, where an object that was sent as a whole gets 400.
+///
+/// Source: `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
+fn decode(request: &mut Request<'_>, live: &Live, object: &mut Value, body: &Value) -> Result<(), Status> {
+    let mut problems = Vec::new();
+    if request.call.media == Media::JsonPatch {
+        // What is written twice and what is unknown are members of operations.
+        problems.extend(request.call.duplicates.drain(..).map(|path| format!("duplicate field \"{path}\"")));
+        problems.extend(strange_members(body).map(|path| format!("unknown field \"{path}\"")));
+        problems.iter_mut().for_each(|problem| problem.insert_str(0, "json patch "));
+    }
+    match request.take_in(object) {
+        Ok(more) => problems.extend(more),
+        Err(status) => {
+            let inner = status.message.split_once(" cannot be handled as a ").map(|(_, after)| after);
+            let inner = inner.and_then(|after| after.split_once(": ")).map(|(_, why)| why);
+            let why = inner.unwrap_or(&status.message).to_owned();
+            return Err(not_taken(request, live, body, why)?);
+        }
+    }
+    match request.call.options.field_validation {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => problems.into_iter().for_each(|problem| request.warn(problem)),
+        FieldValidation::Strict if problems.is_empty() => {}
+        FieldValidation::Strict => {
+            return Err(not_taken(request, live, body, super::strict_decoding_error(&problems))?);
+        }
+    }
+    request.complete(object);
+    Ok(())
+}
+
+/// Members of the operations of a JSON patch that mean nothing.
+fn strange_members(body: &Value) -> impl Iterator<Item = String> {
+    let operations = body.as_array().into_iter().flatten().enumerate();
+    operations.flat_map(|(i, operation)| {
+        let names = operation.as_object().into_iter().flat_map(|members| members.keys());
+        let strange = names.filter(|name| !matches!(name.as_str(), "op" | "path" | "from" | "value"));
+        strange.map(move |name| format!("[{i}].{name}"))
+    })
+}
+
+/// The refusal of a patch that makes no object, as the reference words it: of a strategic merge patch it shows the patch, of
+/// others what they made of the object. Neither the kind nor the name is told.
+fn not_taken(request: &mut Request<'_>, live: &Live, body: &Value, why: String) -> Result<Status, Status> {
+    let mut shown = if request.call.media == Media::StrategicMergePatch {
+        printed::plain(body)
+    } else {
+        let mut object = live.whole()?;
+        apply(request, &mut object, body)?;
+        let mut text = String::new();
+        printed::push_json(&mut text, &object);
+        text
+    };
+    if let Some((cut, _)) = shown.char_indices().find(|(at, _)| *at >= LONGEST_SHOWN) {
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    let error = FieldError::invalid("patch", shown.into(), why);
+    Ok(Status::invalid(Subject { group: "", resource: "", name: "" }, &[error]))
 }
 
 /// Whether a patch may look at managed fields, or change them, so that it has to be given them.

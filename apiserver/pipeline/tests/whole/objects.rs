@@ -310,7 +310,7 @@ fn a_patch_that_does_not_fit_says_where() {
     insta::assert_snapshot!(tell(json!([{"op": "remove", "path": "/data", "from": 1}, {"op": "frob", "path": ""}])), @r#"400 BadRequest: operation 1: unknown "op" "frob" |"#);
     // The whole object in place of itself: never a broken one.
     insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": {}}])), @r#"400 BadRequest: the name of the object (c based on URL) was undeterminable: name must be provided |"#);
-    insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": 5}])), @r#"400 BadRequest: the object provided is not a JSON object |"#);
+    insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": 5}])), @r#"422 Invalid:  "" is invalid: patch: Invalid value: "5": the object provided is not a JSON object |"#);
     insta::assert_snapshot!(tell(json!([{"op": "replace", "path": "", "value": {"metadata": {"name": "d"}}}])), @r#"400 BadRequest: the name of the object (d) does not match the name on the URL (c) |"#);
     let kept = cluster.get("/configmaps", "default", "c").unwrap();
     assert_eq!(kept["data"], json!({"a": "1"}));
@@ -319,6 +319,68 @@ fn a_patch_that_does_not_fit_says_where() {
         json!([{"op": "replace", "path": "", "value": {"metadata": {"name": "c"}, "data": {"b": "2"}}}]);
     let stored = cluster.run(patch(&target, Media::JsonPatch, whole)).object();
     assert_eq!((&stored["data"], &stored["metadata"]["uid"]), (&json!({"b": "2"}), &kept["metadata"]["uid"]));
+}
+
+#[test]
+fn a_patch_that_strict_decoding_minds_is_invalid() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({"color": "red"})))).object();
+    cluster.run(post(CONFIG_MAPS, config_map("c", json!({"a": "1"})))).object();
+    let strict = |path: &str| format!("{path}?fieldValidation=Strict");
+    let (asset, map) = (strict(&format!("{ASSETS}/a1")), strict(&format!("{CONFIG_MAPS}/c")));
+    let colour = json!({"spec": {"colour": "blue"}});
+    let operation = json!([{"op": "add", "path": "/spec/colour", "value": "blue", "why": "?"}]);
+    let mut tell = |ask| {
+        let answer = cluster.run(ask);
+        let status: hypermesh_api::Status = serde_json::from_value(answer.body.clone()).unwrap();
+        assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"), "{}", status.message);
+        let details = status.details.unwrap();
+        assert!(details.name.is_empty() && details.kind.is_empty() && details.group.is_empty());
+        let cause = details.causes.into_iter().next().unwrap();
+        assert_eq!((cause.reason.as_str(), cause.field.as_str()), ("FieldValueInvalid", "patch"));
+        assert_eq!(status.message, format!(" \"\" is invalid: patch: {}", cause.message));
+        let text = cause.message.strip_prefix("Invalid value: \"").unwrap();
+        let (shown, why) = text.rsplit_once("\": ").unwrap();
+        let shown: String = serde_json::from_str(&format!("\"{shown}\"")).unwrap();
+        (shown, why.to_owned())
+    };
+    let (shown, why) = tell(merge(&asset, colour));
+    assert_eq!(why, "strict decoding error: unknown field \"spec.colour\"");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["spec"], json!({"color": "red", "colour": "blue"}), "what the patch made is shown");
+    assert!(shown["metadata"]["managedFields"].is_array());
+    let (_, why) = tell(patch(&asset, Media::JsonPatch, operation.clone()));
+    assert_eq!(
+        why,
+        "strict decoding error: json patch unknown field \"[0].why\", unknown field \"spec.colour\""
+    );
+    let strategic = json!({"data": {"b": "2"}, "dat": {"n": null, "l": [1, true]}});
+    let (shown, why) = tell(patch(&map, Media::StrategicMergePatch, strategic));
+    assert_eq!(why, "strict decoding error: unknown field \"dat\"");
+    assert_eq!(shown, "map[dat:map[l:[1 true] n:<nil>] data:map[b:2]]");
+    // What is no object of the kind is as wrong, strict or not.
+    let (_, why) = tell(merge(&format!("{ASSETS}/a1"), json!({"metadata": {"labels": ["a"]}})));
+    assert_eq!(
+        why,
+        "json: cannot unmarshal array into Go struct field Asset.metadata.labels of type map[string]string"
+    );
+    let (_, why) = tell(merge(&format!("{ASSETS}/a1"), json!({"kind": null})));
+    assert_eq!(why, "Object 'Kind' is missing in the body of the request");
+    let warned = cluster.run(patch(format!("{ASSETS}/a1?fieldValidation=Warn"), Media::JsonPatch, operation));
+    assert_eq!(
+        (warned.code, warned.warnings),
+        (
+            200,
+            vec![
+                "json patch unknown field \"[0].why\"".to_owned(),
+                "unknown field \"spec.colour\"".to_owned()
+            ]
+        )
+    );
+    // However large the object is, the refusal is not.
+    let long = "x".repeat(200_000);
+    let ask = merge(&map, json!({"data": {"a": long}, "dat": 1}));
+    assert!(cluster.run(ask).message().len() < 50_000);
 }
 
 #[test]
