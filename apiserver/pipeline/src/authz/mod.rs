@@ -4,6 +4,7 @@
 //! decision reads no object. Semantics: `k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac`.
 
 mod aggregation;
+mod bindings;
 mod compact;
 mod covers;
 mod node;
@@ -35,8 +36,9 @@ impl UserInfo {
 }
 
 use crate::authz::policy::GROUP;
+pub(crate) use bindings::RoleRef;
 pub(crate) use node::Question;
-pub(crate) use policy::{CLUSTER_ROLES, RoleRef, concerns};
+pub(crate) use policy::{CLUSTER_ROLES, concerns};
 
 /// The refusal of what is asked for, as Kubernetes words it.
 pub fn refusal(user: &UserInfo, asked: &Attributes<'_>) -> hypermesh_api::Status {

@@ -1,5 +1,6 @@
 //! The decoded roles and bindings of the state, and decisions over them.
 
+use super::bindings::{Bindings, RoleRef};
 use super::rule::{Attributes, PolicyRule};
 use super::{UserInfo, aggregation, uncovered};
 use crate::state::{ReadError, StateReader};
@@ -52,33 +53,12 @@ pub(crate) struct Aggregation {
     pub selectors: Vec<serde_json::Value>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Binding {
-    #[serde(default)]
-    subjects: Vec<Subject>,
-    #[serde(rename = "roleRef")]
-    pub role_ref: RoleRef,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Subject {
-    kind: String,
-    #[serde(default)]
-    namespace: String,
-    name: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct RoleRef {
-    pub kind: String,
-    pub name: String,
-}
-
 /// Roles and bindings. Cloning shares their contents.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     roles: BTreeMap<(String, String), Arc<Role>>,
-    bindings: BTreeMap<(String, String), Arc<Binding>>,
+    /// By namespace; cluster-wide ones under the empty one.
+    bindings: BTreeMap<String, Arc<Bindings>>,
     /// What aggregated ClusterRoles hold, by name. It follows the roles that they are made from, and not what is stored
     /// in the aggregated ones, which is for people to read.
     aggregated: BTreeMap<String, Arc<Vec<PolicyRule>>>,
@@ -120,7 +100,7 @@ impl Policy {
                 if is_role(effect.key.collection()) {
                     self.roles.remove(&place);
                 } else {
-                    self.bindings.remove(&place);
+                    self.unbind(&effect.key);
                 }
             }
         }
@@ -150,14 +130,23 @@ impl Policy {
 
     /// A role or binding that does not decode grants nothing; validation keeps such objects out.
     fn put(&mut self, key: &ObjectKey, record: &Record) {
-        let place = place(key);
         if is_role(key.collection()) {
             let role: Role = serde_json::from_slice(&record.body).unwrap_or_default();
-            self.roles.insert(place, Arc::new(role));
+            self.roles.insert(place(key), Arc::new(role));
         } else if let Ok(binding) = serde_json::from_slice(&record.body) {
-            self.bindings.insert(place, Arc::new(binding));
+            let of_namespace = self.bindings.entry(key.namespace().to_owned()).or_default();
+            Arc::make_mut(of_namespace).put(key.namespace(), key.name(), binding);
         } else {
-            self.bindings.remove(&place);
+            self.unbind(key);
+        }
+    }
+
+    fn unbind(&mut self, key: &ObjectKey) {
+        let Some(of_namespace) = self.bindings.get_mut(key.namespace()) else { return };
+        let bindings = Arc::make_mut(of_namespace);
+        bindings.remove(key.namespace(), key.name());
+        if bindings.is_empty() {
+            self.bindings.remove(key.namespace());
         }
     }
 
@@ -200,32 +189,12 @@ impl Policy {
 
     fn any_rule(&self, user: &UserInfo, namespace: &str, mut test: impl FnMut(&PolicyRule) -> bool) -> bool {
         let mut of_namespace = |namespace: &str| {
-            self.bindings
-                .range((namespace.to_owned(), String::new())..)
-                .take_while(|((ns, _), _)| ns == namespace)
-                .filter(|(_, binding)| binding.subjects.iter().any(|s| s.is(user, namespace)))
-                .any(|(_, binding)| {
-                    self.role(namespace, &binding.role_ref).is_some_and(|rules| rules.iter().any(&mut test))
-                })
+            let Some(bindings) = self.bindings.get(namespace) else { return false };
+            bindings.of(user).into_values().any(|binding| {
+                self.role(namespace, &binding.role_ref).is_some_and(|rules| rules.iter().any(&mut test))
+            })
         };
         of_namespace("") || (!namespace.is_empty() && of_namespace(namespace))
-    }
-}
-
-impl Subject {
-    fn is(&self, user: &UserInfo, binding_namespace: &str) -> bool {
-        match self.kind.as_str() {
-            "User" => self.name == user.name,
-            "Group" => user.groups.contains(&self.name),
-            "ServiceAccount" => {
-                let namespace = if self.namespace.is_empty() { binding_namespace } else { &self.namespace };
-                user.name
-                    .strip_prefix(UserInfo::SERVICE_ACCOUNT)
-                    .and_then(|rest| rest.split_once(':'))
-                    .is_some_and(|(ns, name)| !ns.is_empty() && ns == namespace && name == self.name)
-            }
-            _ => false,
-        }
     }
 }
 
