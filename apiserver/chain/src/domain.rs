@@ -85,6 +85,8 @@ domains! {
     HEADER = "hm:header:1";
     /// A vote of the replication protocol.
     VOTE = "hm:vote:1";
+    /// A proposal of the replication protocol.
+    PROPOSAL = "hm:proposal:1";
     /// The empty state tree.
     TREE_EMPTY = "hm:tree:empty:1";
     /// A fork of the state tree.

@@ -10,11 +10,13 @@ pub mod block;
 pub mod certificate;
 pub mod codec;
 mod domain;
+pub mod evidence;
 pub mod genesis;
 pub mod ids;
 pub mod key;
 pub mod list;
 pub mod object;
+pub mod proposal;
 pub mod request;
 pub mod signature;
 pub mod tree;
@@ -25,11 +27,13 @@ pub use attestation::HeadAttestation;
 pub use block::{Block, BlockError, Header, Receipt, event_leaf, events_root, receipts_root};
 pub use certificate::{Certificate, CertificateError, Vote, VoteKind};
 pub use codec::{Canonical, DecodeError, RuleError};
+pub use evidence::Evidence;
 pub use genesis::{ClusterId, Genesis};
 pub use ids::{GroupId, Hash, Height, Revision, Timestamp, Uid};
 pub use key::{BatchError, PublicKey, Signature, SignatureError, SigningKey, verify_batch};
 pub use list::InclusionProof;
 pub use object::{Change, Effect, Facts, KeyError, KeyRange, ObjectKey, Record};
+pub use proposal::Proposal;
 pub use request::{
     Authority, BatchEndorsement, Endorsement, Media, Method, Request, RequestSignature, User, ValidityError,
 };
