@@ -1,6 +1,7 @@
 //! Making a container by libcontainer, in a child.
 
 use crate::child::{Mouth, Word};
+use crate::join;
 use crate::namespaces::Namespaces;
 use crate::program;
 use crate::protocol::{Create, RefusalKind};
@@ -63,7 +64,8 @@ impl Making<'_> {
         stage::set_up(self.create, self.namespaces, self.stage, self.asker)?;
         let id = &self.create.container;
         let bundle = self.layout.container(id);
-        let cwd = self.complete_spec(&bundle)?;
+        let enters = join::can_enter(&self.create.cgroups);
+        let (cwd, processes) = self.complete_spec(&bundle, enters)?;
         stage::make_folder(&stage::root(self.stage), &cwd);
         if let Some(network) = self.namespaces.network.as_ref().filter(|_| self.namespaces.foreign_network) {
             setns(network, CloneFlags::CLONE_NEWNET)
@@ -75,6 +77,9 @@ impl Making<'_> {
         let states = self.layout.libcontainer();
         fs::create_dir_all(&states)
             .map_err(|error| format!("{} could not be made ({error})", states.display()))?;
+        if enters {
+            join::enter(&self.create.cgroups, &stage::decoy(self.stage))?;
+        }
         let executor = Execute { executed: self.executed.as_raw_fd(), never: self.never };
         let mut builder = ContainerBuilder::new(id.to_string(), SyscallType::default())
             .with_executor(executor)
@@ -96,6 +101,9 @@ impl Making<'_> {
             .build()
             .map_err(|error| crate::chain(&error))?;
         let pid = made.pid().ok_or("libcontainer told no process of the container")?.as_raw();
+        if let Some(limit) = processes {
+            join::limit_processes(&self.create.cgroups, limit)?;
+        }
         if let Some(console) = console {
             let terminal = console.receive().map_err(|error| format!("no terminal came ({error})"))?;
             mouth.hand_over(&Word::Terminal, terminal.as_fd()).map_err(|error| error.to_string())?;
@@ -105,8 +113,8 @@ impl Making<'_> {
     }
 
     /// Fills in what only the shim knows: where the root and the binds are, and which namespaces are joined. Gives the
-    /// folder that its program works in.
-    fn complete_spec(&self, bundle: &Path) -> Result<PathBuf, String> {
+    /// folder that its program works in, and the limit of processes if it is `taken` out, for who sets it later.
+    fn complete_spec(&self, bundle: &Path, taken: bool) -> Result<(PathBuf, Option<i64>), String> {
         let path = bundle.join("config.json");
         let mut spec =
             Spec::load(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
@@ -115,6 +123,8 @@ impl Making<'_> {
         if let Some(linux) = spec.linux_mut().as_mut().filter(|_| self.create.cgroups.is_empty()) {
             linux.set_cgroups_path(Some(PathBuf::from("/hypermesh").join(self.create.container.as_str())));
         }
+        let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+        let processes = resources.filter(|_| taken).and_then(|resources| resources.pids_mut().take());
         let mounts = spec.mounts_mut().as_mut().ok_or_else(missing)?;
         let own = |mount: &&mut Mount| mount.source().as_deref() == Some(Path::new("shm"));
         if let Some(mount) = mounts.iter_mut().find(own) {
@@ -144,7 +154,8 @@ impl Making<'_> {
             namespace.set_path(Some(PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))));
         }
         spec.save(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
-        Ok(spec.process().as_ref().map(|process| process.cwd().clone()).unwrap_or_default())
+        let cwd = spec.process().as_ref().map(|process| process.cwd().clone()).unwrap_or_default();
+        Ok((cwd, processes.map(|pids| pids.limit())))
     }
 }
 

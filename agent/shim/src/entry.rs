@@ -1,5 +1,6 @@
 //! How a shim begins: before it listens, everything that it holds is made, or the reason is told and nothing stays.
 
+use crate::join::Joining;
 use crate::namespaces::{Namespaces, Stage, become_root_of_ones_own};
 use crate::probe::PROBE;
 use crate::protocol::{SandboxConfig, VERSION};
@@ -58,12 +59,14 @@ fn begin(folder: PathBuf) -> Result<Shim, String> {
     let config: SandboxConfig = state::read(&path)
         .map_err(|error| format!("{} could not be read ({error})", path.display()))?
         .ok_or_else(|| format!("{} is not there", path.display()))?;
-    stand_alone(&config)?;
+    stand_alone()?;
+    let joining = Joining::begin(&config.shim_cgroups)?;
     let rootless = !nix::unistd::geteuid().is_root();
     become_root_of_ones_own()?;
     let signals = take_signals()?;
     let namespaces = Namespaces::make(&config)?;
     let stage = Stage::make(layout.folder())?;
+    joining.finish()?;
     let told = |what: &str, error: std::io::Error| format!("{what} ({error})");
     let socket = layout.socket();
     drop(fs::remove_file(&socket));
@@ -81,7 +84,7 @@ fn begin(folder: PathBuf) -> Result<Shim, String> {
 }
 
 /// Parts from who started it.
-fn stand_alone(config: &SandboxConfig) -> Result<(), String> {
+fn stand_alone() -> Result<(), String> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     // Not if it leads one already.
     let _ = rustix::process::setsid();
@@ -91,10 +94,6 @@ fn stand_alone(config: &SandboxConfig) -> Result<(), String> {
     let _ = nix::sys::prctl::set_name(c"hypermesh-shim");
     // Where the kernel lets it, it is the last to be killed for memory; its containers set their own.
     drop(fs::write("/proc/self/oom_score_adj", "-999"));
-    for cgroup in &config.shim_cgroups {
-        let path = cgroup.join("cgroup.procs");
-        fs::write(&path, "0").map_err(|error| format!("{} could not be joined ({error})", path.display()))?;
-    }
     Ok(())
 }
 

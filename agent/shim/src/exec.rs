@@ -56,11 +56,7 @@ impl Entering<'_> {
         // Whoever shares the container's namespaces must not look into this process, which is still the node's.
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
             .map_err(|errno| errno.to_string())?;
-        for cgroup in self.cgroups {
-            let path = cgroup.join("cgroup.procs");
-            fs::write(&path, "0")
-                .map_err(|error| format!("{} could not be joined ({error})", path.display()))?;
-        }
+        self.cgroups.iter().try_for_each(|cgroup| crate::join::join(cgroup))?;
         let flags = namespaces(&spec);
         // Its network first: it may be another's than the user namespace's root, who could not enter it.
         for flags in [CloneFlags::CLONE_NEWNET, flags] {

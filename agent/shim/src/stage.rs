@@ -26,6 +26,11 @@ pub(crate) fn bind(stage: &Path, mount: usize) -> PathBuf {
     stage.join(mount.to_string())
 }
 
+/// An empty file of a staged container.
+pub(crate) fn decoy(stage: &Path) -> PathBuf {
+    stage.join("decoy")
+}
+
 /// Mounts a container's root and binds in `stage`. Changes the mount namespace for a while, so a child does it.
 pub(crate) fn set_up(
     create: &Create,
