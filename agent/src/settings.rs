@@ -25,7 +25,7 @@ pub struct Settings {
     pub advertise: Option<String>,
     /// Labels that its Node gets when it is made.
     pub labels: BTreeMap<String, String>,
-    /// What is executed as a shim; none: this program with `shim`.
+    /// What is executed as a shim; none: `hypermesh-shim` beside this program, or else this program with `shim`.
     pub shim: Option<(PathBuf, Vec<OsString>)>,
     /// What instances may do.
     pub policy: Policy,

@@ -25,6 +25,8 @@ pub enum Ability {
     Seccomp,
     /// OOM scores below the agent's own.
     LowerOomScore,
+    /// Shims that are a small program of their own, and not the agent's.
+    SmallShims,
 }
 
 impl fmt::Display for Ability {
@@ -40,6 +42,7 @@ impl fmt::Display for Ability {
             Self::Freezer => "freezing",
             Self::Seccomp => "system call filters",
             Self::LowerOomScore => "protection from the OOM killer",
+            Self::SmallShims => "small shims",
         })
     }
 }

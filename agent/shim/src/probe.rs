@@ -9,9 +9,16 @@ use std::path::Path;
 /// What a shim is asked with, before the folder of Instances, to tell what it could do.
 pub const PROBE: &str = "--probe";
 
+/// Which build of the shim this is: its version, and a hash of its sources. Who starts a shim from another file than its
+/// own compares them.
+pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("HYPERMESH_SHIM_SOURCES"));
+
 /// What was tried, and why it did not work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probed {
+    /// [`BUILD`] of who tried it.
+    #[serde(default)]
+    pub build: String,
     /// Namespaces and mounts.
     pub containers: Result<(), String>,
     /// A user namespace with 65536 users.
@@ -57,5 +64,6 @@ pub(crate) fn probe(folder: &Path) -> Probed {
     };
     let lower_oom_score = std::fs::write("/proc/self/oom_score_adj", "-999")
         .map_err(|error| format!("the OOM score could not be lowered ({error}); CAP_SYS_RESOURCE allows it"));
-    Probed { containers, user_namespace: user.map(drop), mapped_mounts, seccomp, lower_oom_score }
+    let build = BUILD.to_owned();
+    Probed { build, containers, user_namespace: user.map(drop), mapped_mounts, seccomp, lower_oom_score }
 }

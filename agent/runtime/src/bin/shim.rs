@@ -1,4 +1,5 @@
-//! A shim and nothing else: what `nexus-agent shim` is, for tests, for measuring, and for who wants less in each process.
+//! A shim and nothing else: what an agent executes for each instance where this lies beside it, since it takes less memory
+//! than `nexus-agent shim`, which is the same.
 
 use std::process::ExitCode;
 

@@ -32,8 +32,9 @@ use std::sync::Arc;
 pub struct OciOptions {
     /// Where folders of Instances are kept, on a file system that is there after a restart of the agent; nobody else's.
     pub root: PathBuf,
-    /// What is executed as a shim: a program and its arguments before the shim's own. None is this program with `shim`,
-    /// whose `main` gives what follows to [`hypermesh_shim::main`] before it does anything else.
+    /// What is executed as a shim: a program and its arguments before the shim's own. None is `hypermesh-shim` in this
+    /// program's folder if it is of the same build, for it takes less memory; else this program with `shim`, whose `main`
+    /// gives what follows to [`hypermesh_shim::main`] before it does anything else.
     pub shim: Option<(PathBuf, Vec<OsString>)>,
     /// Below which cgroup Instances have theirs; absolute within each hierarchy.
     pub cgroup: PathBuf,

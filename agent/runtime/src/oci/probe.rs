@@ -7,21 +7,35 @@ use crate::cgroup::Cgroups;
 use crate::error::{RuntimeError, io_error};
 use crate::report::{Ability, CgroupVersion, Reason, Report};
 use crate::spec::capabilities;
-use hypermesh_shim::probe::{PROBE, Probed};
+use hypermesh_shim::probe::{BUILD, PROBE, Probed};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 /// Tries everything once.
 pub(super) async fn probe(options: OciOptions) -> Result<Node, RuntimeError> {
-    let program = Program::new(options.shim.clone());
     let rootless = !rustix::process::geteuid().is_root();
     let mut missing = Vec::new();
     let mut miss = |ability, why: String| missing.push(Reason { ability, why });
-    let said = program.say(&[PROBE.into(), options.root.clone().into_os_string()]).await;
-    let told = said.map_err(|error| error.to_string()).and_then(|said| {
-        serde_json::from_str::<Probed>(&said).map_err(|error| format!("the shim said {said:?} ({error})"))
-    });
+    let (program, told) = match options.shim.clone() {
+        Some((path, arguments)) => {
+            let program = Program::named(path, arguments);
+            let told = ask(&program, &options.root).await;
+            (program, told)
+        }
+        None => match small(&options.root).await {
+            Ok((program, probed)) => (program, Ok(probed)),
+            Err(why) => {
+                miss(
+                    Ability::SmallShims,
+                    format!("{why}; each is the agent's own program, and takes more memory"),
+                );
+                let program = Program::own();
+                let told = ask(&program, &options.root).await;
+                (program, told)
+            }
+        },
+    };
     match told {
         Ok(probed) => {
             for (ability, tried) in [
@@ -58,6 +72,31 @@ pub(super) async fn probe(options: OciOptions) -> Result<Node, RuntimeError> {
     let report = Report { rootless, cgroups: cgroups.version, missing };
     let bounding = bounding().map_err(io_error("reading", "/proc/self/status"))?;
     Ok(Node { options, cgroups, report, program, bounding, known: Default::default() })
+}
+
+/// What a program says that it could do as a shim.
+async fn ask(program: &Program, root: &Path) -> Result<Probed, String> {
+    let said = program.say(&[PROBE.into(), root.as_os_str().to_owned()]).await;
+    let said = said.map_err(|error| error.to_string())?;
+    serde_json::from_str(&said).map_err(|error| format!("the shim said {said:?} ({error})"))
+}
+
+/// The shim that lies beside this program, if it is of the same build.
+async fn small(root: &Path) -> Result<(Program, Probed), String> {
+    let path = Program::beside().map_err(|error| format!("/proc/self/exe could not be read ({error})"))?;
+    if !path.is_file() {
+        return Err(format!("there is no {}", path.display()));
+    }
+    let program = Program::named(path.clone(), Vec::new());
+    let probed = ask(&program, root).await.map_err(|why| format!("{}: {why}", path.display()))?;
+    if probed.build != BUILD {
+        let found = if probed.build.is_empty() { "an earlier build" } else { probed.build.as_str() };
+        return Err(format!(
+            "{} is {found}, and the agent is {BUILD}: install both together",
+            path.display()
+        ));
+    }
+    Ok((program, probed))
 }
 
 /// What takes which controllers, either version's.

@@ -14,6 +14,9 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
+/// The name of the program that is a shim and nothing else.
+const BESIDE: &str = "hypermesh-shim";
+
 /// How long a shim may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,11 +34,21 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn new(program: Option<(PathBuf, Vec<OsString>)>) -> Self {
-        let (path, arguments) =
-            program.unwrap_or_else(|| (PathBuf::from("/proc/self/exe"), vec![OsString::from("shim")]));
+    /// What somebody named.
+    pub(super) fn named(path: PathBuf, arguments: Vec<OsString>) -> Self {
         let sealed = seal(&path).ok();
         Self { path, arguments, sealed }
+    }
+
+    /// This program itself.
+    pub(super) fn own() -> Self {
+        Self::named(PathBuf::from("/proc/self/exe"), vec![OsString::from("shim")])
+    }
+
+    /// Where a program would lie that is a shim and nothing else.
+    pub(super) fn beside() -> io::Result<PathBuf> {
+        let own = std::fs::read_link("/proc/self/exe")?;
+        Ok(own.with_file_name(BESIDE))
     }
 
     fn command(&self) -> Command {
