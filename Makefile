@@ -15,7 +15,7 @@ export ROCKSDB_STATIC := 1
 export PATH := $(PATH):$(or $(CARGO_INSTALL_ROOT),$(CARGO_HOME),$(HOME)/.cargo)/bin
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-BINARIES := -p nexusctl -p hypermesh-apiserver -p hypermesh-controllers -p hypermesh-agent
+BINARIES := -p nexusctl -p hypermesh-apiserver -p hypermesh-controllers -p hypermesh-agent -p hypermesh-runtime
 
 # `make up`
 export API ?= 127.0.0.1:6443
@@ -49,7 +49,7 @@ env: rocksdb ## print what plain cargo needs to share that RocksDB: eval "$(make
 # which a command line that answers in 15 does not have. What that gives up, and what it does not: docs/adr/0010.
 build bench crash: export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 
-build: rocksdb ## build target/release/{nexusctl,nexus-apiserver,nexus-controllers,nexus-agent}
+build: rocksdb ## build target/release/{nexusctl,nexus-apiserver,nexus-controllers,nexus-agent,hypermesh-shim}
 	cargo build --release $(BINARIES) --bins
 
 up: tools-up build hello ## start a cluster in the background, apply examples/quickstart, show it [DATA_DIR= API=]
@@ -84,6 +84,7 @@ bench: rocksdb tools-build tools-bench ## take figures, the peer's beside ours i
 	cargo bench --workspace --bench '*'
 	cargo build --release --workspace --bins
 	$(TARGET)/release/hypermesh-bench
+	$(TARGET)/release/hypermesh-node-bench
 
 crash: rocksdb ## kill the server under load and cut its power [N=200]
 	cargo build --release --workspace --bins

@@ -5,6 +5,7 @@
 pub mod client;
 pub mod cluster;
 pub mod controllers;
+pub mod figures;
 pub mod kubeconfig;
 pub mod kubectl;
 pub mod load;

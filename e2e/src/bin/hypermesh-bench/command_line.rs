@@ -1,7 +1,7 @@
 //! The command line as a person runs it: a process from its start to its first byte, or to its end.
 
-use crate::figures::{Figure, Table, Unit};
 use anyhow::{Context as _, Result, ensure};
+use hypermesh_e2e::figures::{Figure, Table, Unit};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Stdio;

@@ -3,13 +3,13 @@
 //! The process is this program once more, so that nothing of the driver is in its memory. It runs the runtime of the
 //! controllers with a reconciler that reads its object and finds nothing to do.
 
-use crate::figures::{Figure, Table, Unit};
 use anyhow::{Context as _, Result, ensure};
 use hypermesh_controllers::runtime::decision::Decisions;
 use hypermesh_controllers::runtime::metrics::{Ended, Metrics};
 use hypermesh_controllers::runtime::{
     Applied, Context, Failure, Invalid, Reconciler, Subject, Told, Verdict, drive, stop,
 };
+use hypermesh_e2e::figures::{Figure, Table, Unit};
 use hypermesh_e2e::load::{ServerProcess, memory_mib};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use std::io::Read as _;

@@ -2,10 +2,10 @@
 
 use crate::command_line;
 use crate::controller;
-use crate::figures::{Figure, Table, Unit};
 use crate::peer::{self, EtcdFigures, Kube};
 use crate::{CONNECTIONS, Scale};
 use anyhow::{Result, ensure};
+use hypermesh_e2e::figures::{Figure, Table, Unit};
 use hypermesh_e2e::load::{
     Connection, ObjectWork, Objects, Outcome, ServerProcess, ServerSpec, Verb, WatchLoad, Work, list,
     memory_mib, run, watch,
@@ -78,15 +78,22 @@ async fn starts_empty(
             let (rss, _) = memory_mib(server.pid)?;
             let etcd = etcd.map(|etcd| etcd.idle_mib);
             table.push(
-                Figure::new("memory, idle", Unit::Mib, rss).target(40.0).kube(peer::IDLE_MIB).etcd(etcd),
+                Figure::new("memory, idle", Unit::Mib, rss)
+                    .target(40.0)
+                    .beside("kube", peer::IDLE_MIB)
+                    .beside("etcd", etcd),
             );
         }
         server.stop().await?;
     }
     let etcd = etcd.map(|etcd| etcd.ready_ms);
     let figure = |name, figures| Figure::new(name, Unit::Millis, median(figures)).target(200.0);
-    table.push(figure("start to ready, founding a cluster", founding).kube(peer::READY_MS[0]).etcd(etcd));
-    table.push(figure("start to ready, empty", empty).kube(peer::READY_MS[0]));
+    table.push(
+        figure("start to ready, founding a cluster", founding)
+            .beside("kube", peer::READY_MS[0])
+            .beside("etcd", etcd),
+    );
+    table.push(figure("start to ready, empty", empty).beside("kube", peer::READY_MS[0]));
     Ok(())
 }
 
@@ -101,7 +108,8 @@ async fn start_filled(spec: &ServerSpec, scale: &Scale, table: &mut Table) -> Re
     let server = spec.start().await?;
     ready.push(ms(server.ready));
     let name = format!("start to ready, {} objects", scale.present);
-    table.push(Figure::new(name, Unit::Millis, median(ready)).target(400.0).kube(peer::READY_MS[1]));
+    table
+        .push(Figure::new(name, Unit::Millis, median(ready)).target(400.0).beside("kube", peer::READY_MS[1]));
     Ok(server)
 }
 
@@ -121,17 +129,22 @@ async fn lists(server: &ServerProcess, scale: &Scale, table: &mut Table) -> Resu
         if number == 0 {
             let (rss, _) = memory_mib(server.pid)?;
             let name = format!("memory, {} objects, after a LIST", scale.present);
-            table.push(Figure::new(name, Unit::Mib, rss).target(120.0).kube(peer::LISTED_MIB));
+            table.push(Figure::new(name, Unit::Mib, rss).target(120.0).beside("kube", peer::LISTED_MIB));
             let name = format!("{what}, the first after a start");
-            table
-                .push(Figure::new(name, Unit::Millis, ms(listed.total)).target(100.0).kube(peer::LIST_MS[0]));
+            table.push(
+                Figure::new(name, Unit::Millis, ms(listed.total))
+                    .target(100.0)
+                    .beside("kube", peer::LIST_MS[0]),
+            );
         }
     }
-    table.push(Figure::new(what.clone(), Unit::Millis, median(total)).target(100.0).kube(peer::LIST_MS[0]));
+    table.push(
+        Figure::new(what.clone(), Unit::Millis, median(total)).target(100.0).beside("kube", peer::LIST_MS[0]),
+    );
     let first_byte = Figure::new(format!("{what}, first byte"), Unit::Millis, median(first_byte));
-    table.push(first_byte.kube(peer::LIST_MS[1]));
+    table.push(first_byte.beside("kube", peer::LIST_MS[1]));
     table.push(Figure::new(format!("{what}, memory growth"), Unit::Mib, growth).target(64.0));
-    table.push(Figure::new(format!("{what}, all of it"), Unit::Micros, median(micros)).kube(2.0e6));
+    table.push(Figure::new(format!("{what}, all of it"), Unit::Micros, median(micros)).beside("kube", 2.0e6));
     Ok(())
 }
 
@@ -175,7 +188,8 @@ async fn deletes(server: &ServerProcess, made: usize, scale: &Scale, table: &mut
     let step = Step { verb: Verb::Delete, connections: 32, requests, count: made, first: 0 };
     let outcome = step.run(server, &objects(CHURN)).await?;
     table.push(
-        Figure::new("DELETE, 32 connections", Unit::Rate, outcome.per_second()).kube(peer::DELETE_RATE),
+        Figure::new("DELETE, 32 connections", Unit::Rate, outcome.per_second())
+            .beside("kube", peer::DELETE_RATE),
     );
     table.push(Figure::new("DELETE, 32 connections", Unit::Micros, outcome.server_micros()));
     Ok(())
@@ -193,10 +207,12 @@ async fn watchers(server: &ServerProcess, scale: &Scale, table: &mut Table) -> R
     let name = |what: &str| format!("{} watchers, {what}", scale.watchers);
     let [micros, p50, last] = peer::WATCH;
     let cost = watched.usage.server * 1e6 / delivered;
-    table.push(Figure::new(name("an event delivered"), Unit::Micros, cost).target(12.0).kube(micros));
-    table.push(Figure::new(name("p50"), Unit::Millis, watched.event.quantile_ms(0.5)).kube(p50));
+    table.push(
+        Figure::new(name("an event delivered"), Unit::Micros, cost).target(12.0).beside("kube", micros),
+    );
+    table.push(Figure::new(name("p50"), Unit::Millis, watched.event.quantile_ms(0.5)).beside("kube", p50));
     let slowest = Figure::new(name("the last, p50"), Unit::Millis, watched.last.quantile_ms(0.5));
-    table.push(slowest.target(10.0).kube(last));
+    table.push(slowest.target(10.0).beside("kube", last));
     table.push(Figure::new(name("memory"), Unit::Mib, watched.rss_mib).target(150.0));
     Ok(())
 }
@@ -211,7 +227,9 @@ async fn at_size(server: &ServerProcess, large: usize, scale: &Scale, table: &mu
         Step { verb: Verb::Create, connections: 128, requests: scale.requests[2], count: 0, first: large };
     let outcome = step.run(server, &present).await?;
     let name = format!("create, 128 connections, {large} objects");
-    table.push(Figure::new(name.clone(), Unit::Micros, outcome.server_micros()).target(120.0).kube(None));
+    table.push(
+        Figure::new(name.clone(), Unit::Micros, outcome.server_micros()).target(120.0).beside("kube", None),
+    );
     table.push(Figure::new(name, Unit::Rate, outcome.per_second()));
     let (rss, _) = memory_mib(server.pid)?;
     table.push(Figure::new(format!("memory, {large} objects"), Unit::Mib, rss));
@@ -278,17 +296,23 @@ impl Targets {
             None => figure,
         };
         let micros = Figure::new(&name, Unit::Micros, outcome.server_micros());
-        let micros = held(micros, most.then_some(self.micros)).kube(kube.micros.filter(|_| most));
-        table.push(micros.etcd(etcd.map(Outcome::server_micros)));
+        let micros = held(micros, most.then_some(self.micros)).beside("kube", kube.micros.filter(|_| most));
+        table.push(micros.beside("etcd", etcd.map(Outcome::server_micros)));
         let rate = Figure::new(&name, Unit::Rate, outcome.per_second());
-        let rate = held(rate, self.rate.filter(|_| most)).kube(kube.rate[at]);
-        table.push(rate.etcd(etcd.map(Outcome::per_second)));
+        let rate = held(rate, self.rate.filter(|_| most)).beside("kube", kube.rate[at]);
+        table.push(rate.beside("etcd", etcd.map(Outcome::per_second)));
         let mut latency = etcd.take().map(|etcd| etcd.latency.clone());
         let mut quantile = |share| latency.as_mut().map(|latency| latency.quantile_ms(share));
         let p50 = Figure::new(format!("{name}, p50"), Unit::Millis, outcome.latency.quantile_ms(0.5));
-        table.push(held(p50, self.p50_of_one.filter(|_| one)).kube(kube.p50[at]).etcd(quantile(0.5)));
+        table.push(
+            held(p50, self.p50_of_one.filter(|_| one))
+                .beside("kube", kube.p50[at])
+                .beside("etcd", quantile(0.5)),
+        );
         let p99 = Figure::new(format!("{name}, p99"), Unit::Millis, outcome.latency.quantile_ms(0.99));
-        table.push(held(p99, self.p99.filter(|_| most)).kube(kube.p99[at]).etcd(quantile(0.99)));
+        table.push(
+            held(p99, self.p99.filter(|_| most)).beside("kube", kube.p99[at]).beside("etcd", quantile(0.99)),
+        );
     }
 }
 

@@ -8,13 +8,12 @@
 
 mod command_line;
 mod controller;
-mod figures;
 mod here;
 mod peer;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use figures::Table;
+use hypermesh_e2e::figures::{self, Table};
 use hypermesh_e2e::load::binary;
 use std::path::PathBuf;
 
@@ -94,7 +93,7 @@ fn main() -> Result<()> {
     let scratch =
         tempfile::Builder::new().prefix("bench-").tempdir_in(&dir).context("making a data folder")?;
 
-    let mut table = Table::default();
+    let mut table = Table::beside(["kube", "etcd"]);
     println!("{}", figures::machine());
     println!("server       {} up --no-agent, one replica, durable writes, TLS 1.3", nexusctl.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -7,6 +7,10 @@ use std::fmt;
 pub enum Unit {
     /// Processor time, µs.
     Micros,
+    /// Processor time, ms.
+    CpuMillis,
+    /// Processor time, % of one processor.
+    Percent,
     /// Time on the wall, ms.
     Millis,
     /// Requests a second.
@@ -19,6 +23,8 @@ impl Unit {
     fn name(self) -> &'static str {
         match self {
             Self::Micros => "µs CPU",
+            Self::CpuMillis => "ms CPU",
+            Self::Percent => "% CPU",
             Self::Millis => "ms",
             Self::Rate => "/s",
             Self::Mib => "MiB",
@@ -44,14 +50,13 @@ pub struct Figure {
     unit: Unit,
     here: f64,
     target: Option<f64>,
-    kube: Option<f64>,
-    etcd: Option<f64>,
+    peers: Vec<(&'static str, f64)>,
 }
 
 impl Figure {
     /// A figure of this server.
     pub fn new(name: impl Into<String>, unit: Unit, here: f64) -> Self {
-        Self { name: name.into(), unit, here, target: None, kube: None, etcd: None }
+        Self { name: name.into(), unit, here, target: None, peers: Vec::new() }
     }
 
     /// What it must reach.
@@ -60,28 +65,33 @@ impl Figure {
         self
     }
 
-    /// What kube-apiserver with etcd does.
-    pub fn kube(mut self, figure: impl Into<Option<f64>>) -> Self {
-        self.kube = figure.into();
+    /// What a peer does, where it does that.
+    pub fn beside(mut self, peer: &'static str, figure: impl Into<Option<f64>>) -> Self {
+        self.peers.extend(figure.into().map(|figure| (peer, figure)));
         self
     }
 
-    /// What etcd does.
-    pub fn etcd(mut self, figure: Option<f64>) -> Self {
-        self.etcd = figure;
-        self
+    fn peer(&self, name: &str) -> Option<f64> {
+        self.peers.iter().find(|(peer, _)| *peer == name).map(|(_, figure)| *figure)
     }
 }
 
 /// All figures of a run.
-#[derive(Default)]
-pub struct Table(Vec<Figure>);
+pub struct Table {
+    peers: [&'static str; 2],
+    figures: Vec<Figure>,
+}
 
 impl Table {
+    /// None yet, beside these peers.
+    pub fn beside(peers: [&'static str; 2]) -> Self {
+        Self { peers, figures: Vec::new() }
+    }
+
     /// Adds one and says it at once, since a run takes minutes.
     pub fn push(&mut self, figure: Figure) {
         eprintln!("  {:<48} {:>10} {}", figure.name, number(figure.here), figure.unit.name());
-        self.0.push(figure);
+        self.figures.push(figure);
     }
 }
 
@@ -90,10 +100,10 @@ impl fmt::Display for Table {
         writeln!(
             f,
             "{:<48} {:>9} {:<6} {:>9} {:<6} {:>9} {:>7} {:>9} {:>7}",
-            "figure", "here", "", "target", "", "kube", "×", "etcd", "×"
+            "figure", "here", "", "target", "", self.peers[0], "×", self.peers[1], "×"
         )?;
         let (mut met, mut targets) = (0, 0);
-        for figure in &self.0 {
+        for figure in &self.figures {
             let here = figure.here;
             let (target, verdict) = match figure.target {
                 None => (String::new(), ""),
@@ -105,7 +115,7 @@ impl fmt::Display for Table {
                     (format!("{sign} {}", number(target)), if kept { "met" } else { "MISSED" })
                 }
             };
-            let [kube, etcd] = [figure.kube, figure.etcd].map(|there| match there {
+            let [one, other] = self.peers.map(|peer| match figure.peer(peer) {
                 None => (String::new(), String::new()),
                 Some(there) => (number(there), format!("{:.1}", figure.unit.times_better(here, there))),
             });
@@ -114,17 +124,14 @@ impl fmt::Display for Table {
                 figure.name,
                 number(here),
                 figure.unit.name(),
-                kube.0,
-                kube.1,
-                etcd.0,
-                etcd.1
+                one.0,
+                one.1,
+                other.0,
+                other.1
             );
             writeln!(f, "{}", line.trim_end())?;
         }
-        writeln!(
-            f,
-            "\n{met} of {targets} targets met; × says how many times better this server is than the peer."
-        )
+        writeln!(f, "\n{met} of {targets} targets met; × says how many times better this is than the peer.")
     }
 }
 
@@ -178,11 +185,14 @@ mod tests {
 
     #[test]
     fn a_table_counts_what_is_met() {
-        let mut table = Table::default();
-        table.push(Figure::new("GET", Unit::Micros, 10.0).target(20.0).kube(400.0));
-        table.push(Figure::new("PUT", Unit::Micros, 30.0).target(20.0).etcd(Some(60.0)));
+        let mut table = Table::beside(["kube", "etcd"]);
+        table.push(Figure::new("GET", Unit::Micros, 10.0).target(20.0).beside("kube", 400.0));
+        table.push(Figure::new("PUT", Unit::Micros, 30.0).target(20.0).beside("etcd", 60.0));
         let shown = table.to_string();
         assert!(shown.contains("≤ 20.0 met") && shown.contains("≤ 20.0 MISSED"), "{shown}");
         assert!(shown.contains("1 of 2 targets met"), "{shown}");
+        let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        assert!(line("GET").ends_with("400    40.0"), "{shown}");
+        assert!(line("PUT").ends_with("60.0     2.0"), "{shown}");
     }
 }
