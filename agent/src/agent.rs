@@ -12,13 +12,14 @@ use crate::keeping;
 use crate::objects::Objects;
 use crate::server::{Listening, ServerError, Serving};
 use crate::settings::Settings;
+use crate::supervision::{Fall, supervise};
 use crate::volumes::Volumes;
 use crate::workers::Workers;
 use crate::{join, liveness, node, pressure, publish};
 use futures_util::StreamExt as _;
 use hypermesh_chain::{ClusterId, ClusterPrefix, PublicKey};
 use hypermesh_client::{Client, Config, Trust};
-use hypermesh_planner::InstanceUid;
+use hypermesh_planner::{Gravity, InstanceUid};
 use hypermesh_runtime::oci::{self, OciOptions};
 use hypermesh_runtime::{Ability, InstanceId, RuntimeError};
 use kube::core::DynamicObject;
@@ -191,15 +192,26 @@ impl Agent {
         let (pressures, told) = watch::channel(pressure::Pressures::new());
         let settings = Arc::clone(&itself.settings);
         let mut tasks = JoinSet::new();
-        tasks.spawn(node::keep(host.api.clone(), itself, host.address.clone(), told));
-        tasks.spawn(liveness::tell(client, settings.node.clone(), facts::boot_id(), workers.clone()));
-        tasks.spawn(pressure::watch(host.clone(), workers.clone(), settings.pressure, pressures));
-        tasks.spawn(publish::watch(host.clone(), workers.clone(), serving));
-        tasks.spawn(follow(host.api.clone(), workers.clone()));
+        let of = (host.clone(), workers.clone());
+        let begin = move || node::keep(of.0.api.clone(), itself.clone(), of.0.address.clone(), told.clone());
+        tasks.spawn(duty("telling of the node", host.clone(), begin));
+        let of = (settings.node.clone(), workers.clone());
+        let begin = move || liveness::tell(client.clone(), of.0.clone(), facts::boot_id(), of.1.clone());
+        tasks.spawn(duty("telling that the node is there", host.clone(), begin));
+        let (of, pressure) = ((host.clone(), workers.clone()), settings.pressure);
+        let begin = move || pressure::watch(of.0.clone(), of.1.clone(), pressure, pressures.clone());
+        tasks.spawn(duty("looking after memory and disk", host.clone(), begin));
+        let of = (host.clone(), workers.clone());
+        let begin = move || publish::watch(of.0.clone(), of.1.clone(), serving.clone());
+        tasks.spawn(duty("publishing ports", host.clone(), begin));
+        let of = (host.api.clone(), workers.clone());
+        let begin = move || follow(of.0.clone(), of.1.clone());
+        tasks.spawn(duty("following instances", host.clone(), begin));
         if settings.kubeconfig == settings.layout.kubeconfig() {
             // What others wrote, they renew.
-            let (layout, node) = (settings.layout.clone(), settings.node.clone());
-            tasks.spawn(join::renew(layout, node, host.api.client().clone()));
+            let of = (settings.layout.clone(), settings.node.clone(), host.api.client().clone());
+            let begin = move || join::renew(of.0.clone(), of.1.clone(), of.2.clone());
+            tasks.spawn(duty("renewing the node's certificate", host.clone(), begin));
         }
         stop.await;
         tasks.shutdown().await;
@@ -266,6 +278,17 @@ impl Agent {
             let _ = store.release(holder);
         }
     }
+}
+
+/// One of the agent's duties, for as long as it runs: when it panics, that is told, and it is begun again.
+async fn duty<F: Future<Output = ()>>(what: &'static str, host: Host, begin: impl FnMut() -> F) {
+    let told = |fall: &Fall| {
+        let (words, pause) = (&fall.words, fall.pause.as_secs());
+        tracing::error!(what, words, times = fall.times, pause, "a duty of the agent panicked");
+        let message = format!("The agent panicked while {what}: {words}. It begins again in {pause} s");
+        host.announcer.node(host.api.node(), Gravity::Warning, "AgentPanicked", message);
+    };
+    supervise(begin, told).await;
 }
 
 /// Follows the instances that are bound to this node.

@@ -1,7 +1,7 @@
 //! What the runtime is told to run: an instance's container, with everything that it refers to looked up.
 
 use crate::failure::chain;
-use crate::settings::{Layout, Policy};
+use crate::settings::{Layout, MOST_PIDS, Policy};
 use crate::volumes::Volumes;
 use hypermesh_image::{Image, RootFs};
 use hypermesh_planner::environment::{Environment, environment};
@@ -14,8 +14,6 @@ use hypermesh_schemas::workload::security::{SeccompProfile, SeccompProfileType};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Processes and threads that a container may have; kubelet's default is none, and a fork bomb takes the node.
-const MOST_PIDS: u64 = 4096;
 /// How long a period of CPU time is, in microseconds.
 const PERIOD: u64 = 100_000;
 
@@ -108,7 +106,7 @@ impl Making<'_> {
             no_new_privileges: security.and_then(|security| security.allow_privilege_escalation)
                 == Some(false),
             seccomp: self.seccomp(profile)?,
-            limits: limits(container),
+            limits: limits(container, self.policy.pids),
             devices: Vec::new(),
             proc_mount: ProcMount::Default,
             rlimits: std::collections::BTreeMap::new(),
@@ -194,8 +192,9 @@ fn numbers(user: &RunAs) -> User {
     User { uid: user.uid, gid: user.gid, groups: user.groups.clone() }
 }
 
-/// What a container may use, as Kubernetes turns requests and limits into the kernel's numbers.
-fn limits(container: &Container) -> Limits {
+/// What a container may use, as Kubernetes turns requests and limits into the kernel's numbers; so many processes where it
+/// names no limit of them.
+fn limits(container: &Container, usual_pids: u64) -> Limits {
     let none = hypermesh_schemas::workload::container::Resources::default();
     let resources = container.resources.as_ref().unwrap_or(&none);
     let millis = |amounts: &hypermesh_schemas::workload::container::Amounts| {
@@ -206,13 +205,14 @@ fn limits(container: &Container) -> Limits {
     };
     let asked = millis(&resources.requests).or_else(|| millis(&resources.limits)).unwrap_or_default();
     let quota = millis(&resources.limits).filter(|millis| *millis > 0);
+    let own_pids = resources.limits.get("pids").and_then(|pids| u64::try_from(pids.units()).ok());
     Limits {
         cpu_shares: Some((asked * 1024 / 1000).clamp(2, 262_144)),
         cpu_quota_us: quota.map(|millis| (millis * PERIOD / 1000).max(1000)),
         cpu_period_us: quota.map(|_| PERIOD),
         memory: memory(&resources.limits),
         memory_reserved: memory(&resources.requests),
-        pids: Some(MOST_PIDS),
+        pids: Some(own_pids.unwrap_or(usual_pids).clamp(1, MOST_PIDS)),
         ..Limits::default()
     }
 }
@@ -222,10 +222,8 @@ mod tests {
     use super::*;
 
     fn of(resources: serde_json::Value) -> Limits {
-        limits(
-            &serde_json::from_value(serde_json::json!({"name": "a", "image": "a", "resources": resources}))
-                .unwrap(),
-        )
+        let container = serde_json::json!({"name": "a", "image": "a", "resources": resources});
+        limits(&serde_json::from_value(container).unwrap(), 4096)
     }
 
     #[test]
@@ -238,5 +236,8 @@ mod tests {
         let none = of(serde_json::json!({}));
         assert_eq!((none.cpu_shares, none.cpu_quota_us, none.memory), (Some(2), None, None));
         assert_eq!(of(serde_json::json!({"limits": {"cpu": "1m"}})).cpu_quota_us, Some(1000));
+        assert_eq!(none.pids, Some(4096));
+        assert_eq!(of(serde_json::json!({"limits": {"pids": 20}})).pids, Some(20));
+        assert_eq!(of(serde_json::json!({"limits": {"pids": "1e9"}})).pids, Some(MOST_PIDS));
     }
 }

@@ -3,11 +3,13 @@
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use hypermesh_agent::join::{Invitation, join};
-use hypermesh_agent::settings::{Layout, Settings};
+use hypermesh_agent::settings::{Layout, MOST_PIDS, PressureSettings, Settings};
 use hypermesh_image::Mirror;
+use hypermesh_schemas::value::Quantity;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the agent's files lie unless told otherwise.
 const DATA: &str = "/var/lib/hypermesh-agent";
@@ -66,6 +68,26 @@ pub(crate) struct Flags {
     /// Instances at most [default: 110]
     #[arg(long, value_name = "N")]
     max_instances: Option<u32>,
+    /// Processes and threads of a container that names no limit of its own [default: 4096]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_PIDS))]
+    container_pids: Option<u64>,
+    /// Memory that has to be available, or instances have to go: 100Mi, 1Gi [default: 100Mi]
+    #[arg(long, value_name = "AMOUNT", value_parser = quantity)]
+    evict_below_memory: Option<Quantity>,
+    /// Percent of processes that may be in use on this machine, or instances have to go [default: 90]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    evict_above_pids: Option<u8>,
+    /// Percent of the disk that have to be available, or instances have to go; 4Gi are enough [default: 10]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=99))]
+    evict_below_disk: Option<u8>,
+    /// How often memory, disk and processes are looked at, in seconds [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=300))]
+    evict_every: Option<u64>,
+}
+
+/// An amount as manifests write it.
+fn quantity(text: &str) -> Result<Quantity, String> {
+    Quantity::parse(text).map_err(|error| error.to_string())
 }
 
 fn first<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
@@ -96,6 +118,11 @@ impl Flags {
             mirror: first(self.mirror, file.mirror),
             plain_http: first(self.plain_http, file.plain_http),
             max_instances: self.max_instances.or(file.max_instances),
+            container_pids: self.container_pids.or(file.container_pids),
+            evict_below_memory: self.evict_below_memory.or(file.evict_below_memory),
+            evict_above_pids: self.evict_above_pids.or(file.evict_above_pids),
+            evict_below_disk: self.evict_below_disk.or(file.evict_below_disk),
+            evict_every: self.evict_every.or(file.evict_every),
         })
     }
 
@@ -105,6 +132,7 @@ impl Flags {
         let data = self.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA));
         let mut settings = Settings::new(&node, &data);
         settings.kubeconfig = self.kubeconfig(&settings.layout, &node).await?;
+        settings.pressure = self.pressure()?;
         settings.listen = self.listen.unwrap_or(settings.listen);
         settings.advertise = self.advertise;
         for label in &self.node_label {
@@ -116,6 +144,10 @@ impl Flags {
         settings.policy.host_paths = self.allow_host_path;
         settings.policy.privileged = self.allow_privileged;
         settings.policy.endorsed_streams = !self.require_signatures;
+        if let Some(pids) = self.container_pids {
+            anyhow::ensure!((1..=MOST_PIDS).contains(&pids), "container-pids is from 1 to {MOST_PIDS}");
+            settings.policy.pids = pids;
+        }
         for mirror in &self.mirror {
             let Some((registry, place)) = mirror.split_once('=') else {
                 bail!("--mirror {mirror}: write registry=host[/prefix]");
@@ -128,6 +160,30 @@ impl Flags {
         settings.images.plain_http = self.plain_http.into_iter().collect();
         settings.most_instances = self.max_instances.unwrap_or(settings.most_instances);
         Ok(settings)
+    }
+
+    /// When instances have to go. What a file says was not looked at by the command line's parser.
+    fn pressure(&self) -> Result<PressureSettings> {
+        let usual = PressureSettings::default();
+        let memory = self.evict_below_memory.as_ref().map(|least| u64::try_from(least.units()));
+        let memory = memory.transpose().context("evict-below-memory is too much")?;
+        let pressure = PressureSettings {
+            memory: memory.unwrap_or(usual.memory),
+            disk_percent: self.evict_below_disk.unwrap_or(usual.disk_percent),
+            pids_percent: self.evict_above_pids.unwrap_or(usual.pids_percent),
+            every: self.evict_every.map_or(usual.every, Duration::from_secs),
+            ..usual
+        };
+        anyhow::ensure!(pressure.disk_percent < 100, "evict-below-disk is from 0 to 99 percent");
+        anyhow::ensure!(
+            (1..=100).contains(&pressure.pids_percent),
+            "evict-above-pids is from 1 to 100 percent"
+        );
+        anyhow::ensure!(
+            (1..=300).contains(&pressure.every.as_secs()),
+            "evict-every is from 1 to 300 seconds"
+        );
+        Ok(pressure)
     }
 
     async fn kubeconfig(&self, layout: &Layout, node: &str) -> Result<PathBuf> {

@@ -36,6 +36,14 @@ pub fn keep_record(layout: &Layout, uid: &InstanceUid, record: &Record) -> io::R
     write(&layout.instance(uid).join(RECORD), &serde_json::to_vec(record)?)
 }
 
+/// What was observed of an instance, as it was kept last.
+///
+/// # Errors
+/// When nothing was, or it cannot be read.
+pub fn record(layout: &Layout, uid: &InstanceUid) -> io::Result<Record> {
+    Ok(serde_json::from_slice(&std::fs::read(layout.instance(uid).join(RECORD))?)?)
+}
+
 /// Forgets an instance.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ pub mod pressure;
 pub mod publish;
 pub mod server;
 pub mod settings;
+pub mod supervision;
 pub mod volumes;
 pub mod worker;
 pub mod workers;

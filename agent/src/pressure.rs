@@ -1,5 +1,7 @@
 //! Memory, disk and processes of the node: who has to go when there is too little, and what nobody needs any more.
 
+mod standing;
+
 use crate::containers::log_path;
 use crate::events::Announcer;
 use crate::facts;
@@ -9,9 +11,10 @@ use crate::images::blocking;
 use crate::settings::PressureSettings;
 use crate::workers::Workers;
 use hypermesh_image::gc::Policy;
-use hypermesh_planner::Gravity;
-use hypermesh_planner::eviction::{Level, Scarce, Usage, message, victim};
+use hypermesh_planner::eviction::{Level, Scarce, Usage, message};
+use hypermesh_planner::{Gravity, InstanceUid, Notice};
 use hypermesh_schemas::workload::container::Amounts;
+use standing::{Reading, Standing, level, next};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,35 +23,29 @@ use tokio::sync::watch;
 /// What the node has too little of, and why.
 pub type Pressures = BTreeMap<Scarce, String>;
 
-/// How long pressure is told of after it has gone: kubelet's `evictionPressureTransitionPeriod`, shorter.
-const LINGERS: Duration = Duration::from_secs(60);
 /// How often images are looked through, whatever the disk says.
 const COLLECT: Duration = Duration::from_secs(300);
-/// Percent of processes that may be in use.
-const PIDS: u64 = 90;
 
 /// Looks after the node for as long as the agent runs.
 pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, told: watch::Sender<Pressures>) {
-    let mut since: BTreeMap<Scarce, Instant> = BTreeMap::new();
+    let mut standing = Standing::default();
+    let mut refused = Refusals::default();
     let mut collected = Instant::now();
     let mut most = 0;
     loop {
         tokio::time::sleep(settings.every).await;
         let mut pressures = Pressures::new();
         for scarce in [Scarce::Memory, Scarce::Disk, Scarce::Pids] {
-            let Some(level) = level(scarce, &settings, host.layout.root()) else { continue };
-            if level.is_scarce(since.contains_key(&scarce)) {
-                since.insert(scarce, Instant::now());
+            let Some(level) = look(scarce, &settings, host.layout.root()) else { continue };
+            if standing.take(scarce, &level, Instant::now()) {
                 if scarce == Scarce::Disk {
                     // What nobody needs goes before anybody has to.
                     collect(&host, &settings).await;
                     collected = Instant::now();
                 }
                 relieve(&host, &workers, scarce, &settings).await;
-            } else if since.get(&scarce).is_some_and(|since| since.elapsed() > LINGERS) {
-                since.remove(&scarce);
             }
-            if since.contains_key(&scarce) {
+            if standing.holds(scarce) {
                 let (left, least) = (level.available, level.relieved);
                 let words =
                     format!("{left} of the node's {} are left, and {least} have to be", scarce.as_str());
@@ -64,6 +61,7 @@ pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, tol
             announce(&host.announcer, host.api.node(), &pressures);
         }
         over_limits(&host, &workers).await;
+        refused.tell(&host, &workers);
         let now = workers.uids().len();
         if now < most {
             facts::give_memory_back();
@@ -87,23 +85,16 @@ fn announce(announcer: &Announcer, node: &str, pressures: &Pressures) {
     }
 }
 
-fn level(scarce: Scarce, settings: &PressureSettings, root: &Path) -> Option<Level> {
-    match scarce {
-        Scarce::Memory => {
-            let (_, available) = facts::memory()?;
-            Some(Level { available, threshold: settings.memory, relieved: settings.memory * 3 / 2 })
-        }
-        Scarce::Disk => {
-            let (all, available) = disk(root)?;
-            let threshold = settings.disk_left(all);
-            Some(Level { available, threshold, relieved: threshold + threshold / 4 })
-        }
+/// How much there is of something now; none where the kernel does not say.
+fn look(scarce: Scarce, settings: &PressureSettings, root: &Path) -> Option<Level> {
+    let reading = match scarce {
+        Scarce::Memory => facts::memory().map(|(all, available)| Reading { all, available }),
+        Scarce::Disk => disk(root).map(|(all, available)| Reading { all, available }),
         Scarce::Pids => {
-            let (now, most) = facts::processes()?;
-            let threshold = most - most * PIDS / 100;
-            Some(Level { available: most.saturating_sub(now), threshold, relieved: threshold * 3 / 2 })
+            facts::processes().map(|(now, most)| Reading { all: most, available: most.saturating_sub(now) })
         }
-    }
+    };
+    reading.map(|reading| level(scarce, settings, reading))
 }
 
 /// All of a disk, and what of it may be taken, in bytes.
@@ -123,15 +114,14 @@ fn policy(settings: &PressureSettings, root: &Path) -> Policy {
 
 /// Has one instance make room, if there is still too little.
 async fn relieve(host: &Host, workers: &Workers, scarce: Scarce, settings: &PressureSettings) {
-    let Some(level) = level(scarce, settings, host.layout.root()) else { return };
-    if !level.is_scarce(false)
-        || workers.views().iter().any(|view| view.record.eviction.is_some() && view.sandbox.is_some())
-    {
-        // Who was asked to go is given the time to.
+    let Some(level) = look(scarce, settings, host.layout.root()) else { return };
+    // Who was asked to go is given the time to.
+    let goes = workers.views().iter().any(|view| view.record.eviction.is_some() && view.sandbox.is_some());
+    if goes || !level.is_scarce(false) {
         return;
     }
     let usages = usages(host, workers, scarce).await;
-    if let Some(victim) = victim(&usages) {
+    if let Some(victim) = next(&level, goes, &usages) {
         let why = message(scarce, &level, victim);
         tracing::warn!(instance = %victim.uid, why, "an instance has to go");
         workers.evict(&victim.uid, why);
@@ -231,6 +221,35 @@ async fn over_limits(host: &Host, workers: &Workers) {
                 workers.evict(&view.instance.uid, why);
             }
         }
+    }
+}
+
+/// Processes that containers were refused, as far as people were told.
+#[derive(Default)]
+struct Refusals(BTreeMap<(InstanceUid, String, u32), u64>);
+
+impl Refusals {
+    /// Tells of those that are new. What has ended says it in its last state.
+    fn tell(&mut self, host: &Host, workers: &Workers) {
+        let mut seen = BTreeMap::new();
+        for view in workers.views() {
+            for (name, container) in &view.record.containers {
+                let Some(run) = view.run(name) else { continue };
+                let count = run.stats().ok().and_then(|stats| stats.forks_refused).unwrap_or_default();
+                let key = (view.instance.uid.clone(), name.clone(), container.attempt);
+                if count > self.0.get(&key).copied().unwrap_or_default() {
+                    let most = run.spec().limits.pids.unwrap_or_default();
+                    let message = format!(
+                        "Container {name} has as many processes and threads as its limit of pids ({most}) allows; more are refused"
+                    );
+                    let (gravity, container) = (Gravity::Warning, Some(name.clone()));
+                    let notice = Notice { gravity, container, reason: "PidsLimitReached", message };
+                    host.announcer.instance(&view.instance, notice);
+                }
+                seen.insert(key, count);
+            }
+        }
+        self.0 = seen;
     }
 }
 

@@ -128,11 +128,18 @@ pub struct Policy {
     /// Whether an API server may open streams for a user who did not sign, by its own word. On one replica that is no
     /// more than it may do anyway.
     pub endorsed_streams: bool,
+    /// Processes and threads that a container may have, unless it names a limit of its own.
+    pub pids: u64,
 }
+
+/// kubelet's default is none, and a fork bomb takes the node.
+const USUAL_PIDS: u64 = 4096;
+/// The most that a limit of processes can be (`PID_MAX_LIMIT`).
+pub const MOST_PIDS: u64 = 4 << 20;
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { host_paths: Vec::new(), privileged: false, endorsed_streams: true }
+        Self { host_paths: Vec::new(), privileged: false, endorsed_streams: true, pids: USUAL_PIDS }
     }
 }
 
@@ -154,6 +161,8 @@ pub struct PressureSettings {
     pub disk_percent: u8,
     /// See `disk_percent`.
     pub disk_enough: u64,
+    /// Percent of the processes that the machine can have that may be in use.
+    pub pids_percent: u8,
     /// How often it is looked at.
     pub every: Duration,
 }
@@ -161,7 +170,13 @@ pub struct PressureSettings {
 impl Default for PressureSettings {
     /// kubelet's thresholds, and its period; but a tenth of a large disk is more than anybody needs left.
     fn default() -> Self {
-        Self { memory: 100 << 20, disk_percent: 10, disk_enough: 4 << 30, every: Duration::from_secs(10) }
+        Self {
+            memory: 100 << 20,
+            disk_percent: 10,
+            disk_enough: 4 << 30,
+            pids_percent: 90,
+            every: Duration::from_secs(10),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::failure::chain;
 use crate::host::Host;
 use crate::keeping;
 use crate::objects::Subscription;
+use crate::supervision::catching;
 use contents::TokenCache;
 use hypermesh_planner::{
     Action, Exit, ExitReason, Instance, Notice, Outcome, Record, Run, Surroundings, plan, status, wants,
@@ -22,6 +23,7 @@ use hypermesh_planner::{
 use hypermesh_runtime::{ContainerId, Sandbox};
 use hypermesh_schemas::instance::InstanceStatus;
 use jiff::Timestamp;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +75,8 @@ enum News {
     Outcome(Outcome),
     /// A sandbox was made.
     Sandbox { sandbox: Arc<dyn Sandbox>, attached: Attached },
+    /// It panicked: what will come of it is not known any more.
+    Panicked(Box<dyn Any + Send>),
 }
 
 /// What the runtime calls a run.
@@ -90,6 +94,7 @@ pub struct Worker {
     objects: Subscription,
     pull_secrets: Subscription,
     sandbox: Option<Arc<dyn Sandbox>>,
+    again: bool,
     attached: Attached,
     tokens: TokenCache,
     status: Arc<InstanceStatus>,
@@ -111,13 +116,15 @@ pub struct Begin {
     pub view: watch::Sender<Option<View>>,
     /// What the API server was told last.
     pub told: Option<InstanceStatus>,
+    /// Whether a worker before this one panicked: what it was about to make may be there half.
+    pub again: bool,
 }
 
 impl Worker {
     /// Begins to look after an instance.
     #[must_use]
     pub fn new(host: Host, begin: Begin) -> Self {
-        let Begin { instance, record, sandbox, orders, view, told } = begin;
+        let Begin { instance, record, sandbox, orders, view, told, again } = begin;
         let wants = wants(&instance);
         let objects = host.objects.subscribe(&instance.namespace, &wants.objects);
         let secrets =
@@ -133,6 +140,7 @@ impl Worker {
             objects,
             pull_secrets,
             sandbox,
+            again,
             attached: Attached::default(),
             tokens: TokenCache::default(),
             status: Arc::new(told.unwrap_or_default()),
@@ -181,6 +189,8 @@ impl Worker {
                 self.record.retry_now();
                 self.refresh();
             }
+            // What may open a registry has come, or has changed.
+            () = self.pull_secrets.changed() => self.record.retry_images(),
             () = tokio::time::sleep(sleep.max(Duration::from_millis(1))) => {
                 if renew.is_some_and(|at| at <= Timestamp::now()) {
                     self.refresh();
@@ -201,7 +211,19 @@ impl Worker {
                 self.attached = attached;
                 self.take_in(Outcome::SandboxReady(addresses));
             }
+            // Who supervises this worker begins it again, from what is kept.
+            News::Panicked(panic) => std::panic::resume_unwind(panic),
         }
+    }
+
+    /// Begins some work, beside this worker. What comes of it is sent as news, its panic too.
+    fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let news = self.news.0.clone();
+        tokio::spawn(async move {
+            if let Err(panic) = catching(work).await {
+                let _ = news.send(News::Panicked(panic));
+            }
+        });
     }
 
     fn take_order(&mut self, order: Order) {
@@ -293,6 +315,13 @@ impl Worker {
         self.record.resume();
         if !self.record.sandbox.stage.begun {
             return;
+        }
+        // At the agent's start this was done for all.
+        if self.again
+            && self.sandbox.is_none()
+            && let Err(why) = sandbox::sweep(&self.host, &self.instance).await
+        {
+            tracing::warn!(instance = %self.instance.name, why, "what was half made stays for now");
         }
         let attachment = self.attachment();
         match (&self.sandbox, self.host.connectivity.attach(&attachment).await) {

@@ -3,8 +3,9 @@
 use crate::api::read_instance;
 use crate::host::Host;
 use crate::keeping::{self, Kept};
+use crate::supervision::{Fall, supervise};
 use crate::worker::{Begin, Order, View, Worker};
-use hypermesh_planner::{Ending, Instance, InstanceUid, Record};
+use hypermesh_planner::{Ending, Gravity, Instance, InstanceUid, Notice, Record};
 use hypermesh_runtime::Sandbox;
 use hypermesh_schemas::instance::{InstancePhase, InstanceStatus};
 use jiff::Timestamp;
@@ -176,26 +177,80 @@ impl Workers {
     ) -> Slot {
         let (orders, receiver) = mpsc::unbounded_channel();
         let (sender, view) = watch::channel(None);
-        let begin =
-            Begin { instance: Arc::clone(&instance), record, sandbox, orders: receiver, view: sender, told };
-        let worker = Worker::new(self.0.host.clone(), begin);
-        let (workers, uid, mut changes) = (self.clone(), instance.uid.clone(), view.clone());
-        let task = tokio::spawn(async move {
-            let work = worker.run();
-            let mut work = std::pin::pin!(work);
+        let begin = Begin {
+            instance: Arc::clone(&instance),
+            record,
+            sandbox,
+            orders: receiver,
+            view: sender,
+            told,
+            again: false,
+        };
+        let task = tokio::spawn(self.clone().look_after(begin, view.clone()));
+        Slot { instance, orders, view, task: task.abort_handle() }
+    }
+
+    /// Looks after an instance until nothing of it is left here, whatever its worker stumbles over.
+    async fn look_after(self, first: Begin, mut changes: watch::Receiver<Option<View>>) {
+        let (instance, view) = (Arc::clone(&first.instance), first.view.clone());
+        let uid = &instance.uid;
+        let mut first = Some(first);
+        let work = || {
+            let (host, begin) = (self.0.host.clone(), first.take().or_else(|| self.again(uid, &view)));
+            async move {
+                if let Some(begin) = begin {
+                    Worker::new(host, begin).run().await;
+                }
+            }
+        };
+        let told = |fall: &Fall| self.tell_fall(&instance, fall);
+        {
+            let mut work = std::pin::pin!(supervise(work, told));
             loop {
                 tokio::select! {
                     () = &mut work => break,
                     Ok(()) = changes.changed() => {
                         changes.borrow_and_update();
-                        workers.0.changed.notify_waiters();
+                        self.0.changed.notify_waiters();
                     }
                 }
             }
-            workers.0.all.lock().remove(&uid);
-            workers.0.changed.notify_waiters();
-        });
-        Slot { instance, orders, view, task: task.abort_handle() }
+        }
+        self.0.all.lock().remove(uid);
+        self.0.changed.notify_waiters();
+    }
+
+    /// What a worker begins with after the one before it panicked: what that one kept, and the sandbox that runs.
+    fn again(&self, uid: &InstanceUid, view: &watch::Sender<Option<View>>) -> Option<Begin> {
+        let known = view.borrow().clone();
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let instance = {
+            let mut all = self.0.all.lock();
+            let slot = all.get_mut(uid)?;
+            slot.orders = orders;
+            Arc::clone(&slot.instance)
+        };
+        let record = keeping::record(&self.0.host.layout, uid);
+        let record = record.ok().or_else(|| Some(Record::clone(&known.as_ref()?.record)));
+        Some(Begin {
+            instance,
+            record: record.unwrap_or_default(),
+            sandbox: known.and_then(|known| known.sandbox),
+            orders: receiver,
+            view: view.clone(),
+            told: None,
+            again: true,
+        })
+    }
+
+    fn tell_fall(&self, instance: &Instance, fall: &Fall) {
+        let (words, pause) = (&fall.words, fall.pause.as_secs());
+        tracing::error!(instance = %instance.uid, name = instance.name, words, times = fall.times, pause, "the worker of an instance panicked");
+        let message = format!(
+            "The agent's worker of this instance panicked: {words}. Its containers go on; it is begun again in {pause} s"
+        );
+        let (gravity, reason) = (Gravity::Warning, "WorkerPanicked");
+        self.0.host.announcer.instance(instance, Notice { gravity, container: None, reason, message });
     }
 }
 

@@ -105,6 +105,8 @@ fn all_rules() {
     Workload.spec.template.spec.containers[].envFrom[]: has(self.configMapRef) != has(self.secretRef)
     Workload.spec.template.spec.containers[].livenessProbe: [has(self.httpGet), has(self.tcpSocket), has(self.exec)].filter(x, x).size() == 1
     Workload.spec.template.spec.containers[].readinessProbe: [has(self.httpGet), has(self.tcpSocket), has(self.exec)].filter(x, x).size() == 1
+    Workload.spec.template.spec.containers[].resources: !has(self.requests) || !('pids' in self.requests)
+    Workload.spec.template.spec.containers[].resources: !has(self.limits) || !('pids' in self.limits) || (type(self.limits['pids']) == int ? self.limits['pids'] >= 1 && self.limits['pids'] <= 4194304 : self.limits['pids'].matches('^[1-9][0-9]{0,6}$') && int(self.limits['pids']) <= 4194304)
     Workload.spec.template.spec.containers[].securityContext: !(has(self.privileged) && self.privileged && has(self.allowPrivilegeEscalation) && !self.allowPrivilegeEscalation)
     Workload.spec.template.spec.containers[].securityContext.seccompProfile: (self.type == 'Localhost') == has(self.localhostProfile)
     Workload.spec.template.spec.containers[].startupProbe: [has(self.httpGet), has(self.tcpSocket), has(self.exec)].filter(x, x).size() == 1
@@ -238,6 +240,19 @@ fn containers() {
         "Workload",
         container(json!({"startupProbe": eager})),
         &format!("{path}.startupProbe.successThreshold: one success is enough to have started"),
+    );
+    for pids in [json!(1), json!(4_194_304), json!("20"), json!("4194304")] {
+        right("Workload", container(json!({"resources": {"limits": {"pids": pids, "memory": "1Gi"}}})));
+    }
+    let message =
+        format!("{path}.resources.limits: a limit of processes is a whole number, from 1 to 4194304");
+    for pids in [json!(0), json!(4_194_305), json!("4194305"), json!("0"), json!("1k"), json!("0.5")] {
+        wrong("Workload", container(json!({"resources": {"limits": {"pids": pids}}})), &message);
+    }
+    wrong(
+        "Workload",
+        container(json!({"resources": {"requests": {"pids": 5}}})),
+        &format!("{path}.resources.requests: processes are limited and not asked for: write limits.pids"),
     );
     let message = format!("{path}.readinessProbe: a probe is exactly one of httpGet, tcpSocket and exec");
     wrong("Workload", container(json!({"readinessProbe": {}})), &message);

@@ -147,10 +147,12 @@ impl FromStr for Reference {
             Some((name, digest)) => (name, Some(digest.parse().map_err(ReferenceError::Digest)?)),
             None => (text, None),
         };
-        // A colon after the last slash begins a tag; one before it belongs to the registry's port.
-        let (name, tag) = match name.rfind(':') {
-            Some(at) if !name[at..].contains('/') => (&name[..at], Some(&name[at + 1..])),
-            _ => (name, None),
+        // A colon after the last slash begins a tag; one before it belongs to the registry's port. The first of several:
+        // what is wrong is quoted as it was written.
+        let last = name.rfind('/').map_or(0, |at| at + 1);
+        let (name, tag) = match name[last..].find(':') {
+            Some(at) => (&name[..last + at], Some(&name[last + at + 1..])),
+            None => (name, None),
         };
         if name.is_empty() {
             return Err(ReferenceError::Empty);
@@ -272,9 +274,12 @@ fn check_tag(tag: &str) -> Result<(), ReferenceError> {
     if fine { Ok(()) } else { Err(ReferenceError::Tag(shown(tag))) }
 }
 
-/// As much of a stranger's text as an error shows.
+/// As much of a stranger's text as an error shows; that there is more can be seen.
 fn shown(text: &str) -> String {
-    text.chars().take(80).collect()
+    const MOST: usize = 80;
+    let mut characters = text.chars();
+    let shown: String = characters.by_ref().take(MOST).collect();
+    if characters.next().is_some() { format!("{shown}…") } else { shown }
 }
 
 #[cfg(test)]
@@ -329,9 +334,12 @@ mod tests {
             "x?y",
             "x/y%2e",
             "http://r.io/x",
+            "UPPER/Case:::1",
+            "busybox::1",
         ];
         let mut lines = texts.map(|text| format!("{text:?} {}", read(text))).to_vec();
         lines.push(read(&"a".repeat(64)));
+        lines.push(read(&format!("x:{}", "-".repeat(100))));
         lines.push(read(&format!("r.io/{}", "a/".repeat(130) + "a")));
         insta::assert_snapshot!(lines.join("\n"));
     }

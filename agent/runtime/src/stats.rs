@@ -27,6 +27,8 @@ pub struct Stats {
     pub memory_limit: Option<u64>,
     /// Processes and threads.
     pub pids: Option<u64>,
+    /// How often a process or thread was refused because there were as many as it may have.
+    pub forks_refused: Option<u64>,
     /// Bytes read from block devices.
     pub read_bytes: Option<u64>,
     /// Bytes written to block devices.

@@ -119,6 +119,9 @@ pub struct Exit {
     /// How many processes of the container the kernel killed for memory while it lived.
     #[serde(default)]
     pub oom_kills: u64,
+    /// How often it was refused a process or thread because it had as many as it may.
+    #[serde(default)]
+    pub forks_refused: u64,
     /// When, in nanoseconds since 1970.
     pub at: i64,
 }

@@ -41,17 +41,26 @@ fn exited(
     let finished = time(exit.at).unwrap_or_else(Timestamp::now);
     let state = running.state();
     let oom = exit.oom_killed();
+    let starved = (!oom && exit.forks_refused > 0).then(|| {
+        let most = running.spec().limits.pids.map_or_else(String::new, |most| format!(" ({most})"));
+        format!(
+            "it had as many processes and threads as its limit of pids{most} allows, and {} more were refused",
+            exit.forks_refused
+        )
+    });
     let exit = Exit {
         id: format!("{uid}/{}", running.id()),
         code: exit.code,
         signal: exit.signal,
         reason: if oom { ExitReason::OutOfMemory } else { ExitReason::Itself },
-        message: oom.then(|| {
-            format!(
-                "it took more memory than its limit, and the kernel killed {} of its processes",
-                exit.oom_kills
-            )
-        }),
+        message: oom
+            .then(|| {
+                format!(
+                    "it took more memory than its limit, and the kernel killed {} of its processes",
+                    exit.oom_kills
+                )
+            })
+            .or(starved),
         started: state.started_at.or(Some(state.created_at)).and_then(time).unwrap_or(finished),
         finished,
     };
@@ -80,7 +89,7 @@ impl Worker {
     /// Tells what comes of some work.
     fn then(&self, work: impl Future<Output = Outcome> + Send + 'static) {
         let news = self.news.0.clone();
-        tokio::spawn(async move {
+        self.beside(async move {
             // Without its worker nobody wants to know.
             let _ = news.send(News::Outcome(work.await));
         });
@@ -90,7 +99,7 @@ impl Worker {
     pub(super) fn watch_sandbox(&self, sandbox: Arc<dyn Sandbox>) {
         let (mut lost, news) = (sandbox.lost(), self.news.0.clone());
         drop(sandbox);
-        tokio::spawn(async move {
+        self.beside(async move {
             // It ends without being lost when it is removed.
             if lost.wait_for(|lost| *lost).await.is_ok() {
                 let gone = Outcome::SandboxGone("its shim is gone".to_owned());
@@ -102,7 +111,7 @@ impl Worker {
     /// Learns when a run ends.
     pub(super) fn watch_run(&self, name: &str, attempt: u32, running: Arc<dyn Running>) {
         let (name, news, uid) = (name.to_owned(), self.news.0.clone(), self.instance.uid.to_string());
-        tokio::spawn(async move {
+        self.beside(async move {
             // When the shim is lost, that is told of the sandbox.
             if let Ok(exit) = running.wait().await {
                 let _ = news.send(News::Outcome(exited(&name, attempt, &running, &uid, exit)));
@@ -157,7 +166,7 @@ impl Worker {
     fn make_sandbox(&self) {
         let (host, instance, attachment) = (self.host.clone(), Arc::clone(&self.instance), self.attachment());
         let news = self.news.0.clone();
-        tokio::spawn(async move {
+        self.beside(async move {
             let made = make_sandbox(&host, &instance, &attachment).await;
             let _ = news.send(match made {
                 Ok((sandbox, attached)) => News::Sandbox { sandbox, attached },
@@ -201,7 +210,7 @@ impl Worker {
         };
         let (news, uid) = (self.news.0.clone(), self.instance.uid.to_string());
         let objects = self.objects.glance();
-        tokio::spawn(async move {
+        self.beside(async move {
             let run = async {
                 objects.known().await.map_err(|why| (Refusal::CreateContainerConfigError, why))?;
                 Starting { sources: objects.sources(), ..starting }.start().await
@@ -284,7 +293,7 @@ impl Worker {
     fn terminate(&self, container: &str, attempt: u32, deadline: Timestamp, leaves: bool) {
         let Some(running) = self.running(container, attempt) else { return };
         let (mut serving, uid) = (self.host.serving.clone(), self.instance.uid.clone());
-        tokio::spawn(async move {
+        self.beside(async move {
             if leaves {
                 let withdrawn = serving.wait_for(|serving| !serving.contains(&uid));
                 let _ = tokio::time::timeout(WITHDRAWAL, withdrawn).await;
@@ -298,7 +307,7 @@ impl Worker {
 
     fn kill(&self, container: &str, attempt: u32) {
         let Some(running) = self.running(container, attempt) else { return };
-        tokio::spawn(async move {
+        self.beside(async move {
             if let Err(error) = running.signal(9, true).await {
                 tracing::debug!(container = %running.id(), error = chain(&error), "it was not killed");
             }

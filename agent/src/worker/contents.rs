@@ -136,7 +136,7 @@ impl Worker {
             return;
         }
         let gathering = self.gathering();
-        tokio::spawn(async move {
+        self.beside(async move {
             let refreshed = async {
                 let contents = gathering.contents().await?;
                 gathering.host.volumes.refresh(&gathering.instance, contents).await

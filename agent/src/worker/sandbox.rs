@@ -71,7 +71,7 @@ pub(super) async fn remove_sandbox(
 }
 
 /// Clears away what is left of a sandbox that nobody holds: everything that is of no other instance.
-async fn sweep(host: &Host, instance: &Instance) -> Result<(), String> {
+pub(super) async fn sweep(host: &Host, instance: &Instance) -> Result<(), String> {
     let mut keep = std::collections::BTreeSet::new();
     let folders = std::fs::read_dir(host.layout.instances()).map_err(|error| error.to_string())?;
     for entry in folders.flatten() {

@@ -37,6 +37,8 @@ impl Fetching {
         {
             return Outcome::ImageRefused { container, attempt, refusal: Refusal::ErrImagePull, message };
         }
+        let missing: Vec<String> =
+            self.secrets.iter().filter(|name| self.objects.secret(name).is_none()).cloned().collect();
         let keys = match keyring(&self.objects, self.secrets) {
             Ok(keys) => keys,
             Err(message) => {
@@ -51,9 +53,24 @@ impl Fetching {
                 pulled: fetched.pulled,
             },
             Err(not) => {
-                Outcome::ImageRefused { container, attempt, refusal: not.refusal, message: not.message }
+                let message = with_missing(not.message, not.refusal, &missing);
+                Outcome::ImageRefused { container, attempt, refusal: not.refusal, message }
             }
         }
+    }
+}
+
+/// Why an image is not pulled, with the pull secrets that might have helped and are not there. That one is missing is no
+/// reason by itself, as for kubelet.
+fn with_missing(message: String, refusal: Refusal, missing: &[String]) -> String {
+    match (refusal, missing) {
+        (Refusal::ErrImagePull, [one]) => {
+            format!("{message}; the Secret \"{one}\" of imagePullSecrets is not there")
+        }
+        (Refusal::ErrImagePull, [_, ..]) => {
+            format!("{message}; the Secrets \"{}\" of imagePullSecrets are not there", missing.join("\", \""))
+        }
+        _ => message,
     }
 }
 

@@ -122,18 +122,23 @@ pub struct ContainerPort {
     pub host_ip: Option<IpAddress>,
 }
 
-/// Amounts by resource: `cpu`, `memory`, `ephemeral-storage`.
+/// Amounts by resource: `cpu`, `memory`, `ephemeral-storage`; and `pids`, which is a limit alone.
 pub type Amounts = BTreeMap<String, Quantity>;
 
 /// What a container needs, and what it may use at most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!has(self.requests) || !('pids' in self.requests)", "message": "processes are limited and not asked for: write limits.pids", "fieldPath": ".requests"},
+    {"rule": "!has(self.limits) || !('pids' in self.limits) || (type(self.limits['pids']) == int ? self.limits['pids'] >= 1 && self.limits['pids'] <= 4194304 : self.limits['pids'].matches('^[1-9][0-9]{0,6}$') && int(self.limits['pids']) <= 4194304)", "message": "a limit of processes is a whole number, from 1 to 4194304", "fieldPath": ".limits"},
+]))]
 pub struct Resources {
     /// What a node must have left for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub requests: Amounts,
-    /// What it may use at most; where there is no request, also what it needs.
+    /// What it may use at most; where there is no request, also what it needs. `pids`, how many processes and threads it
+    /// may have at a time, is a limit alone; left out: the node's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub limits: Amounts,

@@ -338,6 +338,8 @@ impl Record {
         let role = role.map_or(Role::Main, |(role, _)| role);
         let (code, refused) = (exit.code, exit.reason == ExitReason::CannotRun);
         let starved = exit.reason == ExitReason::OutOfMemory;
+        // By itself it has nothing to say: it was the kernel's limit that had.
+        let bounded = exit.message.clone().filter(|_| exit.reason == ExitReason::Itself);
         container.passed |= role == Role::Init && code == 0;
         let message = exit.message.clone();
         end(container, exit);
@@ -346,6 +348,10 @@ impl Record {
             let limit = memory.map_or_else(String::new, |memory| format!("; its limit is {memory}"));
             let words = format!("Container {name} was killed: there was no memory left for it{limit}");
             notices.push(Notice::warning(Some(name), "OOMKilled", words));
+        }
+        if let Some(bounded) = bounded {
+            let words = format!("Container {name}: {bounded}");
+            notices.push(Notice::warning(Some(name), "PidsLimitReached", words));
         }
         if refused {
             let why = message.unwrap_or_default();

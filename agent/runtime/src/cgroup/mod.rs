@@ -225,6 +225,11 @@ impl Cgroups {
         Some(self.folder("memory", path)?.join(file))
     }
 
+    /// Where refused processes are counted.
+    pub(crate) fn pids_counter(&self, path: &Path) -> Option<PathBuf> {
+        Some(self.folder("pids", path)?.join("pids.events"))
+    }
+
     /// How it is made to stand still.
     pub(crate) fn freezer(&self, path: &Path) -> Option<Freezer> {
         let (file, freeze, thaw) = match self.version {

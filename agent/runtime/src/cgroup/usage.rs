@@ -67,6 +67,7 @@ impl<'a> Usage<'a> {
             major_faults: field(&memory, "pgmajfault"),
             memory_limit: self.number("memory", "memory.max"),
             pids: self.number("pids", "pids.current"),
+            forks_refused: self.text("pids", "pids.events").and_then(|text| field(&text, "max")),
             read_bytes: io.as_deref().map(|io| by_device(io, "rbytes=")),
             written_bytes: io.as_deref().map(|io| by_device(io, "wbytes=")),
             oom_kills: self.text("memory", "memory.events").and_then(|text| field(&text, "oom_kill")),
@@ -90,6 +91,7 @@ impl<'a> Usage<'a> {
             major_faults: field(&memory, "total_pgmajfault"),
             memory_limit: self.number("memory", "memory.limit_in_bytes").filter(|limit| *limit < UNLIMITED),
             pids: self.number("pids", "pids.current"),
+            forks_refused: self.text("pids", "pids.events").and_then(|text| field(&text, "max")),
             read_bytes: io.as_deref().map(|io| by_word(io, "Read")),
             written_bytes: io.as_deref().map(|io| by_word(io, "Write")),
             oom_kills: self.text("memory", "memory.oom_control").and_then(|text| field(&text, "oom_kill")),
@@ -149,6 +151,7 @@ mod tests {
                 ("memory.max", "max\n"),
                 ("memory.events", "oom 1\noom_kill 1\n"),
                 ("pids.current", "5\n"),
+                ("pids.events", "max 9\n"),
                 ("io.stat", "8:0 rbytes=10 wbytes=20 rios=1 wios=1\n8:16 rbytes=1 wbytes=2\n"),
             ],
         );
@@ -177,6 +180,7 @@ mod tests {
                 ("memory/h/i/memory.limit_in_bytes", "9223372036854771712\n"),
                 ("memory/h/i/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"),
                 ("pids/h/i/pids.current", "5\n"),
+                ("pids/h/i/pids.events", "max 9\n"),
                 (
                     "blkio/h/i/blkio.throttle.io_service_bytes_recursive",
                     "8:0 Read 10\n8:0 Write 20\n8:0 Total 30\n8:16 Read 1\nTotal 31\n",

@@ -332,6 +332,7 @@ impl OciSandbox {
             binds: built.binds,
             cgroups: cgroups.folders(&cgroup),
             oom_counter: cgroups.oom_counter(&cgroup),
+            pids_counter: cgroups.pids_counter(&cgroup),
             freezer: cgroups.freezer(&cgroup),
             log: spec.log.clone(),
             stdin: spec.stdin,

@@ -173,6 +173,9 @@ pub struct Create {
     /// The file that counts kills for memory in a line `oom_kill N`.
     #[serde(default)]
     pub oom_counter: Option<PathBuf>,
+    /// The file that counts refused processes in a line `max N`.
+    #[serde(default)]
+    pub pids_counter: Option<PathBuf>,
     /// The file that freezes it, and what is written to it to freeze and to thaw.
     #[serde(default)]
     pub freezer: Option<Freezer>,

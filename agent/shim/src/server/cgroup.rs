@@ -7,8 +7,17 @@ use std::path::{Path, PathBuf};
 
 /// How many processes were killed for memory, by a file that says so; none if it does not.
 pub(super) fn oom_kills(path: &Path) -> u64 {
+    counted(path, "oom_kill ")
+}
+
+/// How many processes were refused, by a file that says so; none if it does not.
+pub(super) fn forks_refused(path: &Path) -> u64 {
+    counted(path, "max ")
+}
+
+fn counted(path: &Path, before: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
+    text.lines().find_map(|line| line.strip_prefix(before)?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// The most folders of one container's that are looked through.
@@ -88,6 +97,8 @@ mod tests {
         fs::write(&path, "oom_kill_disable 0\nunder_oom 0\noom_kill 7\n").unwrap();
         assert_eq!(oom_kills(&path), 7);
         assert_eq!(oom_kills(Path::new("/nowhere")), 0);
+        fs::write(&path, "max 12\n").unwrap();
+        assert_eq!(forks_refused(&path), 12);
     }
 
     #[test]

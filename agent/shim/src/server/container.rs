@@ -211,10 +211,11 @@ impl Container {
     /// How its first process ended, after all that it wrote was copied.
     pub(super) fn exited(&mut self, code: i32, signal: Option<i32>) -> Option<&ContainerState> {
         let oom_kills = self.create.oom_counter.as_deref().map_or(0, super::cgroup::oom_kills);
+        let forks_refused = self.create.pids_counter.as_deref().map_or(0, super::cgroup::forks_refused);
         (self.process, self.stdin) = (None, None);
         let state = self.state.as_mut()?;
         state.phase = Phase::Exited;
-        state.exit = Some(Exit { code, signal, oom_kills, at: now() });
+        state.exit = Some(Exit { code, signal, oom_kills, forks_refused, at: now() });
         Some(state)
     }
 

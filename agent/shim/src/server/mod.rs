@@ -266,7 +266,7 @@ impl Shim {
             self.container_ended(&id, code, signal, buffer);
         } else if let Some(place) = self.held.execs.iter().position(|running| running.pid == pid) {
             let running = self.held.execs.swap_remove(place);
-            let exit = Exit { code, signal, oom_kills: 0, at: container::now() };
+            let exit = Exit { code, signal, oom_kills: 0, forks_refused: 0, at: container::now() };
             if let Some(connection) = self.held.connections.get_mut(&running.asker) {
                 let event = Event::ExecExited { exec: running.exec, exit };
                 connection.send(&Message::Event(event), Vec::new());

@@ -10,6 +10,9 @@ use hypermesh_schemas::workload::pod::PodSpec;
 use std::fmt;
 use std::sync::Arc;
 
+/// What is limited alone: it keeps a container in bounds, and no node is asked for it.
+const BOUNDS: [&str; 1] = ["pids"];
+
 /// A resource that nodes have and instances need.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
@@ -168,7 +171,8 @@ impl Amounts {
 
 fn of(container: &Container) -> Amounts {
     let Some(resources) = &container.resources else { return Amounts::default() };
-    let mut amounts = Amounts::read(&resources.limits);
+    let mut amounts =
+        Amounts::read(resources.limits.iter().filter(|(name, _)| !BOUNDS.contains(&name.as_str())));
     for (resource, amount) in Amounts::read(&resources.requests).0 {
         *amounts.slot(&resource) = amount;
     }
@@ -210,7 +214,7 @@ mod tests {
     #[test]
     fn a_limit_without_a_request_is_what_is_needed() {
         let container = json!({"name": "a", "image": "i", "resources": {
-            "limits": {"memory": "1Gi", "gpus.example/a": 2}, "requests": {"memory": "10M"}}});
+            "limits": {"memory": "1Gi", "gpus.example/a": 2, "pids": 64}, "requests": {"memory": "10M"}}});
         let needs = needed(json!([]), json!([container]));
         assert_eq!(
             needs,
