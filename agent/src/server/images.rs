@@ -17,6 +17,8 @@ use stoq::http3::Body;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 
+/// The most bytes of credentials that a request may have: as many as a Secret.
+const CREDENTIALS: usize = 1 << 20;
 /// How often a pull tells how far it is.
 const TELL: Duration = Duration::from_millis(500);
 
@@ -32,7 +34,13 @@ pub(super) async fn answer(desk: &Desk, action: ImageAction, body: Body) -> Resu
             let found = blocking(move || one(&images, &reference, &names)).await?;
             Ok(json(&image::Images { items: vec![found] }))
         }
-        ImageAction::Pull(reference) => pull(images, names, desk.workers.clone(), &reference),
+        ImageAction::Pull(reference) => {
+            let name: Reference = reference
+                .parse()
+                .map_err(|error: hypermesh_image::ReferenceError| failed(400, "BadRequest", error))?;
+            let keyring = credentials(body).await?;
+            Ok(pull(images, names, desk.workers.clone(), name, keyring))
+        }
         ImageAction::Import => {
             let folder = desk.host.layout.root().join("incoming");
             let (sink, answer) = streamed("application/json");
@@ -121,14 +129,21 @@ fn remove(images: &Images, reference: &str, names: &Names) -> Result<(), Refusal
     Ok(())
 }
 
-fn pull(images: Images, names: Names, workers: Workers, reference: &str) -> Result<Answer, Refusal> {
-    let name: Reference = reference
-        .parse()
-        .map_err(|error: hypermesh_image::ReferenceError| failed(400, "BadRequest", error))?;
+/// The credentials that came with a request; what is wrong with them is told without them.
+async fn credentials(body: Body) -> Result<Keyring, Refusal> {
+    let refused = |why: String| failed(400, "BadRequest", format!("the credentials of the request: {why}"));
+    let body = http_body_util::Limited::new(body, CREDENTIALS);
+    let bytes = body.collect().await.map_err(|error| refused(chain(error.as_ref())))?.to_bytes();
+    if bytes.is_empty() {
+        return Ok(Keyring::empty());
+    }
+    Keyring::from_docker_config(&bytes).map_err(|error| refused(chain(&error)))
+}
+
+fn pull(images: Images, names: Names, workers: Workers, name: Reference, keyring: Keyring) -> Answer {
     let (sink, answer) = streamed("application/json");
     tokio::spawn(async move {
         let (progress, mut told) = watch::channel(hypermesh_image::Progress::default());
-        let keyring = Keyring::empty();
         let pulling = images.pull_telling(&name, &keyring, &progress);
         let mut pulling = std::pin::pin!(pulling);
         let result = loop {
@@ -159,7 +174,7 @@ fn pull(images: Images, names: Names, workers: Workers, reference: &str) -> Resu
         look_again(&last, &workers);
         say(&sink, &last).await;
     });
-    Ok(answer)
+    answer
 }
 
 fn settle(found: Result<image::Image, Refusal>) -> Progress {

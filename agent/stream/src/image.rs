@@ -1,8 +1,8 @@
 //! Images of a node, as `/v1/images` tells them.
 //!
-//! `GET` answers a list of [`Image`]s, or one with `reference`. `POST` with `reference` pulls, and without it imports the
-//! archive (OCI layout or docker-archive, in tar) that is the body; both answer lines of [`Progress`] as JSON, the last of
-//! which has `image` or `error`. `DELETE` with `reference` removes a name, and 409 tells what still uses it.
+//! `GET` answers a list of [`Image`]s, or one with `reference`. `POST` with `reference` pulls, by the credentials that the
+//! body has (Docker's `config.json`; empty: none); without it, it imports the archive (OCI layout or docker-archive, in
+//! tar) that is the body. Both answer lines of [`Progress`] as JSON, the last of which has `image` or `error`. `DELETE` with `reference` removes a name, and 409 tells what still uses it.
 
 use serde::{Deserialize, Serialize};
 

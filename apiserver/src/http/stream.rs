@@ -97,7 +97,7 @@ pub(super) async fn answer(
             relay(asking.ask(Empty::<Bytes>::new()).await?, false).map(|body| body.keeping(place))
         }
         Route::Stats => relay(asking.ask(Empty::<Bytes>::new()).await?, false),
-        Route::Images(ImageAction::Import) => {
+        Route::Images(ImageAction::Import | ImageAction::Pull(_)) => {
             let place = api.room.enter(who.caller.clone())?;
             relay(asking.ask(handed_on(exchange)).await?, false).map(|body| body.keeping(place))
         }
