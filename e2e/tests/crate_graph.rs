@@ -14,6 +14,7 @@ hello:
 hypermesh-agent: hypermesh-api hypermesh-chain hypermesh-client hypermesh-image hypermesh-network hypermesh-planner hypermesh-runtime hypermesh-schemas hypermesh-shim hypermesh-stream stoq
 hypermesh-api:
 hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-wire stoq
+hypermesh-bft: hypermesh-chain
 hypermesh-cel:
 hypermesh-chain:
 hypermesh-client: hypermesh-api hypermesh-chain hypermesh-wire stoq

@@ -1,0 +1,64 @@
+//! What others say of heights that are not begun here.
+
+use crate::message::Message;
+use hypermesh_chain::{Height, PublicKey};
+use std::collections::BTreeMap;
+
+/// Statements of one sender about one height.
+const MOST: usize = 64;
+
+/// Statements that wait for their height.
+#[derive(Debug, Default)]
+pub(super) struct Ahead(BTreeMap<Height, BTreeMap<PublicKey, Vec<Message>>>);
+
+impl Ahead {
+    /// Keeps a statement about `next` or the height after it. What is further away, or too much, is let go: it is said
+    /// again, or caught up with.
+    pub(super) fn keep(&mut self, from: PublicKey, height: Height, message: Message, next: Height) {
+        if height < next || height.0 - next.0 > 1 {
+            return;
+        }
+        let kept = self.0.entry(height).or_default().entry(from).or_default();
+        if kept.len() < MOST && !kept.contains(&message) {
+            kept.push(message);
+        }
+    }
+
+    /// What was said of a height, by sender.
+    pub(super) fn of(&self, height: Height) -> impl Iterator<Item = (&PublicKey, &Vec<Message>)> {
+        self.0.get(&height).into_iter().flatten()
+    }
+
+    /// Takes what was said of a height; what is older goes.
+    pub(super) fn take(&mut self, height: Height) -> Vec<(PublicKey, Message)> {
+        self.0.retain(|kept, _| *kept >= height);
+        let senders = self.0.remove(&height).unwrap_or_default();
+        let messages = |(from, messages): (PublicKey, Vec<Message>)| {
+            messages.into_iter().map(move |message| (from, message)).collect::<Vec<_>>()
+        };
+        senders.into_iter().flat_map(messages).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_sender_can_leave_here_is_bounded() {
+        let mut ahead = Ahead::default();
+        let (a, b, next) = (PublicKey([1; 32]), PublicKey([2; 32]), Height(5));
+        for number in 0..1000 {
+            ahead.keep(a, next, Message::Ask { from: Height(number) }, next);
+        }
+        ahead.keep(b, next, Message::Head { height: next }, next);
+        ahead.keep(b, next, Message::Head { height: next }, next);
+        ahead.keep(b, Height(4), Message::Head { height: next }, next);
+        ahead.keep(b, Height(7), Message::Head { height: next }, next);
+        let counts: Vec<_> = ahead.of(next).map(|(_, messages)| messages.len()).collect();
+        assert_eq!(counts, [MOST, 1]);
+        assert!(ahead.of(Height(7)).next().is_none());
+        assert_eq!(ahead.take(Height(5)).len(), MOST + 1);
+        assert!(ahead.0.is_empty());
+    }
+}
