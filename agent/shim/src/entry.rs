@@ -27,8 +27,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let folder = match arguments.as_slice() {
         [folder] => PathBuf::from(folder),
-        [probe, folder] if probe == PROBE => {
-            let probed = crate::probe::probe(Path::new(folder));
+        [probe, folder, cgroups @ ..] if probe == PROBE => {
+            let probed = crate::probe::probe(Path::new(folder), cgroups);
             let told = serde_json::to_writer(std::io::stdout(), &probed);
             return if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }

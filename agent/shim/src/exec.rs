@@ -13,8 +13,8 @@ use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{LinuxNamespaceType, PosixRlimitType, Process, Spec};
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
 
 /// All that is needed to start a process.
 pub(crate) struct Entering<'a> {
@@ -56,7 +56,7 @@ impl Entering<'_> {
         // Whoever shares the container's namespaces must not look into this process, which is still the node's.
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
             .map_err(|errno| errno.to_string())?;
-        self.cgroups.iter().try_for_each(|cgroup| crate::join::join(cgroup))?;
+        self.cgroups.iter().try_for_each(|cgroup| crate::join::join(&self.place(cgroup)))?;
         let flags = namespaces(&spec);
         // Its network first: it may be another's than the user namespace's root, who could not enter it.
         for flags in [CloneFlags::CLONE_NEWNET, flags] {
@@ -82,6 +82,19 @@ impl Entering<'_> {
         .map_err(|error| format!("no process could be made ({error})"))?;
         mouth.say(&Word::Process { pid });
         Ok(())
+    }
+
+    /// Where in a cgroup of the container's it is to be: in it; or, if the container gives controllers on (version 2), in the
+    /// one below it that its first process is in. The one above may hold no processes then.
+    fn place(&self, cgroup: &Path) -> PathBuf {
+        let given = fs::read_to_string(cgroup.join("cgroup.subtree_control")).unwrap_or_default();
+        if given.trim().is_empty() {
+            return cgroup.to_owned();
+        }
+        let told = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.first.as_raw_fd()));
+        let pid = told.ok().and_then(|text| first_pid(&text));
+        let text = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/cgroup")).ok());
+        text.and_then(|text| below(cgroup, &text)).unwrap_or_else(|| cgroup.to_owned())
     }
 
     fn become_process(
@@ -154,6 +167,24 @@ impl Entering<'_> {
         }
         env
     }
+}
+
+/// The pid in what the kernel tells of a descriptor of a process.
+fn first_pid(text: &str) -> Option<i32> {
+    text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok()).filter(|pid| *pid > 0)
+}
+
+/// The cgroup of a process (as `/proc/<pid>/cgroup` tells it) below the folder of another.
+fn below(folder: &Path, text: &str) -> Option<PathBuf> {
+    let path = Path::new(text.lines().find_map(|line| line.strip_prefix("0::"))?);
+    if path.components().any(|part| part == Component::ParentDir) {
+        return None;
+    }
+    // Where the tree is mounted is not told: what both have in common tells it.
+    path.ancestors().find_map(|above| {
+        let name = above.strip_prefix("/").ok().filter(|name| !name.as_os_str().is_empty())?;
+        folder.ends_with(name).then(|| path.strip_prefix(above).ok().map(|rest| folder.join(rest)))?
+    })
 }
 
 /// Those of the container that are not the node's.
@@ -301,4 +332,24 @@ fn home(uid: u32) -> Option<String> {
         let home = fields.nth(2)?;
         (id == uid && !home.is_empty()).then(|| home.to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_below_the_cgroup_of_its_container() {
+        let folder = Path::new("/sys/fs/cgroup/hypermesh/i/c");
+        let of = |text: &str| below(folder, text).map(|path| path.display().to_string());
+        assert_eq!(of("0::/hypermesh/i/c/init\n").as_deref(), Some("/sys/fs/cgroup/hypermesh/i/c/init"));
+        // Where only a part of the tree is mounted.
+        let part = below(Path::new("/sys/fs/cgroup/i/c"), "1:x:/y\n0::/i/c/a/b\n");
+        assert_eq!(part.as_deref(), Some(Path::new("/sys/fs/cgroup/i/c/a/b")));
+        assert_eq!(of("0::/elsewhere/x\n"), None);
+        assert_eq!(of("0::/hypermesh/i/c/../../x\n"), None);
+        assert_eq!(of("0::/\n"), None);
+        assert_eq!(first_pid("pos:\t0\nPid:\t42\nNSpid:\t42\n"), Some(42));
+        assert_eq!(first_pid("Pid:\t-1\n"), None);
+    }
 }

@@ -56,17 +56,36 @@ pub(super) fn writes(limits: &Limits, version: CgroupVersion) -> Vec<Write> {
     }
     if let Some(io) = limits.io_weight {
         if two {
+            // Whichever of them weighs here.
+            write("io", "io.bfq.weight", io.to_string(), true);
             write("io", "io.weight", io_weight(io).to_string(), true);
         } else {
             write("blkio", "blkio.weight", io.to_string(), true);
+            write("blkio", "blkio.bfq.weight", io.to_string(), true);
         }
     }
     list
 }
 
-/// Shares of version 1 as a weight of version 2, as the OCI's runtimes convert them.
+/// Shares of version 1 (2 to 262144, usually 1024) as a weight of version 2 (1 to 10000, usually 100), by the curve that the
+/// OCI's runtimes agreed on: the ends and what is usual keep their places.
 fn weight(shares: u64) -> u64 {
-    1 + shares.saturating_sub(2).min(262_142) * 9_999 / 262_142
+    match shares {
+        0..=2 => 1,
+        262_144.. => 10_000,
+        shares => {
+            #[expect(clippy::cast_precision_loss, reason = "it is less than 2^18")]
+            let power = (shares as f64).log2();
+            let exponent = (power * power + 125.0 * power) / 612.0 - 7.0 / 34.0;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is within 1 to 10000"
+            )]
+            let weight = 10_f64.powf(exponent).ceil() as u64;
+            weight.clamp(1, 10_000)
+        }
+    }
 }
 
 /// Weights of version 1 (10 to 1000) as those of version 2 (1 to 10000).
@@ -98,13 +117,14 @@ mod tests {
         assert_eq!(
             text(CgroupVersion::V2),
             [
-                "cpu/cpu.weight=39",
+                "cpu/cpu.weight=100",
                 "cpu/cpu.max=50000 100000",
                 "cpuset/cpuset.cpus=0",
                 "memory/memory.max=67108864",
                 "memory/memory.swap.max=0",
                 "memory/memory.low=33554432",
                 "pids/pids.max=10",
+                "io/io.bfq.weight=100",
                 "io/io.weight=910"
             ]
         );
@@ -117,7 +137,8 @@ mod tests {
                 "cpuset/cpuset.cpus=0",
                 "memory/memory.limit_in_bytes=67108864",
                 "pids/pids.max=10",
-                "blkio/blkio.weight=100"
+                "blkio/blkio.weight=100",
+                "blkio/blkio.bfq.weight=100"
             ]
         );
         assert!(writes(&Limits::default(), CgroupVersion::V2).is_empty());
@@ -125,7 +146,8 @@ mod tests {
 
     #[test]
     fn weights_keep_their_ends() {
-        assert_eq!((weight(2), weight(262_144)), (1, 10_000));
+        assert_eq!((weight(2), weight(1024), weight(262_144)), (1, 100, 10_000));
+        assert!((2..262_144).step_by(97).all(|shares| weight(shares) <= weight(shares + 97)));
         assert_eq!((io_weight(10), io_weight(1000)), (1, 10_000));
     }
 }

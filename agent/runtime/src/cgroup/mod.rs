@@ -4,6 +4,7 @@
 //! controller, version 2 one for all. Both may be there; what counts is where the controllers are.
 
 mod limits;
+mod unified;
 mod usage;
 
 pub(crate) use usage::Usage;
@@ -11,7 +12,7 @@ pub(crate) use usage::Usage;
 use crate::report::CgroupVersion;
 use crate::spec::Limits;
 use hypermesh_shim::protocol::Freezer;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ use std::path::{Path, PathBuf};
 /// Controllers of version 1 that libcontainer puts a container into.
 const CONTROLLERS: [&str; 9] =
     ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "cpuset", "devices", "perf_event"];
+
+/// Where cgroups are mounted.
+const USUAL: &str = "/sys/fs/cgroup";
 
 /// What a container is shown of its own.
 const SHOWN: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
@@ -33,6 +37,9 @@ pub(crate) struct Cgroups {
     others: Vec<PathBuf>,
     /// Below which cgroup all of ours are.
     parent: PathBuf,
+    /// With version 2: which cgroup the top of the tree is to this process, and which controllers ours have.
+    top: PathBuf,
+    controllers: BTreeSet<String>,
 }
 
 impl Cgroups {
@@ -46,12 +53,12 @@ impl Cgroups {
         let (mut v1, mut v2, mut others) = (BTreeMap::new(), None, Vec::new());
         for line in mounts.lines() {
             let Some((before, after)) = line.split_once(" - ") else { continue };
-            let Some(point) = before.split(' ').nth(4).map(PathBuf::from) else { continue };
+            let mut before = before.split(' ').skip(3).map(PathBuf::from);
+            let (Some(top), Some(point)) = (before.next(), before.next()) else { continue };
             let mut after = after.splitn(3, ' ');
             match (after.next(), after.nth(1)) {
-                (Some("cgroup2"), _) => {
-                    v2.get_or_insert(point);
-                }
+                // libcontainer looks at the usual place alone.
+                (Some("cgroup2"), _) if v2.is_none() || point == Path::new(USUAL) => v2 = Some((point, top)),
                 (Some("cgroup"), Some(options)) => {
                     let mut known = false;
                     for name in options.split(',').filter(|name| CONTROLLERS.contains(name)) {
@@ -65,18 +72,58 @@ impl Cgroups {
                 _ => {}
             }
         }
-        let parent = parent.to_owned();
-        if !v1.is_empty() {
-            others.extend(v2);
-            return Self { version: CgroupVersion::V1, trees: v1, others, parent };
+        let mut found = Self {
+            version: CgroupVersion::None,
+            trees: v1,
+            others,
+            parent: parent.to_owned(),
+            top: PathBuf::from("/"),
+            controllers: BTreeSet::new(),
+        };
+        if !found.trees.is_empty() {
+            found.version = CgroupVersion::V1;
+            found.others.extend(v2.map(|(point, _)| point));
+        } else if let Some((point, top)) = v2 {
+            found.version = CgroupVersion::V2;
+            found.trees.insert(String::new(), point);
+            (found.others, found.top) = (Vec::new(), top);
         }
-        match v2 {
-            Some(tree) => {
-                let trees = BTreeMap::from([(String::new(), tree)]);
-                Self { version: CgroupVersion::V2, trees, others: Vec::new(), parent }
+        found
+    }
+
+    /// Finds out by trying where ours may be, and which controllers they have there. A cgroup `probe` is left for who
+    /// tries to enter it. Gives why controllers are missing, by their names.
+    ///
+    /// # Errors
+    /// Why there can be none, and what would help.
+    pub(crate) fn settle(&mut self, probe: &str) -> Result<BTreeMap<String, String>, String> {
+        let tree = match self.version {
+            CgroupVersion::None => return Err("no cgroup file system is mounted".to_owned()),
+            CgroupVersion::V1 => {
+                let made = self.make(&self.path(&[probe]));
+                let told = |error| {
+                    let parent = self.parent.display();
+                    format!(
+                        "cgroups below {parent} cannot be made ({error}); root can, or whom root delegates one to"
+                    )
+                };
+                return made.map(|()| BTreeMap::new()).map_err(told);
             }
-            None => Self { version: CgroupVersion::None, trees: BTreeMap::new(), others, parent },
+            CgroupVersion::V2 => self.tree(),
+        };
+        let Some(tree) = tree else { return Ok(BTreeMap::new()) };
+        if tree.point != Path::new(USUAL) {
+            return Err(format!("cgroups are mounted at {}, not at {USUAL}", tree.point.display()));
         }
+        let (parent, given) = tree.settle(&self.parent, probe)?;
+        (self.parent, self.controllers) = (parent, given.controllers);
+        Ok(given.refused)
+    }
+
+    /// The one tree of version 2.
+    fn tree(&self) -> Option<unified::Tree<'_>> {
+        let point = self.trees.get("").filter(|_| self.version == CgroupVersion::V2)?;
+        Some(unified::Tree { point, top: &self.top })
     }
 
     /// No cgroups at all, where this user may write to none.
@@ -86,6 +133,8 @@ impl Cgroups {
             trees: BTreeMap::new(),
             others: Vec::new(),
             parent: self.parent.clone(),
+            top: PathBuf::from("/"),
+            controllers: BTreeSet::new(),
         }
     }
 
@@ -93,12 +142,9 @@ impl Cgroups {
     pub(crate) fn has(&self, controller: &str) -> bool {
         match self.version {
             CgroupVersion::V1 => self.trees.contains_key(controller),
+            // Freezing is no controller there, and CPU time is always counted.
             CgroupVersion::V2 => {
-                let available = self.trees.get("").map(|tree| tree.join("cgroup.controllers"));
-                let text = available.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-                // Freezing is no controller there, and CPU time is always counted.
-                matches!(controller, "freezer" | "cpuacct")
-                    || text.split_whitespace().any(|name| name == controller)
+                matches!(controller, "freezer" | "cpuacct") || self.controllers.contains(controller)
             }
             CgroupVersion::None => false,
         }
@@ -156,7 +202,11 @@ impl Cgroups {
         }
         match self.version {
             CgroupVersion::V1 => self.fill_cpusets(path),
-            CgroupVersion::V2 => self.delegate(path.parent().unwrap_or(path)),
+            CgroupVersion::V2 => {
+                // What was not given is told by the limit that needs it.
+                self.tree().map(|tree| tree.give(path.parent().unwrap_or(path)));
+                Ok(())
+            }
             CgroupVersion::None => Ok(()),
         }
     }
@@ -177,32 +227,12 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Gives controllers on, from the root to a cgroup (version 2).
-    pub(crate) fn delegate(&self, path: &Path) -> io::Result<()> {
-        let Some(tree) = self.trees.get("").filter(|_| self.version == CgroupVersion::V2) else {
-            return Ok(());
-        };
-        let mut folder = tree.clone();
-        let mut parts = path.strip_prefix("/").unwrap_or(path).components();
-        loop {
-            let available = fs::read_to_string(folder.join("cgroup.controllers"))?;
-            let given = fs::read_to_string(folder.join("cgroup.subtree_control"))?;
-            for name in ["cpu", "cpuset", "io", "memory", "pids"] {
-                let has = |text: &str| text.split_whitespace().any(|word| word == name);
-                if has(&available) && !has(&given) {
-                    write(&folder.join("cgroup.subtree_control"), &format!("+{name}"))?;
-                }
-            }
-            match parts.next() {
-                Some(part) => folder = folder.join(part),
-                None => return Ok(()),
-            }
-        }
-    }
-
-    /// Writes limits.
+    /// Writes limits. What has no controller here is left out: the node's report tells.
     pub(crate) fn limit(&self, path: &Path, limits: &Limits) -> io::Result<()> {
         for wanted in limits::writes(limits, self.version) {
+            if !self.has(wanted.controller) {
+                continue;
+            }
             let Some(folder) = self.folder(wanted.controller, path) else { continue };
             let file = folder.join(wanted.file);
             match write(&file, &wanted.value) {
@@ -217,6 +247,36 @@ impl Cgroups {
             }
         }
         Ok(())
+    }
+
+    /// Makes a container's cgroup, with its limits where libcontainer is not the one to write them: of version 2 it knows
+    /// less than we do. Its limit of processes waits until it is made. When its memory is used up all of it ends: half a
+    /// container that goes on is nobody's wish.
+    pub(crate) fn make_container(&self, path: &Path, limits: &Limits) -> io::Result<()> {
+        self.make(path)?;
+        if self.version != CgroupVersion::V2 {
+            return Ok(());
+        }
+        self.limit(path, &Limits { pids: None, ..limits.clone() })?;
+        if limits.memory.is_none() || !self.has("memory") {
+            return Ok(());
+        }
+        let file = self.folder("memory", path).map(|folder| folder.join("memory.oom.group"));
+        match file.map_or(Ok(()), |file| write(&file, "1")) {
+            // Linux before 4.19.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether weights of I/O can be set: a controller alone is not enough, there has to be who weighs.
+    pub(crate) fn weighs_io(&self, path: &Path) -> bool {
+        let (controller, files) = match self.version {
+            CgroupVersion::V2 => ("io", ["io.weight", "io.bfq.weight"]),
+            _ => ("blkio", ["blkio.weight", "blkio.bfq.weight"]),
+        };
+        let folder = self.folder(controller, path).filter(|_| self.has(controller));
+        folder.is_some_and(|folder| files.iter().any(|file| folder.join(file).exists()))
     }
 
     /// Where kills for memory are counted.

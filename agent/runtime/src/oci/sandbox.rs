@@ -344,7 +344,7 @@ impl OciSandbox {
             let (kept, config) = (bundle.join(SPEC), bundle.join("config.json"));
             hypermesh_shim::state::write(&kept, &spec).map_err(io_error("writing", &kept))?;
             hypermesh_shim::state::write(&config, &built.spec).map_err(io_error("writing", &config))?;
-            cgroups.make(&cgroup).map_err(io_error("making the cgroup", &cgroup))
+            cgroups.make_container(&cgroup, &spec.limits).map_err(io_error("making the cgroup", &cgroup))
         };
         if let Err(error) = prepared() {
             let _ = self.node.remove_cgroup(&cgroup);

@@ -383,6 +383,14 @@ fn filter(spec: &ContainerSpec, caps: &BTreeSet<String>) -> Result<Option<Value>
 fn resources(limits: &Limits, version: CgroupVersion, privileged: bool) -> Value {
     // libcontainer adds the devices that every container has.
     let mut resources = json!({ "devices": [{ "allow": privileged, "access": "rwm" }] });
+    // The shim takes it out, and sets it when libcontainer's own processes have ended.
+    if let Some(pids) = limits.pids {
+        put(&mut resources, "pids", json!({ "limit": pids }));
+    }
+    // Other limits of version 2 are written before libcontainer comes.
+    if version == CgroupVersion::V2 {
+        return resources;
+    }
     let mut cpu = Map::new();
     if let Some(shares) = limits.cpu_shares {
         cpu.insert("shares".to_owned(), json!(shares));
@@ -397,29 +405,12 @@ fn resources(limits: &Limits, version: CgroupVersion, privileged: bool) -> Value
     if !cpu.is_empty() {
         put(&mut resources, "cpu", Value::Object(cpu));
     }
-    let mut memory = Map::new();
+    // Swap is not told of: the node may have been started without counting it.
     if let Some(limit) = limits.memory {
-        memory.insert("limit".to_owned(), json!(limit));
-        // Version 2 counts swap apart from memory: none. Version 1 may have been started without counting it.
-        if version == CgroupVersion::V2 {
-            memory.insert("swap".to_owned(), json!(limit));
-        }
-    }
-    if let Some(reserved) = limits.memory_reserved.filter(|_| version == CgroupVersion::V2) {
-        memory.insert("reservation".to_owned(), json!(reserved));
-    }
-    if !memory.is_empty() {
-        put(&mut resources, "memory", Value::Object(memory));
-    }
-    if let Some(pids) = limits.pids {
-        put(&mut resources, "pids", json!({ "limit": pids }));
+        put(&mut resources, "memory", json!({ "limit": limit }));
     }
     if let Some(weight) = limits.io_weight {
         put(&mut resources, "blockIO", json!({ "weight": weight }));
-    }
-    if version == CgroupVersion::V2 && limits.memory.is_some() {
-        // Half a container that goes on is nobody's wish.
-        put(&mut resources, "unified", json!({ "memory.oom.group": "1" }));
     }
     resources
 }

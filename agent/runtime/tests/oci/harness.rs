@@ -106,16 +106,7 @@ impl Node {
     }
 
     pub fn sandbox_spec(&self, name: &str) -> SandboxSpec {
-        SandboxSpec {
-            instance: InstanceId::new(name).unwrap(),
-            hostname: name.to_owned(),
-            network: Network::Own,
-            user: UserNamespace::Auto,
-            host_ipc: false,
-            limits: Default::default(),
-            sysctls: Default::default(),
-            annotations: Default::default(),
-        }
+        sandbox_spec(name)
     }
 
     pub async fn sandbox(&self, name: &str) -> Arc<dyn Sandbox> {
@@ -191,6 +182,20 @@ impl Drop for Node {
                 drop(fs::remove_dir(folder));
             }
         }
+    }
+}
+
+/// A sandbox as most tests have it.
+pub fn sandbox_spec(name: &str) -> SandboxSpec {
+    SandboxSpec {
+        instance: InstanceId::new(name).unwrap(),
+        hostname: name.to_owned(),
+        network: Network::Own,
+        user: UserNamespace::Auto,
+        host_ipc: false,
+        limits: Default::default(),
+        sysctls: Default::default(),
+        annotations: Default::default(),
     }
 }
 

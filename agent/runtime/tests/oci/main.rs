@@ -7,6 +7,8 @@ mod escape;
 mod harness;
 mod life;
 mod limits;
+mod machine;
 mod restart;
 mod rootless;
+mod unified;
 mod volumes;

@@ -160,7 +160,8 @@ impl Shim {
         };
         if all {
             cgroup::signal(&container.create.cgroups, signal);
-            if container.create.cgroups.is_empty() {
+            // With its first process all of them end, wherever they are.
+            if container.create.cgroups.is_empty() || signal == libc::SIGKILL {
                 return send(process, signal);
             }
             return Ok((Reply::Done, Vec::new()));

@@ -23,26 +23,30 @@ fn counted(path: &Path, before: &str) -> u64 {
 /// The most folders of one container's that are looked through.
 const MOST: usize = 10_000;
 
+/// A cgroup and those below it, the deepest last; none if there is none.
+fn tree(cgroup: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut folders = vec![cgroup.to_owned()];
+    let mut next = 0;
+    while let Some(folder) = folders.get(next).cloned() {
+        next += 1;
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let below =
+            entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.extend(below.map(|entry| entry.path()).take(MOST.saturating_sub(folders.len())));
+    }
+    Ok(folders)
+}
+
 /// Kills everybody in cgroups and those below them, and removes them. Those that are not there are no error; `EBUSY` is
 /// one that is worth another try.
 pub(super) fn remove(cgroups: &[PathBuf]) -> io::Result<()> {
     let mut failed = Ok(());
     for cgroup in cgroups {
-        let mut folders = vec![cgroup.clone()];
-        let mut next = 0;
-        while let Some(folder) = folders.get(next).cloned() {
-            next += 1;
-            let entries = match fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            let below = entries
-                .filter_map(Result::ok)
-                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-            folders.extend(below.map(|entry| entry.path()).take(MOST.saturating_sub(folders.len())));
-        }
-        for folder in folders.iter().rev() {
+        for folder in tree(cgroup)?.iter().rev() {
             kill(folder);
             match fs::remove_dir(folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => failed = Err(error),
@@ -53,10 +57,15 @@ pub(super) fn remove(cgroups: &[PathBuf]) -> io::Result<()> {
     failed
 }
 
-/// Sends a signal to everybody in the first of some cgroups, which all hold the same.
+/// Sends a signal to everybody in the first of some cgroups, which all hold the same, and in those below it: a container
+/// that may make cgroups has its processes there.
 pub(super) fn signal(cgroups: &[PathBuf], number: i32) {
-    if let (Some(cgroup), Some(signal)) = (cgroups.first(), Signal::from_named_raw(number)) {
-        signal_all(cgroup, signal);
+    let (Some(cgroup), Some(signal)) = (cgroups.first(), Signal::from_named_raw(number)) else { return };
+    for folder in tree(cgroup).unwrap_or_default() {
+        match signal {
+            Signal::KILL => kill(&folder),
+            signal => signal_all(&folder, signal),
+        }
     }
 }
 
