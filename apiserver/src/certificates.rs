@@ -38,25 +38,9 @@ pub enum CertificatesError {
     /// The key that seals the store.
     #[error("the key that seals the store cannot be shown")]
     StoreKey(#[from] StoreKeyError),
-    /// Clients use the authority that is to be dropped.
-    #[error(
-        "these clients were seen with a certificate of the former authority, and not with one of the new one since:\n{}\n\
-         have each take a new certificate (nexusctl certs request) or kubeconfig, or shut them out by --force",
-        .0.join("\n")
-    )]
-    StillUsed(Vec<String>),
-    /// Nobody can know yet who uses it.
-    #[error(
-        "it was looked for {} min who uses the former authority, and for less than {} min that says little: whoever has not \
-         called meanwhile would be shut out unseen; wait until {}, or end the rotation now by --force",
-        .watched / 60, WATCHED / 60, time(.since + WATCHED)
-    )]
-    TooSoon {
-        /// Since when a server has looked, in seconds since the epoch.
-        since: i64,
-        /// For how long that is, in seconds.
-        watched: i64,
-    },
+    /// What ending the rotation now would break, each a paragraph.
+    #[error("the former authority cannot go yet:\n{}\nto end the rotation all the same: --force", .0.join("\n"))]
+    NotYet(Vec<String>),
     /// Nobody has looked who uses it.
     #[error(
         "no server of this folder runs, so nobody knows who uses the former authority: start it, or end the rotation unseen by \
@@ -132,26 +116,46 @@ pub fn begin_rotation(dir: &Path) -> Result<(), CertificatesError> {
     Ok(())
 }
 
-/// Drops the authorities of before, unless clients still use them; `force` drops them all the same.
+/// Over what a rotation is ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Regardless {
+    /// Nothing: whatever it would break keeps it from ending.
+    #[default]
+    OfNothing,
+    /// Registered keys whose holders were not seen.
+    OfUnseen,
+    /// Everything.
+    OfAll,
+}
+
+/// Drops the authorities of before, unless that would break something. What it breaks all the same comes back, each a
+/// paragraph.
 ///
 /// # Errors
-/// [`CertificatesError::StillUsed`], [`CertificatesError::TooSoon`] and [`CertificatesError::NotWatched`], unless `force`; where no rotation is under way;
-/// where the files cannot be used.
-pub fn finish_rotation(dir: &Path, force: bool) -> Result<(), CertificatesError> {
+/// [`CertificatesError::NotYet`] and [`CertificatesError::NotWatched`], as far as `regardless` does not say otherwise; where
+/// no rotation is under way; where the files cannot be used.
+pub fn finish_rotation(dir: &Path, regardless: Regardless) -> Result<Vec<String>, CertificatesError> {
     let mut runs = false;
+    let mut breaks = Vec::new();
     if rotation::under_way(dir)? {
         match looked(dir)? {
-            None if force => {}
-            None => return Err(CertificatesError::NotWatched),
-            Some(seen) if !seen.clients.is_empty() && !force => {
-                let told = |(user, at): (String, i64)| format!("  {user}, last seen {}", time(at));
-                let clients: Vec<String> = seen.clients.into_iter().map(told).collect();
-                return Err(CertificatesError::StillUsed(clients));
+            None if regardless == Regardless::OfAll => {
+                breaks.push(
+                    "nobody has looked who uses the former authority: no server of this folder runs"
+                        .to_owned(),
+                );
             }
-            Some(seen) => match too_soon(&seen, now()) {
-                Some(early) if !force => return Err(early),
-                _ => runs = true,
-            },
+            None => return Err(CertificatesError::NotWatched),
+            Some(seen) => {
+                let all = obstacles(&seen, now());
+                let kept: Vec<String> =
+                    all.iter().filter(|one| !one.is_passed(regardless)).map(|one| one.text.clone()).collect();
+                if !kept.is_empty() {
+                    return Err(CertificatesError::NotYet(kept));
+                }
+                breaks.extend(all.into_iter().map(|one| one.text));
+                runs = true;
+            }
         }
     }
     let mut pki = open(dir, now())?;
@@ -161,13 +165,70 @@ pub fn finish_rotation(dir: &Path, force: bool) -> Result<(), CertificatesError>
         looked(dir)?;
     }
     pki.finish_rotation(now())?;
-    Ok(())
+    Ok(breaks)
 }
 
-/// Whether too little was seen to let the former authority go. Pure.
-fn too_soon(seen: &rotation::Seen, now: i64) -> Option<CertificatesError> {
+/// Something that the end of a rotation would break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Obstacle {
+    text: String,
+    /// Whether it is that keys were not seen, and nothing worse.
+    unseen: bool,
+}
+
+impl Obstacle {
+    fn is_passed(&self, regardless: Regardless) -> bool {
+        match regardless {
+            Regardless::OfNothing => false,
+            Regardless::OfUnseen => self.unseen,
+            Regardless::OfAll => true,
+        }
+    }
+}
+
+/// All that the end of a rotation would break, by what the server has seen. Pure.
+fn obstacles(seen: &rotation::Seen, now: i64) -> Vec<Obstacle> {
+    let mut all = Vec::new();
+    let listed = |title: &str, lines: Vec<String>, more: usize| {
+        let mut text = format!("{title}\n  {}", lines.join("\n  "));
+        if more > 0 {
+            text.push_str(&format!("\n  and {more} more that are not listed"));
+        }
+        text
+    };
     let watched = now.saturating_sub(seen.since);
-    (watched < WATCHED).then_some(CertificatesError::TooSoon { since: seen.since, watched })
+    if watched < WATCHED {
+        all.push(Obstacle {
+            text: format!(
+                "it was looked for {} min who uses it, and for less than {} min that says little: whoever has not called \
+                 meanwhile would be shut out unseen; wait until {}",
+                watched / 60,
+                WATCHED / 60,
+                time(seen.since.saturating_add(WATCHED))
+            ),
+            unseen: false,
+        });
+    }
+    if !seen.clients.is_empty() {
+        let lines = seen.clients.iter().map(|(client, at)| format!("{client}, last seen {}", time(*at)));
+        let title = "these clients were seen with a certificate of it, and not with one of the new one since: they would be \
+                     refused; have each take a new certificate (nexusctl certs request) or kubeconfig:";
+        all.push(Obstacle { text: listed(title, lines.collect(), 0), unseen: false });
+    }
+    let left = &seen.left;
+    if !left.bundles.is_empty() {
+        let lines = left.bundles.iter().map(|(namespace, lacking)| format!("{namespace}: {lacking}"));
+        let title = "the ConfigMap kube-root-ca.crt of these namespaces does not hold both authorities, and what runs there would \
+                     not trust the server; the controllers write it: see that they run, and what keeps them from it:";
+        all.push(Obstacle { text: listed(title, lines.collect(), 0), unseen: false });
+    }
+    if !left.unseen.is_empty() {
+        let title = "these registered keys were not seen since the rotation began: a certificate of theirs from before would be \
+                     refused, and who knows the server by the former authority alone would not trust it; have each call \
+                     once by a new kubeconfig, revoke it (nexusctl auth revoke), or leave it behind by --leave-unseen:";
+        all.push(Obstacle { text: listed(title, left.unseen.clone(), left.more), unseen: true });
+    }
+    all
 }
 
 /// What a server has seen until now: one that runs tells it every few seconds.
@@ -228,15 +289,43 @@ fn shown(name: &str, held: &Held) -> Certificate {
 mod tests {
     use super::*;
 
+    fn texts(seen: &rotation::Seen, now: i64) -> Vec<String> {
+        obstacles(seen, now).into_iter().map(|one| one.text).collect()
+    }
+
     #[test]
     fn an_authority_goes_when_who_uses_it_had_the_time_to_be_seen() {
         let seen =
             rotation::Seen { since: 1_800_000_000, looked: 1_800_000_600, ..rotation::Seen::default() };
-        let early = too_soon(&seen, 1_800_000_600).unwrap().to_string();
-        assert!(early.contains("for 10 min") && early.contains("--force"), "{early}");
-        assert!(early.contains("2027-01-15T09:00:00"), "{early}");
-        assert!(too_soon(&seen, seen.since + WATCHED - 1).is_some());
-        assert!(too_soon(&seen, seen.since + WATCHED).is_none());
+        let early = texts(&seen, 1_800_000_600).join("");
+        assert!(early.contains("for 10 min") && early.contains("2027-01-15T09:00:00"), "{early}");
+        assert_eq!(texts(&seen, seen.since + WATCHED - 1).len(), 1);
+        assert_eq!(obstacles(&seen, seen.since + WATCHED), []);
+        let error = CertificatesError::NotYet(texts(&seen, 1_800_000_600)).to_string();
+        assert!(error.ends_with("--force"), "{error}");
+    }
+
+    #[test]
+    fn what_the_end_of_a_rotation_would_break_is_named() {
+        let mut seen = rotation::Seen { since: 1_800_000_000, ..rotation::Seen::default() };
+        let now = seen.since + WATCHED;
+        seen.clients.insert("bob (key 0202)".into(), now);
+        seen.left.bundles.insert("shop".into(), "lacks the new authority".into());
+        seen.left.unseen.push("system:node:n1 (key 0101)".into());
+        seen.left.more = 2;
+        let all = obstacles(&seen, now);
+        let told: Vec<&str> = all.iter().map(|one| one.text.as_str()).collect();
+        assert!(told[0].ends_with("\n  bob (key 0202), last seen 2027-01-15T09:00:00Z"), "{}", told[0]);
+        assert!(told[1].ends_with("\n  shop: lacks the new authority"), "{}", told[1]);
+        assert!(
+            told[2].ends_with("\n  system:node:n1 (key 0101)\n  and 2 more that are not listed"),
+            "{}",
+            told[2]
+        );
+        let passed = |regardless| all.iter().map(|one| one.is_passed(regardless)).collect::<Vec<_>>();
+        assert_eq!(passed(Regardless::OfNothing), [false; 3]);
+        assert_eq!(passed(Regardless::OfUnseen), [false, false, true]);
+        assert_eq!(passed(Regardless::OfAll), [true; 3]);
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl Credentials {
         Self { pki, replica }
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_pki<T>(&self, work: impl FnOnce(&mut Pki) -> T) -> T {
+        work(&mut self.pki.lock())
+    }
+
     /// Makes an agent in this process, or of this machine, the node `node`: its key (Ed25519, kept in the data folder, the
     /// same one at every start) is registered as an Identity of `system:node:NODE`, group `system:nodes`; its certificate
     /// names the same user and group, and is renewed as the others are. Returns the path of a kubeconfig (0600) that

@@ -4,7 +4,7 @@
 //! left, and to tell somebody whose connection outlived a rotation what has happened. Whom to let in is TLS' to decide.
 
 use hypermesh_chain::PublicKey;
-use hypermesh_pki::rotation::{self, Seen};
+use hypermesh_pki::rotation::{self, Left, Seen};
 use hypermesh_pki::{Pki, PkiError};
 use parking_lot::Mutex;
 use std::path::Path;
@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Clients remembered at most.
 const MOST: usize = 1000;
+/// Keys remembered at most. One that is not remembered is told of as unseen, which is safe.
+const MOST_KEYS: usize = 50_000;
 
 /// Which clients use which authority.
 #[derive(Debug, Default)]
@@ -28,6 +30,17 @@ struct State {
     /// Key identifiers of those that counted in the life of this process.
     dropped: Vec<Vec<u8>>,
     seen: Seen,
+}
+
+/// How a client is told of: a user, and the beginning of a key.
+pub(crate) fn shown(user: &str, key: &PublicKey) -> String {
+    format!("{user} (key {:.16})", key.to_string())
+}
+
+fn note(seen: &mut Seen, key: String) {
+    if seen.keys.len() < MOST_KEYS {
+        seen.keys.insert(key);
+    }
 }
 
 impl Former {
@@ -54,10 +67,8 @@ impl Former {
         if !self.active.load(Ordering::Acquire) {
             return true;
         }
-        let client = match key {
-            Some(key) => format!("{user} (key {:.16})", PublicKey(*key).to_string()),
-            None => user.to_owned(),
-        };
+        let key = key.map(|key| PublicKey(*key));
+        let client = key.map_or_else(|| user.to_owned(), |key| shown(user, &key));
         let mut state = self.state.lock();
         let is = |known: &Vec<u8>| authority == Some(known.as_slice());
         if state.dropped.iter().any(is) {
@@ -69,12 +80,32 @@ impl Former {
             }
         } else {
             state.seen.clients.remove(&client);
+            if let Some(key) = key {
+                note(&mut state.seen, key.to_string());
+            }
         }
         true
     }
 
-    /// Tells what was seen until now, where a rotation is under way.
-    pub fn tell(&self, dir: &Path, now: i64) -> Result<(), PkiError> {
+    /// Notes that keys have signed a request: whatever certificate came with it, their holders are about.
+    pub fn signed(&self, keys: impl IntoIterator<Item = String>) {
+        if self.active.load(Ordering::Acquire) {
+            let mut state = self.state.lock();
+            keys.into_iter().for_each(|key| note(&mut state.seen, key));
+        }
+    }
+
+    /// What was seen until now, while a rotation is under way.
+    pub fn seen(&self) -> Option<Seen> {
+        if !self.active.load(Ordering::Acquire) {
+            return None;
+        }
+        let state = self.state.lock();
+        state.former.is_some().then(|| state.seen.clone())
+    }
+
+    /// Tells what was seen until now, and what was found in the cluster, where a rotation is under way.
+    pub fn tell(&self, dir: &Path, left: Option<Left>, now: i64) -> Result<(), PkiError> {
         if !self.active.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -87,6 +118,9 @@ impl Former {
                 state.seen.since = now;
             }
             state.seen.looked = now;
+            if let Some(left) = left {
+                state.seen.left = left;
+            }
             state.seen.clone()
         };
         rotation::tell(dir, &seen)
@@ -109,7 +143,7 @@ mod tests {
         let before = open().client_ca.key_identifier();
         former.follow(&open());
         assert!(former.admits("ann", None, before.as_deref(), 1));
-        former.tell(dir.path(), 1).unwrap();
+        former.tell(dir.path(), None, 1).unwrap();
         assert_eq!(rotation::seen(dir.path()).unwrap(), None, "there is nothing to tell");
         open().begin_rotation(1_800_000_000).unwrap();
         former.follow(&open());
@@ -124,16 +158,20 @@ mod tests {
         ] {
             assert!(former.admits(user, key, authority.as_deref(), 7));
         }
-        former.tell(dir.path(), 8).unwrap();
+        former.tell(dir.path(), None, 8).unwrap();
         let seen = rotation::seen(dir.path()).unwrap().unwrap();
+        let new: Vec<&String> = seen.keys.iter().collect();
+        assert_eq!(new, ["01".repeat(32).as_str()], "whose key came with a new one");
         let left = [("ann".to_owned(), 7), ("bob (key 0202020202020202)".to_owned(), 7)];
         assert_eq!((seen.looked, seen.clients), (8, left.into()), "bob has a new one on one machine");
         // A server that starts anew goes on where that before it was.
         let again = Former::default();
         again.follow(&open());
-        again.tell(dir.path(), 9).unwrap();
+        again.tell(dir.path(), None, 9).unwrap();
         let seen = rotation::seen(dir.path()).unwrap().unwrap();
         assert_eq!((seen.since, seen.looked, seen.clients.len()), (8, 9, 2));
+        again.signed([String::from("aa")]);
+        assert!(again.seen().unwrap().keys.contains("aa"));
         open().finish_rotation(1_800_000_000).unwrap();
         former.follow(&open());
         assert!(!former.admits("ann", None, before.as_deref(), 9));

@@ -48,6 +48,24 @@ pub(crate) async fn apply(
     order(replica, author, Method::Patch, target, Media::ApplyPatch, object).await
 }
 
+/// Creates `object` in the collection at `path`.
+pub(crate) async fn create(
+    replica: &Replica,
+    author: Author,
+    path: &str,
+    object: &Value,
+) -> Result<Outcome, Box<Status>> {
+    let target = format!("{path}?fieldManager={MANAGER}");
+    order(replica, author, Method::Post, target, Media::Json, object).await
+}
+
+/// Deletes what is at `path`.
+#[cfg(test)]
+pub(crate) async fn delete(replica: &Replica, author: Author, path: &str) -> Result<Outcome, Box<Status>> {
+    let options = serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1"});
+    order(replica, author, Method::Delete, path.to_owned(), Media::Json, &options).await
+}
+
 /// Replaces what is at `path`.
 pub(crate) async fn replace(
     replica: &Replica,

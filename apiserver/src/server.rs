@@ -5,6 +5,7 @@ use crate::connection::Admission;
 use crate::credentials::Credentials;
 use crate::folder::Folder;
 use crate::http::Api;
+use crate::left_behind::{self, Authorities};
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::quic;
@@ -16,6 +17,7 @@ use hypermesh_chain::validator::Validator;
 use hypermesh_chain::{Genesis, Timestamp, ValidatorSet};
 use hypermesh_machine::{OpenError, Replica, read_genesis, write_genesis};
 use hypermesh_pipeline::PIPELINE_VERSION;
+use hypermesh_pki::rotation::Left;
 use hypermesh_pki::{Pki, PkiError, Settings};
 use hypermesh_store::{KeyRotation, Options};
 use parking_lot::Mutex;
@@ -164,6 +166,7 @@ impl Server {
                 closed.clone(),
             )),
             tokio::spawn(crate::signer::run(Arc::clone(&replica), pki, closed.clone())),
+            tokio::spawn(crate::default_policy::run(Arc::clone(&replica), closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
             tokio::spawn(look_after_store_key(Arc::clone(&replica), dir, key_rotation, closed.clone())),
         ];
@@ -377,6 +380,7 @@ async fn look_after_certificates(
             () = tokio::time::sleep(UPKEEP) => {}
             _ = closing.wait_for(|closing| *closing) => return,
         }
+        let left = left_behind(&pki, &api).await;
         let mut pki = pki.lock();
         let looked = pki.reload().and_then(|reloaded| Ok((reloaded, pki.renew(unix_now())?)));
         let changed = match looked {
@@ -399,7 +403,7 @@ async fn look_after_certificates(
             }
         };
         api.former.follow(&pki);
-        if let Err(error) = api.former.tell(pki.dir(), unix_now()) {
+        if let Err(error) = api.former.tell(pki.dir(), left, unix_now()) {
             tracing::warn!(%error, "who still uses the former authority cannot be told");
         }
         if changed {
@@ -412,6 +416,25 @@ async fn look_after_certificates(
                 (_, Err(error)) => tracing::error!(%error, "agents cannot be shown the new certificate"),
                 (None, Ok(_)) => {}
             }
+        }
+    }
+}
+
+/// What the end of a rotation that is under way would leave behind; `None` where none is.
+async fn left_behind(pki: &Mutex<Pki>, api: &Api) -> Option<Left> {
+    let authorities = Authorities::of(&pki.lock())?;
+    let seen = api.former.seen()?;
+    let reading = api.replica.reading();
+    let found = tokio::task::spawn_blocking(move || left_behind::left(&reading, &authorities, &seen)).await;
+    match found {
+        Ok(Ok(left)) => Some(left),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "what a rotation of the authorities leaves behind cannot be read");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "looking for what a rotation leaves behind ended by a panic");
+            None
         }
     }
 }

@@ -106,6 +106,11 @@ impl Identities {
         self.0.get(key).map(|user| user.name.as_str())
     }
 
+    /// All keys, in order, and for whom each stands.
+    pub fn iter(&self) -> impl Iterator<Item = (PublicKey, &UserInfo)> {
+        self.0.iter().map(|(key, user)| (PublicKey(*key), user.as_ref()))
+    }
+
     /// The keys that stand for a user.
     pub fn keys_of<'s>(&'s self, user: &'s str) -> impl Iterator<Item = ObjectKey> + 's {
         let keys = self.0.iter().filter(move |(_, known)| known.name == user);

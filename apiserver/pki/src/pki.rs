@@ -354,6 +354,18 @@ impl Pki {
         rotation::remove_old(&self.folder)
     }
 
+    /// The keys of this folder's own clients whose certificates are of the present authority.
+    pub fn own_clients(&self) -> Vec<PublicKey> {
+        let present = self.client_ca.key_identifier();
+        let agent = self.agent.as_ref().map(|agent| (&agent.key, &agent.held));
+        let all = [(&self.admin_key, &self.admin), (&self.controllers_key, &self.controllers)];
+        let own = all.into_iter().chain(agent).filter(|(_, held)| {
+            let by = held.authority_identifier();
+            by.is_some() && by == present
+        });
+        own.filter_map(|(key, _)| Some(key.signing_key().ok()?.public())).collect()
+    }
+
     /// The authorities of before, while they still count.
     pub fn old(&self) -> Option<&Old> {
         self.old.as_ref()
@@ -628,6 +640,7 @@ mod tests {
             since: now,
             looked: now,
             clients: [("ann".to_owned(), now)].into(),
+            ..rotation::Seen::default()
         };
         rotation::tell(dir.path(), &seen).unwrap();
         assert_eq!(rotation::seen(dir.path()).unwrap(), Some(seen));

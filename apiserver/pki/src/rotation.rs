@@ -18,7 +18,7 @@ use crate::files;
 use crate::keys::KeyFile;
 use crate::pki::{CLIENT_CA, CLUSTER_CA};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,6 +67,23 @@ pub struct Seen {
     pub looked: i64,
     /// By client: its user, and the beginning of its key.
     pub clients: BTreeMap<String, i64>,
+    /// Keys, in hexadecimal, that were seen with a certificate of the new authority, or without any.
+    #[serde(default)]
+    pub keys: BTreeSet<String>,
+    /// What the server found in the cluster when it last looked.
+    #[serde(default)]
+    pub left: Left,
+}
+
+/// What the end of a rotation would leave behind, as far as the state of the cluster tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// By namespace whose ConfigMap of authorities lacks one: which.
+    pub bundles: BTreeMap<String, String>,
+    /// Registered keys, with their users, that were not seen since the rotation began.
+    pub unseen: Vec<String>,
+    /// How many there are beyond those that are listed here.
+    pub more: usize,
 }
 
 /// Keeps what was seen of clients in the data folder `dir`.

@@ -176,7 +176,9 @@ impl Api {
             && info.subresource != "token"
             && (kind.is_some() || matches!(info.resource.as_str(), "transactions" | "selfsubjectreviews"));
         let who = if orders && signed::claims(&head.headers) {
-            self.author(head)?
+            let who = self.author(head)?;
+            self.former.signed(who.signed.iter().flat_map(|signed| signed.keys()));
+            who
         } else {
             self.who(exchange.client, &head.headers)?
         };

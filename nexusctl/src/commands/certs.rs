@@ -11,7 +11,7 @@ use crate::{
     session::Session,
 };
 use clap::{Args, Subcommand};
-use hypermesh_apiserver::certificates;
+use hypermesh_apiserver::certificates::{self, Regardless};
 use std::path::{Path, PathBuf};
 
 /// What to do with certificates.
@@ -76,12 +76,25 @@ pub struct RotateCa {
     /// Which cluster.
     #[command(flatten)]
     pub folder: Arguments,
-    /// Drop the old authorities; refused while clients were seen that still use them
+    /// Drop the old authorities; refused while that would break something that the server knows of, which is named
     #[arg(long)]
     pub finish: bool,
-    /// Drop them, whoever still uses them
+    /// Drop them though registered keys were not seen since the first step: their holders may be shut out
+    #[arg(long, requires = "finish")]
+    pub leave_unseen: bool,
+    /// Drop them, whatever that breaks
     #[arg(long, requires = "finish")]
     pub force: bool,
+}
+
+impl RotateCa {
+    fn regardless(&self) -> Regardless {
+        match (self.force, self.leave_unseen) {
+            (true, _) => Regardless::OfAll,
+            (false, true) => Regardless::OfUnseen,
+            (false, false) => Regardless::OfNothing,
+        }
+    }
 }
 
 /// Runs the verbs about files.
@@ -109,15 +122,18 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     }
     if let Command::RotateCa(arguments) = &command {
         if arguments.finish {
-            certificates::finish_rotation(&dir, arguments.force).map_err(|error| failed(&error))?;
+            let breaks = certificates::finish_rotation(&dir, arguments.regardless());
+            for broken in breaks.map_err(|error| failed(&error))? {
+                session.note(&format!("Ended all the same: {broken}"));
+            }
             session.note("The old authorities count no more. Kubeconfigs of before the rotation are refused from now on.");
         } else {
             certificates::begin_rotation(&dir).map_err(|error| failed(&error))?;
             session.note(
                 "Old and new authorities count; a running server takes them up within seconds. Give everyone a new \
                  kubeconfig, and end it by `nexusctl certs rotate-ca --finish`, an hour from now or later: it says who was \
-                 seen with the old ones since. Who trusts the old one alone as the server's cannot be seen from here, and who \
-                 did not call neither. pki/ca.crt is the new one; until the end, give out pki/ca.old.crt as well.",
+                 seen with the old ones since, which registered keys were not seen, and which namespaces hand out too little. \
+                 Who trusts the old one alone as the server's cannot be seen from here. pki/ca.crt is the new one; until the end, give out pki/ca.old.crt as well.",
             );
         }
     }
@@ -134,7 +150,7 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
     let mut cells = vec![["NAME", "SUBJECT", "EXPIRES", "RENEWS", "SERIAL"].map(str::to_owned).to_vec()];
     cells
         .extend(rows.into_iter().map(|row| vec![row.name, row.subject, row.expires, row.renews, row.serial]));
-    session.print(&aligned::rows(&cells, session.streams.out_width))?;
+    session.print(&aligned::table(&cells, true, session.streams.out_width))?;
     Ok(Exit::Success)
 }
 

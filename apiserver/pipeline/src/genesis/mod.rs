@@ -3,6 +3,7 @@
 //! Everything that influences an outcome is in the state from the first block on: the kinds with their schemas, the
 //! registered keys, what replicas may endorse, the default roles and the first namespaces.
 
+pub mod policy;
 mod roles;
 
 pub(crate) use roles::everything;

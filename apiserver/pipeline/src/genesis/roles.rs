@@ -75,7 +75,7 @@ pub(super) fn endorsable() -> Vec<PolicyRule> {
     let core = ["configmaps", "events", "namespaces"];
     vec![
         rule(&[""], &core, &WRITE),
-        rule(&[""], &["pods"], &["delete"]),
+        rule(&[""], &["pods"], &["delete", "deletecollection"]),
         rule(&[""], &["pods/eviction"], &["create"]),
         rule(&[""], &["nodes"], &["patch"]),
         rule(&[OURS], &["assets", "issuers", "nodes", "nodes/status", "transactions"], &WRITE),
