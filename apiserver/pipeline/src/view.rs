@@ -3,7 +3,9 @@
 //! How it looks is no matter of the state machine. Here stands which writes there are, so that rights on `pods` and `nodes`
 //! decide over them, signed requests too, and a budget is checked where nothing else happens meanwhile.
 
+use hypermesh_api::Status;
 use hypermesh_api::request::RequestInfo;
+use hypermesh_api::selector::FieldSelector;
 
 /// A kind that is shown of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,33 @@ impl View {
             Self::Pods => "pods",
             Self::Nodes => "nodes",
         }
+    }
+
+    /// What a field that selectors name is where what it is shown of has none.
+    pub fn absent(self, field: &str) -> &'static str {
+        match (self, field) {
+            (Self::Pods, "status.phase") => "Pending",
+            _ => "",
+        }
+    }
+
+    /// 400 for fields that selectors may not name.
+    pub(crate) fn check_fields(self, fields: &FieldSelector) -> Result<(), Status> {
+        let known: &[&str] = match self {
+            Self::Pods => &["metadata.name", "metadata.namespace", "spec.nodeName", "status.phase"],
+            Self::Nodes => &["metadata.name"],
+        };
+        match fields.requirements().iter().find(|one| !known.contains(&one.field.as_str())) {
+            Some(unknown) => {
+                Err(Status::bad_request(format!("field label not supported: {}", unknown.field)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The view of a plural.
+    pub(crate) fn named(plural: &str) -> Option<Self> {
+        [Self::Pods, Self::Nodes].into_iter().find(|view| view.plural() == plural)
     }
 
     /// What a write that it does not take is told to do instead.

@@ -4,6 +4,7 @@ use super::context::{Api, Client};
 use super::signed::{self, Signed};
 use crate::access;
 use crate::budget::Caller;
+use crate::streams::websocket;
 use crate::tokens::Bearer;
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -44,11 +45,12 @@ impl Api {
             // Two of them name two callers, and what stands in front of this server may believe the other.
             (_, Some(_)) => return Err(Box::new(Status::unauthorized())),
             (Some(value), None) => self.bearer(value.to_str().unwrap_or_default())?,
-            (None, None) => match &client.user {
-                Some(_) if client.expires.is_some_and(|at| at <= self.unix_now()) => {
+            (None, None) => match (websocket::token(headers)?, &client.user) {
+                (Some(token), _) => self.user_of_token(&token)?,
+                (None, Some(_)) if client.expires.is_some_and(|at| at <= self.unix_now()) => {
                     return Err(Box::new(Status::unauthorized()));
                 }
-                Some(user)
+                (None, Some(user))
                     if !self.former.admits(
                         &user.name,
                         client.key.as_ref(),
@@ -63,7 +65,7 @@ impl Api {
                 }
                 // In the mesh a key is the node, and a certificate only carries it: one whose key was revoked, or never
                 // registered, is nobody's.
-                Some(user)
+                (None, Some(user))
                     if node_of(user).is_some() && !client.is_registered(&reading.derived.identities) =>
                 {
                     return Err(Box::new(Status::failure(
@@ -76,8 +78,8 @@ impl Api {
                         ),
                     )));
                 }
-                Some(user) => Arc::clone(user),
-                None => Arc::new(access::anonymous()),
+                (None, Some(user)) => Arc::clone(user),
+                (None, None) => Arc::new(access::anonymous()),
             },
         };
         let mut who = Who::of(user);
@@ -94,6 +96,10 @@ impl Api {
             .map(|(_, token)| token.trim())
             .filter(|token| !token.is_empty())
             .ok_or_else(Status::unauthorized)?;
+        self.user_of_token(token)
+    }
+
+    fn user_of_token(&self, token: &str) -> Result<Arc<UserInfo>, Box<Status>> {
         let reading = self.replica.reading();
         let found = self.tokens.user(&reading, &self.token_key, token, self.unix_now())?;
         let Some(Bearer { user, audiences }) = found else {

@@ -41,6 +41,12 @@ pub(super) async fn answer(
         Body::Object(record) => {
             reply::object(api, &asked, &head.headers, &record.body, reply::code(outcome.code))?
         }
+        // What was deleted of a collection.
+        Body::Document(bytes) if asked.info.verb == Verb::DeleteCollection && outcome.code < 400 => {
+            let projected = asked.view.as_ref().map(|view| Bytes::from(view.projection.project_list(bytes)));
+            let bytes = projected.as_ref().unwrap_or(bytes);
+            document(&asked.query, &asked.agent, &head.headers, bytes, outcome.code)?
+        }
         Body::Document(bytes) => document(&asked.query, &asked.agent, &head.headers, bytes, outcome.code)?,
     };
     warning::write(response.headers_mut(), &outcome.warnings);

@@ -3,6 +3,8 @@
 //! The handshake is answered only after everything that can be refused was; until then a refusal is a Status.
 
 use crate::connection::{Activity, InProgress};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use http::request::Parts;
@@ -64,6 +66,41 @@ fn says(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
     lines.flat_map(|line| line.split(',')).any(|found| found.trim().eq_ignore_ascii_case(word))
 }
 
+/// How a client that can set no header but this one shows a token: as a subprotocol, in base64url.
+///
+/// Source: `k8s.io/apiserver/pkg/authentication/request/websocket`.
+const TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// The subprotocols that a client names, but for the one that is a token.
+fn named(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    all_named(headers).filter(|name| !name.starts_with(TOKEN))
+}
+
+fn all_named(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// The token that a client shows as a subprotocol. 401 for what is none, for two of them, and for one that stands alone:
+/// the answer could name no subprotocol then, and must not name the token.
+pub(crate) fn token(headers: &HeaderMap) -> Result<Option<String>, Box<Status>> {
+    let mut tokens = all_named(headers).filter_map(|name| name.strip_prefix(TOKEN));
+    let Some(encoded) = tokens.next() else { return Ok(None) };
+    if !says(headers, header::CONNECTION, "upgrade") || !says(headers, header::UPGRADE, "websocket") {
+        return Ok(None);
+    }
+    let alone = tokens.next().is_none() && named(headers).next().is_some();
+    let decoded = URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let token = decoded.filter(|token| alone && !token.is_empty());
+    token.map(Some).ok_or_else(|| Box::new(Status::unauthorized()))
+}
+
+/// The subprotocol of a client that may name any: the only one that it names.
+pub(crate) fn only_named(headers: &HeaderMap) -> Option<&str> {
+    let mut names = named(headers);
+    names.next().filter(|_| names.next().is_none())
+}
+
 /// Whether a request asks to be upgraded to `protocol`.
 pub(crate) fn is_asked(head: &Parts, protocol: &str) -> bool {
     says(&head.headers, header::CONNECTION, "upgrade") && says(&head.headers, header::UPGRADE, protocol)
@@ -107,13 +144,12 @@ pub(crate) fn subprotocol(
     headers: &HeaderMap,
     offered: &[&'static str],
 ) -> Result<&'static str, Box<Status>> {
-    let chosen = offered.iter().find(|protocol| says(headers, header::SEC_WEBSOCKET_PROTOCOL, protocol));
+    let chosen =
+        offered.iter().find(|protocol| named(headers).any(|name| name.eq_ignore_ascii_case(protocol)));
     chosen.copied().ok_or_else(|| {
-        let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-        let asked: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
         let words = format!(
             "unable to negotiate protocol: client supports [{}], server accepts [{}]",
-            asked.join(", "),
+            named(headers).collect::<Vec<_>>().join(", "),
             offered.join(", ")
         );
         Box::new(Status::bad_request(words))
@@ -123,7 +159,7 @@ pub(crate) fn subprotocol(
 /// The answer that accepts WebSocket; 400 where the handshake is none.
 pub(crate) fn accept<B>(
     headers: &HeaderMap,
-    subprotocol: Option<&'static str>,
+    subprotocol: Option<&str>,
     body: B,
 ) -> Result<Response<B>, Box<Status>> {
     let only = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -146,7 +182,8 @@ pub(crate) fn accept<B>(
         HeaderValue::try_from(accept).map_err(|e| Box::new(Status::internal(e)))?,
     );
     if let Some(protocol) = subprotocol {
-        out.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        let protocol = HeaderValue::from_str(protocol).map_err(|e| Box::new(Status::internal(e)))?;
+        out.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     Ok(response)
 }
@@ -226,6 +263,40 @@ mod tests {
         assert_eq!(subprotocol(&asked, &offered).unwrap(), "v5.channel.k8s.io");
         let none = subprotocol(&headers(&[]), &offered).unwrap_err();
         assert_eq!(none.code, 400);
+    }
+
+    #[test]
+    fn a_token_may_stand_among_the_subprotocols_and_is_never_named_back() {
+        let of = |protocols: &[&str]| {
+            let mut all = headers(&[(header::CONNECTION, "Upgrade"), (header::UPGRADE, "WebSocket")]);
+            for line in protocols {
+                all.append(header::SEC_WEBSOCKET_PROTOCOL, line.parse().unwrap());
+            }
+            all
+        };
+        let shown = format!("{TOKEN}{}", URL_SAFE_NO_PAD.encode("a.b?c"));
+        let both = of(&[&format!("{shown}, v4.channel.k8s.io")]);
+        assert_eq!(token(&both).unwrap().as_deref(), Some("a.b?c"));
+        assert_eq!(token(&of(&["v4.channel.k8s.io", &shown])).unwrap().as_deref(), Some("a.b?c"));
+        assert_eq!(subprotocol(&both, &["v4.channel.k8s.io"]).unwrap(), "v4.channel.k8s.io");
+        assert_eq!(only_named(&both), Some("v4.channel.k8s.io"));
+        let none = subprotocol(&both, &["v9.channel.k8s.io"]).unwrap_err();
+        assert!(!none.message.contains(TOKEN), "{}", none.message);
+        assert_eq!(token(&of(&[])).unwrap(), None);
+        assert_eq!(only_named(&of(&["a", "b"])), None);
+        // Whoever asks for no WebSocket shows none.
+        let plain = headers(&[(header::SEC_WEBSOCKET_PROTOCOL, &format!("{shown}, x"))]);
+        assert_eq!(token(&plain).unwrap(), None);
+        for wrong in [
+            shown.clone(),
+            format!("{shown}, {shown}, x"),
+            format!("{TOKEN}, x"),
+            format!("{TOKEN}a=, x"),
+            format!("{TOKEN}%, x"),
+            format!("{TOKEN}{}, x", URL_SAFE_NO_PAD.encode([0xff, 0xfe])),
+        ] {
+            assert_eq!(token(&of(&[&wrong])).unwrap_err().code, 401, "{wrong}");
+        }
     }
 
     #[test]

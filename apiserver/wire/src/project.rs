@@ -79,6 +79,25 @@ impl Projection {
         out
     }
 
+    /// What is shown of an encoded list of objects.
+    #[must_use]
+    pub fn project_list(&self, list: &[u8]) -> Vec<u8> {
+        let list: Value = serde_json::from_slice(list).unwrap_or(Value::Null);
+        let (group, version, _) = self.shown;
+        let api_version = crate::list::api_version(group, version);
+        let mut out = Vec::with_capacity(1024);
+        crate::list::write_json(
+            &json!({
+                "apiVersion": api_version,
+                "items": self::list(&list, &["items"]).iter().map(self.object).collect::<Vec<_>>(),
+                "kind": format!("{}List", self.kind.kind),
+                "metadata": list.get("metadata"),
+            }),
+            &mut out,
+        );
+        out
+    }
+
     /// The cells of the row of what is shown. `now` is in seconds since 1970.
     pub(crate) fn cells(&self) -> fn(&Value, i64) -> Vec<Value> {
         self.row

@@ -168,6 +168,32 @@ fn a_watch_over_websocket() -> Result<()> {
 }
 
 #[test]
+fn a_browser_shows_its_token_as_a_subprotocol() -> Result<()> {
+    let Some(bench) = Bench::start("a token among subprotocols")? else { return Ok(()) };
+    let token = bench.ok("create token default")?.out.trim().to_owned();
+    bench.ok("create clusterrolebinding viewer --clusterrole=view --serviceaccount=default:default")?;
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, token);
+    bench.cluster.runtime().block_on(async {
+        let url = format!("wss://{}/api/v1/namespaces/default/pods?watch=true", bench.cluster.address()?);
+        let watch = async |protocols: String| -> Result<_> {
+            let stream = connect(&bench, b"http/1.1").await?;
+            let mut request = url.as_str().into_client_request()?;
+            request.headers_mut().insert("sec-websocket-protocol", protocols.parse()?);
+            Ok(tokio_tungstenite::client_async(request, stream).await)
+        };
+        let prefix = "base64url.bearer.authorization.k8s.io.";
+        let (_, answer) = watch(format!("{prefix}{encoded}, base64.binary.k8s.io")).await??;
+        let named = answer.headers().get("sec-websocket-protocol").context("no subprotocol")?;
+        ensure!(answer.status() == 101 && named == "base64.binary.k8s.io", "{answer:?}");
+        for wrong in [format!("{prefix}{encoded}"), format!("{prefix}bm9ib2R5, base64.binary.k8s.io")] {
+            let refused = watch(wrong).await?.err().context("it was let in")?.to_string();
+            ensure!(refused.contains("401"), "{refused}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn ports_over_websocket_alone() -> Result<()> {
     let Some(bench) = Bench::start("ports over WebSocket")? else { return Ok(()) };
     let port = super::streams::shouting()?;

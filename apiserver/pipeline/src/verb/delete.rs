@@ -10,7 +10,7 @@ use crate::record;
 use crate::registry::Kind;
 use crate::state::StateReader;
 use crate::work::{self, Job};
-use hypermesh_api::options::{Preconditions, Propagation};
+use hypermesh_api::options::{DeleteOptions, Preconditions, Propagation};
 use hypermesh_api::{Details, Status};
 use hypermesh_chain::{ObjectKey, Record};
 use hypermesh_schemas::definition::Hook;
@@ -39,7 +39,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
         return Err(Status::forbidden(kind.subject(&name), "this namespace may not be deleted").into());
     }
     check(&kind, &record, &name, &request.call.delete.preconditions)?;
-    match delete_object(execution, &kind, &key, &record, request.call.delete.propagation)? {
+    match delete_object(execution, &kind, &key, &record, Manner::of(&request.call.delete))? {
         Deleted::Waiting(record) => Ok(Reply::object(200, record)),
         Deleted::Gone => {
             let names = &kind.definition;
@@ -84,6 +84,39 @@ fn check(kind: &Kind, record: &Record, name: &str, wanted: &Preconditions) -> Re
     Ok(())
 }
 
+/// How an object is to be deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// What becomes of its dependents.
+    pub propagation: Option<Propagation>,
+    /// Seconds that its end may take, where that takes any.
+    pub grace: Option<i64>,
+}
+
+impl Manner {
+    /// As options say.
+    pub fn of(options: &DeleteOptions) -> Self {
+        Self { propagation: options.propagation, grace: options.grace_period_seconds }
+    }
+}
+
+/// Where an object that runs something says how many seconds its end may take. Where it does, the options of a deletion
+/// may say otherwise, and whoever ends it finds that in `metadata.deletionGracePeriodSeconds`: zero says nothing there, so
+/// the shortest is a second.
+const OWN_GRACE: &str = "/spec/pod/terminationGracePeriodSeconds";
+
+/// The grace of an object that is being deleted, where these options change it: they give one to an object that is marked
+/// now, and may shorten that of one that was marked before.
+///
+/// Source: `k8s.io/apiserver/pkg/registry/rest/delete.go`, `k8s.io/kubernetes/pkg/registry/core/pod/strategy.go`.
+fn new_grace(object: &Value, marked: bool, wanted: Option<i64>) -> Option<i64> {
+    let own = object.pointer(OWN_GRACE)?.as_i64()?;
+    let wanted = wanted?.max(1);
+    let given = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
+    let holds = given.filter(|seconds| *seconds > 0).unwrap_or(own);
+    (!marked || wanted < holds).then_some(wanted)
+}
+
 /// What a deletion came to.
 pub(crate) enum Deleted {
     /// It is no more.
@@ -98,7 +131,7 @@ pub(crate) fn delete_object<R: StateReader + ?Sized>(
     kind: &Kind,
     key: &ObjectKey,
     record: &Arc<Record>,
-    propagation: Option<Propagation>,
+    manner: Manner,
 ) -> Result<Deleted, Fault> {
     let mut object = decode(record)?;
     let mut finalizers: Vec<String> = metadata::finalizers(&object).into_iter().map(str::to_owned).collect();
@@ -106,8 +139,9 @@ pub(crate) fn delete_object<R: StateReader + ?Sized>(
         crate::hook::release(execution, kind, key.name(), &object)?;
     }
     let before = finalizers.clone();
-    settle_finalizers(&mut finalizers, propagation);
-    if record.facts.deleting && finalizers == before {
+    settle_finalizers(&mut finalizers, manner.propagation);
+    let grace = new_grace(&object, record.facts.deleting, manner.grace);
+    if record.facts.deleting && finalizers == before && grace.is_none() {
         return Ok(Deleted::Waiting(Arc::clone(record)));
     }
     metadata::set_finalizers(&mut object, finalizers.clone());
@@ -116,6 +150,9 @@ pub(crate) fn delete_object<R: StateReader + ?Sized>(
     }
     if !record.facts.deleting {
         mark(kind, &mut object, &execution.time);
+    }
+    if let (Some(grace), Some(meta)) = (grace, metadata::of(&mut object)) {
+        meta.insert("deletionGracePeriodSeconds".into(), grace.into());
     }
     let stored = replace::overwrite(execution, kind, key, record, object)?;
     let uid = record.facts.uid;

@@ -1,12 +1,13 @@
 //! `deletecollection`: many deletions in one request, the rest of a large one in steps after the block.
 
 use super::Request;
-use super::delete::{Deleted, delete_object};
+use super::delete::{Deleted, Manner, delete_object};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::outcome::Reply;
 use crate::registry::Kind;
 use crate::state::StateReader;
+use crate::view::View;
 use crate::work::{self, Job, Progress, Rest};
 use hypermesh_api::Status;
 use hypermesh_api::selector::{FieldSelector, LabelSelector};
@@ -21,12 +22,17 @@ const MOST_SPENT: u64 = 32 << 20;
 /// Objects that are read at once.
 const PAGE: usize = 16;
 
+/// `view` is what the objects are selected as, where that is another kind.
 pub(super) fn run<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     request: &mut Request<'_>,
+    view: Option<View>,
 ) -> Result<Reply, Fault> {
     let kind = Arc::clone(&request.kind);
-    check_fields(&kind, &request.call.fields)?;
+    match view {
+        Some(view) => view.check_fields(&request.call.fields)?,
+        None => check_fields(&kind, &request.call.fields)?,
+    }
     let namespace = Some(request.call.info.namespace.clone()).filter(|n| kind.namespaced() && !n.is_empty());
     let wanted = &request.call.delete.preconditions;
     if wanted.uid.is_some() || wanted.resource_version.is_some() {
@@ -34,7 +40,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
         return Err(Status::bad_request(words).into());
     }
     let range = KeyRange { collection: kind.collection.clone(), namespace };
-    let (items, last) = first_slice(execution, request, &range)?;
+    let (items, last) = first_slice(execution, request, &range, view)?;
     if let Some(last) = last {
         let rest = Rest {
             range: (&range).into(),
@@ -43,6 +49,8 @@ pub(super) fn run<R: StateReader + ?Sized>(
             labels: request.call.labels.to_string(),
             fields: request.call.fields.to_string(),
             propagation: request.call.delete.propagation.map(|p| p.as_str().to_owned()),
+            grace: request.call.delete.grace_period_seconds,
+            shown: view.map(|view| view.plural().to_owned()),
         };
         let job = Job::Collection { digest: request.call.digest, rest };
         work::add_at(execution, job, Progress::beyond(&last))?;
@@ -59,6 +67,7 @@ fn first_slice<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     request: &Request<'_>,
     range: &KeyRange,
+    view: Option<View>,
 ) -> Result<(Vec<Arc<Record>>, Option<ObjectKey>), Fault> {
     let (mut items, mut seen, mut last) = (Vec::new(), 0, None);
     let start = execution.overlay.spent();
@@ -67,9 +76,9 @@ fn first_slice<R: StateReader + ?Sized>(
         let full = page.len() == PAGE;
         for (key, record) in page {
             seen += 1;
-            if selected(&key, &record, &request.call.labels, &request.call.fields) {
-                let propagation = request.call.delete.propagation;
-                match delete_object(execution, &request.kind, &key, &record, propagation)? {
+            if selected_as(view, &key, &record, &request.call.labels, &request.call.fields) {
+                let manner = Manner::of(&request.call.delete);
+                match delete_object(execution, &request.kind, &key, &record, manner)? {
                     Deleted::Gone => items.push(record),
                     Deleted::Waiting(marked) => items.push(marked),
                 }
@@ -104,6 +113,17 @@ pub fn check_fields(kind: &Kind, fields: &FieldSelector) -> Result<(), Status> {
 
 /// Whether selectors take an object.
 pub fn selected(key: &ObjectKey, record: &Record, labels: &LabelSelector, fields: &FieldSelector) -> bool {
+    selected_as(None, key, record, labels, fields)
+}
+
+/// Whether selectors take what is shown of an object.
+pub(crate) fn selected_as(
+    view: Option<View>,
+    key: &ObjectKey,
+    record: &Record,
+    labels: &LabelSelector,
+    fields: &FieldSelector,
+) -> bool {
     let fact = |wanted: &str| {
         record.facts.fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
     };
@@ -114,7 +134,11 @@ pub fn selected(key: &ObjectKey, record: &Record, labels: &LabelSelector, fields
             SOURCE => fact("source.component")
                 .filter(|name| !name.is_empty())
                 .or_else(|| fact("reportingComponent")),
-            other => fact(other),
+            other => match (fact(other).filter(|value| !value.is_empty()), view) {
+                (Some(value), _) => Some(value),
+                (None, Some(view)) => Some(view.absent(other)),
+                (None, None) => fact(other),
+            },
         })
 }
 

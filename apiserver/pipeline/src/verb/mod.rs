@@ -11,8 +11,8 @@ pub(crate) mod transaction;
 mod update;
 pub(crate) mod view;
 
-pub(crate) use delete::{FOREGROUND, ORPHAN, delete_object, remove};
-pub(crate) use delete_collection::selected;
+pub(crate) use delete::{FOREGROUND, Manner, ORPHAN, delete_object, remove};
+pub(crate) use delete_collection::selected_as;
 pub use delete_collection::{check_fields, selected as selected_by};
 pub(crate) use replace::{decode, is_free, overwrite};
 pub use scale::of as scale_of;
@@ -274,7 +274,7 @@ pub(crate) fn dispatch<R: StateReader + ?Sized>(
         (Verb::Delete, "") => delete::run(execution, request),
         // Kubernetes has no such verb for them either: each namespace is emptied by itself.
         (Verb::DeleteCollection, "") if !request.kind.has(Hook::Namespace) => {
-            delete_collection::run(execution, request)
+            delete_collection::run(execution, request, None)
         }
         _ => Err(request.kind.refuse_verb(&subresource, verb).into()),
     }

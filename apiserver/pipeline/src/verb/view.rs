@@ -3,7 +3,7 @@
 mod eviction;
 
 use super::replace::{self, Live, Tracked};
-use super::{Request, delete, patch};
+use super::{Request, delete, delete_collection, patch};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::outcome::{Body, Reply};
@@ -27,6 +27,9 @@ pub(crate) fn run<R: StateReader + ?Sized>(
     let info = &request.call.info;
     match (view, info.verb, info.subresource.as_str()) {
         (View::Pods, Verb::Delete, "") => shown(delete::run(execution, request), view),
+        (View::Pods, Verb::DeleteCollection, "") => {
+            shown(delete_collection::run(execution, request, Some(view)), view)
+        }
         (View::Pods, Verb::Create, "eviction") => shown(eviction::run(execution, request), view),
         (View::Nodes, Verb::Patch, "") => shown(patch_node(execution, request), view),
         (_, _, "" | "status") => Err(refuse(view, info.verb, &info.name).into()),
@@ -62,7 +65,9 @@ fn shown(reply: Result<Reply, Fault>, view: View) -> Result<Reply, Fault> {
             Err(Fault::Refused(status))
         }
         Ok(Reply { code, body: Body::Document(bytes) }) => {
-            let Ok(mut status) = serde_json::from_slice::<Status>(&bytes) else {
+            // A list of what was deleted is projected by who answers.
+            let status = serde_json::from_slice::<Status>(&bytes).ok().filter(|status| status.kind == "Status");
+            let Some(mut status) = status else {
                 return Ok(Reply { code, body: Body::Document(bytes) });
             };
             about(&mut status.details);

@@ -6,7 +6,7 @@ use super::{Progress, Turn, dependents, end_of_pass};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::state::StateReader;
-use crate::verb::{decode, delete_object, overwrite};
+use crate::verb::{Manner, decode, delete_object, overwrite};
 use hypermesh_chain::{ObjectKey, Uid};
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ fn dependent<R: StateReader + ?Sized>(
     if held {
         overwrite(execution, &kind, key, &record, owners::without(object, &gone))?;
     } else if !record.facts.deleting {
-        delete_object(execution, &kind, key, &record, None)?;
+        delete_object(execution, &kind, key, &record, Manner::default())?;
     }
     Ok(())
 }

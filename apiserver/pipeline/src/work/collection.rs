@@ -7,7 +7,8 @@ use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::metadata;
 use crate::state::StateReader;
-use crate::verb::{decode, delete_object, selected};
+use crate::verb::{Manner, decode, delete_object, selected_as};
+use crate::view::View;
 use hypermesh_api::options::Propagation;
 use hypermesh_api::selector::{FieldSelector, LabelSelector};
 use hypermesh_chain::Record;
@@ -23,6 +24,8 @@ pub(super) fn turn<R: StateReader + ?Sized>(
         return Ok(Turn::Done);
     };
     let propagation = rest.propagation.as_deref().and_then(Propagation::parse);
+    let manner = Manner { propagation, grace: rest.grace };
+    let view = rest.shown.as_deref().and_then(View::named);
     let range = rest.range.range();
     let Some(kind) = execution.derived.registry.collection(&range.collection).cloned() else {
         return Ok(Turn::Done);
@@ -35,8 +38,8 @@ pub(super) fn turn<R: StateReader + ?Sized>(
         let full = page.len() == PAGE;
         for (key, record) in page {
             slice.attempt(execution, progress, &key, |execution| {
-                if selected(&key, &record, &labels, &fields) && concerns(rest, &record)? {
-                    delete_object(execution, &kind, &key, &record, propagation)?;
+                if selected_as(view, &key, &record, &labels, &fields) && concerns(rest, &record)? {
+                    delete_object(execution, &kind, &key, &record, manner)?;
                 }
                 Ok(())
             })?;

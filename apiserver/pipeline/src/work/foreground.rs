@@ -9,7 +9,7 @@ use super::{KEYS, Progress, Turn, dependents, owners};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::state::StateReader;
-use crate::verb::{FOREGROUND, decode, delete_object, overwrite};
+use crate::verb::{FOREGROUND, Manner, decode, delete_object, overwrite};
 use hypermesh_api::options::Propagation;
 use hypermesh_chain::{ObjectKey, Uid};
 use serde_json::Value;
@@ -64,7 +64,8 @@ fn mark<R: StateReader + ?Sized>(
     if !record.facts.deleting {
         let has_dependents = !execution.overlay.dependents(own, None, 1)?.is_empty();
         let propagation = if has_dependents { Propagation::Foreground } else { Propagation::Background };
-        delete_object(execution, &kind, dependent, &record, Some(propagation))?;
+        let manner = Manner { propagation: Some(propagation), grace: None };
+        delete_object(execution, &kind, dependent, &record, manner)?;
     }
     Ok(())
 }

@@ -88,6 +88,11 @@ pub(crate) struct Rest {
     pub labels: String,
     pub fields: String,
     pub propagation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<i64>,
+    /// The plural of what the objects are selected as, where that is another kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
 }
 
 /// One thing to be done.
@@ -228,6 +233,8 @@ mod tests {
             labels: "a in (b,c)".into(),
             fields: String::new(),
             propagation: Some("Orphan".into()),
+            grace: None,
+            shown: None,
         };
         let at = Progress { after: Some(key.clone()), marked: true, tries: 3, retry: 77, ..refused };
         vec![

@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::hook::NAMESPACE_FINALIZER;
 use crate::registry::Kind;
 use crate::state::StateReader;
-use crate::verb::{decode, delete_object, is_free, overwrite};
+use crate::verb::{Manner, decode, delete_object, is_free, overwrite};
 use hypermesh_chain::{KeyRange, ObjectKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ fn mark<R: StateReader + ?Sized>(
                     // The deletion of another of them may have taken it along.
                     let now = execution.overlay.get(&key)?.filter(|now| now.revision == record.revision);
                     if let Some(record) = now.filter(|record| !record.facts.deleting) {
-                        delete_object(execution, kind, &key, &record, None)?;
+                        delete_object(execution, kind, &key, &record, Manner::default())?;
                     }
                     Ok(())
                 })?;

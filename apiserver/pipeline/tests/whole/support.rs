@@ -100,7 +100,7 @@ pub struct Ask {
     method: Method,
     target: String,
     media: Media,
-    body: Value,
+    pub body: Value,
     user: User,
 }
 

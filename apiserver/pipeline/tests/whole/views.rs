@@ -92,13 +92,94 @@ fn a_pod_is_not_written() {
         put(format!("{PODS}/p"), object.clone()),
         merge(format!("{PODS}/p"), json!({})),
         merge(format!("{PODS}/p/status"), json!({})),
-        delete(PODS),
     ] {
         let refused = cluster.run(ask);
         assert_eq!(refused.code, 405);
         assert!(refused.message().contains("write a Workload"), "{}", refused.message());
     }
     assert_eq!(cluster.run(post(format!("{PODS}/p/binding"), object)).code, 404);
+}
+
+/// Whether an instance is there, whether it goes, and the grace that it was given.
+fn going(cluster: &Cluster, name: &str) -> Option<(bool, Value)> {
+    let object = cluster.get("hypermesh.online/instances", "default", name)?;
+    let meta = &object["metadata"];
+    Some((meta["deletionTimestamp"].is_string(), meta["deletionGracePeriodSeconds"].clone()))
+}
+
+/// An instance that its agent has taken up: it goes once that lets it.
+fn held(cluster: &mut Cluster, name: &str, owner: &Value) {
+    instance(cluster, name, owner);
+    let path = format!("{OURS}/namespaces/default/instances/{name}");
+    let held = json!({"metadata": {"finalizers": ["hypermesh.online/agent"]}});
+    cluster.run(merge(path, held)).object();
+}
+
+#[test]
+fn a_pod_is_given_the_grace_that_is_asked_for() {
+    let mut cluster = Cluster::new();
+    let owner = workload(&mut cluster, 1, json!({}));
+    for name in ["i1", "i2", "i3", "i4"] {
+        held(&mut cluster, name, &owner);
+    }
+    let after = |cluster: &mut Cluster, name: &str, seconds: Option<i64>| {
+        let path = format!("{PODS}/{name}");
+        let ask = match seconds {
+            Some(seconds) => {
+                delete_with(path, json!({"kind": "DeleteOptions", "gracePeriodSeconds": seconds}))
+            }
+            None => delete(path),
+        };
+        cluster.run(ask).object();
+        going(cluster, name).unwrap()
+    };
+    assert_eq!(after(&mut cluster, "i1", None), (true, json!(0)), "as the template says");
+    // Later options shorten it, and never lengthen it: the template's is 30.
+    assert_eq!(after(&mut cluster, "i1", Some(60)), (true, json!(0)));
+    assert_eq!(after(&mut cluster, "i1", Some(5)), (true, json!(5)));
+    assert_eq!(after(&mut cluster, "i1", Some(7)), (true, json!(5)));
+    assert_eq!(after(&mut cluster, "i1", None), (true, json!(5)));
+    assert_eq!(after(&mut cluster, "i2", Some(90)), (true, json!(90)));
+    assert_eq!(after(&mut cluster, "i3", Some(0)), (true, json!(1)), "at once is within a second");
+    let mut eviction = evict("i4");
+    eviction.body["deleteOptions"] = json!({"gracePeriodSeconds": 3});
+    cluster.run(eviction).object();
+    assert_eq!(going(&cluster, "i4"), Some((true, json!(3))));
+    // What runs nothing has no grace.
+    let map = json!({"metadata": {"name": "c", "finalizers": ["test/held"]}});
+    cluster.run(post(CONFIG_MAPS, map)).object();
+    let path = format!("{CONFIG_MAPS}/c");
+    let deleted = cluster.run(delete_with(&path, json!({"gracePeriodSeconds": 9}))).object();
+    assert_eq!(deleted["metadata"]["deletionGracePeriodSeconds"], 0);
+}
+
+#[test]
+fn pods_are_deleted_together_by_who_may() {
+    let mut cluster = Cluster::new();
+    let owner = workload(&mut cluster, 1, json!({}));
+    for name in ["i1", "i2"] {
+        instance(&mut cluster, name, &owner);
+    }
+    // One that no agent has told of yet is shown as Pending.
+    let path = format!("{OURS}/namespaces/default/instances");
+    let silent = json!({
+        "apiVersion": "hypermesh.online/v1", "kind": "Instance", "metadata": {"name": "i3", "labels": {"a": "b"}},
+        "spec": {"workload": "w", "revision": "r1", "pod": {"containers": [{"name": "c", "image": "registry.test/c:1"}]}},
+    });
+    cluster.run(post(&path, silent)).object();
+    assert_eq!(cluster.run(delete(PODS).by("nobody")).code, 403);
+    let refused = cluster.run(delete(format!("{PODS}?fieldSelector=spec.workload%3Dw")));
+    insta::assert_snapshot!(refused.refusal(), @"400 BadRequest: field label not supported: spec.workload");
+    let all = format!("{PODS}?labelSelector=none%3Dsuch");
+    assert_eq!(cluster.run(delete(all)).object()["items"], json!([]));
+    let pending = cluster.run(delete(format!("{PODS}?fieldSelector=status.phase%3DPending"))).object();
+    let names: Vec<&Value> =
+        pending["items"].as_array().unwrap().iter().map(|item| &item["metadata"]["name"]).collect();
+    assert_eq!(names, ["i3"]);
+    held(&mut cluster, "i4", &owner);
+    cluster.run(delete(format!("{PODS}?gracePeriodSeconds=4"))).object();
+    assert_eq!((going(&cluster, "i1"), going(&cluster, "i2")), (None, None));
+    assert_eq!(going(&cluster, "i4"), Some((true, json!(4))));
 }
 
 #[test]

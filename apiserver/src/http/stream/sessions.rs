@@ -274,7 +274,7 @@ pub(in crate::http) fn watch(
     mut closing: watch::Receiver<bool>,
     place: Place,
 ) -> Result<Response<Outgoing>, Box<Status>> {
-    let accepted = websocket::accept(&head.headers, plain_subprotocol(&head.headers), Outgoing::empty())?;
+    let accepted = websocket::accept(&head.headers, websocket::only_named(&head.headers), Outgoing::empty())?;
     let session = Upgrade::of(head)?.begin();
     let body = response.into_body();
     tokio::spawn(async move {
@@ -292,11 +292,6 @@ pub(in crate::http) fn watch(
         websocket::close(&mut sender, &mut receiver, ended).await;
     });
     Ok(accepted)
-}
-
-/// The subprotocol that clients of watches name, where they name one: events in text.
-fn plain_subprotocol(headers: &HeaderMap) -> Option<&'static str> {
-    websocket::subprotocol(headers, &["binary.k8s.io"]).ok()
 }
 
 async fn events(mut body: Outgoing, sender: &mut websocket::Sender) -> Goodbye {

@@ -17,7 +17,7 @@ const V1: (&str, &str) = ("", "v1");
 pub(super) const PROJECTION: Projection = Projection {
     shown: ("", "v1", "pods"),
     source: ("hypermesh.online", "v1", "instances"),
-    verbs: &["delete", "get", "list", "watch"],
+    verbs: &["delete", "deletecollection", "get", "list", "watch"],
     subresources: &[
         Sub { name: "attach", kind: ("PodAttachOptions", V1.0, V1.1), verbs: STREAM },
         Sub { name: "eviction", kind: ("Eviction", "policy", "v1"), verbs: &["create"] },
@@ -60,9 +60,11 @@ fn field(name: &str) -> Field {
 /// The Pod that an Instance is.
 fn pod(instance: &Value) -> Value {
     let mut meta = metadata(instance);
-    let grace = at(instance, &["spec", "pod", "terminationGracePeriodSeconds"]);
-    if let (Some(_), Some(grace)) = (meta.get("deletionTimestamp"), grace) {
-        meta.insert("deletionGracePeriodSeconds".into(), grace.clone());
+    let own = at(instance, &["spec", "pod", "terminationGracePeriodSeconds"]);
+    // Zero says nothing: that of the template holds.
+    let says_none = meta.get("deletionGracePeriodSeconds").is_none_or(|grace| grace.as_i64() == Some(0));
+    if let (Some(_), true, Some(own)) = (meta.get("deletionTimestamp"), says_none, own) {
+        meta.insert("deletionGracePeriodSeconds".into(), own.clone());
     }
     json!({
         "apiVersion": "v1",

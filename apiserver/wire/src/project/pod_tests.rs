@@ -240,3 +240,19 @@ fn quality_of_service() {
     let less = json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m", "memory": "1Gi"}});
     assert_eq!(of(less), "Burstable");
 }
+
+#[test]
+fn a_list_of_instances_is_a_list_of_pods() {
+    let list = json!({
+        "apiVersion": "hypermesh.online/v1", "kind": "InstanceList", "metadata": {"resourceVersion": "7"},
+        "items": [{"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 4}}],
+    });
+    let shown: Value = serde_json::from_slice(&PROJECTION.project_list(list.to_string().as_bytes())).unwrap();
+    assert_eq!((&shown["apiVersion"], &shown["kind"]), (&json!("v1"), &json!("PodList")));
+    assert_eq!(shown["metadata"]["resourceVersion"], "7");
+    assert_eq!(
+        (&shown["items"][0]["kind"], &shown["items"][0]["metadata"]["name"]),
+        (&json!("Pod"), &json!("a"))
+    );
+    assert_eq!(shown["items"][0]["metadata"]["deletionGracePeriodSeconds"], 4);
+}
