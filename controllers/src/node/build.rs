@@ -3,7 +3,7 @@
 use super::dereference::Resident;
 use super::validate::Valid;
 use super::vigil::Timing;
-use super::{AGENT_IS_BACK, HELD, ITS_NODE, NOT_HEARD, NOT_READY, UNREACHABLE};
+use super::{AGENT_IS_BACK, HELD, ITS_NODE, NOT_HEARD, NOT_READY, SHORT_OF, UNREACHABLE};
 use crate::runtime::Key;
 use crate::runtime::conditions::{Condition, Holds};
 use crate::scheduler::plan::demand;
@@ -91,21 +91,22 @@ fn not_heard(valid: &Valid) -> Condition {
     }
 }
 
-/// The taints that the node has to have, if it has others.
+/// The taints that the node has to have, if it has others. What a silent node is short of is as it last said.
 fn taints(valid: &Valid, unreachable: bool) -> Option<Vec<Taint>> {
     let says_no = valid.ready.as_ref().is_some_and(|ready| ready.status == ConditionStatus::False);
-    let wanted = |key: &str| match key {
-        UNREACHABLE => unreachable,
-        _ => says_no && !unreachable,
-    };
+    let alive = [
+        (NOT_READY, TaintEffect::NoExecute, says_no && !unreachable),
+        (UNREACHABLE, TaintEffect::NoExecute, unreachable),
+    ];
+    let short = SHORT_OF.map(|(condition, key, effect)| (key, effect, valid.short_of.contains(&condition)));
     let mut taints = valid.taints.clone();
-    for key in [NOT_READY, UNREACHABLE] {
-        let ours = |taint: &Taint| taint.key.as_str() == key && taint.effect == TaintEffect::NoExecute;
+    for (key, effect, wanted) in alive.into_iter().chain(short) {
+        let ours = |taint: &Taint| taint.key.as_str() == key && taint.effect == effect;
         let is = taints.iter().any(ours);
-        if is && !wanted(key) {
+        if is && !wanted {
             taints.retain(|taint| !ours(taint));
-        } else if !is && wanted(key) {
-            taints.extend(super::taint(key));
+        } else if !is && wanted {
+            taints.extend(super::taint(key, effect));
         }
     }
     (taints != valid.taints).then_some(taints)

@@ -6,6 +6,9 @@
 //! otherwise), so that their workloads replace them. When more than half of the nodes are silent at once, none is
 //! emptied. A node that is heard of again loses the taint, and its agent ends what is no longer wanted.
 //!
+//! A node that says that it is short of memory, disk or process ids is tainted so that nothing new comes to it, or what it
+//! evicts would come back at once ([`SHORT_OF`]).
+//!
 //! Taints of the effect NoExecute that people set end instances here, too. Instances of nodes that are deleted are the
 //! scheduler's, which knows all bindings.
 
@@ -36,6 +39,14 @@ use vigil::{Timing, Vigil};
 pub const UNREACHABLE: &str = "node.hypermesh.online/unreachable";
 /// The taint of a node whose agent says that it is not ready.
 pub const NOT_READY: &str = "node.hypermesh.online/not-ready";
+/// What a node's own conditions keep away from it, as upstream's node lifecycle controller does: the condition, the
+/// taint, and its effect. A node without a network still runs what asks for none; nothing else is sent there if another fits.
+const SHORT_OF: [(&str, &str, TaintEffect); 4] = [
+    ("MemoryPressure", "node.hypermesh.online/memory-pressure", TaintEffect::NoSchedule),
+    ("DiskPressure", "node.hypermesh.online/disk-pressure", TaintEffect::NoSchedule),
+    ("PIDPressure", "node.hypermesh.online/pid-pressure", TaintEffect::NoSchedule),
+    ("NetworkUnavailable", "node.hypermesh.online/network-unavailable", TaintEffect::PreferNoSchedule),
+];
 /// The condition of a silent node whose instances are left alone, since too many nodes are silent.
 pub const HELD: &str = "EvictionsHeld";
 /// Why `Ready` is `Unknown`.
@@ -71,10 +82,10 @@ impl Default for NodeLifecycle {
     }
 }
 
-/// One of the two taints.
-fn taint(key: &str) -> Option<Taint> {
+/// One of our taints.
+fn taint(key: &str, effect: TaintEffect) -> Option<Taint> {
     let key = LabelKey::parse(key).ok()?;
-    Some(Taint { key, value: None, effect: TaintEffect::NoExecute })
+    Some(Taint { key, value: None, effect })
 }
 
 impl Reconciler for NodeLifecycle {

@@ -5,6 +5,7 @@ use super::vigil::Voice;
 use super::*;
 use crate::runtime::Key;
 use crate::runtime::conditions::Holds;
+use crate::scheduler::plan::demand;
 use hypermesh_schemas::condition::{Condition, ConditionStatus};
 use serde_json::{Value, json};
 
@@ -52,7 +53,15 @@ fn well() -> Valid {
         residents: Vec::new(),
     };
     let ready = Some(ready(ConditionStatus::True, "AgentReady", "2026-01-01T00:00:00Z"));
-    Valid { name: "a".to_owned(), leaving: false, taints: Vec::new(), ready, held: None, observed }
+    Valid {
+        name: "a".to_owned(),
+        leaving: false,
+        taints: Vec::new(),
+        ready,
+        held: None,
+        short_of: Vec::new(),
+        observed,
+    }
 }
 
 /// A node that has been known to be silent for `seconds`.
@@ -61,7 +70,7 @@ fn silent(seconds: i64) -> Valid {
     let now: jiff::Timestamp = NOW.parse().unwrap();
     let since = now - jiff::SignedDuration::from_secs(seconds);
     valid.ready = Some(ready(ConditionStatus::Unknown, NOT_HEARD, &since.to_string()));
-    valid.taints = taint(UNREACHABLE).into_iter().collect();
+    valid.taints = taint(UNREACHABLE, TaintEffect::NoExecute).into_iter().collect();
     valid.observed.voice.silent = Some(s(100));
     valid.observed.tainted = vec![s(0)];
     valid
@@ -164,6 +173,27 @@ fn a_node_that_is_back_speaks_for_itself_or_is_spoken_for() {
     valid.ready = Some(ready(ConditionStatus::False, "RuntimeDown", NOW));
     let keys: Vec<String> = build(&valid).taints.unwrap().iter().map(|t| t.key.to_string()).collect();
     assert_eq!(keys, [NOT_READY]);
+}
+
+#[test]
+fn nothing_new_comes_to_a_node_that_is_short_of_something_and_what_is_there_stays() {
+    let mut valid = well();
+    valid.observed.residents = vec![resident("a", json!([]))];
+    valid.short_of = vec!["DiskPressure", "NetworkUnavailable"];
+    let plan = build(&valid);
+    let told: Vec<String> = plan.taints.clone().unwrap().iter().map(demand::show).collect();
+    assert_eq!(
+        told,
+        [
+            "node.hypermesh.online/disk-pressure:NoSchedule",
+            "node.hypermesh.online/network-unavailable:PreferNoSchedule"
+        ]
+    );
+    assert!(plan.evictions.is_empty());
+    valid.taints = plan.taints.unwrap();
+    assert_eq!(build(&valid).taints, None, "said once");
+    valid.short_of.clear();
+    assert_eq!(build(&valid).taints, Some(Vec::new()));
 }
 
 #[test]
