@@ -54,13 +54,17 @@ impl Client {
         let stream = Arc::new(UnixStream::from_std(stream)?);
         let pending: Arc<Pending> = Arc::default();
         let (queue, mut waiting) = mpsc::channel::<(Vec<u8>, Vec<OwnedFd>)>(QUEUE);
-        let writing = stream.clone();
+        let (writing, unanswered) = (stream.clone(), pending.clone());
         tokio::spawn(async move {
             while let Some((bytes, fds)) = waiting.recv().await {
                 if write(&writing, &bytes, fds).await.is_err() {
                     break;
                 }
             }
+            // Who asks when the reader has ended already is told here: first nobody can ask any more, then all who have
+            // are told by the loss of their sender.
+            waiting.close();
+            lock(&unanswered).clear();
             // Whoever let go of the client ends the shim's side too, and with it the reader.
             let _ = rustix::net::shutdown(&writing, rustix::net::Shutdown::Both);
         });

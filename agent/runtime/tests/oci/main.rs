@@ -5,6 +5,7 @@
 mod enter;
 mod escape;
 mod harness;
+mod kills;
 mod life;
 mod limits;
 mod machine;
