@@ -18,6 +18,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+/// The specification in a bundle.
+const CONFIG: &str = "config.json";
+
 /// What a container's first process has for standard input, output and error; none with a terminal.
 pub(crate) type Stdio = Option<[OwnedFd; 3]>;
 
@@ -65,7 +68,10 @@ impl Making<'_> {
         let id = &self.create.container;
         let bundle = self.layout.container(id);
         let enters = join::can_enter(&self.create.cgroups);
-        let (cwd, processes) = self.complete_spec(&bundle, enters)?;
+        let making = stage::making(self.stage);
+        fs::create_dir(&making)
+            .map_err(|error| format!("{} could not be made ({error})", making.display()))?;
+        let (cwd, processes) = self.complete_spec(&bundle, &making, enters)?;
         stage::make_folder(&stage::root(self.stage), &cwd);
         if let Some(network) = self.namespaces.network.as_ref().filter(|_| self.namespaces.foreign_network) {
             setns(network, CloneFlags::CLONE_NEWNET)
@@ -74,18 +80,15 @@ impl Making<'_> {
         if self.create.cgroups.is_empty() {
             stage::stand_in_for_cgroups(&PathBuf::from("/hypermesh").join(id.as_str()))?;
         }
-        let states = self.layout.libcontainer();
-        fs::create_dir_all(&states)
-            .map_err(|error| format!("{} could not be made ({error})", states.display()))?;
         if enters {
             join::enter(&self.create.cgroups, &stage::decoy(self.stage))?;
         }
         let executor = Execute { executed: self.executed.as_raw_fd(), never: self.never };
         let mut builder = ContainerBuilder::new(id.to_string(), SyscallType::default())
             .with_executor(executor)
-            .with_root_path(states)
+            .with_root_path(&making)
             .map_err(|error| crate::chain(&error))?;
-        let console = self.create.terminal.then(|| Console::listen(&bundle)).transpose()?;
+        let console = self.create.terminal.then(|| Console::listen(&making)).transpose()?;
         if let Some(console) = &console {
             builder = builder.with_console_socket(Some(console.path.clone()));
         }
@@ -95,12 +98,14 @@ impl Making<'_> {
                 builder.with_stdin(again(stdin)?).with_stdout(again(stdout)?).with_stderr(again(stderr)?);
         }
         let made = builder
-            .as_init(bundle)
+            .as_init(&making)
             .with_systemd(false)
             .with_detach(true)
             .build()
             .map_err(|error| crate::chain(&error))?;
         let pid = made.pid().ok_or("libcontainer told no process of the container")?.as_raw();
+        // The largest part of it, which nobody reads again.
+        drop(fs::remove_file(making.join(CONFIG)));
         if let Some(limit) = processes {
             join::limit_processes(&self.create.cgroups, limit)?;
         }
@@ -112,10 +117,16 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Fills in what only the shim knows: where the root and the binds are, and which namespaces are joined. Gives the
-    /// folder that its program works in, and the limit of processes if it is `taken` out, for who sets it later.
-    fn complete_spec(&self, bundle: &Path, taken: bool) -> Result<(PathBuf, Option<i64>), String> {
-        let path = bundle.join("config.json");
+    /// Fills in what only the shim knows, for libcontainer: where the root and the binds are, and which namespaces are
+    /// joined. Gives the folder that its program works in, and the limit of processes if it is `taken` out, for who sets
+    /// it later.
+    fn complete_spec(
+        &self,
+        bundle: &Path,
+        making: &Path,
+        taken: bool,
+    ) -> Result<(PathBuf, Option<i64>), String> {
+        let path = bundle.join(CONFIG);
         let mut spec =
             Spec::load(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
         let missing = || format!("{} has no root, mounts or linux part", path.display());
@@ -153,6 +164,7 @@ impl Making<'_> {
             let held = held.as_ref().ok_or("a namespace is to be joined that the instance does not have")?;
             namespace.set_path(Some(PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))));
         }
+        let path = making.join(CONFIG);
         spec.save(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
         let cwd = spec.process().as_ref().map(|process| process.cwd().clone()).unwrap_or_default();
         Ok((cwd, processes.map(|pids| pids.limit())))

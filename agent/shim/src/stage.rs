@@ -26,6 +26,12 @@ pub(crate) fn bind(stage: &Path, mount: usize) -> PathBuf {
     stage.join(mount.to_string())
 }
 
+/// Where a staged container is made: its completed bundle, and what libcontainer keeps meanwhile. In memory, since nothing
+/// of it is of use after the shim's end.
+pub(crate) fn making(stage: &Path) -> PathBuf {
+    stage.join("making")
+}
+
 /// An empty file of a staged container.
 pub(crate) fn decoy(stage: &Path) -> PathBuf {
     stage.join("decoy")
@@ -46,7 +52,8 @@ pub(crate) fn set_up(
         stage,
         "tmpfs",
         rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV,
-        Some(c"mode=0711,size=64k"),
+        // A specification may hold an environment as long as Linux takes one.
+        Some(c"mode=0711,size=16m"),
     )
     .map_err(|errno| format!("{} could not be mounted over ({errno})", stage.display()))?;
     let trees: Vec<OwnedFd> = in_namespace(asker, || {

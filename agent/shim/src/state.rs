@@ -61,12 +61,6 @@ impl Layout {
         self.containers().join(id.as_str())
     }
 
-    /// What libcontainer keeps while it makes a container.
-    #[must_use]
-    pub(crate) fn libcontainer(&self) -> PathBuf {
-        self.0.join("libcontainer")
-    }
-
     /// A container's state ([`ContainerState`]).
     #[must_use]
     pub fn state(&self, id: &ContainerId) -> PathBuf {

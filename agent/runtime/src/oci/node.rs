@@ -16,8 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// How long what is being removed may resist.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -99,15 +102,20 @@ impl Node {
 
     /// Waits until a shim has ended, and ends it if it takes too long.
     pub(super) async fn end_shim(&self, shim: &ProcessId, grace: Duration) {
-        let until = Instant::now() + grace;
-        let mut wait = Duration::from_micros(200);
-        while process::is_there(shim).unwrap_or(false) && !is_zombie(shim.pid) {
-            if Instant::now() > until {
-                kill(shim, Signal::KILL);
-                return;
+        let Some(handle) = handle(shim) else { return };
+        // It can be read from once the process has ended, whether its parent has heard of it or not.
+        #[expect(unsafe_code, reason = "tokio asks for a promise that the descriptor stays the same")]
+        // SAFETY: an `OwnedFd` always gives the same descriptor, which is open as long as it lives.
+        let registered = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) };
+        let ended = match registered {
+            Ok(handle) => tokio::time::timeout(grace, handle.readable()).await.is_ok_and(|ended| ended.is_ok()),
+            Err(error) => {
+                tracing::warn!(pid = shim.pid, %error, "the end of a shim cannot be waited for");
+                false
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_millis(50));
+        };
+        if !ended {
+            kill(shim, Signal::KILL);
         }
     }
 
@@ -170,21 +178,18 @@ impl Node {
     }
 }
 
-/// Sends a signal to a process, if it is still the one that is meant.
-fn kill(target: &ProcessId, signal: Signal) {
-    let Some(pid) = Pid::from_raw(target.pid) else { return };
-    let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+/// A process, if it is still the one that is meant.
+fn handle(target: &ProcessId) -> Option<OwnedFd> {
+    let handle = pidfd_open(Pid::from_raw(target.pid)?, PidfdFlags::empty()).ok()?;
     // Whoever had the pid when it was opened keeps it.
-    if process::is_there(target).unwrap_or(false) {
-        let _ = pidfd_send_signal(&handle, signal);
-    }
+    process::is_there(target).unwrap_or(false).then_some(handle)
 }
 
-/// Whether only its parent keeps it from being gone.
-fn is_zombie(pid: i32) -> bool {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
-    after == Some(&b'Z')
+/// Sends a signal to a process, if it is still the one that is meant.
+fn kill(target: &ProcessId, signal: Signal) {
+    if let Some(handle) = handle(target) {
+        let _ = pidfd_send_signal(&handle, signal);
+    }
 }
 
 /// The most cgroups of one Instance that are looked through.

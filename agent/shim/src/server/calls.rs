@@ -291,13 +291,10 @@ impl Shim {
 
     fn remove_files(&self, id: &ContainerId) -> io::Result<()> {
         stage::take_down(&self.stage.of(id.as_str()))?;
-        for folder in [self.layout.libcontainer().join(id.as_str()), self.layout.container(id)] {
-            match std::fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        match std::fs::remove_dir_all(self.layout.container(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn shutdown(&mut self) -> Answer {

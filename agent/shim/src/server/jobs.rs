@@ -5,6 +5,7 @@ use super::{Asker, Running, Shim};
 use crate::child::{Ear, Word};
 use crate::process;
 use crate::protocol::{ContainerId, Event, ExecId, Refusal, RefusalKind, Reply};
+use crate::stage;
 use crate::state::Phase;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -185,7 +186,8 @@ impl Shim {
         let result = match self.held.containers.get_mut(id) {
             None => Err(super::calls::not_found(id)),
             Some(container) => startable(container).and_then(|()| {
-                let path = self.layout.libcontainer().join(id.as_str()).join("notify.sock");
+                let making = stage::making(&self.stage.of(id.as_str()));
+                let path = making.join(id.as_str()).join("notify.sock");
                 let told = crate::socket::connect(&path)
                     .and_then(|mut stream| io::Write::write_all(&mut stream, b"start container"));
                 container.starting = Some(asker);
