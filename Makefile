@@ -25,6 +25,7 @@ export HELLO := $(abspath $(TARGET))/release/hello
 # How long the long forms take.
 N ?= 200
 FUZZ_TIME ?= 1m
+SEEDS ?= 0..1000
 PROPERTIES_TIME ?= 10m
 
 # A test that cannot run here writes a line to this file: its name and why. `make test` shows them.
@@ -98,9 +99,8 @@ properties: rocksdb tools-test ## repeat the property tests with new seeds [PROP
 	cargo nextest run --workspace --exclude hypermesh-e2e --exclude hypermesh-fuzz --profile fuzz \
 		--stress-duration $(PROPERTIES_TIME)
 
-# Succeeding without having simulated anything would be a lie.
-sim: ## (comes with replication) run replicas under a simulated network
-	@echo "sim: there is one replica and its engine has no peers; simulation comes with the replicated engines" >&2; exit 2
+sim: ## run replicas under a simulated clock, network and disk [SEEDS=0..1000, or one seed]
+	cargo run --release -p hypermesh-sim -- '$(SEEDS)'
 
 clean: ## remove what was built here; RocksDB stays, in $(HYPERMESH_CACHE)
 	cargo clean
