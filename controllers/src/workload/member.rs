@@ -2,7 +2,7 @@
 //!
 //! Only what decides is kept: a Workload may have ten thousand of them.
 
-use hypermesh_schemas::condition::ConditionStatus;
+use hypermesh_schemas::condition::{Condition, ConditionStatus};
 use hypermesh_schemas::instance::{ContainerStatus, InstancePhase, InstanceStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,6 +14,9 @@ pub const ORDINAL: &str = "hypermesh.online/ordinal";
 
 /// Reasons for which every container waits while it starts.
 const STARTS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+/// The condition by which an agent says what it cannot do for an instance before any container is there.
+const STUCK: &str = "Stuck";
 
 /// An Instance as it is read: what runs in it is left out.
 pub type Instance = Object<InstanceSpec, InstanceStatus>;
@@ -161,6 +164,10 @@ fn trouble(status: &InstanceStatus) -> Option<String> {
         Some(message) => format!("{reason}: {message}"),
         None => reason.to_owned(),
     };
+    // What was done to the whole of it (evicted, its node lost) says more than how its containers ended.
+    if let Some(reason) = &status.reason {
+        return Some(said(reason, status.message.as_ref()));
+    }
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses);
     for state in containers.filter_map(|container| container.state.as_ref()) {
         if let Some(waiting) =
@@ -173,10 +180,11 @@ fn trouble(status: &InstanceStatus) -> Option<String> {
             return Some(said(&reason, ended.message.as_ref()));
         }
     }
-    if let Some(reason) = &status.reason {
-        return Some(said(reason, status.message.as_ref()));
+    let stuck = |condition: &&Condition| condition.kind == STUCK && condition.status == ConditionStatus::True;
+    if let Some(stuck) = status.conditions.iter().find(stuck) {
+        return Some(said(&stuck.reason, Some(&stuck.message)));
     }
-    let is_false = |condition: &&hypermesh_schemas::condition::Condition| {
+    let is_false = |condition: &&Condition| {
         condition.status == ConditionStatus::False
             && condition.kind != "Ready"
             && !condition.message.is_empty()
@@ -198,4 +206,46 @@ pub fn digest(image_id: &str) -> Option<String> {
     let hex = text.strip_prefix("sha256:")?;
     let whole = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
     whole.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn of(status: Value) -> Option<String> {
+        trouble(&serde_json::from_value(status).unwrap())
+    }
+
+    fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    }
+
+    #[test]
+    fn what_holds_it_up_is_told_before_what_follows_from_it() {
+        let unready = condition(
+            "ContainersReady",
+            "False",
+            "ContainersNotReady",
+            "containers with unready status: [c]",
+        );
+        let stuck = condition("Stuck", "True", "Refused", "the volume v: there is no Secret s");
+        let creating = json!([{"name": "c", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "ContainerCreating"}}}]);
+        let mounts =
+            json!({"phase": "Pending", "containerStatuses": creating, "conditions": [unready, stuck]});
+        assert_eq!(of(mounts).unwrap(), "Refused: the volume v: there is no Secret s");
+        let ended = json!([{"name": "c", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}]);
+        let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "the node was short of disk",
+            "containerStatuses": ended});
+        assert_eq!(of(evicted).unwrap(), "Evicted: the node was short of disk");
+        let waits = json!([{"name": "c", "ready": false, "restartCount": 1,
+            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]);
+        assert_eq!(of(json!({"containerStatuses": waits})).unwrap(), "ImagePullBackOff: no such image");
+        assert_eq!(of(json!({"phase": "Running"})), None);
+    }
 }
