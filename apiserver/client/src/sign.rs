@@ -79,6 +79,8 @@ pub(crate) struct Author {
     registered: AtomicBool,
     /// Whether a signature of the key was taken.
     accepted: AtomicBool,
+    /// By how many seconds the server's clock was ahead in its last reply.
+    skew: AtomicI64,
     /// Whether the cluster is known to know the key, whatever a server says.
     must_sign: bool,
     /// Whether nobody vouches for the server, and no cluster is pinned.
@@ -104,10 +106,13 @@ impl Policy for Signing {
         below: impl Below,
         request: Request<Body>,
     ) -> Result<Response<Body>, Error> {
-        match self.author.as_ref().filter(|author| author.signs(&request)) {
-            None => below.send(request).await,
-            Some(author) => author.send(below, request).await,
-        }
+        let Some(author) = &self.author else { return below.send(request).await };
+        let sent = if author.signs(&request) {
+            author.send(below, request).await
+        } else {
+            below.send(request).await
+        };
+        sent.inspect(|reply| author.heard(reply.headers()))
     }
 }
 
@@ -140,6 +145,7 @@ fn author(config: &Config) -> Result<Option<Author>, Error> {
         correction: AtomicI64::new(0),
         registered: AtomicBool::new(true),
         accepted: AtomicBool::new(false),
+        skew: AtomicI64::new(0),
         must_sign,
         stranger,
         clock: config.clock.clone(),
@@ -228,15 +234,29 @@ impl Author {
         }
     }
 
-    /// Sends a request whose body is a stream. It can be sent once only, so whether the cluster knows the key, and what
-    /// its clock says, is asked before it by a request that can be repeated.
+    /// Keeps what a reply tells of the server's clock.
+    fn heard(&self, headers: &HeaderMap) {
+        if let Some(skew) = self.clock.skew(headers) {
+            self.skew.store(skew, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is known, without asking, that a signature made now is taken.
+    fn is_sure(&self) -> bool {
+        let corrected = self.correction.load(Ordering::Relaxed);
+        let apart = self.skew.load(Ordering::Relaxed).saturating_sub(corrected).saturating_abs();
+        self.accepted.load(Ordering::Relaxed) || (self.must_sign && apart < WORTH_TELLING)
+    }
+
+    /// Sends a request whose body is a stream. It can be sent once only, so where it is not known whether the cluster knows
+    /// the key, or the clocks are apart, that is asked before it by a request that can be repeated.
     async fn stream(
         &self,
         cluster: &ClusterId,
         below: impl Below,
         request: Request<Body>,
     ) -> Result<Response<Body>, Error> {
-        if !self.accepted.load(Ordering::Relaxed) {
+        if !self.is_sure() {
             let question = Request::post(WHO_AM_I).header(header::CONTENT_TYPE, "application/json");
             let question = question.body(Body::from(WHO_AM_I_BODY.to_owned()));
             let question = question.map_err(|e| Error::Request { path: WHO_AM_I.to_owned(), source: e })?;
@@ -251,7 +271,23 @@ impl Author {
         };
         let (mut signed, _) = self.signed(cluster, &parts, &form)?.into_parts();
         signed.extensions.remove::<Repeatable>();
-        below.send(Request::from_parts(signed, body)).await
+        let reply = below.send(Request::from_parts(signed, body)).await?;
+        if reply.status() != StatusCode::UNAUTHORIZED {
+            let taken = reply.status().is_success() || reply.status() == StatusCode::SWITCHING_PROTOCOLS;
+            self.accepted.fetch_or(taken, Ordering::Relaxed);
+            return Ok(reply);
+        }
+        // What it was sent with is gone: whoever sends it again starts by asking.
+        self.accepted.store(false, Ordering::Relaxed);
+        let refusal = Refusal::read(reply).await;
+        self.cluster.check(&below, &self.server).await?;
+        if refusal.says(UNREGISTERED) && self.must_sign {
+            return Ok(refusal.explained(MUST_SIGN));
+        }
+        match self.clock.skew(&refusal.head.headers).filter(|skew| skew.abs() >= WORTH_TELLING) {
+            Some(skew) => Ok(refusal.explained(&self.clock.words(&self.server, skew))),
+            None => Ok(refusal.reply()),
+        }
     }
 
     /// The request with its signature, which makes it safe to repeat.

@@ -51,7 +51,11 @@ impl Replica {
             content_digest: digest.as_deref(),
             content_type: kind.as_deref(),
         };
-        let form = Form::of(&mut parts, &body, "never used").unwrap().unwrap();
+        // What opens a stream is signed without its body.
+        let form = match parts.uri.path().ends_with("/exec") {
+            true => Form::without_body(&parts).unwrap(),
+            false => Form::of(&mut parts, &body, "never used").unwrap().unwrap(),
+        };
         let refused = |why: String| {
             let status = serde_json::json!({"kind": "Status", "code": 401, "message": why});
             self.reply(401, status.to_string())
@@ -266,6 +270,44 @@ async fn who_must_sign_and_cannot_is_told_before_anything_is_sent() {
     let mut config = config(Some(HERE));
     (config.identity.must_sign, config.identity.impersonate) = (true, Some("jane".to_owned()));
     assert_eq!(post(&Replica::new(), &config, MAPS).await.unwrap().0, 201);
+}
+
+/// Opens a stream, as exec does, by a layer of its own process.
+async fn stream(sign: Sign<impl Below>) -> u16 {
+    let path = "/apis/hypermesh.online/v1/namespaces/default/instances/i/exec?command=true";
+    let mut request = Request::post(path).body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Streamed);
+    sign.send(request).await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_stream_is_asked_about_only_where_it_is_not_known_what_becomes_of_it() {
+    let asked = |ahead: i64, must_sign: bool, reads: bool| async move {
+        let replica = Replica { ahead, ..Replica::new() };
+        let paths: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (server, noted) = (replica.clone(), Arc::clone(&paths));
+        let below = tower::service_fn(move |request: Request<Body>| {
+            noted.lock().unwrap().push(request.uri().path().to_owned());
+            let server = server.clone();
+            async move { Ok::<_, Error>(server.answer(request).await) }
+        });
+        let mut config = config(Some(HERE));
+        config.identity.must_sign = must_sign;
+        let sign = Sign::over(below, Signing::new(&config).unwrap());
+        if reads {
+            sign.clone().send(Request::get("/version").body(Body::empty()).unwrap()).await.unwrap();
+        }
+        let code = stream(sign).await;
+        let questions = paths.lock().unwrap().iter().filter(|path| *path == WHO_AM_I).count();
+        (code, questions)
+    };
+    // The kubeconfig says that the key is known: there is nothing to ask.
+    assert_eq!(asked(0, true, false).await, (201, 0));
+    assert_eq!(asked(0, true, true).await, (201, 0));
+    assert_eq!(asked(0, false, false).await, (201, 1));
+    // A reply before told that the clocks are apart: the question corrects that.
+    assert_eq!(asked(100, true, true).await, (201, 2));
+    assert_eq!(asked(100, true, false).await, (401, 0), "who heard nothing before is told of both clocks");
 }
 
 #[tokio::test]
