@@ -3,6 +3,7 @@
 use crate::input::{json, parts};
 use hypermesh_pipeline::Kind;
 use hypermesh_schemas::KindDefinition;
+use hypermesh_wire::gnostic::Form;
 use hypermesh_wire::{Catalog, IncludeObject, Root, TableFormat, aggregated, api_resource_list, openapi};
 use serde_json::Value;
 
@@ -42,10 +43,13 @@ fn documents(definition: &KindDefinition) {
     let shown = [
         Some(aggregated(&catalog, Root::Apis)),
         api_resource_list(&catalog, group, version),
-        openapi::document(&catalog, group, version),
+        openapi::document(&catalog, group, version, Form::Json),
         Some(openapi::index(&catalog)),
     ];
     for document in shown.into_iter().flatten() {
         assert!(serde_json::from_slice::<Value>(&document).is_ok());
     }
+    // The other form is of the same kinds.
+    let packed = openapi::document(&catalog, group, version, Form::Protobuf);
+    assert!(packed.is_some_and(|packed| packed.starts_with(b"\x0a\x053.0.0")));
 }
