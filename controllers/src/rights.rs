@@ -121,7 +121,7 @@ pub fn list() -> Value {
 /// # Errors
 /// When it can not be watched.
 pub async fn forgotten(administrator: &Administrator, key: &str) -> Result<(), wait::Error> {
-    let resource = crate::runtime::resource(&hypermesh_schemas::identity::definition());
+    let resource = crate::runtime::identities();
     let api: Api<DynamicObject> = Api::all_with(administrator.clone(), &resource);
     let gone = |identity: Option<&DynamicObject>| identity.is_none();
     wait::await_condition(api, key, gone).await.map(drop)
@@ -130,7 +130,7 @@ pub async fn forgotten(administrator: &Administrator, key: &str) -> Result<(), w
 /// Registers the controllers' key, in hexadecimal, as an administrator, and revokes keys that were registered like this
 /// before. What is so already is not written. False in a cluster that registers no keys.
 pub async fn register(administrator: &Administrator, key: &str) -> Result<bool, Failure> {
-    let resource = crate::runtime::resource(&hypermesh_schemas::identity::definition());
+    let resource = crate::runtime::identities();
     let api: Api<DynamicObject> = Api::all_with(administrator.clone(), &resource);
     let (label, by) = REGISTERED_BY;
     let identity = json!({

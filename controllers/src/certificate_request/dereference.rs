@@ -2,7 +2,7 @@
 
 use super::validate::{TOKEN_USER, claim};
 use crate::bootstrap_token;
-use crate::runtime::{Context, Failure, Key, Subject, resource};
+use crate::runtime::{Context, Failure, Key, Subject, identities, nodes};
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::Secret;
@@ -34,13 +34,11 @@ pub(super) async fn dereference(
     let mut observed = Observed { now, registered: BTreeSet::new(), node: None, token: false };
     let Some(Ok(claim)) = claim(&subject.object) else { return Ok(observed) };
     observed.token = token(context, &subject.object, now).await?;
-    let nodes = resource(&hypermesh_schemas::node::definition());
-    let node: Option<Value> = context.get(&nodes, &Key::cluster(&claim.node)).await?;
+    let node: Option<Value> = context.get(&nodes(), &Key::cluster(&claim.node)).await?;
     let key = |node: &Value| node.pointer("/spec/publicKey").and_then(Value::as_str).map(str::to_owned);
     // One that says nothing of its key is somebody's all the same.
     observed.node = node.as_ref().map(|node| key(node).unwrap_or_default());
-    let identities = resource(&hypermesh_schemas::identity::definition());
-    let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &identities);
+    let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &identities());
     let user = hypermesh_pki::node_user(&claim.node);
     let mut params = ListParams::default().fields(&format!("spec.user={user}")).limit(500);
     loop {

@@ -32,7 +32,7 @@ pub use context::Context;
 pub use driver::drive;
 pub use failure::{Failure, Invalid};
 pub use key::Key;
-pub use kind::resource;
+pub use kind::{identities, instances, nodes, resource, workloads};
 pub use reconciler::{Applied, Reconciler, Related, Subject, Told, Verdict};
 pub use seen::Trigger;
 pub use stop::{Stop, Stopper, stop};

@@ -7,7 +7,7 @@
 use super::plan::demand::Demand;
 use super::plan::node::Node;
 use super::plan::{Instance, Life};
-use crate::runtime::{Context, Key, resource};
+use crate::runtime::{Context, Key, instances, nodes, workloads};
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
 use hypermesh_schemas::instance::InstanceSpec;
 use hypermesh_schemas::node::{NodeSpec, NodeStatus};
@@ -19,7 +19,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// The kinds that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +35,10 @@ pub enum Kind {
 impl Kind {
     /// How objects of the kind are reached.
     pub fn resource(self) -> ApiResource {
-        // A definition holds the whole schema: it is made once.
-        static NODES: LazyLock<ApiResource> =
-            LazyLock::new(|| resource(&hypermesh_schemas::node::definition()));
-        static INSTANCES: LazyLock<ApiResource> =
-            LazyLock::new(|| resource(&hypermesh_schemas::instance::definition()));
-        static WORKLOADS: LazyLock<ApiResource> =
-            LazyLock::new(|| resource(&hypermesh_schemas::workload::definition()));
         match self {
-            Self::Node => NODES.clone(),
-            Self::Instance => INSTANCES.clone(),
-            Self::Workload => WORKLOADS.clone(),
+            Self::Node => nodes(),
+            Self::Instance => instances(),
+            Self::Workload => workloads(),
         }
     }
 }

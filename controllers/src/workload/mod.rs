@@ -29,9 +29,7 @@ pub mod template;
 mod tests;
 mod validate;
 
-use crate::runtime::{
-    Applied, Context, Failure, Invalid, Key, Reconciler, Related, Subject, Told, Verdict, resource,
-};
+use crate::runtime::{Applied, Context, Failure, Invalid, Key, Reconciler, Related, Subject, Told, Verdict};
 pub use build::Plan;
 pub use dereference::Observed;
 use k8s_openapi::api::apps::v1::ControllerRevision;
@@ -64,13 +62,7 @@ impl Default for Workloads {
     }
 }
 
-pub(super) fn workloads() -> ApiResource {
-    resource(&hypermesh_schemas::workload::definition())
-}
-
-pub(super) fn instances() -> ApiResource {
-    resource(&hypermesh_schemas::instance::definition())
-}
+pub(super) use crate::runtime::{instances, workloads};
 
 pub(super) fn revisions() -> ApiResource {
     ApiResource::erase::<ControllerRevision>(&())
