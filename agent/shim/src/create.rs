@@ -1,6 +1,7 @@
 //! Making a container by libcontainer, in a child.
 
-use crate::child::{Mouth, Word};
+use crate::child::{self, Door, Word};
+use crate::home;
 use crate::join;
 use crate::namespaces::Namespaces;
 use crate::program;
@@ -51,9 +52,18 @@ impl Making<'_> {
         keep
     }
 
+    /// What libcontainer's children need of them: they are half in the container already.
+    fn needed(&self) -> Vec<BorrowedFd<'_>> {
+        let mut needed = self.namespaces.fds();
+        needed.push(self.executed);
+        needed.extend(self.stdio.iter().flatten().map(|fd| fd.as_fd()));
+        needed
+    }
+
     /// Does it, in the child, and tells how it went.
-    pub(crate) fn run(&self, mouth: &Mouth) {
-        if let Err(message) = self.make(mouth) {
+    pub(crate) fn run(&self, door: &Door) {
+        if let Err(message) = self.make(door) {
+            let Ok(mouth) = door.open() else { return };
             let kind = if message.contains(program::CANNOT) {
                 RefusalKind::CannotExecute
             } else {
@@ -63,7 +73,7 @@ impl Making<'_> {
         }
     }
 
-    fn make(&self, mouth: &Mouth) -> Result<(), String> {
+    fn make(&self, door: &Door) -> Result<(), String> {
         stage::set_up(self.create, self.namespaces, self.stage, self.asker)?;
         let id = &self.create.container;
         let bundle = self.layout.container(id);
@@ -80,6 +90,7 @@ impl Making<'_> {
         if self.create.cgroups.is_empty() {
             stage::stand_in_for_cgroups(&PathBuf::from("/hypermesh").join(id.as_str()))?;
         }
+        child::hold_only(&self.needed());
         if enters {
             join::enter(&self.create.cgroups, &stage::decoy(self.stage))?;
         }
@@ -109,6 +120,7 @@ impl Making<'_> {
         if let Some(limit) = processes {
             join::limit_processes(&self.create.cgroups, limit)?;
         }
+        let mouth = door.open().map_err(|error| error.to_string())?;
         if let Some(console) = console {
             let terminal = console.receive().map_err(|error| format!("no terminal came ({error})"))?;
             mouth.hand_over(&Word::Terminal, terminal.as_fd()).map_err(|error| error.to_string())?;
@@ -164,9 +176,15 @@ impl Making<'_> {
             let held = held.as_ref().ok_or("a namespace is to be joined that the instance does not have")?;
             namespace.set_path(Some(PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))));
         }
+        let cwd = spec.process().as_ref().map(|process| process.cwd().clone()).unwrap_or_default();
+        if let Some(process) = spec.process_mut() {
+            // libcontainer would have the C library look for it, in the container.
+            let mut env = process.env().clone().unwrap_or_default();
+            home::complete(&mut env, &stage::root(self.stage), process.user().uid());
+            process.set_env(Some(env));
+        }
         let path = making.join(CONFIG);
         spec.save(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
-        let cwd = spec.process().as_ref().map(|process| process.cwd().clone()).unwrap_or_default();
         Ok((cwd, processes.map(|pids| pids.limit())))
     }
 }

@@ -160,7 +160,7 @@ impl Entering<'_> {
         let mut env: BTreeMap<String, String> =
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         if env.get("HOME").is_none_or(String::is_empty) {
-            env.insert("HOME".to_owned(), home(user.uid).unwrap_or_else(|| "/".to_owned()));
+            env.insert("HOME".to_owned(), crate::home::home(Path::new("/"), user.uid));
         }
         if self.exec.terminal.is_some() {
             env.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());
@@ -319,19 +319,6 @@ fn set_environment(env: &BTreeMap<String, String>) {
             std::env::set_var(name, value);
         }
     }
-}
-
-/// A user's folder, by the container's own `/etc/passwd`, of which no more than a megabyte is read.
-fn home(uid: u32) -> Option<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    fs::File::open(Path::new("/etc/passwd")).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let id: u32 = fields.nth(2)?.parse().ok()?;
-        let home = fields.nth(2)?;
-        (id == uid && !home.is_empty()).then(|| home.to_owned())
-    })
 }
 
 #[cfg(test)]

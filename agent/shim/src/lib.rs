@@ -17,6 +17,7 @@ mod child;
 mod create;
 mod entry;
 mod exec;
+mod home;
 mod join;
 mod log;
 mod memory;

@@ -40,7 +40,7 @@ impl Namespaces {
         }
         let hostname = config.hostname.clone();
         let wants_user = config.user.is_some();
-        let (pid, ear) = child::fork(&[], |mouth| {
+        let (pid, mut ear) = child::fork(&[], |mouth| {
             let done = (|| -> Result<(), String> {
                 if wants_user {
                     unshare(CloneFlags::CLONE_NEWUSER)
@@ -71,11 +71,11 @@ impl Namespaces {
         .map_err(|error| format!("a child could not be forked ({error})"))?;
         let made = (|| {
             if let Some(maps) = &config.user {
-                hear_ready(&ear)?;
+                hear_ready(&mut ear)?;
                 write_maps(pid, maps)?;
                 ear.nod().map_err(|error| error.to_string())?;
             }
-            hear_ready(&ear)?;
+            hear_ready(&mut ear)?;
             let hold = |name: &str| {
                 let path = format!("/proc/{pid}/ns/{name}");
                 File::open(&path)
@@ -102,9 +102,9 @@ impl Namespaces {
     }
 }
 
-fn hear_ready(ear: &child::Ear) -> Result<(), String> {
+fn hear_ready(ear: &mut child::Ear) -> Result<(), String> {
     match ear.wait() {
-        Ok(Some((Word::Failed { message, .. }, _))) => Err(message),
+        Ok(Some(child::Heard { word: Word::Failed { message, .. }, .. })) => Err(message),
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err("the child that was to make namespaces ended without a word".to_owned()),
         Err(error) => Err(error.to_string()),
@@ -243,6 +243,11 @@ impl Stage {
     /// Shared memory of the Instance's containers, as they share its other means of IPC. No container's name begins so.
     pub(crate) fn shm(&self) -> PathBuf {
         self.0.join("_shm")
+    }
+
+    /// Where who makes a container tells of it.
+    pub(crate) fn door(&self, container: &str) -> PathBuf {
+        self.0.join(format!("_door-{container}"))
     }
 
     /// A container's part.

@@ -32,6 +32,39 @@ pub fn identify(pid: i32) -> io::Result<Option<ProcessId>> {
     Ok(Some(ProcessId { pid, start_time, boot_id: boot_id()? }))
 }
 
+/// Whose child a process is, zombies too; none if there is no such process.
+///
+/// # Errors
+/// If the kernel would not say.
+pub(crate) fn parent(pid: i32) -> io::Result<Option<i32>> {
+    match std::fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Ok(field(&stat, 4)),
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The most processes that are looked for below another.
+const MOST: usize = 64;
+
+/// What a process forked, and what those did, the deepest last; as far as the kernel tells (`CONFIG_PROC_CHILDREN`). Of
+/// processes with one thread.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(of) = found.get(next).copied() {
+        next += 1;
+        let text = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+        let children = text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
+        found.extend(children.take(MOST.saturating_sub(found.len())));
+    }
+    found.split_off(1)
+}
+
 /// Whether it is still the same that has this pid.
 ///
 /// # Errors
@@ -43,11 +76,16 @@ pub fn is_there(process: &ProcessId) -> io::Result<bool> {
     Ok(identify(process.pid)?.as_ref() == Some(process))
 }
 
-/// Field 22. The second, a name in brackets, may hold anything, brackets and spaces too.
 fn start_time(stat: &[u8]) -> Option<u64> {
+    field(stat, 22)
+}
+
+/// A field from the third on, as `proc_pid_stat(5)` counts them. The second, a name in brackets, may hold anything,
+/// brackets and spaces too.
+fn field<T: std::str::FromStr>(stat: &[u8], number: usize) -> Option<T> {
     let after = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(after + 1..)?).ok()?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -65,9 +103,23 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_its_parents_child() {
+        let me = std::process::id().cast_signed();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        assert_eq!(parent(child.id().cast_signed()).unwrap(), Some(me));
+        assert_ne!(parent(1).unwrap(), Some(me));
+        let below = descendants(me);
+        assert!(below.is_empty() || below == [child.id().cast_signed()], "{below:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(parent(child.id().cast_signed()).unwrap(), None);
+    }
+
+    #[test]
     fn a_name_may_hold_anything() {
         let stat = b"7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1 2";
         assert_eq!(start_time(stat), Some(12345));
+        assert_eq!(field::<i32>(stat, 4), Some(1));
     }
 
     proptest! {

@@ -1,8 +1,9 @@
 //! Sockets with paths as long as they like: the kernel takes 107 bytes, and folders of Instances are deeper.
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,33 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     let (_folder, short) = short(path)?;
     UnixStream::connect(short)
+}
+
+fn packets() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// Listens for one who speaks in packets; never waits for them.
+pub(crate) fn listen_packets(path: &Path) -> io::Result<OwnedFd> {
+    let socket = packets()?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    let (_folder, short) = short(path)?;
+    match std::fs::remove_file(&short) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    rustix::net::bind(&socket, &SocketAddrUnix::new(short.as_path())?)?;
+    rustix::net::listen(&socket, 1)?;
+    Ok(socket)
+}
+
+/// Connects to who listens for packets.
+pub(crate) fn connect_packets(path: &Path) -> io::Result<OwnedFd> {
+    let socket = packets()?;
+    let (_folder, short) = short(path)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(short.as_path())?)?;
+    Ok(socket)
 }
 
 #[cfg(test)]

@@ -110,12 +110,16 @@ impl OciContainer {
             cwd: spec.cwd,
             user: spec.user,
             terminal: spec.terminal,
+            patience: self.sandbox.node.options.patience(),
         }));
+        // Whoever stops waiting wants no process either.
+        let mut unwanted =
+            Control { sandbox: self.sandbox.clone(), exec: exec.clone(), ended: ended.1, terminal: None };
         let answer = self.sandbox.call_for(&self.id, "be entered", call, theirs).await;
         let (pid, fds) = match answer {
             Ok((Reply::Exec { pid }, fds)) => (pid, fds),
             other => {
-                lock(&self.sandbox.execs).remove(&exec);
+                unwanted.forget();
                 return Err(other.err().unwrap_or_else(|| self.sandbox.misunderstood("exec")));
             }
         };
@@ -129,9 +133,8 @@ impl OciContainer {
             stdout = Some(Box::pin(streams) as Output);
             terminal = Some(master);
         }
-        let control =
-            Box::new(Control { sandbox: self.sandbox.clone(), exec: exec.clone(), ended: ended.1, terminal });
-        Ok(ExecProcess { id: exec, pid, stdin, stdout, stderr, control })
+        unwanted.terminal = terminal;
+        Ok(ExecProcess { id: exec, pid, stdin, stdout, stderr, control: Box::new(unwanted) })
     }
 
     async fn look_on(&self, options: AttachOptions) -> Result<Attached, RuntimeError> {
@@ -262,9 +265,18 @@ impl ExecControl for Control {
     }
 }
 
+impl Control {
+    /// There is no such process.
+    fn forget(&self) {
+        lock(&self.sandbox.execs).remove(&self.exec);
+    }
+}
+
 impl Drop for Control {
     fn drop(&mut self) {
-        if self.ended.borrow().is_some() {
+        let told = self.ended.has_changed().is_err() || self.ended.borrow().is_some();
+        self.forget();
+        if told {
             return;
         }
         // Without anybody who waits for it, it would stay: kill it, from wherever this is dropped.

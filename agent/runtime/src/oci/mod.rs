@@ -26,6 +26,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How the class works on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub struct OciOptions {
     pub cgroup: PathBuf,
     /// The first id of the node that Instances may have, and how many Instances of 65536 ids there is room for.
     pub ids: (u32, u32),
+    /// How long a container, or a process in one, may take to be made. What takes longer is killed and refused: it waits for
+    /// files that are the container's own.
+    pub patience: Duration,
 }
 
 impl OciOptions {
@@ -52,7 +56,13 @@ impl OciOptions {
             shim: None,
             cgroup: PathBuf::from("/hypermesh"),
             ids: (0x7000_0000, 16_384),
+            patience: hypermesh_shim::protocol::PATIENCE,
         }
+    }
+
+    /// As a shim is told.
+    fn patience(&self) -> Option<u64> {
+        u64::try_from(self.patience.as_millis()).ok()
     }
 }
 

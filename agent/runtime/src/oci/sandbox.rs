@@ -17,7 +17,7 @@ use hypermesh_shim::protocol::{
     VERSION,
 };
 use hypermesh_shim::state::{ContainerState, Exit, Layout, Phase, ShimState};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -339,6 +339,7 @@ impl OciSandbox {
             stdin_once: spec.stdin_once,
             terminal: spec.terminal,
             start: false,
+            patience: self.node.options.patience(),
         };
         let prepared = || -> Result<(), RuntimeError> {
             let (kept, config) = (bundle.join(SPEC), bundle.join("config.json"));
@@ -371,7 +372,12 @@ impl OciSandbox {
 
     async fn clear(&self) -> Result<(), RuntimeError> {
         if !*self.lost.borrow() {
-            let ids: Vec<ContainerId> = lock(&self.containers).keys().cloned().collect();
+            let mut ids: BTreeSet<ContainerId> = lock(&self.containers).keys().cloned().collect();
+            // One that is still being made is not known by its state: nobody waits for it.
+            let folders = fs::read_dir(self.layout.containers()).into_iter().flatten().flatten();
+            ids.extend(
+                folders.filter_map(|entry| ContainerId::new(entry.file_name().into_string().ok()?).ok()),
+            );
             let deletions =
                 ids.into_iter().map(|container| self.call(Call::Delete { container }, Vec::new()));
             for deleted in join_all(deletions).await {

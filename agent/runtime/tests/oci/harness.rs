@@ -99,9 +99,14 @@ impl Node {
     }
 
     pub async fn open(dir: &Path, cgroup: &str) -> Arc<dyn RuntimeClass> {
+        Self::open_patient(dir, cgroup, hypermesh_shim::protocol::PATIENCE).await
+    }
+
+    pub async fn open_patient(dir: &Path, cgroup: &str, patience: Duration) -> Arc<dyn RuntimeClass> {
         let mut options = OciOptions::new(dir.join("instances"));
         options.shim = Some((PathBuf::from(env!("CARGO_BIN_EXE_hypermesh-shim")), Vec::new()));
         options.cgroup = PathBuf::from(cgroup);
+        options.patience = patience;
         oci::open(options).await.unwrap()
     }
 

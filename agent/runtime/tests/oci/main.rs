@@ -5,6 +5,7 @@
 mod enter;
 mod escape;
 mod harness;
+mod hostile;
 mod kills;
 mod life;
 mod limits;

@@ -15,12 +15,17 @@ use crate::state::{ContainerState, Exit};
 use hypermesh_image::RootFs;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What is spoken here.
 pub const VERSION: u32 = 1;
 
 /// The longest frame, in bytes: room for a command line and an environment as long as Linux takes them.
 pub const MAX_FRAME: usize = 4 << 20;
+
+/// How long a container or a process may take to be made if nothing is said: what is made looks at files that are a
+/// container's own, and must not wait for them for ever. kubelet waits as long.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The most descriptors beside one frame.
 pub const MAX_FDS: usize = 3;
@@ -120,7 +125,8 @@ pub enum Call {
         #[serde(default)]
         all: bool,
     },
-    /// Send a signal to a process that was started by [`Call::Exec`] on this connection. [`Reply::Done`].
+    /// Send a signal to a process that was started by [`Call::Exec`] on this connection; one that is being started is
+    /// killed, whatever the signal. [`Reply::Done`].
     SignalExec {
         /// Which.
         exec: ExecId,
@@ -194,6 +200,9 @@ pub struct Create {
     /// Whether it is started at once.
     #[serde(default)]
     pub start: bool,
+    /// How long it may take to be made, in milliseconds; [`PATIENCE`] if nothing is said. Then it is killed, and refused.
+    #[serde(default)]
+    pub patience: Option<u64>,
 }
 
 /// A folder or file of the node that a container sees. It is opened in the mount namespace of who asks, once, as it is
@@ -285,6 +294,9 @@ pub struct Exec {
     /// Whether it has a terminal.
     #[serde(default)]
     pub terminal: Option<TerminalSize>,
+    /// How long it may take to be started, in milliseconds; [`PATIENCE`] if nothing is said. Then it is killed, and refused.
+    #[serde(default)]
+    pub patience: Option<u64>,
 }
 
 /// Who a process runs as.

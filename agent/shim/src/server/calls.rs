@@ -55,7 +55,10 @@ impl Shim {
                 let of = self.held.execs.iter().find(|it| it.exec == exec && it.asker == asker.connection);
                 match of {
                     Some(running) => send(&running.process, signal),
-                    None => Ok((Reply::Done, Vec::new())),
+                    None => {
+                        self.give_up(asker.connection, Some(&exec));
+                        Ok((Reply::Done, Vec::new()))
+                    }
                 }
             }
             Call::Pause { container, paused } => self.pause(&container, paused),
@@ -113,11 +116,13 @@ impl Shim {
             executed: ends.executed.as_fd(),
             never: self.never,
         };
-        let (pid, ear) = child::fork(&making.keep(), |mouth| making.run(mouth))
+        let door = self.stage.door(id.as_str());
+        let (pid, ear) = child::fork_behind(&making.keep(), &door, |door| making.run(door))
             .map_err(|error| failed("a child could not be forked", error))?;
-        self.held.containers.insert(id.clone(), container);
+        let job = Job::begun(pid, ear, asker, id.clone(), Work::Create, container.create.patience);
+        self.held.containers.insert(id, container);
         self.held.untidy = Some(Instant::now());
-        self.held.jobs.push(Job { pid, ear, asker, container: id, work: Work::Create });
+        self.held.jobs.push(job);
         Ok(())
     }
 
@@ -148,8 +153,9 @@ impl Shim {
         };
         let (pid, ear) = child::fork(&entering.keep(), |mouth| entering.run(mouth))
             .map_err(|error| failed("a child could not be forked", error))?;
-        let starting = Starting { exec: exec.exec.clone(), pid: None, terminal: None, failed: None };
-        self.held.jobs.push(Job { pid, ear, asker, container: id.clone(), work: Work::Exec(starting) });
+        let starting =
+            Starting { exec: exec.exec.clone(), pid: None, process: None, terminal: None, failed: None };
+        self.held.jobs.push(Job::begun(pid, ear, asker, id.clone(), Work::Exec(starting), exec.patience));
         Ok(())
     }
 
@@ -222,19 +228,12 @@ impl Shim {
         match (&container.state, &container.process) {
             (None, _) => {
                 // Its child may hang: with all that it made, it is killed.
-                cgroup::signal(&container.create.cgroups, libc::SIGKILL);
-                for job in self.held.jobs.iter().filter(|job| job.container == *id) {
-                    if let Some(pid) = rustix::process::Pid::from_raw(job.pid) {
-                        let _ = rustix::process::kill_process(pid, Signal::KILL);
-                    }
-                }
+                self.held.jobs.iter().filter(|job| job.container == *id).for_each(Job::kill);
+                container.kill_all();
             }
             (Some(_), Some(process)) if container.is_alive() => {
                 let _ = pidfd_send_signal(process, Signal::KILL);
-                // What is frozen does not die (version 1).
-                if let Some(freezer) = &container.create.freezer {
-                    drop(cgroup::write(&freezer.path, &freezer.thaw));
-                }
+                container.thaw();
             }
             _ if first => self.clear_away(id),
             _ => {}

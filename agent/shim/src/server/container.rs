@@ -208,6 +208,19 @@ impl Container {
         Ok(theirs)
     }
 
+    /// What is frozen does not die (version 1).
+    pub(super) fn thaw(&self) {
+        if let Some(freezer) = &self.create.freezer {
+            drop(super::cgroup::write(&freezer.path, &freezer.thaw));
+        }
+    }
+
+    /// Kills whoever is in its cgroups.
+    pub(super) fn kill_all(&self) {
+        super::cgroup::signal(&self.create.cgroups, libc::SIGKILL);
+        self.thaw();
+    }
+
     /// How its first process ended, after all that it wrote was copied.
     pub(super) fn exited(&mut self, code: i32, signal: Option<i32>) -> Option<&ContainerState> {
         let oom_kills = self.create.oom_counter.as_deref().map_or(0, super::cgroup::oom_kills);

@@ -106,6 +106,7 @@ impl Shim {
                 self.handle(&token, flags, &mut buffer);
             }
             self.retry();
+            self.end_late_jobs();
             self.drop_broken();
             if self.held.untidy.is_some_and(|since| since.elapsed() >= TIDY_AFTER) {
                 self.held.untidy = None;
@@ -158,7 +159,8 @@ impl Shim {
         }
         let tidy = self.held.untidy.map(|since| since + TIDY_AFTER);
         let retries = self.held.retries.iter().map(|retry| retry.at);
-        let next = retries.chain(self.held.ending).chain(tidy).min();
+        let late = self.held.jobs.iter().map(|job| job.until);
+        let next = retries.chain(late).chain(self.held.ending).chain(tidy).min();
         let timeout = next.map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
@@ -321,6 +323,7 @@ impl Shim {
             .collect();
         for id in broken {
             self.held.connections.remove(&id);
+            self.give_up(id, None);
             for running in self.held.execs.iter().filter(|running| running.asker == id) {
                 let _ = rustix::process::pidfd_send_signal(&running.process, rustix::process::Signal::KILL);
             }
