@@ -21,6 +21,8 @@ struct Run {
     digests: Vec<Hash>,
     receipts: Vec<Receipt>,
     waiting: Vec<(Waiting, Outcome)>,
+    /// Of requests that another replica ordered, in their order.
+    outcomes: Vec<Outcome>,
     executed: Executed,
 }
 
@@ -120,7 +122,10 @@ impl Machine {
             }
         }
         match execution.finish() {
-            Ok(executed) => Ok((Run { requests, digests, receipts, waiting, executed }, taken.collect())),
+            Ok(executed) => {
+                let outcomes = Vec::new();
+                Ok((Run { requests, digests, receipts, waiting, outcomes, executed }, taken.collect()))
+            }
             Err(error) => {
                 let all = waiting.into_iter().map(|(w, _)| w).chain(taken.map(|s| s.waiting));
                 Err((error.into(), all.collect()))
@@ -163,7 +168,8 @@ impl Machine {
             last_revision: run.executed.revision,
         };
         let block = Arc::new(Block { header, requests: run.requests, endorsements });
-        Prepared { block, executed: run.executed, tree, leaves, receipts: run.receipts, waiting: run.waiting }
+        let Run { receipts, waiting, outcomes, executed, .. } = run;
+        Prepared { block, executed, tree, leaves, receipts, waiting, outcomes }
     }
 
     /// Executes a block that another made (or that is replayed) and compares what it came to.
@@ -180,7 +186,7 @@ impl Machine {
         let base = Base::newest(&self.reading.view, &self.hot);
         let mut execution =
             Execution::begin(&base, self.reading.revision, self.reading.derived.clone(), &self.window, facts);
-        let (mut digests, mut receipts) = (Vec::new(), Vec::new());
+        let (mut digests, mut receipts, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
         for request in &block.requests {
             let call = match Call::decode(request) {
                 Ok(call) => call,
@@ -196,9 +202,11 @@ impl Machine {
             }
             receipts.push(Prepared::receipt(digest, &outcome));
             digests.push(digest);
+            outcomes.push(outcome);
         }
         let executed = execution.finish()?;
-        let run = Run { requests: block.requests.clone(), digests, receipts, waiting: Vec::new(), executed };
+        let requests = block.requests.clone();
+        let run = Run { requests, digests, receipts, waiting: Vec::new(), outcomes, executed };
         let prepared = self.seal(run, block.endorsements.clone(), block.header.time, block.header.proposer);
         if prepared.block.header != block.header {
             return Ok(Err("its header is not what its requests come to".to_owned()));

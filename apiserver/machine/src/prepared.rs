@@ -16,6 +16,8 @@ pub(crate) struct Prepared {
     pub receipts: Vec<Receipt>,
     /// Who is answered once it is committed; only the replica that took the requests has any.
     pub waiting: Vec<(Waiting, Outcome)>,
+    /// What each request came to, in a block that another replica made: whoever asked for it here is told.
+    pub outcomes: Vec<Outcome>,
 }
 
 impl Prepared {

@@ -13,7 +13,7 @@ use hypermesh_chain::{
     Timestamp, ValidatorSet,
 };
 use hypermesh_consensus::{Attestation, Limits, Proposal, StateMachine, Verdict};
-use hypermesh_pipeline::{Derived, Window};
+use hypermesh_pipeline::{Derived, Outcome, Window};
 use hypermesh_store::{Commit, Room, Store, StoreError};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -75,6 +75,19 @@ impl Machine {
             height = stored.height;
         }
         Ok(height)
+    }
+
+    /// Answers who waits here for requests that another replica has ordered. The rest waits on, in its order.
+    fn answer_queued(&mut self, mut outcomes: BTreeMap<Hash, Outcome>) {
+        if outcomes.is_empty() || self.queue.is_empty() {
+            return;
+        }
+        for submission in std::mem::take(&mut self.queue) {
+            match outcomes.remove(&submission.call.digest) {
+                Some(outcome) => submission.waiting.answer(outcome),
+                None => self.queue.push_back(submission),
+            }
+        }
     }
 
     fn publish(&mut self, prepared: &mut Prepared) -> Result<(), MachineError> {
@@ -209,6 +222,8 @@ impl StateMachine for Machine {
         for (waiting, outcome) in prepared.waiting {
             waiting.answer(outcome);
         }
+        let ordered = prepared.receipts.iter().map(|receipt| receipt.request);
+        self.answer_queued(ordered.zip(prepared.outcomes).collect());
         // What else was known of this height will not be decided.
         for (_, other) in std::mem::take(&mut self.prepared) {
             other.refuse(&MachineError::Unsupported("another block was decided in its place"));

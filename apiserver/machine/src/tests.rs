@@ -1,5 +1,6 @@
 //! The machine as an engine drives it.
 
+mod agreement;
 mod corpus;
 mod replica;
 mod restart;

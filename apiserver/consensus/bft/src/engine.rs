@@ -185,7 +185,10 @@ impl Engine {
             // Nothing has to be ordered after all.
             Event::Prepared(None) => self.work = false,
             Event::Judged { block, verdict } => self.judged(block, verdict)?,
-            Event::Committed(head) => self.committed(head)?,
+            Event::Committed { head, work } => {
+                self.work = work;
+                self.committed(head)?;
+            }
             Event::Loaded { to, blocks } => self.loaded(to, blocks),
         }
         Ok(std::mem::take(&mut self.actions))

@@ -43,8 +43,13 @@ pub enum Event {
         /// Why it must not be voted for, if it must not.
         verdict: Result<(), String>,
     },
-    /// A block that was asked for is committed: this is the head now.
-    Committed(Head),
+    /// A block that was asked for is committed.
+    Committed {
+        /// This is the head now.
+        head: Head,
+        /// Whether requests still wait to be ordered.
+        work: bool,
+    },
     /// What [`Action::Load`] came to: a block and its certificate, in order of height.
     Loaded {
         /// Who asked for them.

@@ -18,6 +18,8 @@ use std::rc::Rc;
 
 /// After the troubles, everybody must be answered within this time.
 const PATIENCE: u64 = 120 * SECOND;
+/// So long after the last answer nothing is said any more, and for as long it is listened.
+const SILENCE: u64 = 20 * SECOND;
 /// More happenings than any sound run has.
 const MOST_HAPPENINGS: u64 = 3_000_000;
 
@@ -158,6 +160,7 @@ impl World {
             }
             self.happen(happening)?;
         }
+        self.fall_silent()?;
         let honest = || self.replicas.iter().filter(|replica| replica.is_honest());
         let heights: Vec<u64> = honest().map(|replica| replica.ledger.head().height.0).collect();
         let unanswered = self.clients.iter().filter(|client| !client.is_answered()).count();
@@ -170,6 +173,28 @@ impl World {
             time: self.now,
             trace: self.trace,
         })
+    }
+
+    /// Honest replicas that have nothing to decide say nothing.
+    fn fall_silent(&mut self) -> Result<(), Failure> {
+        let answered = self.clients.iter().all(Client::is_answered);
+        if !self.scenario.liars.is_empty() || !answered {
+            return Ok(());
+        }
+        let (begin, mut said) = (self.now, 0);
+        while let Some(((time, _), happening)) = self.queue.pop_first() {
+            if time > begin + 2 * SILENCE {
+                break;
+            }
+            self.now = time;
+            said += u64::from(time > begin + SILENCE && matches!(happening, Happening::Arrival { .. }));
+            self.happen(happening)?;
+        }
+        if said == 0 {
+            Ok(())
+        } else {
+            Err(self.failure("silence", format!("{said} messages about nothing")))
+        }
     }
 
     fn begin(&mut self) -> Result<(), Failure> {

@@ -123,8 +123,8 @@ impl World {
             return self.stopped(place, &why);
         }
         let root = replica.ledger.root();
-        events.push_back(Event::Committed(replica.ledger.head()));
-        events.push_back(Event::Work(replica.ledger.has_work()));
+        let (head, work) = (replica.ledger.head(), replica.ledger.has_work());
+        events.push_back(Event::Committed { head, work });
         let honest = replica.is_honest();
         let bytes = replica.ledger.kept().blocks.last().map(|(bytes, _)| bytes.clone()).unwrap_or_default();
         self.record(&id.0);
