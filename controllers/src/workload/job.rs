@@ -66,6 +66,8 @@ pub struct Step {
     pub delete: Vec<Removal>,
     /// When to look again.
     pub again: Option<Timestamp>,
+    /// Until when nothing new is begun, since one has failed.
+    pub rests_until: Option<Timestamp>,
     /// How far it is.
     pub status: JobStatus,
     /// How it ended, if it has.
@@ -110,7 +112,10 @@ pub fn step(job: &Job, told: &JobStatus, members: &[Member], now: Timestamp) -> 
         active = wanted;
     } else if active < wanted {
         match wait(members).filter(|until| *until > now) {
-            Some(until) => step.look_at(until),
+            Some(until) => {
+                step.rests_until = Some(until);
+                step.look_at(until);
+            }
             None => step.create = wanted - active,
         }
     }
@@ -219,9 +224,13 @@ pub(super) fn build(subject: &Subject<Workload>, job: &Job, observed: &Observed)
             (Holds::False, "DeadlineExceeded")
         }
         None => {
-            let (reason, trouble) = held_up(&observed.members, &observed.revision);
+            let (mut reason, trouble) = held_up(&observed.members, &observed.revision);
             if !trouble.is_empty() {
                 summary = format!("{summary}; {trouble}");
+            }
+            if let Some(until) = step.rests_until.filter(|_| step.status.active == 0) {
+                reason = "BackingOff";
+                summary = format!("{summary}; the next one begins at {}", seconds(until));
             }
             (Holds::False, reason)
         }

@@ -315,7 +315,9 @@ async fn a_job_runs_to_its_end_and_goes_when_it_was_kept_long_enough() {
     running.end(&first[0], "Succeeded");
     running.end(&first[1], "Failed");
     until("the counts", || running.status()["job"]["failed"] == 1).await;
-    assert_eq!(running.condition("Ready")["reason"], "Running");
+    assert_eq!(running.condition("Ready")["reason"], "BackingOff");
+    let told = running.condition("Ready")["message"].as_str().unwrap().to_owned();
+    assert!(told.contains("; the next one begins at 2026-01-01T00:0"), "{told}");
     for _ in 0..60 {
         for instance in running.instances().iter().filter(|instance| instance["status"]["phase"].is_null()) {
             running.end(instance, "Succeeded");

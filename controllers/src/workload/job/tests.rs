@@ -65,7 +65,7 @@ fn failures_are_waited_for_longer_and_longer_until_there_were_too_many() {
         let members: Vec<Member> = (0..count).map(failed).collect();
         let last = 100 + i64::try_from(count).unwrap() - 1;
         let held = step(&job, &JobStatus::default(), &members, at(last + 1));
-        assert_eq!((held.create, held.again), (0, Some(at(last + wait))));
+        assert_eq!((held.create, held.again, held.rests_until), (0, Some(at(last + wait)), held.again));
         assert_eq!(step(&job, &JobStatus::default(), &members, at(last + wait)).create, 1);
     }
     let members: Vec<Member> = (0..4).map(failed).collect();

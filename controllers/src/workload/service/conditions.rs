@@ -77,7 +77,8 @@ fn progress(state: &State<'_>, settled: &Settled<'_>, trouble: &str) -> (Told, O
         counts.updated, wanted.replicas, counts.updated_available
     );
     if old > 0 {
-        words.push_str(&format!(", {old} old ones are left"));
+        let ones = if old == 1 { "one is" } else { "ones are" };
+        words.push_str(&format!(", {old} old {ones} left"));
     }
     if !trouble.is_empty() {
         words.push_str(&format!("; {trouble}"));
