@@ -18,6 +18,7 @@ mod blocks;
 mod decide;
 mod recover;
 
+use crate::certify;
 use crate::context::{Members, MembersError};
 use crate::core::{Act, Core, CoreError};
 use crate::entry::{Entry, Step};
@@ -240,30 +241,42 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether others have begun the next height for a reason that counts here.
+    /// Whether others have begun the next height for a reason that counts here. What they said was verified when it came.
     fn is_called(&self) -> bool {
-        let (height, members) = (self.height(), self.core_members());
-        let Some(members) = members else { return false };
-        let identity = self.core.identity();
-        let mut power = 0_u64;
-        for (key, messages) in self.ahead.of(height) {
-            let proposed = messages.iter().any(|message| {
-                let Message::Proposal(SignedProposal { proposal, proposer, signature }) = message else {
-                    return false;
-                };
-                members.proposer(proposal.round).key() == *proposer
-                    && proposer.verify(&proposal.message(&identity.cluster), signature).is_ok()
-            });
-            if proposed {
-                return true;
+        let Ok(members) = members_after(&self.head) else { return false };
+        let mut voters = BTreeSet::new();
+        for message in self.ahead.of(self.height()) {
+            match message {
+                Message::Proposal(signed) => {
+                    if members.proposer(signed.proposal.round).key() == signed.proposer {
+                        return true;
+                    }
+                }
+                Message::Vote(signed) => drop(voters.insert(signed.voter)),
+                Message::Polka(polka) => voters.extend(polka.signatures.iter().map(|(key, _)| *key)),
+                Message::Round(entry) => voters.extend(entry.votes.iter().map(|(_, _, key, _)| *key)),
+                _ => {}
             }
-            power = power.saturating_add(members.power(key));
         }
+        let power: u64 = voters.iter().map(|key| members.power(key)).sum();
         power > members.total() / 3
     }
 
-    fn core_members(&self) -> Option<Members> {
-        members_after(&self.head).ok()
+    /// Whether a statement about the next height is one of its validators, and signed as it claims.
+    fn is_sound(&self, message: &Message) -> bool {
+        let Ok(members) = members_after(&self.head) else { return false };
+        let cluster = &self.core.identity().cluster;
+        match message {
+            Message::Vote(SignedVote { vote, voter, signature }) => {
+                members.power(voter) > 0 && voter.verify(&vote.message(cluster), signature).is_ok()
+            }
+            Message::Proposal(SignedProposal { proposal, proposer, signature }) => {
+                members.power(proposer) > 0 && proposer.verify(&proposal.message(cluster), signature).is_ok()
+            }
+            Message::Polka(polka) => certify::polka(polka, &members, cluster).is_ok(),
+            Message::Round(entry) => certify::round_entry(entry, &members, cluster).is_ok(),
+            _ => false,
+        }
     }
 
     /// Does what the core wants, and what that leads to.
@@ -430,7 +443,10 @@ impl Engine {
             return Ok(());
         }
         if !self.running {
-            self.ahead.keep(from, height, message, self.height());
+            // Whoever is told to wake up checks first by whom: what does not hold is not kept.
+            if self.is_sound(&message) {
+                self.ahead.keep(from, height, message, height);
+            }
             return self.begin_if_due();
         }
         if self.deciding.is_some() {

@@ -4,6 +4,7 @@ use crate::behaviour::Behaviour;
 use crate::disk::VirtualDisk;
 use crate::ledger::Ledger;
 use crate::scenario::Planted;
+use hypermesh_bft::entry::Entry;
 use hypermesh_bft::{Action, Engine, Identity, Timer, Timing};
 use hypermesh_chain::Timestamp;
 use hypermesh_wal::Log;
@@ -26,7 +27,7 @@ pub(crate) struct Replica {
     pub behaviour: Option<Box<dyn Behaviour>>,
     /// The timers that run, by the number of their start.
     pub timers: BTreeMap<Timer, u64>,
-    /// The log is lost with the next crash.
+    /// A fault that it has.
     pub planted: Option<Planted>,
 }
 
@@ -56,7 +57,13 @@ impl Replica {
         let head = self.ledger.head();
         let mut engine =
             Engine::new(self.identity.clone(), head, Timing::default()).map_err(|error| error.to_string())?;
-        let actions = engine.recover(&recovered.entries, false).map_err(|error| error.to_string())?;
+        let mut entries = recovered.entries;
+        if self.planted == Some(Planted::ForgottenLock) {
+            let key = self.identity.key.public();
+            let own = |entry: &Vec<u8>| matches!(Entry::decode(entry), Some(Entry::Vote(vote)) if vote.voter == key);
+            entries.retain(own);
+        }
+        let actions = engine.recover(&entries, false).map_err(|error| error.to_string())?;
         self.life = Some(Life { engine, log });
         Ok(actions)
     }

@@ -24,6 +24,8 @@ pub enum Planted {
     IgnoredRoots,
     /// After a crash the replica begins without its log.
     ForgottenLog,
+    /// After a crash the replica knows what it has said, and nothing of why: no lock, no other's vote, no block.
+    ForgottenLock,
 }
 
 /// What happens in a run.

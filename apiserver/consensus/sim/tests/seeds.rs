@@ -72,6 +72,12 @@ fn a_log_that_is_forgotten_is_found() {
 }
 
 #[test]
+fn a_lock_that_is_forgotten_is_found() {
+    let found = finds(Planted::ForgottenLock);
+    assert!(found.contains("nobody stops") || found.contains("agreement"), "{found}");
+}
+
+#[test]
 fn a_root_that_is_ignored_is_found() {
     let found = finds(Planted::IgnoredRoots);
     assert!(found.contains("roots"), "{found}");

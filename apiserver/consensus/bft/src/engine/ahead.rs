@@ -24,9 +24,16 @@ impl Ahead {
         }
     }
 
-    /// What was said of a height, by sender.
-    pub(super) fn of(&self, height: Height) -> impl Iterator<Item = (&PublicKey, &Vec<Message>)> {
-        self.0.get(&height).into_iter().flatten()
+    /// What was said of a height.
+    pub(super) fn of(&self, height: Height) -> impl Iterator<Item = &Message> {
+        self.0.get(&height).into_iter().flatten().flat_map(|(_, messages)| messages)
+    }
+
+    /// Lets go of what was said of a height and does not hold.
+    pub(super) fn sift(&mut self, height: Height, holds: impl Fn(&Message) -> bool) {
+        for messages in self.0.get_mut(&height).into_iter().flat_map(BTreeMap::values_mut) {
+            messages.retain(&holds);
+        }
     }
 
     /// Takes what was said of a height; what is older goes.
@@ -55,10 +62,11 @@ mod tests {
         ahead.keep(b, next, Message::Head { height: next }, next);
         ahead.keep(b, Height(4), Message::Head { height: next }, next);
         ahead.keep(b, Height(7), Message::Head { height: next }, next);
-        let counts: Vec<_> = ahead.of(next).map(|(_, messages)| messages.len()).collect();
-        assert_eq!(counts, [MOST, 1]);
+        assert_eq!(ahead.of(next).count(), MOST + 1);
+        ahead.sift(next, |message| *message != Message::Ask { from: Height(0) });
+        assert_eq!(ahead.of(next).count(), MOST);
         assert!(ahead.of(Height(7)).next().is_none());
-        assert_eq!(ahead.take(Height(5)).len(), MOST + 1);
+        assert_eq!(ahead.take(Height(5)).len(), MOST);
         assert!(ahead.0.is_empty());
     }
 }

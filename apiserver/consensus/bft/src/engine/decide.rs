@@ -58,6 +58,9 @@ impl Engine {
         self.head = head;
         (self.running, self.votes, self.wanted) = (false, true, None);
         self.blocks.next(self.height());
+        let mut ahead = std::mem::take(&mut self.ahead);
+        ahead.sift(self.height(), |message| self.is_sound(message));
+        self.ahead = ahead;
         self.held.clear();
         self.speakers.clear();
         self.recalled.clear();

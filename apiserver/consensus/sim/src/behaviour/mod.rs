@@ -5,6 +5,7 @@
 
 mod equivocating;
 mod invalid;
+mod lying;
 mod replaying;
 mod silent;
 mod withholding;
@@ -24,14 +25,16 @@ pub enum Kind {
     Withholding,
     /// It proposes blocks that are invalid.
     Invalid,
+    /// It lies to those who are behind.
+    Lying,
     /// It says again what was said before.
     Replaying,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Silent, Self::Equivocating, Self::Withholding, Self::Invalid, Self::Replaying];
+    pub const ALL: [Self; 6] =
+        [Self::Silent, Self::Equivocating, Self::Withholding, Self::Invalid, Self::Lying, Self::Replaying];
 
     pub(crate) fn start(self) -> Box<dyn Behaviour> {
         match self {
@@ -39,6 +42,7 @@ impl Kind {
             Self::Equivocating => Box::<equivocating::Equivocating>::default(),
             Self::Withholding => Box::new(withholding::Withholding),
             Self::Invalid => Box::<invalid::Invalid>::default(),
+            Self::Lying => Box::new(lying::Lying),
             Self::Replaying => Box::<replaying::Replaying>::default(),
         }
     }
