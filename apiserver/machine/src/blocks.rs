@@ -2,7 +2,7 @@
 
 use crate::base::Base;
 use crate::error::MachineError;
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, Waits};
 use crate::replica::{Submission, Waiting};
 use crate::state::Machine;
 use hypermesh_chain::{
@@ -20,7 +20,7 @@ struct Run {
     requests: Vec<Request>,
     digests: Vec<Hash>,
     receipts: Vec<Receipt>,
-    waiting: Vec<(Waiting, Outcome)>,
+    waiting: Vec<Waits>,
     /// Of requests that another replica ordered, in their order.
     outcomes: Vec<Outcome>,
     executed: Executed,
@@ -58,8 +58,8 @@ impl Machine {
             }
         };
         if run.requests.is_empty() && run.executed.effects.is_empty() {
-            for (waiting, outcome) in run.waiting {
-                waiting.answer(outcome);
+            for waits in run.waiting {
+                waits.waiting.answer(waits.outcome);
             }
             return Ok(None);
         }
@@ -102,21 +102,26 @@ impl Machine {
         let (mut requests, mut digests, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
         let mut waiting = Vec::with_capacity(taken.len());
         let mut taken = taken.into_iter();
+        let several = self.validators.validators().len() > 1;
         while !execution.is_full()
             && let Some(Submission { request, call, waiting: waits }) = taken.next()
         {
             let digest = call.digest;
             match execution.execute(call) {
                 Ok(outcome) => {
-                    if outcome.writes > 0 {
+                    let request = if outcome.writes > 0 {
                         receipts.push(Prepared::receipt(digest, &outcome));
                         requests.push(request);
                         digests.push(digest);
-                    }
-                    waiting.push((waits, outcome));
+                        None
+                    } else {
+                        // The only replica's block is always kept.
+                        several.then_some(request)
+                    };
+                    waiting.push(Waits { waiting: waits, outcome, request });
                 }
                 Err(error) => {
-                    let all = waiting.into_iter().map(|(w, _)| w).chain([waits]);
+                    let all = waiting.into_iter().map(|w| w.waiting).chain([waits]);
                     return Err((error.into(), all.chain(taken.map(|s| s.waiting)).collect()));
                 }
             }
@@ -127,7 +132,7 @@ impl Machine {
                 Ok((Run { requests, digests, receipts, waiting, outcomes, executed }, taken.collect()))
             }
             Err(error) => {
-                let all = waiting.into_iter().map(|(w, _)| w).chain(taken.map(|s| s.waiting));
+                let all = waiting.into_iter().map(|w| w.waiting).chain(taken.map(|s| s.waiting));
                 Err((error.into(), all.collect()))
             }
         }

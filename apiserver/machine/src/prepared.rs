@@ -1,9 +1,9 @@
 //! A block that was executed and is not committed yet.
 
 use crate::error::MachineError;
-use crate::replica::Waiting;
-use hypermesh_chain::{Block, Hash, ObjectKey, Receipt, StateTree};
-use hypermesh_pipeline::{Executed, Outcome};
+use crate::replica::{Submission, Waiting};
+use hypermesh_chain::{Block, Hash, ObjectKey, Receipt, Request, StateTree};
+use hypermesh_pipeline::{Call, Executed, Outcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,10 +14,18 @@ pub(crate) struct Prepared {
     pub tree: StateTree,
     pub leaves: Vec<(ObjectKey, Option<Hash>)>,
     pub receipts: Vec<Receipt>,
-    /// Who is answered once it is committed; only the replica that took the requests has any.
-    pub waiting: Vec<(Waiting, Outcome)>,
+    /// Who is answered once it is committed; only the replica that made the block has any.
+    pub waiting: Vec<Waits>,
     /// What each request came to, in a block that another replica made: whoever asked for it here is told.
     pub outcomes: Vec<Outcome>,
+}
+
+/// Who waits for a block, and what it is told once the block is kept.
+pub(crate) struct Waits {
+    pub waiting: Waiting,
+    pub outcome: Outcome,
+    /// What it asked for, if that is not in the block and the block may yet give way to another's.
+    pub request: Option<Request>,
 }
 
 impl Prepared {
@@ -49,8 +57,24 @@ impl Prepared {
 
     /// Answers everyone who waits that the block was not kept.
     pub fn refuse(self, error: &MachineError) {
-        for (waiting, _) in self.waiting {
-            waiting.refuse(error);
+        for waits in self.waiting {
+            waits.waiting.refuse(error);
         }
+    }
+
+    /// What is to be ordered in a later block, in its order: this one will not be decided, and nobody was told anything.
+    pub fn take_back(self) -> Vec<Submission> {
+        let mut ordered = self.block.requests.iter();
+        let mut taken = Vec::with_capacity(self.waiting.len());
+        for Waits { waiting, outcome, request } in self.waiting {
+            let request = if outcome.writes > 0 { ordered.next().cloned() } else { request };
+            let call = request.as_ref().and_then(|request| Call::decode(request).ok());
+            match request.zip(call) {
+                Some((request, call)) => taken.push(Submission { request, call, waiting }),
+                None => waiting
+                    .refuse(&MachineError::Unsupported("the block was not decided; send the request again")),
+            }
+        }
+        taken
     }
 }

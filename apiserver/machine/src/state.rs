@@ -77,6 +77,13 @@ impl Machine {
         Ok(height)
     }
 
+    /// Puts what waited for a block that will not be decided in front of what waits.
+    fn take_back(&mut self, prepared: Prepared) {
+        for submission in prepared.take_back().into_iter().rev() {
+            self.queue.push_front(submission);
+        }
+    }
+
     /// Answers who waits here for requests that another replica has ordered. The rest waits on, in its order.
     fn answer_queued(&mut self, mut outcomes: BTreeMap<Hash, Outcome>) {
         if outcomes.is_empty() || self.queue.is_empty() {
@@ -219,21 +226,21 @@ impl StateMachine for Machine {
         }
         self.head = Head { header: prepared.block.header.clone(), id: *id };
         self.publish(&mut prepared)?;
-        for (waiting, outcome) in prepared.waiting {
-            waiting.answer(outcome);
+        for waits in prepared.waiting {
+            waits.waiting.answer(waits.outcome);
+        }
+        // What else was known of this height will not be decided; what waited for it waits for the next.
+        for (_, other) in std::mem::take(&mut self.prepared) {
+            self.take_back(other);
         }
         let ordered = prepared.receipts.iter().map(|receipt| receipt.request);
         self.answer_queued(ordered.zip(prepared.outcomes).collect());
-        // What else was known of this height will not be decided.
-        for (_, other) in std::mem::take(&mut self.prepared) {
-            other.refuse(&MachineError::Unsupported("another block was decided in its place"));
-        }
         Ok(())
     }
 
     fn abandon(&mut self, id: &Hash) {
         if let Some(prepared) = self.prepared.remove(id) {
-            prepared.refuse(&MachineError::Unsupported("the block was not decided; send the request again"));
+            self.take_back(prepared);
         }
     }
 

@@ -247,10 +247,10 @@ impl Engine {
         let mut voters = BTreeSet::new();
         for message in self.ahead.of(self.height()) {
             match message {
-                Message::Proposal(signed) => {
-                    if members.proposer(signed.proposal.round).key() == signed.proposer {
-                        return true;
-                    }
+                Message::Proposal(signed)
+                    if members.proposer(signed.proposal.round).key() == signed.proposer =>
+                {
+                    return true;
                 }
                 Message::Vote(signed) => drop(voters.insert(signed.voter)),
                 Message::Polka(polka) => voters.extend(polka.signatures.iter().map(|(key, _)| *key)),

@@ -169,10 +169,23 @@ fn a_block_that_is_abandoned_leaves_no_trace() {
     let mut answer = submit(&mut case.machine, create("second", 2, case.time));
     let block = prepare(&mut case.machine, case.time).unwrap();
     case.machine.abandon(&block.header.id(&case.machine.cluster));
-    assert!(answer.try_recv().unwrap().is_err(), "who waits is told");
+    assert!(answer.try_recv().is_err(), "who waits is told nothing yet");
     assert_eq!((root_of(&case.machine), case.machine.revision()), before);
-    // Its requests were not used up.
-    let again = submit(&mut case.machine, create("second", 2, case.time));
+    // Its requests were not used up, and wait for the next block.
     step(&mut case.machine, case.time).unwrap();
-    assert_eq!(outcome(again).code, 201);
+    assert_eq!(outcome(answer).code, 201);
+}
+
+#[test]
+fn what_waits_for_a_block_that_gives_way_waits_for_the_next() {
+    let mut case = case();
+    let time = case.time;
+    let first = submit(&mut case.machine, create("loser", 2, time));
+    prepare(&mut case.machine, time).unwrap();
+    let second = submit(&mut case.machine, create("winner", 3, time));
+    step(&mut case.machine, time).unwrap();
+    assert_eq!(outcome(second).code, 201);
+    assert!(case.machine.prepared.is_empty() && case.machine.queue.len() == 1);
+    step(&mut case.machine, time + SECOND).unwrap();
+    assert_eq!(outcome(first).code, 201);
 }
