@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hypermesh_api::request::RequestInfo;
 use hypermesh_pipeline::Registry;
+use hypermesh_schemas::KindDefinition;
 use hypermesh_wire::gnostic::Form;
 use hypermesh_wire::{Catalog, IncludeObject, Root, TableFormat, VirtualResource, openapi, openapi2};
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 /// Discovery, OpenAPI and table formats of a set of kinds.
 pub(crate) struct Documents {
     registry: Arc<Registry>,
+    /// Without schemas: those are made for a document, and go with it.
     virtuals: Vec<VirtualResource>,
     views: Vec<Arc<View>>,
     server: String,
@@ -39,7 +41,7 @@ impl Documents {
     /// The documents of `registry`; `server` is where clients reach it.
     pub fn new(registry: Arc<Registry>, server: String) -> Self {
         let views = View::all(&registry);
-        let shown = views.iter().flat_map(|view| view.resources());
+        let shown = views.iter().flat_map(|view| view.resources(false));
         Self {
             virtuals: virtuals::resources().into_iter().chain(shown).collect(),
             registry,
@@ -67,8 +69,12 @@ impl Documents {
         self.views.iter().find(|view| view.is_asked(info)).cloned()
     }
 
-    fn catalog(&self) -> Catalog<'_> {
-        Catalog::new(self.registry.iter().map(|kind| &kind.definition), &self.virtuals)
+    /// Makes something of the catalog of everything that is served.
+    fn with_catalog<T>(&self, work: impl FnOnce(&Catalog<'_>) -> T) -> T {
+        let shown = self.views.iter().flat_map(|view| view.resources(true));
+        let virtuals: Vec<VirtualResource> = virtuals::resources().into_iter().chain(shown).collect();
+        let kinds: Vec<KindDefinition> = self.registry.iter().map(|kind| kind.described()).collect();
+        work(&Catalog::new(&kinds, &virtuals))
     }
 
     fn keep(&self, name: String, build: impl FnOnce(&Catalog<'_>) -> Option<Vec<u8>>) -> Option<Document> {
@@ -89,7 +95,7 @@ impl Documents {
         if let Some(found) = self.kept.lock().get(&name) {
             return found.clone();
         }
-        let built = build(&self.catalog()).map(|(bytes, etag)| Document { bytes: bytes.into(), etag });
+        let built = self.with_catalog(build).map(|(bytes, etag)| Document { bytes: bytes.into(), etag });
         // Only what is served is kept: names that clients make up must not fill the memory.
         if built.is_some() {
             self.kept.lock().insert(name, built.clone());
@@ -142,7 +148,7 @@ impl Documents {
 
     /// What the documents of OpenAPI v2 are known by, without making them.
     pub fn openapi2_tag(&self) -> &str {
-        self.openapi2.get_or_init(|| openapi2::hash(&self.catalog()))
+        self.openapi2.get_or_init(|| self.with_catalog(openapi2::hash))
     }
 
     /// A document of OpenAPI v2, made when it is first asked for. It is of everything at once, so it is kept as it goes
@@ -156,7 +162,7 @@ impl Documents {
             return Ok(packed.clone());
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(&openapi2::document(&self.catalog(), form))?;
+        encoder.write_all(&self.with_catalog(|catalog| openapi2::document(catalog, form)))?;
         let mut packed = encoder.finish()?;
         packed.shrink_to_fit();
         Ok(kept.get_or_init(|| packed.into()).clone())

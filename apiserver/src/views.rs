@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub(crate) struct View {
     /// The kind that is shown. Its collection is the source's.
     pub kind: Arc<Kind>,
+    /// What it is shown of.
+    source: Arc<Kind>,
     /// How.
     pub projection: &'static Projection,
 }
@@ -28,8 +30,8 @@ impl View {
             let source = registry.resource(group, version, plural)?;
             match Kind::compile(projection.definition(&source.definition)) {
                 Ok(kind) => {
-                    let kind = Arc::new(Kind { collection: source.collection.clone(), ..kind });
-                    Some(Arc::new(Self { kind, projection }))
+                    let kind = Arc::new(kind.stored_in(source.collection.clone()));
+                    Some(Arc::new(Self { kind, source: Arc::clone(source), projection }))
                 }
                 Err(error) => {
                     tracing::error!(%error, plural, "what is shown of a kind cannot be served");
@@ -45,8 +47,14 @@ impl View {
         self.projection.shown == (info.group.as_str(), info.version.as_str(), info.resource.as_str())
     }
 
-    /// What discovery and OpenAPI tell of it.
-    pub fn resources(&self) -> Vec<VirtualResource> {
+    /// What discovery and OpenAPI tell of it, with the whole schema or without one: that of Pods takes half a megabyte.
+    pub fn resources(&self, described: bool) -> Vec<VirtualResource> {
+        let plain = Arc::new(serde_json::json!({"type": "object"}));
+        let schema = if described {
+            Arc::new(self.projection.schema(&self.source.described()))
+        } else {
+            Arc::clone(&plain)
+        };
         let words = |verbs: &[&str]| verbs.iter().map(|verb| (*verb).to_owned()).collect();
         let definition = &self.kind.definition;
         let whole = VirtualResource {
@@ -61,7 +69,7 @@ impl View {
             verbs: words(self.projection.verbs),
             short_names: definition.names.short_names.clone(),
             categories: definition.names.categories.clone(),
-            schema: definition.schema.clone(),
+            schema: Arc::clone(&schema),
         };
         let below = self.projection.subresources.iter().map(|sub| {
             let (kind, group, version) = sub.kind;
@@ -73,11 +81,7 @@ impl View {
                 verbs: words(sub.verbs),
                 short_names: Vec::new(),
                 categories: Vec::new(),
-                schema: if kind == definition.names.kind {
-                    definition.schema.clone()
-                } else {
-                    serde_json::json!({"type": "object"})
-                },
+                schema: Arc::clone(if kind == definition.names.kind { &schema } else { &plain }),
                 ..whole.clone()
             }
         });

@@ -120,7 +120,7 @@ fn resource(group: &str, plural: &str, kind: &str, scope: Scope, schema: Value) 
         verbs: vec!["create".into()],
         short_names: Vec::new(),
         categories: Vec::new(),
-        schema,
+        schema: schema.into(),
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn schema(value: &Value) -> Schema {
             .as_object()
             .into_iter()
             .flatten()
-            .map(|(name, value)| (name.clone(), schema(value)))
+            .map(|(name, value)| (name.clone(), Box::new(schema(value))))
             .collect(),
         additional: value.get("additionalProperties").map(|v| Box::new(schema(v))),
         items: value.get("items").map(|v| Box::new(schema(v))),

@@ -92,8 +92,11 @@ pub struct Unique {
 /// One kind, ready to be served.
 #[derive(Debug)]
 pub struct Kind {
-    /// What it was made from.
+    /// What it was made from, but for the schema: as a value that takes ten times the room of its text. The whole is
+    /// [`Self::described`].
     pub definition: KindDefinition,
+    /// The schema that it was made from, as JSON.
+    raw: Box<str>,
     /// The compiled schema.
     pub schema: Schema,
     /// `group/plural`: where its objects are stored.
@@ -108,9 +111,10 @@ pub struct Kind {
 
 impl Kind {
     /// Compiles a definition.
-    pub fn compile(definition: KindDefinition) -> Result<Self, RegistryError> {
+    pub fn compile(mut definition: KindDefinition) -> Result<Self, RegistryError> {
         let name = format!("{}.{}", definition.names.plural, definition.group);
-        let schema = Schema::compile(&definition.schema).map_err(|problems| RegistryError::Schema {
+        let raw = std::mem::take(&mut definition.schema);
+        let schema = Schema::compile(&raw).map_err(|problems| RegistryError::Schema {
             name: name.clone(),
             problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         })?;
@@ -134,8 +138,21 @@ impl Kind {
             selectable: definition.selectable_fields.iter().map(|p| FieldPath::parse(p)).collect(),
             unique,
             schema,
+            raw: raw.to_string().into(),
             definition,
         })
+    }
+
+    /// The whole definition, made anew.
+    pub fn described(&self) -> KindDefinition {
+        let schema = serde_json::from_str(&self.raw).unwrap_or_default();
+        KindDefinition { schema, ..self.definition.clone() }
+    }
+
+    /// The kind, with its objects in another's collection.
+    #[must_use]
+    pub fn stored_in(self, collection: String) -> Self {
+        Self { collection, ..self }
     }
 
     /// Whether its objects live in namespaces.

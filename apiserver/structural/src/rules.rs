@@ -46,7 +46,7 @@ impl TypeHints for Schema {
         if self.implied && !matches!(name, "name" | "generateName") {
             return None;
         }
-        self.properties.get(name).map(|schema| schema as &dyn TypeHints)
+        self.properties.get(name).map(|schema| schema.as_ref() as &dyn TypeHints)
     }
 
     fn item(&self) -> Option<&dyn TypeHints> {

@@ -134,8 +134,8 @@ mod tests {
     fn ports() -> Schema {
         let port = Schema {
             properties: BTreeMap::from([
-                ("name".to_owned(), Schema::default()),
-                ("port".to_owned(), Schema::default()),
+                ("name".to_owned(), Box::default()),
+                ("port".to_owned(), Box::default()),
             ]),
             ..Schema::default()
         };

@@ -16,8 +16,8 @@ pub struct Schema {
     pub nullable: bool,
     /// `default`.
     pub default: Option<Value>,
-    /// `properties`.
-    pub properties: BTreeMap<String, Schema>,
+    /// `properties`. Boxed: a leaf of the map has room for eleven values, used or not.
+    pub properties: BTreeMap<String, Box<Schema>>,
     /// `additionalProperties` as a schema; with `true` it is an unconstrained schema.
     pub additional: Option<Box<Schema>>,
     /// `items`.
@@ -47,7 +47,7 @@ pub struct Schema {
 impl Schema {
     /// The schema of a field of this object: a property, or else that of additional properties.
     pub fn child(&self, name: &str) -> Option<&Self> {
-        self.properties.get(name).or(self.additional.as_deref())
+        self.properties.get(name).or(self.additional.as_ref()).map(Box::as_ref)
     }
 
     /// The node at a path of names from here; a list is passed by `[]`.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A resource that is served but not stored (a review, a token request, the logs of a pod), or one whose objects are
 /// a projection of others.
@@ -36,7 +37,7 @@ pub struct VirtualResource {
     /// Categories.
     pub categories: Vec<String>,
     /// Schema of the kind, without `apiVersion`, `kind` and `metadata`.
-    pub schema: Value,
+    pub schema: Arc<Value>,
 }
 
 /// Everything that is served.

@@ -53,6 +53,6 @@ pub(crate) fn token() -> crate::catalog::VirtualResource {
         verbs: vec!["create".into()],
         short_names: Vec::new(),
         categories: Vec::new(),
-        schema: json!({"type": "object", "properties": {"spec": {"type": "object"}}}),
+        schema: json!({"type": "object", "properties": {"spec": {"type": "object"}}}).into(),
     }
 }

@@ -35,7 +35,7 @@ pub fn document_hash(catalog: &Catalog<'_>, group: &str, version: &str) -> Strin
     }
     for v in catalog.virtuals_of(group, version) {
         let place =
-            json!([v.plural, v.subresource, v.kind, v.kind_group_version, v.scope, v.verbs, v.schema]);
+            json!([v.plural, v.subresource, v.kind, v.kind_group_version, v.scope, v.verbs, *v.schema]);
         write_json(&place, &mut source);
     }
     Sha512::digest(&source).iter().map(|byte| format!("{byte:02X}")).collect()

@@ -109,7 +109,13 @@ impl Projection {
         (self.field)(name)
     }
 
-    /// The kind that is shown, as data. Its schema is made of the source's.
+    /// The schema of what is shown, made of the source's.
+    #[must_use]
+    pub fn schema(&self, source: &KindDefinition) -> Value {
+        (self.schema)(&source.schema)
+    }
+
+    /// The kind that is shown, as data, but for its schema: what is shown is never judged by one.
     #[must_use]
     pub fn definition(&self, source: &KindDefinition) -> KindDefinition {
         let (group, version, plural) = self.shown;
@@ -133,7 +139,7 @@ impl Projection {
                 categories: if plural == "pods" { vec!["all".to_owned()] } else { Vec::new() },
             },
             scope: source.scope,
-            schema: (self.schema)(&source.schema),
+            schema: json!({"type": "object"}),
             subresources: Subresources { status: true, ..Subresources::default() },
             printer_columns: self.kind.columns.iter().map(column).collect(),
             selectable_fields: self.kind.selectable.iter().map(|path| format!(".{path}")).collect(),

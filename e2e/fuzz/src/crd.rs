@@ -24,7 +24,7 @@ pub fn target(data: &[u8]) {
     let kept = serde_json::to_vec(&definition).expect("a definition is written");
     assert_eq!(serde_json::from_slice::<KindDefinition>(&kept).ok().as_ref(), Some(&definition));
     let Ok(kind) = Kind::compile(definition) else { return };
-    documents(&kind.definition);
+    documents(&kind.described());
     let Some(object) = json(object) else { return };
     let bytes = serde_json::to_vec(&object).expect("a value is written");
     for include in [IncludeObject::None, IncludeObject::Metadata, IncludeObject::Object] {

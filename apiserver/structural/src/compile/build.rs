@@ -26,7 +26,7 @@ pub(super) fn build(
     let above = at.field("properties");
     for (name, property) in &props.properties {
         let property = build(property, false, lost, &above.key(name), problems);
-        schema.properties.insert(name.clone(), property);
+        schema.properties.insert(name.clone(), Box::new(property));
     }
     schema.additional = match &props.additional {
         None | Some(Additional::Any(false)) => None,
@@ -121,7 +121,8 @@ fn junctors(props: &Props) -> Option<Box<Junctors>> {
 
 /// A combined schema, which has no structure of its own.
 fn nested(props: &Props) -> Schema {
-    let properties = props.properties.iter().map(|(name, property)| (name.clone(), nested(property)));
+    let properties =
+        props.properties.iter().map(|(name, property)| (name.clone(), Box::new(nested(property))));
     Schema {
         properties: properties.collect(),
         items: props.items.as_deref().map(|items| Box::new(nested(items))),
@@ -176,7 +177,7 @@ pub(super) fn below(schema: &Schema) -> Below {
         embedded: schema.embedded_resource,
         rules: !schema.constraints.rules.is_empty(),
     };
-    let declared = schema.properties.values().filter(|property| !property.implied);
+    let declared = schema.properties.values().map(Box::as_ref).filter(|property| !property.implied);
     let children = declared.chain(schema.additional.as_deref()).chain(schema.items.as_deref());
     children.fold(own, |all, child| all.or(child.constraints.below))
 }

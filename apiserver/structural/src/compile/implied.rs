@@ -13,7 +13,7 @@ pub(super) fn at_root(schema: &mut Schema) {
         let property = schema
             .properties
             .entry(name.to_owned())
-            .or_insert_with(|| Schema { implied: true, ..of_type(JsonType::String) });
+            .or_insert_with(|| Box::new(Schema { implied: true, ..of_type(JsonType::String) }));
         property.kind = Some(JsonType::String);
     }
     let declared = schema.properties.remove("metadata").unwrap_or_default();
@@ -21,16 +21,16 @@ pub(super) fn at_root(schema: &mut Schema) {
     metadata.implied = true;
     metadata.constraints.restricted = !declared.properties.is_empty();
     metadata.properties.extend(declared.properties);
-    schema.properties.insert("metadata".to_owned(), metadata);
+    schema.properties.insert("metadata".to_owned(), Box::new(metadata));
 }
 
 /// Adds `apiVersion`, `kind` and `metadata` to an embedded resource, whose ObjectMeta is validated as any field is.
 pub(super) fn in_embedded(schema: &mut Schema) {
     for name in ["apiVersion", "kind"] {
-        schema.properties.entry(name.to_owned()).or_insert_with(|| of_type(JsonType::String));
+        schema.properties.entry(name.to_owned()).or_insert_with(|| Box::new(of_type(JsonType::String)));
     }
     let metadata =
-        schema.properties.entry("metadata".to_owned()).or_insert_with(|| of_type(JsonType::Object));
+        schema.properties.entry("metadata".to_owned()).or_insert_with(|| Box::new(of_type(JsonType::Object)));
     for (name, property) in object_meta(false).properties {
         metadata.properties.entry(name).or_insert(property);
     }
@@ -53,7 +53,7 @@ fn time() -> Schema {
 }
 
 fn object(properties: impl IntoIterator<Item = (&'static str, Schema)>) -> Schema {
-    let properties = properties.into_iter().map(|(name, schema)| (name.to_owned(), schema));
+    let properties = properties.into_iter().map(|(name, schema)| (name.to_owned(), Box::new(schema)));
     Schema { properties: properties.collect(), ..of_type(JsonType::Object) }
 }
 
@@ -121,7 +121,7 @@ fn object_meta(implied: bool) -> Schema {
     metadata
 }
 
-fn mark(properties: &mut BTreeMap<String, Schema>) {
+fn mark(properties: &mut BTreeMap<String, Box<Schema>>) {
     for property in properties.values_mut() {
         property.implied = true;
         mark(&mut property.properties);

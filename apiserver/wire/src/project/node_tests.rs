@@ -73,7 +73,7 @@ fn the_row_has_the_words_of_kubectl() {
 fn the_schema_explains_what_is_shown() {
     let definitions = hypermesh_schemas::definitions();
     let source = definitions.iter().find(|kind| kind.names.kind == "Node").unwrap();
-    let schema = NODES.definition(source).schema;
+    let schema = NODES.schema(source);
     let has = |path: &str| schema.pointer(path).is_some();
     assert!(has("/properties/spec/properties/taints/items/properties/effect"));
     assert!(has("/properties/status/properties/nodeInfo/properties/kubeletVersion"));

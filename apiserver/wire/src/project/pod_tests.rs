@@ -113,7 +113,7 @@ fn the_row_has_the_columns_of_kubectl() {
 fn the_schema_explains_what_is_shown() {
     let definitions = hypermesh_schemas::definitions();
     let source = definitions.iter().find(|kind| kind.names.plural == "instances").unwrap();
-    let schema = PODS.definition(source).schema;
+    let schema = PODS.schema(source);
     for path in [
         "/properties/spec/properties/containers/items/properties/image",
         "/properties/spec/properties/nodeName",
