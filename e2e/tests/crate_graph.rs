@@ -38,7 +38,7 @@ hypermesh-stream: hypermesh-api hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wal:
 hypermesh-wire: hypermesh-api hypermesh-schemas
-nexusctl: hypermesh-agent hypermesh-api hypermesh-apiserver hypermesh-client hypermesh-controllers hypermesh-image hypermesh-pipeline hypermesh-schemas hypermesh-shim hypermesh-stream
+nexusctl: hypermesh-agent hypermesh-api hypermesh-apiserver hypermesh-client hypermesh-controllers hypermesh-image hypermesh-pipeline hypermesh-schemas hypermesh-shim hypermesh-stream hypermesh-structural
 operator:
 stoq:
 ";

@@ -20,11 +20,11 @@ use crate::{
     environment::Environment,
     error::chain,
     known_clusters::{self, KnownClusters, Met},
-    kubeconfig::{self, Target},
+    kubeconfig::{self, Credential, Target},
     plugin,
     session::{Notes, Session},
 };
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hypermesh_client::{
     Acquaintance, Body, ClusterId, CollectError, Config, Server, Source, Streamed, Transport, Trust,
 };
@@ -44,38 +44,43 @@ pub struct Client {
     timeout: Duration,
     /// What pinned the cluster, where that was no kubeconfig.
     known: Option<KnownClusters>,
+    /// What the server is shown as who asks.
+    credential: Credential,
 }
 
 impl Client {
-    /// A client for `target`, as the flags and the environment ask for it.
+    /// A client for `target`, as the flags and the environment ask for it. `screen`: how wide the terminal behind standard
+    /// error is, if it is one.
     pub fn new(
         target: &Target,
         environment: &Environment,
         options: &GlobalOptions,
         notes: &Notes,
+        screen: Option<usize>,
     ) -> Result<Self, crate::Error> {
         // One request or a few: a second handshake, should UDP be shut, costs more than HTTP/3 gains.
         let transport = options.transport(environment)?.unwrap_or(Transport::Tcp);
         let timeout = options.timeout();
-        let mut config = configuration(target, environment, timeout, transport)?;
+        let mut config = configuration(target, environment, screen, timeout, transport)?;
         let known = pin(&mut config, environment, notes).map_err(Error::from)?;
         if target.plugin.is_some() {
             config.source = Some(source(&config, target, (environment, options), notes));
         }
         let http = hypermesh_client::Client::new(&config).map_err(Error::from)?;
-        Ok(Self { http, timeout, known })
+        Ok(Self { http, timeout, known, credential: target.credential.clone() })
     }
 
     /// A client for a program that stays: it takes up credentials that are renewed in the session's kubeconfigs.
     pub fn renewed(target: &Target, session: &Session) -> Result<Self, crate::Error> {
         let timeout = session.options.timeout();
         let transport = session.options.transport(&session.environment)?.unwrap_or_default();
-        let mut config = configuration(target, &session.environment, timeout, transport)?;
+        let screen = session.streams.err_width;
+        let mut config = configuration(target, &session.environment, screen, timeout, transport)?;
         let known = pin(&mut config, &session.environment, &session.notes).map_err(Error::from)?;
         let process = (&session.environment, &session.options);
         config.source = Some(source(&config, target, process, &session.notes));
         let http = hypermesh_client::Client::new(&config).map_err(Error::from)?;
-        Ok(Self { http, timeout, known })
+        Ok(Self { http, timeout, known, credential: target.credential.clone() })
     }
 
     /// Sends a request as it is, and hands out the reply as it comes, a refusal too.
@@ -116,7 +121,7 @@ impl Client {
         tracing::trace!(body = %String::from_utf8_lossy(&body[..body.len().min(8192)]), "reply body");
         let unchanged = code == 304 && !call.unless.is_empty();
         if !(200..300).contains(&code) && !unchanged {
-            return Err(error::refusal(code, &parts.headers, &body));
+            return Err(self.refused(code, &parts.headers, &body));
         }
         let warnings = parts.headers.get_all(header::WARNING).iter().filter_map(error::warning).collect();
         let content_type =
@@ -158,7 +163,7 @@ impl Client {
             return Ok(body);
         }
         let body = body.collect(LARGEST_REFUSAL).await.map_err(|error| self.broken(error))?;
-        Err(error::refusal(parts.status.as_u16(), &parts.headers, &body))
+        Err(self.refused(parts.status.as_u16(), &parts.headers, &body))
     }
 
     /// Sends a call with a body of any length, whose reply is a stream of lines.
@@ -168,6 +173,16 @@ impl Client {
         let request = Request::from_parts(parts, Body::stream(upload));
         let response = self.http.send(request).await.map_err(|error| self.of_cluster(error))?;
         self.lines(response).await
+    }
+
+    /// A refusal, with what to do about it where the server knows nobody of that name.
+    fn refused(&self, code: u16, headers: &HeaderMap, body: &[u8]) -> Error {
+        match error::refusal(code, headers, body) {
+            Error::Refused { status, .. } if error::knows_nobody(&status) => {
+                Error::Unknown { status, server: self.server().to_owned(), advice: self.credential.refused() }
+            }
+            error => error,
+        }
     }
 
     fn broken(&self, error: CollectError) -> Error {
@@ -215,7 +230,7 @@ fn source(
             message: chain(&error),
         };
         let target = kubeconfig::load(&environment, &overrides).map_err(unusable)?;
-        let mut config = configuration(&target, &environment, timeout, transport).map_err(unusable)?;
+        let mut config = configuration(&target, &environment, None, timeout, transport).map_err(unusable)?;
         pin(&mut config, &environment, &notes)?;
         Ok(config)
     };
@@ -226,6 +241,7 @@ fn source(
 fn configuration(
     target: &Target,
     environment: &Environment,
+    screen: Option<usize>,
     timeout: Duration,
     transport: Transport,
 ) -> Result<Config, kubeconfig::Error> {
@@ -238,7 +254,7 @@ fn configuration(
     };
     config.identity = target.identity.clone();
     if let Some(plugin) = &target.plugin {
-        let credential = plugin::run(plugin, environment.terminal)?;
+        let credential = plugin::run(plugin, environment.terminal, screen)?;
         (config.identity.token, config.identity.certificate) = (credential.token, credential.certificate);
         config.expires = credential.expires;
     }

@@ -55,6 +55,9 @@ pub enum Error {
     /// Manifests are wrong, and nothing was to be sent anyway.
     #[error("the manifests are wrong")]
     Faults(Vec<Diagnostic>),
+    /// There is no object in what was named.
+    #[error("{0}")]
+    NoObjects(String),
     /// The command line makes no sense.
     #[error("{0}")]
     Message(String),

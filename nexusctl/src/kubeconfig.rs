@@ -3,6 +3,7 @@
 //! Source: `k8s.io/client-go/tools/clientcmd`. Every fault is told with file, line, column and field. No line of a
 //! kubeconfig is ever shown: it may hold a key.
 
+mod credential;
 pub mod edit;
 mod error;
 mod exec;
@@ -12,6 +13,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+pub use credential::{Credential, Shown};
 pub use error::{Error, Place};
 pub use exec::{Interactive, Plugin};
 pub use file::{File, Merged};

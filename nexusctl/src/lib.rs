@@ -89,7 +89,29 @@ fn usage(error: &clap::Error, arguments: &[OsString], streams: &mut Streams) -> 
     } else {
         write!(streams.err, "{error}")
     };
+    // Who left something out is best shown a whole line.
+    if error.kind() == clap::error::ErrorKind::MissingRequiredArgument
+        && let Some(example) = example(arguments)
+    {
+        let _ = writeln!(streams.err, "For example: {example}");
+    }
     if arguments.iter().any(|a| a == "diff") { Exit::Trouble.code() } else { Exit::Failure.code() }
+}
+
+/// The first example in the help of the verb that a line names.
+fn example(arguments: &[OsString]) -> Option<String> {
+    let cli = <cli::Cli as clap::CommandFactory>::command();
+    let words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    let mut command = &cli;
+    for word in words {
+        command = command.find_subcommand(word).unwrap_or(command);
+    }
+    let help = command.get_after_help()?.to_string();
+    let lines = help.lines().map(str::trim);
+    lines
+        .skip_while(|line| *line != "Examples:")
+        .find(|line| line.starts_with("nexusctl "))
+        .map(str::to_owned)
 }
 
 /// Logs of a daemon go to standard error: warnings and what matters, or what `RUST_LOG` asks for.

@@ -19,4 +19,4 @@ pub use node::Span;
 pub use path::FieldPath;
 pub(crate) use plan::{Judge, unknown_kind};
 pub use plan::{Placed, place};
-pub use source::read_all;
+pub use source::{Unread, read_all};

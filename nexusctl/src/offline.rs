@@ -93,6 +93,13 @@ fn known() -> Discovery {
     Discovery { resources: hypermesh_schemas::definitions().into_iter().map(resource).collect() }
 }
 
+/// Whether an object of a kind may have the name that it has, whatever else is wrong with it.
+pub(crate) fn takes_name(kind: &Kind, object: Value) -> bool {
+    let of_name =
+        |status: &Status| status.details.iter().flat_map(|d| &d.causes).any(|c| c.field == "metadata.name");
+    !statuses(kind, object).iter().any(of_name)
+}
+
 /// What a server would refuse an object for, one Status a reason.
 fn statuses(kind: &Kind, object: Value) -> Vec<Status> {
     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();

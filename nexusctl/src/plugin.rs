@@ -5,16 +5,19 @@
 //!
 //! Source: `client.authentication.k8s.io/v1`, and `k8s.io/client-go/plugin/pkg/client/auth/exec`.
 
+mod waiting;
+
 use crate::kubeconfig::{Error, Interactive, Plugin};
 use hypermesh_client::Material;
 use serde::Deserialize;
 use serde_json::json;
 use std::{
-    io::{self, ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read as _},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{RecvTimeoutError, channel},
     time::{Duration, Instant, SystemTime},
 };
+use waiting::Waiting;
 
 /// The variable that holds the question.
 const QUESTION: &str = "KUBERNETES_EXEC_INFO";
@@ -26,8 +29,6 @@ const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(600);
 const LARGEST: u64 = 1 << 20;
 /// How often a plugin is looked at.
 const LOOK: Duration = Duration::from_millis(5);
-/// When people are told what they wait for.
-const SILENCE: Duration = Duration::from_secs(5);
 /// How long the output of a plugin that has ended is still read: what it left running may hold it open for good.
 const AFTER_END: Duration = Duration::from_secs(1);
 
@@ -42,8 +43,9 @@ pub struct Credential {
     pub expires: Option<SystemTime>,
 }
 
-/// Runs a plugin. `terminal`: whether standard input is one, so that it can ask.
-pub fn run(plugin: &Plugin, terminal: bool) -> Result<Credential, Error> {
+/// Runs a plugin. `terminal`: whether standard input is one, so that it can ask; `screen`: how wide the terminal behind
+/// standard error is, where this may show what is waited for.
+pub fn run(plugin: &Plugin, terminal: bool, screen: Option<usize>) -> Result<Credential, Error> {
     let interactive = match plugin.interactive {
         Interactive::Never => false,
         Interactive::IfAvailable => terminal,
@@ -56,41 +58,19 @@ pub fn run(plugin: &Plugin, terminal: bool) -> Result<Credential, Error> {
         }
     };
     let most = if interactive { PATIENCE_WITH_PEOPLE } else { PATIENCE };
-    let patience = Patience { most, silent: SILENCE };
-    let mut tell = || {
-        if !interactive {
-            // It shares standard error with the plugin; where that is closed, nobody is told.
-            let _ = writeln!(io::stderr(), "{}", waits(plugin, most));
-        }
-    };
-    let answer = ask(plugin, interactive, patience, &mut tell)?;
-    read(plugin, &answer, SystemTime::now())
+    let mut err = io::stderr();
+    let mut waiting = Waiting::new(plugin, most, interactive, screen, &mut err);
+    let answer = ask(plugin, interactive, most, &mut |child| waiting.look(Instant::now(), child));
+    waiting.end();
+    read(plugin, &answer?, SystemTime::now())
 }
 
-/// How long a plugin is waited for.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    /// At most.
-    most: Duration,
-    /// Until people are told.
-    silent: Duration,
-}
-
-fn waits(plugin: &Plugin, most: Duration) -> String {
-    format!(
-        "Waiting for {} to hand out credentials, for {} s at most ({})",
-        plugin.command.display(),
-        most.as_secs(),
-        plugin.place
-    )
-}
-
-/// Runs a plugin, and gives what it answers. `tell` is called once where that takes long.
+/// Runs a plugin, and gives what it answers. While it runs, `look` is called often, with its process id.
 fn ask(
     plugin: &Plugin,
     interactive: bool,
-    patience: Patience,
-    tell: &mut dyn FnMut(),
+    most: Duration,
+    look: &mut dyn FnMut(u32),
 ) -> Result<Vec<u8>, Error> {
     let shown = plugin.command.display();
     let mut spec = json!({"interactive": interactive});
@@ -106,7 +86,7 @@ fn ask(
         .stdout(Stdio::piped())
         .spawn();
     let mut child = started.map_err(|error| plugin.fault(not_started(plugin, &error)))?;
-    match finish(&mut child, patience, tell) {
+    match finish(&mut child, most, look) {
         Ok((_, answer)) if answer.len() as u64 > LARGEST => {
             Err(plugin.fault(format!("{shown} said more than {LARGEST} bytes, which no credential is")))
         }
@@ -124,7 +104,7 @@ fn ask(
             let _ = child.kill();
             let _ = child.wait();
             let why = match error.kind() {
-                ErrorKind::TimedOut => format!("handed out nothing within {} s", patience.most.as_secs()),
+                ErrorKind::TimedOut => format!("handed out nothing within {} s", most.as_secs()),
                 _ => format!("cannot be listened to: {error}"),
             };
             Err(plugin.fault(format!("{shown} {why}")))
@@ -133,11 +113,7 @@ fn ask(
 }
 
 /// How the child ends, and what it has said. On an error it may still run.
-fn finish(
-    child: &mut Child,
-    patience: Patience,
-    tell: &mut dyn FnMut(),
-) -> io::Result<(ExitStatus, Vec<u8>)> {
+fn finish(child: &mut Child, most: Duration, look: &mut dyn FnMut(u32)) -> io::Result<(ExitStatus, Vec<u8>)> {
     let begin = Instant::now();
     let output = child.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
     let (said, answers) = channel();
@@ -147,7 +123,7 @@ fn finish(
         // Nobody listens any more where it took too long.
         let _ = said.send(read);
     });
-    let (mut answer, mut ended, mut told) = (None, None, false);
+    let (mut answer, mut ended) = (None, None);
     loop {
         if answer.is_some() {
             std::thread::sleep(LOOK);
@@ -172,13 +148,10 @@ fn finish(
             }
             (_, bytes) => answer = bytes,
         }
-        if begin.elapsed() >= patience.most {
+        if begin.elapsed() >= most {
             return Err(io::Error::from(ErrorKind::TimedOut));
         }
-        if !told && begin.elapsed() >= patience.silent {
-            told = true;
-            tell();
-        }
+        look(child.id());
     }
 }
 

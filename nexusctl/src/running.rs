@@ -4,8 +4,10 @@
 
 mod duplex;
 mod find;
+mod frames;
 mod terminal;
 
 pub use duplex::{Duplex, Ended};
 pub use find::{Place, container_names, find, one};
+pub use frames::body;
 pub use terminal::{Raw, size};

@@ -8,10 +8,12 @@ use crate::{
     discovery::Resource,
     manifest::{FieldPath, path::Step, refusal::FieldNames},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// How many references and combinators are followed at one place.
 const MOST_HOPS: usize = 16;
+/// How deep a schema is written out.
+const DEEPEST: usize = 24;
 
 /// The schema of one kind: a structural schema, or an OpenAPI v3 document and where in it the kind is.
 #[derive(Clone, Debug)]
@@ -124,6 +126,43 @@ impl Schema {
             found.push(schema);
         }
         found
+    }
+
+    /// A schema that says all by itself: what it and its parts refer to is written out, as far as [`DEEPEST`] goes.
+    pub fn plain(&self, schema: &Value) -> Value {
+        self.plain_below(schema, 0)
+    }
+
+    fn plain_below(&self, schema: &Value, depth: usize) -> Value {
+        let mut whole = Map::new();
+        let mut open = vec![schema];
+        for _ in 0..MOST_HOPS {
+            let Some(Value::Object(keywords)) = open.pop() else { break };
+            let reference = keywords.get("$ref").and_then(Value::as_str);
+            open.extend(reference.and_then(|r| self.document.pointer(r.strip_prefix('#')?)));
+            open.extend(keywords.get("allOf").and_then(Value::as_array).into_iter().flatten());
+            for (keyword, value) in keywords {
+                if !matches!(keyword.as_str(), "$ref" | "allOf") && !whole.contains_key(keyword) {
+                    whole.insert(keyword.clone(), value.clone());
+                }
+            }
+        }
+        if depth >= DEEPEST {
+            whole.retain(|keyword, _| {
+                !matches!(keyword.as_str(), "properties" | "items" | "additionalProperties" | "required")
+            });
+            return Value::Object(whole);
+        }
+        for keyword in ["items", "additionalProperties"] {
+            if let Some(inner) = whole.get_mut(keyword).filter(|inner| inner.is_object()) {
+                *inner = self.plain_below(inner, depth + 1);
+            }
+        }
+        let properties = whole.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+        for (_, member) in properties {
+            *member = self.plain_below(member, depth + 1);
+        }
+        Value::Object(whole)
     }
 
     fn step<'a>(&'a self, schema: &'a Value, step: &Step) -> Option<&'a Value> {

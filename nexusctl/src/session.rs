@@ -88,7 +88,10 @@ impl Session {
     fn connection(&mut self) -> Result<&(Rc<Client>, String), Error> {
         if self.connection.is_none() {
             let target = self.target()?;
-            let client = Client::new(&target, &self.environment, &self.options, &self.notes)?;
+            let client = {
+                let screen = self.streams.err_width;
+                Client::new(&target, &self.environment, &self.options, &self.notes, screen)?
+            };
             let authorities = target.authorities.as_ref().map(|authorities| &*authorities.pem);
             self.kept = cache::place(&self.environment, client.server(), authorities);
             self.connection = Some((Rc::new(client), target.namespace));

@@ -59,7 +59,7 @@ pub(super) async fn exec(
         stdin: terminal.stdin,
         stdout: terminal.stdout,
         stderr: terminal.stderr,
-        terminal: terminal.tty.then_some(SIZE),
+        terminal: terminal.tty.then(|| begins(terminal.size)),
         ..ExecSpec::default()
     };
     let mut process = running.exec(spec).await.map_err(|error| {
@@ -92,6 +92,11 @@ pub(super) async fn exec(
     Ok(answer)
 }
 
+/// How large a terminal is to begin with.
+fn begins(size: Option<Resize>) -> TerminalSize {
+    size.map_or(SIZE, |size| TerminalSize { rows: size.height, columns: size.width })
+}
+
 async fn ended(process: &ExecProcess) -> Status {
     match process.wait().await {
         Ok(exit) => exited(exit.code),
@@ -113,7 +118,7 @@ pub(super) async fn attach(
         return Err(failed(400, "BadRequest", words));
     }
     let (sink, answer) = framed_answer(framed)?;
-    let options = AttachOptions { stdin: terminal.stdin, size: has_terminal.then_some(SIZE) };
+    let options = AttachOptions { stdin: terminal.stdin, size: has_terminal.then(|| begins(terminal.size)) };
     let mut attached = running.attach(options).await.map_err(|error| {
         failed(500, "InternalError", format!("to the container {name}: {}", chain(&error)))
     })?;

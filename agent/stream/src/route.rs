@@ -4,6 +4,7 @@
 //! (`…/pods/web-0/exec?command=sh&stdin=true`) and what the agent is asked differ in the path alone. [`Route::of_api`] is
 //! the one reading of the former: the API server forwards by it, and an agent holds a user's signed request against it.
 
+use crate::frame::Resize;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::{RequestInfo, Target};
 use hypermesh_api::{FieldError, Status, Subject};
@@ -84,6 +85,8 @@ pub struct Terminal {
     pub stderr: bool,
     /// Whether it has a terminal.
     pub tty: bool,
+    /// How large the terminal is to begin with, where it is said. Kubernetes' clients say it later, by a resize.
+    pub size: Option<Resize>,
 }
 
 /// What is done to a node's images; see [`crate::image`].
@@ -372,6 +375,7 @@ impl Terminal {
             stdout: query.optional_flag("stdout").unwrap_or(command.is_empty()),
             stderr: query.optional_flag("stderr").unwrap_or(command.is_empty()) && !query.flag("tty"),
             tty: query.flag("tty"),
+            size: size(query).filter(|_| query.flag("tty")),
             command,
         };
         let bytes: usize = read.command.iter().map(String::len).sum();
@@ -397,8 +401,18 @@ impl Terminal {
         {
             to.pair(key, if value { "true" } else { "false" });
         }
+        if let Some(size) = self.size.filter(|_| self.tty) {
+            to.pair("width", &size.width.to_string());
+            to.pair("height", &size.height.to_string());
+        }
         to.0
     }
+}
+
+/// The size of a terminal; what is none is passed over, as a resize that is none.
+fn size(query: &Query) -> Option<Resize> {
+    let number = |key| query.first(key)?.parse::<u16>().ok().filter(|number| *number > 0);
+    Some(Resize { width: number("width")?, height: number("height")? })
 }
 
 impl ImageAction {

@@ -25,6 +25,7 @@ mod error;
 mod kubeconfig;
 mod layer;
 mod metrics;
+pub mod pem;
 mod redirect;
 mod retry;
 mod sign;

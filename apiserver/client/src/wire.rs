@@ -13,6 +13,7 @@ mod tls;
 
 pub use fault::ConnectError;
 pub(crate) use fault::span;
+pub(crate) use tls::private_key;
 pub use tls::{any_certificate, system_roots};
 
 use crate::body::Body;

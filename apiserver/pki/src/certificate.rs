@@ -3,6 +3,7 @@
 use crate::error::PkiError;
 use crate::files;
 use crate::keys::KeyFile;
+use crate::legible;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyUsagePurpose, SanType, SerialNumber,
@@ -59,9 +60,9 @@ impl Held {
 
     pub(crate) fn parse(path: &Path, pem: String) -> Result<Self, PkiError> {
         let damaged = |why: String| PkiError::Damaged { path: path.to_owned(), what: "certificate", why };
-        let der = pem::parse(&pem).map_err(|error| damaged(error.to_string()))?.into_contents();
+        let der = pem::parse(&pem).map_err(|error| damaged(legible::pem(&pem, &error)))?.into_contents();
         let (_, parsed) =
-            x509_parser::parse_x509_certificate(&der).map_err(|error| damaged(error.to_string()))?;
+            x509_parser::parse_x509_certificate(&der).map_err(|_| damaged(legible::NO_X509.to_owned()))?;
         let mut names = Vec::new();
         if let Ok(Some(extension)) = parsed.subject_alternative_name() {
             for name in &extension.value.general_names {

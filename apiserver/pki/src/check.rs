@@ -148,7 +148,7 @@ impl Check {
         let why = match String::from_utf8(bytes) {
             Err(_) => "it is not text".to_owned(),
             Ok(text) => match pem::parse(&text) {
-                Err(error) => error.to_string(),
+                Err(error) => crate::legible::pem(&text, &error),
                 Ok(parsed) if same_text(&pem::encode(&parsed), &text) => return Ok(Some(text)),
                 Ok(_) => "it holds more or other than one block of PEM".to_owned(),
             },

@@ -2,6 +2,7 @@
 
 use crate::error::PkiError;
 use crate::files;
+use crate::legible;
 use hypermesh_chain::SigningKey;
 use rcgen::{KeyPair, PublicKeyData as _};
 use std::path::{Path, PathBuf};
@@ -66,7 +67,13 @@ impl KeyFile {
     pub(crate) fn parse(path: PathBuf, pem: String) -> Result<Self, PkiError> {
         match KeyPair::from_pem(&pem) {
             Ok(pair) => Ok(Self { path, pem, pair }),
-            Err(error) => Err(PkiError::Damaged { path, what: "private key", why: error.to_string() }),
+            Err(_) => {
+                let why = match pem::parse(&pem) {
+                    Err(error) => legible::pem(&pem, &error),
+                    Ok(block) => format!("it holds {} in PEM, which cannot be read as a key", block.tag()),
+                };
+                Err(PkiError::Damaged { path, what: "private key", why })
+            }
         }
     }
 
@@ -106,7 +113,8 @@ impl KeyFile {
             what: "Ed25519 key",
             why: why.to_owned(),
         };
-        let der = pem::parse(&self.pem).map_err(|error| damaged(&error.to_string()))?.into_contents();
+        let der =
+            pem::parse(&self.pem).map_err(|error| damaged(&legible::pem(&self.pem, &error)))?.into_contents();
         let prefix = der.get(..16).unwrap_or_default();
         // Version 2 of the structure differs in length and version alone.
         let same_algorithm = prefix.get(5..) == ED25519_PKCS8.get(5..);

@@ -16,6 +16,7 @@ mod files;
 mod issue;
 mod keys;
 mod kubeconfig;
+mod legible;
 mod pki;
 pub mod request;
 pub mod rotation;

@@ -17,6 +17,16 @@ pub enum Error {
         /// How long it asks to wait before another try.
         retry_after: Option<Duration>,
     },
+    /// The server does not know who asks.
+    #[error("{} does not know who is asking (Unauthorized): {}", escape(server), escape(advice))]
+    Unknown {
+        /// Its words, which say no more.
+        status: Box<Status>,
+        /// The server.
+        server: String,
+        /// What it was shown, and what to do next.
+        advice: String,
+    },
     /// No connection came about.
     #[error("cannot reach {server}: {}", cause.explain(server))]
     Connect {
@@ -51,7 +61,7 @@ impl Error {
     /// The refusal, if it was one.
     pub fn status(&self) -> Option<&Status> {
         match self {
-            Self::Refused { status, .. } => Some(status),
+            Self::Refused { status, .. } | Self::Unknown { status, .. } => Some(status),
             _ => None,
         }
     }
@@ -98,12 +108,6 @@ impl From<hypermesh_client::Error> for Error {
 
 /// `Error from server (NotFound): …`; what the server says must not reach a terminal as it is.
 fn refused(status: &Status) -> String {
-    // What is wrong with a signature, or with the clocks, is said; who shows nothing is told no more than that.
-    if status.code == 401 && matches!(status.message.as_str(), "" | "Unauthorized") {
-        return "the server does not know who is asking (Unauthorized): the certificate or token is missing, expired \
-                or of another cluster"
-            .to_owned();
-    }
     if status.reason.is_empty() {
         return format!("Error from server (HTTP {}): {}", status.code, escape(&status.message));
     }
@@ -113,6 +117,12 @@ fn refused(status: &Status) -> String {
     // A reason is one word.
     let reason = escape(&status.reason).replace('\n', "\\n");
     format!("Error from server ({reason}): {}", escape(&status.message))
+}
+
+/// Whether a refusal says no more than that the caller is not known. What is wrong with a signature, or with the clocks, is
+/// said.
+pub(crate) fn knows_nobody(status: &Status) -> bool {
+    status.code == 401 && matches!(status.message.as_str(), "" | "Unauthorized")
 }
 
 /// `Timeout: Too large resource version: 9, current: 5`
@@ -166,8 +176,9 @@ mod tests {
     #[test]
     fn a_refusal_says_what_a_person_can_do() {
         let of = |code, reason: &str, message: &str| refused(&Status::failure(code, reason, message));
-        assert!(of(401, "Unauthorized", "Unauthorized").contains("missing, expired"));
+        assert!(knows_nobody(&Status::failure(401, "Unauthorized", "Unauthorized")));
         let clocks = "the request is too old; this machine's clock says 10:00, that of https://a says 10:20";
+        assert!(!knows_nobody(&Status::failure(401, "Unauthorized", clocks)));
         assert_eq!(of(401, "Unauthorized", clocks), format!("Error from server (Unauthorized): {clocks}"));
         assert_eq!(
             of(504, "Timeout", "Timeout: Too large resource version: 999, current: 59"),

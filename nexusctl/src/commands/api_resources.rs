@@ -79,6 +79,6 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         }
         lines.push(line);
     }
-    session.print(&aligned::rows(&lines, session.streams.out_width))?;
+    session.print(&aligned::table(&lines, !arguments.no_headers, session.streams.out_width))?;
     Ok(Exit::Success)
 }

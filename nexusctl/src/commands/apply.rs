@@ -153,7 +153,10 @@ impl Validation {
 /// Runs the verb.
 pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
     check(&mut arguments, session)?;
-    let placed = if arguments.empty { Vec::new() } else { arguments.files.read(session).await? };
+    let placed = match arguments.empty {
+        true => Vec::new(),
+        false => arguments.files.read(session).await.map_err(|error| emptied(error, &arguments, session))?,
+    };
     let placed = order::unique(placed).map_err(Error::Manifests)?;
     let mut objects: Vec<Value> = placed.iter().map(Placed::object).collect();
     let mut set = match &arguments.applyset {
@@ -176,9 +179,17 @@ pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit
         if arguments.empty && !set.exists() {
             return Err(Error::Message(format!("there is no {}, so there is nothing to empty", set.shown())));
         }
-        (pruned, well) = prune::run(&arguments, set, (&placed, &applied), session).await?;
+        let left;
+        (pruned, well, left) = prune::run(&arguments, set, (&placed, &applied), session).await?;
         if arguments.empty && well && pruned.is_empty() {
-            session.note(&format!("nothing was pruned: {} holds nothing that may go", set.shown()));
+            let shown = set.shown();
+            session.note(&match left {
+                0 => format!(
+                    "nothing was pruned: {shown} is empty already; what is left is the set itself, which `nexusctl delete \
+                     {shown}` takes away"
+                ),
+                left => format!("nothing was pruned: none of the {left} objects of {shown} may go"),
+            });
         }
     }
     if arguments.wait && arguments.dry_run == DryRun::None {
@@ -186,6 +197,29 @@ pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit
         well &= wait::run(&placed, &applied, pruned, arguments.timeout, session).await?;
     }
     Ok(if well { Exit::Success } else { Exit::Failure })
+}
+
+/// Where there is nothing left to apply, what was applied before stays, unless a set is emptied on purpose.
+fn emptied(error: Error, arguments: &Arguments, session: &Session) -> Error {
+    let Error::NoObjects(what) = error else { return error };
+    let set = arguments.applyset.as_deref();
+    let mut command =
+        vec!["nexusctl", "apply", "--empty", "--prune"].into_iter().map(str::to_owned).collect::<Vec<_>>();
+    command.push(format!("--applyset={}", set.unwrap_or("NAME")));
+    if let Some(namespace) = &session.options.namespace {
+        command.extend(["-n".to_owned(), namespace.clone()]);
+    }
+    let command = crate::shell::join(&command);
+    Error::NoObjects(match set {
+        Some(set) => format!(
+            "{what}\nThe set {set} is as it was. If it is to hold nothing any more, `{command}` deletes what it holds \
+             (--dry-run says what that is)"
+        ),
+        None => format!(
+            "{what}\nWhat was applied before stays: `nexusctl delete` deletes it, or `{command}`, if it was applied as \
+             part of a set"
+        ),
+    })
 }
 
 /// Refuses what makes no sense, and fills in what the environment says.

@@ -2,7 +2,7 @@
 
 use crate::{
     client::Call,
-    commands::exec::{Wanted, converse, is_terminal, parameters},
+    commands::exec::{Conversation, converse},
     error::{Error, Exit},
     running,
     session::Session,
@@ -18,26 +18,14 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The instance: NAME, pod/NAME, or workload/NAME for one that it has
-    #[arg(value_name = "INSTANCE")]
-    pub instance: String,
-    /// Its container [default: the only one, or that of its annotation kubectl.kubernetes.io/default-container]
-    #[arg(short, long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Give it what this command reads
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
-    /// Its output is that of a terminal
-    #[arg(short, long)]
-    pub tty: bool,
+    /// With what
+    #[command(flatten)]
+    pub with: Conversation,
 }
 
 /// Runs the verb.
 pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
-    let place = running::one(&arguments.instance, session).await?;
-    let tty = arguments.tty && is_terminal(arguments.stdin, session);
-    let call =
-        parameters(Call::get(place.path("attach")), arguments.container.as_deref(), arguments.stdin, tty);
-    let streams = Wanted { stdin: arguments.stdin, tty, quiet: false };
-    converse(&place, &call.path, &streams, session).await
+    let place = running::one(&arguments.with.instance, session).await?;
+    let call = Call::get(place.path("attach"));
+    converse(&place, call, &arguments.with, false, session).await
 }

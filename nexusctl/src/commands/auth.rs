@@ -120,5 +120,5 @@ fn table(info: &Value, signs: &str) -> String {
         lines.push(vec![format!("Extra: {key}"), shown(value)]);
     }
     // Who somebody is, is never cut.
-    aligned::rows(&lines, None)
+    aligned::table(&lines, true, None)
 }

@@ -5,6 +5,7 @@
 
 mod line;
 mod live;
+mod remote;
 
 use crate::{
     cli::Cli,
@@ -71,7 +72,11 @@ pub async fn complete(asked: Asked, session: &mut Session) -> Result<Exit, Error
     follow_flags(&asked.words, session);
     let last = asked.words.last().map(String::as_str).unwrap_or_default();
     let found = tokio::time::timeout(PATIENCE, live::candidates(&wanted, last, session)).await;
-    let candidates: Vec<Candidate> = found.ok().and_then(Result::ok).unwrap_or_default();
+    let mut candidates: Vec<Candidate> = found.ok().and_then(Result::ok).unwrap_or_default();
+    // Revisions come newest first, and what is offered by the shells stays as it is here.
+    if !matches!(wanted, Wanted::Revisions(..) | Wanted::Templates(..)) {
+        candidates.sort_by(|a, b| a.value.cmp(&b.value));
+    }
     let mut text = String::new();
     for candidate in candidates.iter().filter(|candidate| candidate.value.starts_with(last)) {
         text.push_str(&crate::output::escape(&candidate.value).replace(['\n', '\t'], " "));
@@ -82,9 +87,12 @@ pub async fn complete(asked: Asked, session: &mut Session) -> Result<Exit, Error
         text.push('\n');
     }
     match wanted {
-        Wanted::Files => text.push_str(":files\n"),
+        Wanted::Files | Wanted::CopyEnd => text.push_str(":files\n"),
         // What ends so goes on.
-        _ if candidates.iter().any(|c| c.value.starts_with(last) && c.value.ends_with(['/', '=', '.'])) => {
+        _ if candidates
+            .iter()
+            .any(|c| c.value.starts_with(last) && c.value.ends_with(['/', '=', '.', ':'])) =>
+        {
             text.push_str(":nospace\n");
         }
         _ => {}

@@ -222,11 +222,11 @@ fn contexts(names: &[String], bare: bool, no_headers: bool, session: &mut Sessio
         let head = ["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"];
         rows.insert(0, head.map(str::to_owned).to_vec());
     }
-    table(&rows, session)
+    table(&rows, !no_headers, session)
 }
 
-fn table(rows: &[Vec<String>], session: &mut Session) -> Result<(), Error> {
-    session.print(&aligned::rows(rows, session.streams.out_width))
+fn table(rows: &[Vec<String>], headed: bool, session: &mut Session) -> Result<(), Error> {
+    session.print(&aligned::table(rows, headed, session.streams.out_width))
 }
 
 fn known(session: &Session) -> Result<KnownClusters, Error> {
@@ -242,7 +242,7 @@ fn known_clusters(session: &mut Session) -> Result<(), Error> {
     }
     let mut rows = vec![vec!["SERVER".to_owned(), "CLUSTER".to_owned()]];
     rows.extend(known.into_iter().map(|(server, id)| vec![server, id.to_string()]));
-    table(&rows, session)
+    table(&rows, true, session)
 }
 
 fn forget_cluster(server: &str, session: &mut Session) -> Result<(), Error> {

@@ -7,7 +7,8 @@ mod pack;
 mod unpack;
 
 use crate::{
-    client::{Call, encode},
+    client::Call,
+    commands::exec::commanded,
     error::{Error, Exit},
     running::{self, Duplex, Ended, Place},
     session::Session,
@@ -155,10 +156,7 @@ async fn command(
     mut output: impl Write,
     session: &mut Session,
 ) -> Result<Ended, Error> {
-    let mut call = Call::get(place.path("exec"));
-    for (index, word) in words.iter().enumerate() {
-        call.path.push_str(&format!("{}command={}", if index == 0 { '?' } else { '&' }, encode(word)));
-    }
+    let call = commanded(Call::get(place.path("exec")), words);
     let stdin = if input.is_some() { "true" } else { "" };
     let container = container.unwrap_or_default();
     let call =

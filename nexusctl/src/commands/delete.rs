@@ -26,9 +26,12 @@ use std::time::Duration;
 Examples:
   nexusctl delete network office --dry-run
   nexusctl delete domains -l app=shop
+  # A second to end in order, instead of what its manifest says
+  nexusctl delete instances -l app=shop --now
   nexusctl delete -f examples/quickstart --ignore-not-found")]
 pub struct Arguments {
     /// TYPE NAME…, TYPE/NAME…, or TYPE with -l or --all
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// The objects of manifests
     #[command(flatten)]
@@ -48,9 +51,15 @@ pub struct Arguments {
     /// What becomes of objects that these own
     #[arg(long, value_name = "HOW", default_value = "background", default_missing_value = "background", num_args = 0..=1, require_equals = true)]
     pub cascade: Cascade,
-    /// Seconds that an object has to end in order; negative for its own setting
-    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    /// Seconds that an instance has to end in order [default: what its manifest says]; 0 is 1 without --force
+    #[arg(long, value_name = "SECONDS", default_value_t = -1, hide_default_value = true, allow_negative_numbers = true)]
     pub grace_period: i64,
+    /// End it now: the same as --grace-period=1
+    #[arg(long, conflicts_with = "grace_period")]
+    pub now: bool,
+    /// Have it gone at once, whether what runs has ended or not: what it held may still be in use
+    #[arg(long)]
+    pub force: bool,
     /// Do not fail over objects that do not exist
     #[arg(long)]
     pub ignore_not_found: bool,
@@ -100,14 +109,20 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     if matches!(arguments.output, Some(format) if format != Format::Name) {
         return Err(Error::Message("the results of delete can be shown as name only".into()));
     }
+    let grace = grace(&arguments)?;
     let doomed = choose(&arguments, session).await?;
     if doomed.is_empty() {
         session.note("No resources found");
         return Ok(Exit::Success);
     }
+    if arguments.force && arguments.dry_run == DryRun::None {
+        session.note(
+            "Warning: what is deleted by force is gone at once, and nobody waits for what runs to end: it may go on running",
+        );
+    }
     let (mut going, mut failed) = (Vec::new(), false);
     for object in doomed {
-        match delete(&arguments, &object, session).await {
+        match delete(&arguments, grace, &object, session).await {
             Ok(reply) => {
                 told(&arguments, &object, session)?;
                 let metadata =
@@ -185,8 +200,22 @@ async fn choose(arguments: &Arguments, session: &mut Session) -> Result<Vec<Doom
     Ok(doomed)
 }
 
+/// The seconds that are asked for, as kubectl reads its flags; `None` for an object's own setting.
+fn grace(arguments: &Arguments) -> Result<Option<i64>, Error> {
+    match (arguments.grace_period, arguments.now, arguments.force) {
+        (0, _, false) => Ok(Some(1)),
+        (seconds, now, true) if seconds > 0 || now => Err(Error::Message(
+            "--force leaves no time to end in order: leave out --grace-period and --now, or --force".into(),
+        )),
+        (_, _, true) => Ok(Some(0)),
+        (_, true, false) => Ok(Some(1)),
+        (seconds, false, false) => Ok(Some(seconds).filter(|seconds| *seconds >= 0)),
+    }
+}
+
 async fn delete(
     arguments: &Arguments,
+    grace: Option<i64>,
     object: &Doomed,
     session: &mut Session,
 ) -> Result<Value, client::Error> {
@@ -199,8 +228,8 @@ async fn delete(
         Cascade::Orphan => "Orphan",
     };
     let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy});
-    if arguments.grace_period >= 0 {
-        options["gracePeriodSeconds"] = arguments.grace_period.into();
+    if let Some(seconds) = grace {
+        options["gracePeriodSeconds"] = seconds.into();
     }
     if arguments.dry_run == DryRun::Server {
         options["dryRun"] = json!(["All"]);
@@ -219,5 +248,6 @@ fn told(arguments: &Arguments, object: &Doomed, session: &mut Session) -> Result
         DryRun::Client => " (dry run)",
         DryRun::Server => " (server dry run)",
     };
-    session.say(&format!("{kind} {:?} deleted{suffix}", object.name))
+    let force = if arguments.force { "force " } else { "" };
+    session.say(&format!("{kind} {:?} {force}deleted{suffix}", object.name))
 }

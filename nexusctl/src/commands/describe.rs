@@ -29,6 +29,7 @@ Examples:
   nexusctl describe workloads -l app=web --show-events=false")]
 pub struct Arguments {
     /// TYPE, TYPE NAME…, or TYPE/NAME…
+    #[arg(value_name = "TYPE[/NAME]")]
     pub words: Vec<String>,
     /// The objects of manifests
     #[command(flatten)]

@@ -44,6 +44,7 @@ const MOST_BLIND_ROUNDS: usize = 8;
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// TYPE NAME… or TYPE/NAME…
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Which objects
     #[command(flatten)]

@@ -7,7 +7,7 @@ use crate::{
     session::Session,
 };
 use clap::Args;
-use hypermesh_stream::{Channel, Frame};
+use hypermesh_stream::{Channel, Frame, Resize};
 use std::io::Write as _;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,10 +18,9 @@ const EXAMPLES: &str = "Examples:
   # With input
   nexusctl exec -i web-1 -c db -- psql < dump.sql";
 
-/// Arguments of `exec`.
+/// Which container, and what is carried to and fro: of `exec` and of `attach`.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
-pub struct Arguments {
+pub struct Conversation {
     /// The instance: NAME, pod/NAME, or workload/NAME for one that it has
     #[arg(value_name = "INSTANCE")]
     pub instance: String,
@@ -31,9 +30,18 @@ pub struct Arguments {
     /// Give it what this command reads
     #[arg(short = 'i', long)]
     pub stdin: bool,
-    /// Give it a terminal
+    /// Use a terminal: `exec` gives it one, `attach` shows the one that it has
     #[arg(short, long)]
     pub tty: bool,
+}
+
+/// Arguments of `exec`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// With what
+    #[command(flatten)]
+    pub with: Conversation,
     /// Be silent about how it ended
     #[arg(short, long)]
     pub quiet: bool,
@@ -44,21 +52,22 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
-    let place = running::one(&arguments.instance, session).await?;
-    let tty = arguments.tty && is_terminal(arguments.stdin, session);
-    let mut call = Call::get(place.path("exec"));
-    for word in &arguments.command {
-        // An empty argument is one too: the usual way leaves empty parameters out.
+    let place = running::one(&arguments.with.instance, session).await?;
+    let call = commanded(Call::get(place.path("exec")), &arguments.command);
+    converse(&place, call, &arguments.with, arguments.quiet, session).await
+}
+
+/// Adds a command and its arguments. An empty argument is one too: the usual way leaves empty parameters out.
+pub(crate) fn commanded<W: AsRef<str>>(mut call: Call, words: &[W]) -> Call {
+    for word in words {
         let sign = if call.path.contains('?') { '&' } else { '?' };
-        call.path.push_str(&format!("{sign}command={}", crate::client::encode(word)));
+        call.path.push_str(&format!("{sign}command={}", crate::client::encode(word.as_ref())));
     }
-    let call = parameters(call, arguments.container.as_deref(), arguments.stdin, tty);
-    let streams = Wanted { stdin: arguments.stdin, tty, quiet: arguments.quiet };
-    converse(&place, &call.path, &streams, session).await
+    call
 }
 
 /// A terminal is asked for where there is one.
-pub(super) fn is_terminal(stdin: bool, session: &mut Session) -> bool {
+fn is_terminal(stdin: bool, session: &mut Session) -> bool {
     let terminal = rustix::termios::isatty(std::io::stdin());
     if stdin && !terminal {
         session.note("Standard input is no terminal, so the command gets none: without -t this is not said");
@@ -66,31 +75,40 @@ pub(super) fn is_terminal(stdin: bool, session: &mut Session) -> bool {
     terminal || !stdin
 }
 
-pub(super) fn parameters(call: Call, container: Option<&str>, stdin: bool, tty: bool) -> Call {
+/// Adds what is carried, and how large the terminal is that the command begins with.
+fn parameters(call: Call, wanted: &Wanted, container: Option<&str>, size: Option<Resize>) -> Call {
     let flag = |is: bool| if is { "true" } else { "" };
+    let size = size.filter(|_| wanted.tty);
+    let number = |of: fn(Resize) -> u16| size.map(|size| of(size).to_string()).unwrap_or_default();
     call.query(&[
         ("container", container.unwrap_or_default()),
-        ("stdin", flag(stdin)),
+        ("stdin", flag(wanted.stdin)),
         ("stdout", "true"),
-        ("stderr", flag(!tty)),
-        ("tty", flag(tty)),
+        ("stderr", flag(!wanted.tty)),
+        ("tty", flag(wanted.tty)),
+        ("width", &number(|size| size.width)),
+        ("height", &number(|size| size.height)),
     ])
 }
 
 /// What is carried to and fro.
-pub(super) struct Wanted {
-    pub stdin: bool,
-    pub tty: bool,
-    pub quiet: bool,
+struct Wanted {
+    stdin: bool,
+    tty: bool,
+    quiet: bool,
 }
 
 /// Carries input and output until the command has ended.
 pub(super) async fn converse(
     place: &Place,
-    path: &str,
-    wanted: &Wanted,
+    call: Call,
+    with: &Conversation,
+    quiet: bool,
     session: &mut Session,
 ) -> Result<Exit, Error> {
+    let tty = with.tty && is_terminal(with.stdin, session);
+    let wanted = Wanted { stdin: with.stdin, tty, quiet };
+    let path = &parameters(call, &wanted, with.container.as_deref(), running::size()).path;
     let client = session.client()?;
     let what = format!("waiting for {}", place.name);
     let mut command = session.wait_for(&what, Duplex::open(&client, path)).await?;
@@ -140,5 +158,26 @@ pub(super) async fn converse(
         }
         Some(Ended::Failed(why)) => Err(Error::Message(format!("{}: {why}", place.name))),
         None => Err(Error::Message(format!("{}: the connection ended before the command did", place.name))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_begins_with_its_size() {
+        let of = |stdin, tty, size| {
+            let call = commanded(Call::get("/exec"), &["sh", ""]);
+            parameters(call, &Wanted { stdin, tty, quiet: false }, Some("web"), size).path
+        };
+        let size = Some(Resize { width: 132, height: 43 });
+        let begin = "/exec?command=sh&command=&container=web";
+        assert_eq!(
+            of(true, true, size),
+            format!("{begin}&stdin=true&stdout=true&tty=true&width=132&height=43")
+        );
+        assert_eq!(of(true, true, None), format!("{begin}&stdin=true&stdout=true&tty=true"));
+        assert_eq!(of(false, false, size), format!("{begin}&stdout=true&stderr=true"));
     }
 }

@@ -1,5 +1,6 @@
 //! `explain`: what the fields of a kind mean, from the server's own OpenAPI documents.
 
+mod example;
 mod render;
 
 use crate::{
@@ -33,6 +34,8 @@ pub struct Arguments {
 
 /// A field of a schema, found by its path.
 pub(crate) struct Found<'s> {
+    /// The schema as it stands.
+    pub(crate) schema: &'s Value,
     /// The schema, and those that it refers to.
     pub(crate) merged: Vec<&'s Value>,
     /// The name of the last field; empty for the kind itself.
@@ -99,7 +102,13 @@ pub(crate) fn find<'s>(
     fields: &[String],
 ) -> Result<Found<'s>, Error> {
     let mut merged = schema.resolve(schema.root());
-    let mut found = Found { merged: merged.clone(), name: String::new(), required: false, steps: Vec::new() };
+    let mut found = Found {
+        schema: schema.root(),
+        merged: merged.clone(),
+        name: String::new(),
+        required: false,
+        steps: Vec::new(),
+    };
     for field in fields {
         merged = schema.members(&merged);
         let Some(next) = schema.member(&merged, field) else {
@@ -112,7 +121,8 @@ pub(crate) fn find<'s>(
             .any(|name| name.as_str() == Some(field));
         merged = schema.resolve(next);
         found.steps.push(field.clone());
-        found = Found { merged: merged.clone(), name: field.clone(), required, steps: found.steps };
+        let (merged, name) = (merged.clone(), field.clone());
+        found = Found { schema: next, merged, name, required, steps: found.steps };
     }
     Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    manifest::{self, Placed, Source, document::Naming},
+    manifest::{self, Placed, Source, Unread, document::Naming},
     remote,
     session::Session,
 };
@@ -33,7 +33,7 @@ impl Files {
         for name in &self.filenames {
             let read = if remote::is_url(name) {
                 let fetched = remote::fetch(name, self.insecure_fetch, &session.environment).await;
-                fetched.map(|source| vec![source]).map_err(|fault| vec![fault])
+                fetched.map(|source| vec![source]).map_err(|fault| vec![Unread::Faulty(fault)])
             } else {
                 let name = std::slice::from_ref(name);
                 manifest::read_all(name, self.recursive, &mut session.streams.input)
@@ -43,7 +43,18 @@ impl Files {
                 Err(found) => faults.extend(found),
             }
         }
-        if faults.is_empty() { Ok(sources) } else { Err(Error::Manifests(faults)) }
+        if faults.is_empty() {
+            return Ok(sources);
+        }
+        let nothing = |unread: &Unread| match unread {
+            Unread::Nothing(words) => Some(words.clone()),
+            Unread::Faulty(_) => None,
+        };
+        // What is only not there is another matter than what is wrong.
+        match faults.iter().map(nothing).collect::<Option<Vec<String>>>() {
+            Some(words) => Err(Error::NoObjects(words.join("\n"))),
+            None => Err(Error::Manifests(faults.into_iter().map(Into::into).collect())),
+        }
     }
 
     /// Reads and places all objects; one fault and there are none.
@@ -61,7 +72,7 @@ impl Files {
         let documents = manifest::document::named(&sources, naming).map_err(Error::Manifests)?;
         if documents.is_empty() {
             let names = self.filenames.join(", ");
-            return Err(Error::Message(format!("no objects in {names}")));
+            return Err(Error::NoObjects(format!("no objects in {names}")));
         }
         let namespace = session.namespace()?;
         let required = session.options.namespace.clone();

@@ -34,6 +34,7 @@ Examples:
   nexusctl get --raw /readyz")]
 pub struct Arguments {
     /// TYPE, TYPE,TYPE, TYPE NAME…, or TYPE/NAME…
+    #[arg(value_name = "TYPE[/NAME]")]
     pub words: Vec<String>,
     /// The objects of manifests
     #[command(flatten)]

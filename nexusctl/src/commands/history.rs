@@ -27,7 +27,7 @@ Examples:
   nexusctl history workload/web -o json")]
 pub struct Arguments {
     /// TYPE/NAME or TYPE NAME
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Show this version of the object
     #[arg(long, value_name = "REVISION", conflicts_with = "diff")]

@@ -25,6 +25,7 @@ const MOST_TRIES: usize = 5;
 #[derive(Args, Clone, Debug)]
 pub struct Marks {
     /// TYPE NAME…, TYPE/NAME…, or TYPE with -l or --all; then KEY=VALUE to set and KEY- to take away
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Which objects
     #[command(flatten)]

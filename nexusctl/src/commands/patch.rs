@@ -34,6 +34,7 @@ const EXAMPLES: &str = r#"Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// TYPE NAME… or TYPE/NAME…
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Which objects
     #[command(flatten)]
@@ -125,7 +126,7 @@ fn read(arguments: &Arguments, session: &mut Session) -> Result<(Arc<Source>, No
         (None, Some(path)) => {
             let name = [path.display().to_string()];
             let mut read = crate::manifest::read_all(&name, false, &mut session.streams.input)
-                .map_err(Error::Manifests)?;
+                .map_err(|unread| Error::Manifests(unread.into_iter().map(Into::into).collect()))?;
             if read.len() != 1 {
                 return Err(Error::Message(format!("{} is a folder: a patch is one file", path.display())));
             }

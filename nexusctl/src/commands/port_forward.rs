@@ -2,17 +2,15 @@
 
 use crate::{
     client::{Call, Client},
-    error::{Error, Exit},
+    error::{Error, Exit, chain},
     output::escape_line,
     running::{self, Place},
     session::Session,
 };
 use clap::Args;
-use http_body_util::{BodyExt as _, StreamBody};
-use hypermesh_client::Body;
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use std::{
-    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -89,7 +87,7 @@ async fn serve(
                 let (client, place, tell) = (Rc::clone(&client), Rc::clone(&place), tell.clone());
                 tokio::task::spawn_local(async move {
                     if let Err(error) = carry(connection, &client, &place, there).await {
-                        let _ = tell.send(format!("port {there} of {}: {error}", escape_line(&place.name)));
+                        let _ = tell.send(broken(there, &place.name, &error));
                     }
                 });
             }
@@ -103,16 +101,28 @@ async fn serve(
     }
 }
 
-/// Carries one connection, both ways, until both have ended.
+/// Why a connection came to nothing, for people.
+fn broken(port: u16, instance: &str, error: &Error) -> String {
+    let (instance, words) = (escape_line(instance), chain(error));
+    if words.contains("Connection refused") {
+        return format!("error: connection refused by port {port} in {instance}: nothing listens there");
+    }
+    format!("error: port {port} in {instance}: {words}")
+}
+
+/// Carries one connection, both ways, until both have ended. One that comes to nothing is reset, as the port itself would
+/// have done: an end in order would say that all that there was has been sent.
 async fn carry(connection: TcpStream, client: &Client, place: &Place, there: u16) -> Result<(), Error> {
-    let (mut from, mut to) = connection.into_split();
-    let (send, receive) = mpsc::channel::<bytes::Bytes>(16);
-    let frames = futures_util::stream::unfold(receive, |mut receive| async move {
-        let bytes = receive.recv().await?;
-        Some((Ok::<_, Infallible>(http_body::Frame::data(bytes)), receive))
-    });
+    let (send, body) = running::body();
     let path = Call::get(place.path("portforward")).query(&[("port", &there.to_string())]).path;
-    let mut answer = client.open(&path, hypermesh_stream::RAW, Body::stream(StreamBody::new(frames))).await?;
+    let mut answer = match client.open(&path, hypermesh_stream::RAW, body).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let _ = connection.set_zero_linger();
+            return Err(error.into());
+        }
+    };
+    let (mut from, mut to) = connection.into_split();
     let up = tokio::task::spawn_local(async move {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count) = from.read(&mut buffer).await {
@@ -122,9 +132,15 @@ async fn carry(connection: TcpStream, client: &Client, place: &Place, there: u16
             }
         }
     });
-    let broken = |what: &str, error: &dyn std::fmt::Display| Error::Message(format!("{what}: {error}"));
     while let Some(frame) = answer.frame().await {
-        let frame = frame.map_err(|error| broken("the connection broke off", &error))?;
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => {
+                let _ = to.as_ref().set_zero_linger();
+                up.abort();
+                return Err(Error::Message(format!("the connection broke off: {error}")));
+            }
+        };
         let Some(data) = frame.data_ref() else { continue };
         if to.write_all(data).await.is_err() {
             break;
@@ -180,6 +196,23 @@ fn named(name: &str, instance: &Value) -> Option<u16> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_closed_port_is_told_as_one() {
+        let refused = |message: &str| {
+            let status = hypermesh_api::Status::failure(502, "ServiceUnavailable", message);
+            Error::Client(crate::client::Error::Refused { status: Box::new(status), retry_after: None })
+        };
+        let closed = refused("port 81 of the instance cannot be reached: Connection refused (os error 111)");
+        assert_eq!(
+            broken(81, "web-1\u{1b}", &closed),
+            "error: connection refused by port 81 in web-1\\u{1b}: nothing listens there"
+        );
+        assert_eq!(
+            broken(81, "web-1", &refused("it is gone")),
+            "error: port 81 in web-1: Error from server (ServiceUnavailable): it is gone"
+        );
+    }
 
     #[test]
     fn ways_to_say_a_port() {

@@ -38,7 +38,7 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// TYPE/NAME, or TYPE NAME
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// The revision to go back to (`nexusctl history` lists them) [default: the version before the last change]
     #[arg(long, value_name = "N", conflicts_with = "at")]

@@ -30,6 +30,7 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// TYPE NAME…, TYPE/NAME…, or TYPE with -l or --all
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Which objects
     #[command(flatten)]

@@ -192,7 +192,7 @@ fn show(
     }
     let heading = (!choice.no_headers).then(|| heading.iter().map(|word| (*word).to_owned()).collect());
     let cells: Vec<Vec<String>> = heading.into_iter().chain(rows.iter().map(shown)).collect();
-    session.print(&aligned::rows(&cells, session.streams.out_width))?;
+    session.print(&aligned::table(&cells, !choice.no_headers, session.streams.out_width))?;
     Ok(Exit::Success)
 }
 

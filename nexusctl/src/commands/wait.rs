@@ -37,6 +37,7 @@ Examples:
   nexusctl wait network/gone --for=delete --timeout=5s")]
 pub struct Arguments {
     /// TYPE NAME…, TYPE/NAME…, or TYPE with -l or --all
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// The objects of manifests
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use crate::{
     kubeconfig::{
-        Error, Merged, Plugin,
+        Credential, Error, Merged, Plugin, Shown,
         exec::CLUSTER_CONFIG,
         file::{Named, Text},
     },
@@ -67,6 +67,8 @@ pub struct Target {
     pub identity: Identity,
     /// The program that hands out the rest of the identity.
     pub plugin: Option<Plugin>,
+    /// Where identity or plugin were found.
+    pub credential: Credential,
     /// The namespace meant where none is named.
     pub namespace: String,
     /// The files that this was read from.
@@ -139,6 +141,18 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
         cluster.as_ref().filter(|_| overrides.server.is_none() || overrides.certificate_authority.is_none());
     let id = pinned.map_or(Ok(None), cluster_id)?;
     let (identity, plugin) = identity(user.as_ref(), overrides)?;
+    let credential = Credential {
+        context: overrides
+            .context
+            .clone()
+            .or(merged.current_context()?.filter(|_| context.is_some()).map(|name| name.value.to_owned())),
+        user: match (&overrides.user, &context) {
+            (Some(name), _) => Some(name.clone()),
+            (None, Some(context)) => context.text("user")?.map(|name| name.value.to_owned()),
+            (None, None) => None,
+        },
+        shown: shown(user.as_ref(), overrides, (&identity, plugin.as_ref().map(|(plugin, _)| plugin)))?,
+    };
     let plugin = plugin.map(|(plugin, told)| match told {
         false => plugin,
         true => {
@@ -167,6 +181,7 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
         cluster: id,
         identity,
         plugin,
+        credential,
         namespace,
         files,
     })
@@ -300,6 +315,34 @@ fn identity(
         return Err(user.fault("exec", message.into()));
     }
     Ok((found, plugin))
+}
+
+/// Where what says who calls was found. A token goes before a certificate, as servers take it.
+fn shown(
+    user: Option<&Named<'_>>,
+    overrides: &Overrides,
+    (identity, plugin): (&Identity, Option<&Plugin>),
+) -> Result<Shown, Error> {
+    if overrides.token.is_some() {
+        return Ok(Shown::Flag("--token"));
+    }
+    if overrides.client_certificate.is_some() {
+        return Ok(Shown::Flag("--client-certificate"));
+    }
+    if let Some(plugin) = plugin {
+        return Ok(Shown::Plugin { place: plugin.place.clone(), command: plugin.command.clone() });
+    }
+    let Some(user) = user else { return Ok(Shown::Nothing) };
+    if let Some(Text { place, .. }) = user.text("token")? {
+        return Ok(Shown::Token(place));
+    }
+    if let Some(Text { value, place }) = user.text("tokenFile")? {
+        return Ok(Shown::TokenFile { place, path: user.resolve_path(value) });
+    }
+    Ok(match &identity.certificate {
+        Some((certificate, _)) => Shown::Certificate { origin: certificate.origin.clone() },
+        None => Shown::Nothing,
+    })
 }
 
 fn flag(flag: &'static str, message: impl Into<String>) -> Error {

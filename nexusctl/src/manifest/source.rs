@@ -18,17 +18,41 @@ const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 /// How deep `-R` follows folders.
 const DEEPEST_FOLDER: usize = 64;
 
+/// Why a source gives no text.
+#[derive(Debug)]
+pub enum Unread {
+    /// There is none: a folder without manifests.
+    Nothing(String),
+    /// It cannot be read.
+    Faulty(Diagnostic),
+}
+
+impl From<Diagnostic> for Unread {
+    fn from(fault: Diagnostic) -> Self {
+        Self::Faulty(fault)
+    }
+}
+
+impl From<Unread> for Diagnostic {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Nothing(words) => Self::plain(words),
+            Unread::Faulty(fault) => fault,
+        }
+    }
+}
+
 /// Reads every source named: `-` is `stdin`; a folder gives its manifests in order of name, with `recursive` those of
 /// its subfolders too. All that is wrong is told at once.
 pub fn read_all(
     names: &[String],
     recursive: bool,
     stdin: &mut dyn Read,
-) -> Result<Vec<Arc<Source>>, Vec<Diagnostic>> {
+) -> Result<Vec<Arc<Source>>, Vec<Unread>> {
     let (mut sources, mut faults) = (Vec::new(), Vec::new());
     for name in names {
         let result = match name.as_str() {
-            "-" => read_text("<stdin>", stdin).map(|s| sources.push(s)),
+            "-" => read_text("<stdin>", stdin).map(|s| sources.push(s)).map_err(Unread::from),
             path => read_path(Path::new(path), recursive, &mut sources),
         };
         faults.extend(result.err());
@@ -36,7 +60,7 @@ pub fn read_all(
     if faults.is_empty() { Ok(sources) } else { Err(faults) }
 }
 
-fn read_path(path: &Path, recursive: bool, sources: &mut Vec<Arc<Source>>) -> Result<(), Diagnostic> {
+fn read_path(path: &Path, recursive: bool, sources: &mut Vec<Arc<Source>>) -> Result<(), Unread> {
     let metadata = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
     if !metadata.is_dir() {
         sources.push(read_file(path)?);
@@ -46,7 +70,7 @@ fn read_path(path: &Path, recursive: bool, sources: &mut Vec<Arc<Source>>) -> Re
     list(path, recursive, 0, &mut files)?;
     if files.is_empty() {
         let hint = if recursive { "" } else { " (with -R its subfolders are searched too)" };
-        return Err(Diagnostic::plain(format!(
+        return Err(Unread::Nothing(format!(
             "{} holds no manifest: no file ends in .yaml, .yml or .json{hint}",
             path.display()
         )));

@@ -231,8 +231,8 @@ fn what_is_shown_is_harmless_and_short() {
 #[test]
 fn bytes_that_are_not_text_have_a_place_too() {
     let mut stdin = std::io::Cursor::new(b"a: 1\nb: \xff\n".to_vec());
-    let faults = crate::manifest::read_all(&["-".to_owned()], false, &mut stdin).unwrap_err();
-    assert_eq!(faults[0].title, "<stdin>:2:4: the byte 0xff is not UTF-8");
+    let mut faults = crate::manifest::read_all(&["-".to_owned()], false, &mut stdin).unwrap_err();
+    assert_eq!(Diagnostic::from(faults.remove(0)).title, "<stdin>:2:4: the byte 0xff is not UTF-8");
 }
 
 proptest::proptest! {

@@ -9,8 +9,10 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 pub const TABLE: Layout = Layout { minimum: 6, padding: 3 };
 /// Two spaces between columns: what kubectl's descriptions look like.
 pub const DESCRIPTION: Layout = Layout { minimum: 0, padding: 2 };
-/// No column is cut to fewer than this, padding not counted.
-const NARROWEST: usize = 6;
+/// No column is cut to fewer than this, padding not counted: less says nothing.
+const NARROWEST: usize = 8;
+/// Where a text begins that stands below its label.
+const BELOW: usize = 4;
 /// A text is wrapped beside its label where there is so much room, else below it.
 const ROOM: usize = 20;
 
@@ -85,9 +87,11 @@ pub fn push_painted(
     out.push('\n');
 }
 
-/// Rows as a table, each in one line whatever its cells hold, at most `most` wide.
-pub fn rows(rows: &[Vec<String>], most: Option<usize>) -> String {
+/// Rows as a table that is made to fit `most`; the first of them is the heading, if `headed`.
+pub fn table(rows: &[Vec<String>], headed: bool, most: Option<usize>) -> String {
     let mut grid = Grid::default();
+    let (heading, rows) = rows.split_at(usize::from(headed).min(rows.len()));
+    heading.iter().for_each(|cells| grid.heading(cells.clone()));
     rows.iter().for_each(|row| grid.row(row.clone()));
     grid.render(most, &Paint::default())
 }
@@ -113,15 +117,29 @@ fn lines(cells: &[String]) -> Vec<String> {
 
 /// Rows under a heading, made to fit a terminal, each in one line whatever its cells hold.
 ///
-/// What does not fit is taken from the widest columns, never from the first `kept` ones, which people copy; and where
-/// that is not enough, the last columns are left out. Columns that were asked for by name are whole at any width.
+/// No column is ever left out. Where they do not fit side by side, they first move closer together; then the widest are
+/// cut, which an ellipsis shows, but never the first `kept` ones, which people copy, nor those that were asked for by
+/// name. Where even that is not enough, each row becomes lines of `HEADING:  cell`, as `\x auto` of psql has it, and
+/// stays so for all rows that follow.
 #[derive(Debug, Default)]
 pub struct Grid {
     rows: Vec<Vec<String>>,
-    has_heading: bool,
+    heading: Vec<String>,
+    heading_due: bool,
     kept: usize,
-    /// So many columns at the end are neither cut nor left out.
+    /// So many columns at the end are not cut.
     spared: usize,
+    /// The widest cells so far, without padding.
+    widths: Vec<usize>,
+    /// Whether a row has become lines.
+    broken_up: bool,
+    /// Whether there is something above what comes next.
+    begun: bool,
+}
+
+/// Columns that fit side by side.
+struct Fitted {
+    layout: Layout,
     widths: Vec<usize>,
 }
 
@@ -132,17 +150,24 @@ impl Grid {
         Self { kept, widths, ..Self::default() }
     }
 
-    /// Has the last `spared` columns neither cut nor left out.
+    /// Has the last `spared` columns not cut.
     #[must_use]
     pub fn sparing(mut self, spared: usize) -> Self {
         self.spared = spared;
         self
     }
 
+    /// Has each row become lines at any width.
+    #[must_use]
+    pub fn broken_up(mut self) -> Self {
+        self.broken_up = true;
+        self
+    }
+
     /// Sets the heading.
     pub fn heading(&mut self, cells: Vec<String>) {
-        self.rows.insert(0, lines(&cells));
-        self.has_heading = true;
+        self.heading = lines(&cells);
+        self.heading_due = true;
     }
 
     /// Adds a row.
@@ -155,60 +180,123 @@ impl Grid {
         self.print(most, paint)
     }
 
-    /// The text of the rows so far, which are forgotten; widths are kept.
+    /// The text of the rows so far, which are forgotten; heading and widths are kept.
     pub fn print(&mut self, most: Option<usize>, paint: &Paint) -> String {
-        for row in &self.rows {
-            TABLE.fit(&mut self.widths, row);
+        let rows = std::mem::take(&mut self.rows);
+        let heading = Some(&self.heading).filter(|_| self.heading_due);
+        for row in heading.into_iter().chain(&rows) {
+            self.widths.resize(self.widths.len().max(row.len()), 0);
+            for (known, cell) in self.widths.iter_mut().zip(row) {
+                *known = (*known).max(width(cell));
+            }
         }
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let last =
-            self.rows.iter().filter(|r| r.len() == columns).filter_map(|r| r.last()).map(|c| width(c)).max();
-        let mut widths = self.widths.clone();
-        widths.truncate(columns.saturating_sub(1));
-        widths.push(last.unwrap_or_default());
-        let shown = most.map_or(columns, |most| narrow(&mut widths, most, self.kept.max(1), self.spared));
-        let heading = if self.has_heading { self.rows.first().cloned() } else { None };
+        let fitted = match most {
+            _ if self.broken_up => None,
+            None => Some(Fitted { layout: TABLE, widths: self.widths.clone() }),
+            Some(most) => fit(&self.widths, most, self.kept.max(1), self.spared),
+        };
         let mut out = String::new();
-        let heads = heading.as_deref().unwrap_or_default();
-        for (index, row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
-            let count = row.len();
-            let cells: Vec<String> = row
-                .into_iter()
-                .take(shown)
-                .enumerate()
-                .map(|(column, cell)| {
-                    let padding = if column + 1 == count { 0 } else { TABLE.padding };
-                    let room = widths.get(column).copied().unwrap_or(usize::MAX).saturating_sub(padding);
-                    if most.is_some() { cut(&cell, room.max(1)) } else { cell }
-                })
-                .collect();
-            let is_heading = self.has_heading && index == 0;
-            push_painted(&mut out, &widths, &cells, |column, text| match is_heading {
-                true => paint.heading(text),
-                false => paint.cell(heads.get(column).map_or("", String::as_str), text),
-            });
+        match (fitted, most) {
+            (Some(fitted), _) => self.side_by_side(&fitted, &rows, paint, &mut out),
+            (None, most) => self.below_each_other(&rows, most.unwrap_or(usize::MAX), paint, &mut out),
         }
-        self.has_heading = false;
         out
+    }
+
+    fn side_by_side(&mut self, fitted: &Fitted, rows: &[Vec<String>], paint: &Paint, out: &mut String) {
+        let padding = |room: usize| (room + fitted.layout.padding).max(fitted.layout.minimum);
+        let padded: Vec<usize> = fitted.widths.iter().map(|room| padding(*room)).collect();
+        let short = |row: &[String]| -> Vec<String> {
+            row.iter().zip(&fitted.widths).map(|(cell, room)| cut(cell, *room)).collect()
+        };
+        if std::mem::take(&mut self.heading_due) {
+            push_painted(out, &padded, &short(&self.heading), |_, text| paint.heading(text));
+            self.begun = true;
+        }
+        for row in rows {
+            let head = |column: usize| self.heading.get(column).map_or("", String::as_str);
+            push_painted(out, &padded, &short(row), |column, text| paint.cell(head(column), text));
+            self.begun = true;
+        }
+    }
+
+    /// Each row as lines of a heading and a cell; without headings, of a cell, those after the first one indented.
+    fn below_each_other(&mut self, rows: &[Vec<String>], most: usize, paint: &Paint, out: &mut String) {
+        (self.broken_up, self.heading_due) = (true, false);
+        let widest = self.heading.iter().map(|head| width(head) + 1).max().unwrap_or_default();
+        for row in rows {
+            if std::mem::replace(&mut self.begun, true) {
+                out.push('\n');
+            }
+            for (column, cell) in row.iter().enumerate() {
+                let head = self.heading.get(column).map_or("", String::as_str);
+                let indent = match (self.heading.is_empty(), column) {
+                    (false, _) => widest + DESCRIPTION.padding,
+                    (true, 0) => 0,
+                    (true, _) => 2,
+                };
+                let label = if head.is_empty() { String::new() } else { format!("{head}:") };
+                if !label.is_empty() || !cell.is_empty() {
+                    out.push_str(&paint.heading(&label));
+                    push_cell(out, cell, (width(&label), indent, most), |whole| paint.cell(head, whole));
+                }
+            }
+        }
     }
 }
 
-/// Narrows columns until a row takes at most `most`; gives how many columns are left.
-fn narrow(widths: &mut [usize], most: usize, kept: usize, spared: usize) -> usize {
-    let mut shown = widths.len();
+/// Appends a cell and a line break behind a label that takes `label`: in lines from column `indent` on, or below the label
+/// where there is too little room beside it.
+fn push_cell(
+    out: &mut String,
+    cell: &str,
+    (label, indent, most): (usize, usize, usize),
+    paint: impl Fn(&str) -> String,
+) {
+    let longest = cell.split(' ').map(width).max().unwrap_or_default();
+    let fits = |column: usize| longest <= most.saturating_sub(column);
+    // A word is broken only where it fits nowhere.
+    let beside = label == 0
+        || width(cell) <= most.saturating_sub(indent)
+        || (most >= indent + ROOM && fits(indent))
+        || !fits(BELOW);
+    let column = if beside { indent } else { BELOW };
+    for (index, part) in wrap(cell, most.saturating_sub(column)).iter().enumerate() {
+        let gap = match index {
+            0 if part.is_empty() => 0,
+            0 if beside => column.saturating_sub(label),
+            _ => column,
+        };
+        let line_break = if index > 0 || !beside { "\n" } else { "" };
+        let part = if *part == cell { paint(part) } else { part.clone() };
+        out.push_str(&format!("{line_break}{:gap$}{part}", ""));
+    }
+    out.push('\n');
+}
+
+/// How columns whose widest cells are `widths` fit side by side into `most`, if they do.
+fn fit(widths: &[usize], most: usize, kept: usize, spared: usize) -> Option<Fitted> {
+    let total = |widths: &[usize], layout: Layout| -> usize {
+        let (last, others) = widths.split_last().unwrap_or((&0, &[]));
+        others.iter().map(|room| (room + layout.padding).max(layout.minimum)).sum::<usize>() + last
+    };
+    if let Some(layout) = [TABLE, DESCRIPTION].into_iter().find(|layout| total(widths, *layout) <= most) {
+        return Some(Fitted { layout, widths: widths.to_vec() });
+    }
+    let mut widths = widths.to_vec();
+    let cuttable = kept..widths.len().saturating_sub(spared).max(kept);
+    for column in cuttable.clone() {
+        widths.iter_mut().skip(column).take(1).for_each(|room| *room = (*room).min(most.max(NARROWEST)));
+    }
     loop {
-        let padding = |column: usize| if column + 1 == shown { 0 } else { TABLE.padding };
-        let total: usize = widths[..shown].iter().sum();
-        if total <= most || shown <= 1 {
-            return shown;
+        let over = total(&widths, DESCRIPTION).saturating_sub(most);
+        // A single column has nothing beside it.
+        if over == 0 || widths.len() == 1 {
+            return Some(Fitted { layout: DESCRIPTION, widths });
         }
-        let can = |column: &usize| widths[*column] > NARROWEST + padding(*column);
-        let cuttable = kept..shown.saturating_sub(spared).max(kept);
-        match cuttable.filter(can).max_by_key(|column| widths[*column]) {
-            Some(widest) => widths[widest] -= 1,
-            None if shown > kept.max(1) && spared == 0 => shown -= 1,
-            None => return shown,
-        }
+        let can = |column: &usize| widths.get(*column).is_some_and(|room| *room > NARROWEST);
+        let widest = cuttable.clone().filter(can).max_by_key(|column| widths.get(*column).copied())?;
+        widths.iter_mut().skip(widest).take(1).for_each(|room| *room -= 1);
     }
 }
 
@@ -257,7 +345,7 @@ pub fn push_wrapped(out: &mut String, widths: &[usize], cells: &[String], most: 
         return push_row(out, widths, cells);
     }
     let indent = cells[0].len() - cells[0].trim_start().len();
-    let (beside, column) = if most >= before + ROOM { (true, before) } else { (false, indent + 4) };
+    let (beside, column) = if most >= before + ROOM { (true, before) } else { (false, indent + BELOW) };
     let mut lines = wrap(text, most.saturating_sub(column).max(ROOM)).into_iter();
     let first = if beside { lines.next() } else { None };
     push_row(out, widths, &labels.iter().cloned().chain(first).collect::<Vec<_>>());
@@ -292,8 +380,12 @@ mod tests {
         grid.row(
             ["web", "registry.example/team/web:1.2.3", "tier=front,app=web"].map(str::to_owned).to_vec(),
         );
-        let text = grid.render(Some(20), &Paint::default());
-        assert_eq!(text, "web   regis…   tier=front,app=web\n");
+        let text = grid.print(Some(36), &Paint::default());
+        assert_eq!(text, "web  registry.e…  tier=front,app=web\n");
+        // What cannot stand beside the others stands below them, whole.
+        grid.row(["db", "registry.example/db", "tier=back,app=web"].map(str::to_owned).to_vec());
+        let text = grid.print(Some(20), &Paint::default());
+        assert_eq!(text, "\ndb\n  registry.example/db\n  tier=back,app=web\n");
     }
 
     fn grid(width: Option<usize>) -> String {
@@ -312,31 +404,101 @@ mod tests {
         web      registry.example/team/web:1.2.3   NoController   5m
         日本語   x                                 éte            12d
         ");
+        insta::assert_snapshot!(grid(Some(58)), @"
+        NAME    IMAGE                            REASON        AGE
+        web     registry.example/team/web:1.2.3  NoController  5m
+        日本語  x                                éte           12d
+        ");
         insta::assert_snapshot!(grid(Some(40)), @"
-        NAME     IMAGE         REASON        AGE
-        web      registry.e…   NoControll…   5m
-        日本語   x             éte           12d
+        NAME    IMAGE          REASON        AGE
+        web     registry.exa…  NoController  5m
+        日本語  x              éte           12d
         ");
-        insta::assert_snapshot!(grid(Some(24)), @"
-        NAME     IMAGE    RE…
-        web      regis…   No…
-        日本語   x        éte
+        insta::assert_snapshot!(grid(Some(28)), @"
+        NAME:    web
+        IMAGE:   registry.example/team/web:1.2.3
+        REASON:  NoController
+        AGE:     5m
+
+        NAME:    日本語
+        IMAGE:   x
+        REASON:  éte
+        AGE:     12d
         ");
-        insta::assert_snapshot!(grid(Some(3)), @"
-        NAME
-        web
-        日本語
-        ");
-        for most in 12..80 {
-            assert!(grid(Some(most)).lines().all(|line| width(line) <= most), "{most}");
+        for most in 3..80 {
+            let text = grid(Some(most));
+            let fits =
+                |line: &str| width(line) <= most || line.split(": ").all(|word| !word.trim().contains(' '));
+            assert!(text.lines().all(fits), "{most}:\n{text}");
+            assert!(["IMAGE", "REASON", "AGE"].iter().all(|head| text.contains(head)), "{most}:\n{text}");
         }
+    }
+
+    #[test]
+    fn no_column_vanishes_without_a_mark() {
+        let heading = ["NAME", "WORKLOAD", "PHASE", "RESTARTS", "READY", "MESSAGE"].map(str::to_owned);
+        let row =
+            ["web-7pdvc7rl62-dbhbf", "web", "Running", "0", "True", "two of three containers are ready"];
+        let mut grid = Grid::new(1, Vec::new());
+        grid.heading(heading.to_vec());
+        grid.row(row.map(str::to_owned).to_vec());
+        insta::assert_snapshot!(grid.print(Some(40), &Paint::default()), @"
+        NAME:      web-7pdvc7rl62-dbhbf
+        WORKLOAD:  web
+        PHASE:     Running
+        RESTARTS:  0
+        READY:     True
+        MESSAGE:   two of three containers are
+                   ready
+        ");
+        // A row that would fit comes in the form of those before it.
+        grid.row(["db-1", "db", "Running", "0", "True", ""].map(str::to_owned).to_vec());
+        insta::assert_snapshot!(grid.print(Some(80), &Paint::default()), @"
+
+        NAME:      db-1
+        WORKLOAD:  db
+        PHASE:     Running
+        RESTARTS:  0
+        READY:     True
+        MESSAGE:
+        ");
+        let mut tiny = Grid::default();
+        tiny.heading(heading.to_vec());
+        tiny.row(row.map(str::to_owned).to_vec());
+        insta::assert_snapshot!(tiny.print(Some(24), &Paint::default()), @"
+        NAME:
+            web-7pdvc7rl62-dbhbf
+        WORKLOAD:  web
+        PHASE:     Running
+        RESTARTS:  0
+        READY:     True
+        MESSAGE:
+            two of three
+            containers are ready
+        ");
+    }
+
+    #[test]
+    fn tables_without_headings_break_up_too() {
+        let rows = [["CURRENT", "NAME", ""], ["*", "a-context-of-some-cluster", "(in use here)"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        insta::assert_snapshot!(table(&rows, true, Some(26)), @"
+        CURRENT:  *
+        NAME:     a-context-of-some-cluster
+                  (in use here)
+        ");
+        insta::assert_snapshot!(table(&rows[1..], false, Some(20)), @"
+        *
+          a-context-of-some-cluster
+          (in use here)
+        ");
     }
 
     #[test]
     fn a_cell_makes_no_rows_and_no_columns() {
         let hostile = vec!["a\nb\tc\r\u{1b}[2J\u{9b}".to_owned(), "x".to_owned()];
         let shown = "a\\nb\\tc\\r\\u{1b}[2J\\u{9b}   x\n";
-        assert_eq!(rows(std::slice::from_ref(&hostile), None), shown);
+        assert_eq!(table(std::slice::from_ref(&hostile), false, None), shown);
         let mut grid = Grid::default();
         grid.row(hostile);
         assert_eq!(grid.render(None, &Paint::default()), shown);

@@ -1,10 +1,6 @@
 //! Tables as the server sends them (`meta.k8s.io/v1` Table), printed as kubectl prints them.
 
-use crate::output::{
-    Paint,
-    aligned::{Grid, TABLE},
-    escape,
-};
+use crate::output::{Paint, aligned::Grid, escape};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -97,7 +93,7 @@ impl TablePrinter {
     pub fn new(options: Options) -> Self {
         let heading_due = !options.no_headers;
         // The longest event is still to come.
-        let widths = if options.events { vec!["MODIFIED".len() + TABLE.padding] } else { Vec::new() };
+        let widths = if options.events { vec!["MODIFIED".len()] } else { Vec::new() };
         // Names are there to be copied, and so is what stands before them.
         let kept = 1 + usize::from(options.events) + usize::from(options.namespace);
         let spared = options.label_columns.len() + usize::from(options.labels);

@@ -1,18 +1,15 @@
 //! A command in an instance: its input, its output and its end, over one request.
 
+use super::frames::body;
 use crate::{client::Client, error::Error};
 use bytes::Bytes;
-use futures_util::stream;
-use http_body::Frame as BodyFrame;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::BodyExt as _;
 use hypermesh_api::Status;
 use hypermesh_client::Body;
 use hypermesh_stream::{Channel, Decoder, FRAMES, Frame, data_frames, exit_code};
-use std::{convert::Infallible, io::Read, thread};
+use std::{io::Read, thread};
 use tokio::sync::mpsc;
 
-/// Frames that wait to be sent, at most.
-const WAITING: usize = 16;
 /// Bytes that are read of standard input at once.
 const CHUNK: usize = 16 * 1024;
 
@@ -36,12 +33,8 @@ pub enum Ended {
 impl Duplex {
     /// Begins it. A refusal is an error.
     pub async fn open(client: &Client, path: &str) -> Result<Self, Error> {
-        let (input, waiting) = mpsc::channel::<Bytes>(WAITING);
-        let frames = stream::unfold(waiting, |mut waiting| async move {
-            let bytes = waiting.recv().await?;
-            Some((Ok::<_, Infallible>(BodyFrame::data(bytes)), waiting))
-        });
-        let output = client.open(path, FRAMES, Body::stream(StreamBody::new(frames))).await?;
+        let (input, body) = body();
+        let output = client.open(path, FRAMES, body).await?;
         Ok(Self { input, output, decoder: Decoder::default(), server: client.server().to_owned() })
     }
 

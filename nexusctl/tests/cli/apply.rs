@@ -482,6 +482,32 @@ fn folders_are_searched_as_deep_as_asked() {
 }
 
 #[test]
+fn a_folder_that_was_emptied_says_how_a_set_is() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let shown = |words: &str| {
+        let ran = server.run(&format!("{words} -f {}", folder.path().display()));
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.err);
+        ran.err.replace(&folder.path().display().to_string(), "/web")
+    };
+    assert_snapshot!(shown("apply"), @"
+    error: /web holds no manifest: no file ends in .yaml, .yml or .json (with -R its subfolders are searched too)
+    What was applied before stays: `nexusctl delete` deletes it, or `nexusctl apply --empty --prune --applyset=NAME`, if it was applied as part of a set
+    ");
+    assert_snapshot!(shown("apply -n shop --prune --applyset=web -R"), @"
+    error: /web holds no manifest: no file ends in .yaml, .yml or .json
+    The set web is as it was. If it is to hold nothing any more, `nexusctl apply --empty --prune --applyset=web -n shop` deletes what it holds (--dry-run says what that is)
+    ");
+    fs::write(folder.path().join("a.yaml"), "# all gone\n---\n").unwrap();
+    assert_snapshot!(shown("apply --prune --applyset=configmap/web"), @"
+    error: no objects in /web
+    The set configmap/web is as it was. If it is to hold nothing any more, `nexusctl apply --empty --prune --applyset=configmap/web` deletes what it holds (--dry-run says what that is)
+    ");
+    assert_snapshot!(shown("delete"), @"error: no objects in /web");
+    assert!(server.writes().is_empty());
+}
+
+#[test]
 fn the_namespace_of_the_command_line_must_agree() {
     let server = Server::start();
     let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\n  namespace: prod\n";

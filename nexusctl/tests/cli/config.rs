@@ -1,8 +1,10 @@
 //! `config`: what is shown, what is changed and where, what is kept, and what broken files are told.
 
 use super::{Ran, run_in, server::Server};
+use http::Method;
 use insta::assert_snapshot;
 use nexusctl::Environment;
+use serde_json::json;
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -331,6 +333,17 @@ echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"
     let _ = run_in(environment.clone(), "--token mine get cm", "");
     assert_eq!(server.seen().pop().unwrap().authorization, "Bearer mine");
     assert_eq!(fs::read_to_string(at("asked")).unwrap(), "eu\n");
+    // Whom the server does not know is told who vouched for them, and what to do.
+    let unauthorized = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "Unauthorized", "reason": "Unauthorized", "code": 401});
+    server.script(Method::GET, "/api/v1/namespaces/default/configmaps", 401, unauthorized);
+    let refused = |flags: &str| {
+        let ran = run_in(environment.clone(), &format!("get cm {flags}"), "");
+        assert_eq!(ran.code, 1);
+        ran.err.replace(&folder.path().display().to_string(), "").replace(&server.url(), "URL")
+    };
+    assert_snapshot!(refused(""), @r#"error: URL does not know who is asking (Unauthorized): it refuses what /./login handed out, the credential plugin of /kubeconfig:9:16: users[0].user.exec.command (context "c", user "u"): it expired, was revoked, or is of another cluster. Log in again with that program, or run it by itself to see what it says"#);
+    assert_snapshot!(refused("--token mine"), @"error: URL does not know who is asking (Unauthorized): it refuses what --token says: it expired, was revoked, or is of another cluster");
     kubeconfig("no-such-login");
     let ran = run_in(environment, "get cm", "");
     assert_eq!(ran.code, 1);

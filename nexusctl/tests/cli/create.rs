@@ -227,8 +227,12 @@ fn certificates_and_keys_must_belong_together() {
         ran.err.replace(&folder.path().display().to_string(), "")
     };
     assert_snapshot!(shown(format!("--cert={cert} --key={other}")), @"error: /b.key is not the key of the certificate in /a.crt");
-    assert_snapshot!(shown(format!("--cert={key} --key={key}")), @"error: /a.key holds no certificate in PEM (-----BEGIN CERTIFICATE-----)");
-    assert_snapshot!(shown(format!("--cert={cert} --key={cert}")), @"error: /a.crt holds no usable private key (no items found)");
+    assert_snapshot!(shown(format!("--cert={key} --key={key}")), @"error: /a.key holds no certificate: it holds PRIVATE KEY, and -----BEGIN CERTIFICATE----- was expected");
+    assert_snapshot!(shown(format!("--cert={cert} --key={cert}")), @"error: /a.crt holds no usable private key: it holds CERTIFICATE, and -----BEGIN PRIVATE KEY----- was expected");
+    // Well-formed PEM of what is no certificate.
+    let empty = folder.path().join("empty.crt").display().to_string();
+    fs::write(&empty, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    assert_snapshot!(shown(format!("--cert={empty} --key={key}")), @"error: /empty.crt holds a block CERTIFICATE that is no X.509 certificate in DER: take it anew from whoever issued it");
 }
 
 #[test]

@@ -39,6 +39,41 @@ fn deletes_by_name_selector_and_manifest() {
 }
 
 #[test]
+fn how_long_something_has_to_end_is_sent() {
+    let sent = |flags: &str| {
+        let server = filled();
+        let ran = server.run(&format!("delete wl web {flags}"));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let body: serde_json::Value = serde_json::from_str(&server.writes()[0].body).unwrap();
+        (body["gracePeriodSeconds"].as_i64(), ran.out + &ran.err)
+    };
+    assert_eq!(sent("").0, None);
+    assert_eq!(sent("--grace-period=-1").0, None);
+    assert_eq!(sent("--grace-period=7").0, Some(7));
+    assert_eq!(sent("--now").0, Some(1));
+    // As kubectl: nothing is killed unless that is said.
+    assert_eq!(sent("--grace-period=0").0, Some(1));
+    assert_eq!(sent("--grace-period=0 --force").0, Some(0));
+    let (seconds, said) = sent("--force");
+    assert_eq!(seconds, Some(0));
+    assert_snapshot!(said, @r#"
+    workload.hypermesh.online "web" force deleted
+    Warning: what is deleted by force is gone at once, and nobody waits for what runs to end: it may go on running
+    "#);
+    let server = filled();
+    for flags in ["--force --grace-period=5", "--force --now"] {
+        let ran = server.run(&format!("delete wl web {flags}"));
+        assert_eq!(ran.code, 1);
+        assert_eq!(
+            ran.err,
+            "error: --force leaves no time to end in order: leave out --grace-period and --now, or --force\n"
+        );
+    }
+    assert!(server.run("delete wl web --now --grace-period=3").err.contains("cannot be used with"));
+    assert!(server.writes().is_empty());
+}
+
+#[test]
 fn never_deletes_more_than_was_said() {
     let server = filled();
     assert_snapshot!(server.run("delete wl").err, @"error: which workloads? Name them, choose them with -l, or say --all");

@@ -86,11 +86,12 @@ fn narrow_terminals_break_between_words() {
                  terminal is wide
       Replicas:  2
     Conditions:
-      Type    Status    Reason    Since
-      ----    ------    ------    -----
-      Ready   Unknown   NoCont…   2026-11-2…
-        no controller of this kind runs in
-        this cluster
+      Type:     Ready
+      Status:   Unknown
+      Reason:   NoController
+      Since:    2026-11-21T09:18:03Z
+      Message:  no controller of this kind
+                runs in this cluster
     Waits For:
       a controller: none acts on this kind
         yet (Ready=Unknown)

@@ -274,10 +274,32 @@ fn nodes_are_listed_with_what_is_asked_of_them() {
     ");
     let narrow = format!("--server {} node list", server.url());
     assert_snapshot!(run_at(Some(50), Environment::default(), &narrow, "").out, @"
-    NAME   STATUS   INSTA…   CPU      MEMORY   ADD…
-    a1     Ready    1        500m/…   2Gi/3…   fd0…
-    b1     Ready    0        0/4 (…   0/8Gi…   fd0…
-    b2     Ready…   0        0/4 (…   0/8Gi…   fd0…
+    NAME:       a1
+    STATUS:     Ready
+    INSTANCES:  1
+    CPU:        500m/4 (12%)
+    MEMORY:     2Gi/3Gi (66%)
+    ADDRESS:    fd00::1
+    VERSION:    0.1.0
+    AGE:        <unknown>
+
+    NAME:       b1
+    STATUS:     Ready
+    INSTANCES:  0
+    CPU:        0/4 (0%)
+    MEMORY:     0/8Gi (0%)
+    ADDRESS:    fd00::1
+    VERSION:    0.1.0
+    AGE:        <unknown>
+
+    NAME:       b2
+    STATUS:     Ready,SchedulingDisabled
+    INSTANCES:  0
+    CPU:        0/4 (0%)
+    MEMORY:     0/8Gi (0%)
+    ADDRESS:    fd00::1
+    VERSION:    0.1.0
+    AGE:        <unknown>
     ");
     assert_snapshot!(server.run("node list -o wide --no-headers").out, @"
     a1    Ready                      1     500m/4 (12%)   2Gi/3Gi (66%)   fd00::1   0.1.0   <unknown>   <none>               amd64   6.1   Debian

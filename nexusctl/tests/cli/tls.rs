@@ -130,7 +130,19 @@ fn each_fault_has_its_own_words() {
     let no_ca = version(path, kubeconfig(path, port, "no certificate", &certificate, &key), port);
     assert_snapshot!(no_ca.1, @"
     Client Version: v0.1.0
-    error: /config:7:33: clusters[0].cluster.certificate-authority-data: holds no certificate in PEM (-----BEGIN CERTIFICATE-----)
+    error: /config:7:33: clusters[0].cluster.certificate-authority-data: holds no certificate: it is no PEM: -----BEGIN CERTIFICATE----- was expected
+    ");
+    let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let damaged = version(path, kubeconfig(path, port, &ca, empty, &key), port);
+    assert_snapshot!(damaged.1, @"
+    Client Version: v0.1.0
+    error: /config:11:30: users[0].user.client-certificate-data: holds a block CERTIFICATE that is no X.509 certificate in DER: it is damaged; take it anew from whoever issued it
+    ");
+    let cut = key.split("-----END").next().unwrap();
+    let cut_off = version(path, kubeconfig(path, port, &ca, &certificate, cut), port);
+    assert_snapshot!(cut_off.1, @"
+    Client Version: v0.1.0
+    error: /config:12:22: users[0].user.client-key-data: holds no usable private key: it is cut off: the line -----END PRIVATE KEY----- is missing at its end; take it anew from where it came from
     ");
 
     let misnamed = server(&authority, &["api.example.com", "10.0.0.1"], 2100);

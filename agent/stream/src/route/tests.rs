@@ -38,13 +38,15 @@ fn log() -> impl Strategy<Value = LogOptions> {
 fn terminal(command: bool) -> impl Strategy<Value = Terminal> {
     // Printable or not: what is after %00 is refused.
     let arguments = proptest::collection::vec("[^\0]{0,9}", usize::from(command)..4);
-    (option("[a-z]{1,5}"), arguments, any::<[bool; 4]>()).prop_map(
-        move |(container, mut arguments, [stdin, stdout, stderr, tty])| {
+    let size = proptest::option::of((1..=u16::MAX, 1..=u16::MAX));
+    (option("[a-z]{1,5}"), arguments, any::<[bool; 4]>(), size).prop_map(
+        move |(container, mut arguments, [stdin, stdout, stderr, tty], size)| {
             if !command {
                 arguments.clear();
             }
             let stdout = stdout || !(stdin || (stderr && !tty));
-            Terminal { container, command: arguments, stdin, stdout, stderr: stderr && !tty, tty }
+            let size = size.filter(|_| tty).map(|(width, height)| Resize { width, height });
+            Terminal { container, command: arguments, stdin, stdout, stderr: stderr && !tty, tty, size }
         },
     )
 }
@@ -96,6 +98,16 @@ fn golden_targets() {
         "/v1/exec?namespace=shop&name=web-0&uid=u-1&command=sh&command=-c&command=a%20b&stdin=true&stdout=true\
          &stderr=false&tty=true"
     );
+    let sized = |size: &str| {
+        let asked = exec(&format!("/api/v1/namespaces/shop/pods/web-0/exec?command=sh&stdin=1&{size}"));
+        asked.unwrap().unwrap().target().split_once("&tty=").unwrap().1.to_owned()
+    };
+    assert_eq!(sized("tty=1&width=132&height=43"), "true&width=132&height=43");
+    for none in
+        ["width=132&height=43", "tty=1&width=132", "tty=1&width=0&height=1", "tty=1&width=1&height=65536"]
+    {
+        assert!(!sized(none).contains("width"), "{none}");
+    }
     let asked = Route::of_signed(
         "GET",
         "/api/v1/namespaces/shop/pods/web-0/log?container=web&follow=true&tailLines=5&sinceSeconds=60",

@@ -2,9 +2,9 @@
 
 use crate::config::Material;
 use crate::error::Error;
+use crate::wire::private_key;
 use hypermesh_chain::SigningKey;
 use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject as _;
 
 /// PKCS#8 (RFC 5958) from the algorithm, Ed25519 (RFC 8410), up to the seed.
 const ED25519: [u8; 11] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -13,8 +13,7 @@ const BEFORE: usize = 5;
 
 /// The key, if it is an Ed25519 one; another kind identifies its owner to the server, but signs nothing.
 pub(crate) fn signing_key(material: &Material) -> Result<Option<SigningKey>, Error> {
-    let der = PrivateKeyDer::from_pem_slice(&material.pem)
-        .map_err(|e| Error::setup(&material.origin, format!("holds no usable private key ({e})")))?;
+    let der = private_key(material)?;
     let PrivateKeyDer::Pkcs8(der) = &der else { return Ok(None) };
     let der = der.secret_pkcs8_der();
     let algorithm = der.get(BEFORE..BEFORE + ED25519.len());

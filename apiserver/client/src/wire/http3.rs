@@ -135,8 +135,11 @@ impl Inner {
 
 fn identity(config: &Config) -> Result<Option<Identity>, Error> {
     let Some((certificate, key)) = &config.identity.certificate else { return Ok(None) };
-    let identity = Identity::from_pem(&certificate.pem, &key.pem);
-    identity.map(Some).map_err(|error| Error::setup(&key.origin, chain(&error)))
+    let (shown, private) = tls::pair(certificate, key)?;
+    Identity::issued(shown, private).map(Some).map_err(|error| match error {
+        stoq::TlsError::Identity(error) => tls::unusable(error, certificate, key),
+        other => Error::setup(&key.origin, chain(&other)),
+    })
 }
 
 /// Why no connection came about, in the same words as over TCP where it is the same fault.

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Material, Trust};
 use crate::error::Error;
+use crate::pem::{self, Wanted};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -33,14 +34,43 @@ pub(crate) fn configuration(config: &Config) -> Result<ClientConfig, Error> {
     let Some((certificate, key)) = &config.identity.certificate else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_slice(&key.pem)
-        .map_err(|e| Error::setup(&key.origin, format!("holds no usable private key ({e})")))?;
-    builder.with_client_auth_cert(chain, private).map_err(|e| match e {
+    let (chain, private) = (certificates(certificate)?, private_key(key)?);
+    builder.with_client_auth_cert(chain, private).map_err(|e| unusable(e, certificate, key))
+}
+
+/// The certificates and the key that are shown to the server.
+pub(crate) fn pair(
+    certificate: &Material,
+    key: &Material,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+    Ok((certificates(certificate)?, private_key(key)?))
+}
+
+/// Why certificate and key cannot be shown.
+pub(crate) fn unusable(error: rustls::Error, certificate: &Material, key: &Material) -> Error {
+    match error {
         rustls::Error::InconsistentKeys(_) => {
             Error::setup(&key.origin, format!("is not the key of the certificate in {}", certificate.origin))
         }
-        other => Error::setup(&key.origin, format!("cannot be used as the client's key ({other})")),
+        rustls::Error::InvalidCertificate(_) => Error::setup(&certificate.origin, NO_CERTIFICATE.to_owned()),
+        other => Error::setup(
+            &key.origin,
+            format!(
+                "cannot be used as the client's key ({other}): a key of Ed25519, ECDSA or RSA was expected"
+            ),
+        ),
+    }
+}
+
+/// Told where PEM is well formed and what it holds is not.
+const NO_CERTIFICATE: &str = "holds a block CERTIFICATE that is no X.509 certificate in DER: it is damaged; take it anew from \
+    whoever issued it";
+
+/// The private key of a text in PEM.
+pub(crate) fn private_key(key: &Material) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(&key.pem).map_err(|error| {
+        let why = pem::fault(&key.pem, Wanted::PrivateKey, &error);
+        Error::setup(&key.origin, format!("holds no usable private key: {why}"))
     })
 }
 
@@ -48,9 +78,8 @@ pub(crate) fn configuration(config: &Config) -> Result<ClientConfig, Error> {
 pub(crate) fn quic_trust(config: &Config) -> Result<stoq::Trust, Error> {
     match &config.trust {
         Trust::Anyone => Ok(stoq::Trust::server_verifier(any_certificate(stoq::provider()))),
-        Trust::Authorities(material) => stoq::Trust::authorities(certificates(material)?).map_err(|e| {
-            Error::setup(&material.origin, format!("holds a certificate that cannot be read ({e})"))
-        }),
+        Trust::Authorities(material) => stoq::Trust::authorities(certificates(material)?)
+            .map_err(|_| Error::setup(&material.origin, NO_CERTIFICATE.to_owned())),
         Trust::System { bundle } => {
             let roots = Arc::new(system_roots(bundle.as_deref()));
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, stoq::provider()).build();
@@ -72,21 +101,19 @@ pub(crate) fn server_name(config: &Config, host: &str) -> Result<ServerName<'sta
 fn certificates(material: &Material) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&material.pem).collect();
     match found {
-        Ok(found) if found.is_empty() => {
-            let words = "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
-            Err(Error::setup(&material.origin, words.to_owned()))
+        Ok(found) if !found.is_empty() => Ok(found),
+        found => {
+            let error = found.err().unwrap_or(pem::NOTHING);
+            let why = pem::fault(&material.pem, Wanted::Certificate, &error);
+            Err(Error::setup(&material.origin, format!("holds no certificate: {why}")))
         }
-        Ok(found) => Ok(found),
-        Err(error) => Err(Error::setup(&material.origin, format!("is damaged PEM ({error})"))),
     }
 }
 
 fn authorities(material: &Material) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(material)? {
-        store.add(certificate).map_err(|e| {
-            Error::setup(&material.origin, format!("holds a certificate that cannot be read ({e})"))
-        })?;
+        store.add(certificate).map_err(|_| Error::setup(&material.origin, NO_CERTIFICATE.to_owned()))?;
     }
     Ok(store)
 }

@@ -54,18 +54,19 @@ impl Member {
     }
 }
 
-/// Prunes, and narrows the parent to what is left. Gives what was deleted, and whether all went well.
+/// Prunes, and narrows the parent to what is left. Gives what was deleted, whether all went well, and how many objects the
+/// set has still.
 pub(super) async fn run(
     arguments: &Arguments,
     set: &mut ApplySet,
     (placed, applied): (&[Placed], &[Value]),
     session: &mut Session,
-) -> Result<(Vec<Pruned>, bool), Error> {
+) -> Result<(Vec<Pruned>, bool, usize), Error> {
     let present = Present::of(placed, applied);
     let mut members = members(set, session).await?;
     // Namespaces last, then what workloads may need, as they came first.
     members.sort_by_key(|member| (member.resource.kind == "Namespace", member.path()));
-    let (mut pruned, mut well) = (Vec::new(), true);
+    let (mut pruned, mut well, mut left) = (Vec::new(), true, 0);
     let (mut kinds, mut namespaces) = (BTreeSet::new(), BTreeSet::new());
     for member in members {
         let end = if present.has(&member.resource, &member.object) {
@@ -88,6 +89,7 @@ pub(super) async fn run(
                 pruned.push(Pruned { resource: member.resource, namespace, name, uid });
             }
             End::Member => {
+                left += 1;
                 kinds.insert(super::set::group_kind(&member.resource));
                 namespaces.extend(Some(member.text("namespace").to_owned()).filter(|n| !n.is_empty()));
             }
@@ -98,7 +100,7 @@ pub(super) async fn run(
         (set.kinds, set.namespaces) = (kinds, namespaces);
         set.write(session).await?;
     }
-    Ok((pruned, well))
+    Ok((pruned, well, left))
 }
 
 /// What a member has become.

@@ -5,7 +5,7 @@ use crate::{
     session::Session,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hypermesh_client::{Config, Material};
+use hypermesh_client::{Config, Material, pem};
 use rustls_pki_types::{SubjectPublicKeyInfoDer, pem::PemObject as _};
 use std::path::Path;
 
@@ -50,8 +50,10 @@ fn of_file(path: &Path, content: &str) -> Result<String, Error> {
         return of_ssh(line).ok_or_else(other);
     }
     if content.contains("-----BEGIN PUBLIC KEY-----") {
-        let info = SubjectPublicKeyInfoDer::from_pem_slice(content.as_bytes())
-            .map_err(|error| Error::Message(format!("--key: {shown} holds no public key: {error}")))?;
+        let info = SubjectPublicKeyInfoDer::from_pem_slice(content.as_bytes()).map_err(|error| {
+            let why = pem::fault(content.as_bytes(), pem::Wanted::PublicKey, &error);
+            Error::Message(format!("--key: {shown} holds no public key: {why}"))
+        })?;
         let key = info.strip_prefix(&ED25519[..]).and_then(|key| <[u8; 32]>::try_from(key).ok());
         return key.map(|key| hex(&key)).ok_or_else(other);
     }

@@ -235,7 +235,7 @@ async fn is_orphan(known: &Known, accounts: &mut Accounts, session: &mut Session
 
 fn table(rows: &[Vec<String>], width: Option<usize>) -> String {
     // The last column is empty but for a few rows.
-    aligned::rows(rows, width).lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
+    aligned::table(rows, true, width).lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
 }
 
 /// `auth register`

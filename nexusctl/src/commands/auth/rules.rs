@@ -88,16 +88,16 @@ mod tests {
                                      [/livez]            []               [get head]
         ");
         insta::assert_snapshot!(table(&status, false, Some(60)), @r"
-        Resources                    Non-Res…   Resour…   Verbs
-        *.*                          []         []        [*]
-        secrets                      []         []        [create g…
-        secrets                      []         [b a]     [get]
-        secrets.hypermesh.online     []         []        [get list]
-        workloads                    []         []        [get list]
-        workloads.hypermesh.online   []         []        [get list]
-        x\ny.a\u{1b}[2J              []         []        [get]
-                                     [/api/*]   []        [get]
-                                     [/livez]   []        [get head]
+        Resources                   Non-Resou…  Resource…  Verbs
+        *.*                         []          []         [*]
+        secrets                     []          []         [create …
+        secrets                     []          [b a]      [get]
+        secrets.hypermesh.online    []          []         [get lis…
+        workloads                   []          []         [get lis…
+        workloads.hypermesh.online  []          []         [get lis…
+        x\ny.a\u{1b}[2J             []          []         [get]
+                                    [/api/*]    []         [get]
+                                    [/livez]    []         [get hea…
         ");
         assert_eq!(table(&json!({}), false, None), "");
         assert_eq!(table(&json!({"resourceRules": 7, "nonResourceRules": [null]}), false, None), "");

@@ -162,7 +162,7 @@ pub(super) async fn list(arguments: List, session: &mut Session) -> Result<Exit,
             stage(object).to_owned(),
         ]);
     }
-    session.print(&aligned::rows(&rows, session.streams.out_width))?;
+    session.print(&aligned::table(&rows, true, session.streams.out_width))?;
     Ok(Exit::Success)
 }
 

@@ -25,6 +25,19 @@ pub(super) enum Wanted {
     Words(Vec<Candidate>),
     /// The shell knows files.
     Files,
+    /// One end of a copy: the shell knows files, the cluster instances.
+    CopyEnd,
+    /// Instances, each with the colon behind which a path of it stands.
+    Instances,
+    /// A path in an instance, where nothing but what stands before its last part is known.
+    Remote {
+        /// What `cp` calls it.
+        instance: String,
+        /// The container, where one is named.
+        container: Option<String>,
+        /// What stands behind the colon.
+        path: String,
+    },
     /// Namespaces, behind what stands already.
     Namespaces(String),
     /// Names of entries of the kubeconfigs.
@@ -61,8 +74,14 @@ pub(super) fn understand(root: &Command, words: &[String]) -> Wanted {
         Some((last, before)) => (last.as_str(), before),
         None => ("", words),
     };
-    let mut line =
-        Line { command: root, over: root, pending: None, positional: Vec::new(), only_positional: false };
+    let mut line = Line {
+        command: root,
+        over: root,
+        pending: None,
+        positional: Vec::new(),
+        only_positional: false,
+        container: None,
+    };
     for word in before {
         line.take(word);
     }
@@ -80,6 +99,8 @@ struct Line<'c> {
     pending: Option<&'c Arg>,
     positional: Vec<String>,
     only_positional: bool,
+    /// What `--container` says.
+    container: Option<String>,
 }
 
 fn takes_value(arg: &Arg) -> bool {
@@ -98,7 +119,8 @@ impl<'c> Line<'c> {
     }
 
     fn take(&mut self, word: &str) {
-        if self.pending.take().is_some() {
+        if let Some(arg) = self.pending.take() {
+            self.note(arg, word);
             return;
         }
         if self.only_positional {
@@ -106,15 +128,19 @@ impl<'c> Line<'c> {
         } else if word == "--" {
             self.only_positional = true;
         } else if let Some(name) = word.strip_prefix("--") {
-            if !name.contains('=') {
-                self.pending = self.long(name).filter(|arg| takes_value(arg));
+            match name.split_once('=') {
+                Some((name, value)) => self.long(name).into_iter().for_each(|arg| self.note(arg, value)),
+                None => self.pending = self.long(name).filter(|arg| takes_value(arg)),
             }
         } else if let Some(shorts) = word.strip_prefix('-').filter(|shorts| !shorts.is_empty()) {
             // `-n` waits for a value, `-nshop` has it.
             let mut chars = shorts.chars();
             while let Some(arg) = chars.next().map(|c| self.short(c)) {
                 if let Some(arg) = arg.filter(|arg| takes_value(arg)) {
-                    self.pending = Some(arg).filter(|_| chars.as_str().is_empty());
+                    match chars.as_str() {
+                        "" => self.pending = Some(arg),
+                        value => self.note(arg, value.trim_start_matches('=')),
+                    }
                     break;
                 }
             }
@@ -122,6 +148,13 @@ impl<'c> Line<'c> {
             (self.over, self.command) = (self.command, verb);
         } else {
             self.positional.push(word.to_owned());
+        }
+    }
+
+    /// A flag has this value.
+    fn note(&mut self, arg: &Arg, value: &str) {
+        if arg.get_id() == "container" {
+            self.container = Some(value.to_owned());
         }
     }
 
@@ -196,7 +229,7 @@ impl<'c> Line<'c> {
             }
             "INSTANCE" if last.contains('/') => return Wanted::Kinds,
             "INSTANCE" => return Wanted::Named(INSTANCES, String::new()),
-            "FROM" | "TO" if self.command.get_name() == "cp" => return Wanted::Files,
+            "FROM" | "TO" if self.command.get_name() == "cp" => return self.copy_end(last),
             "NODE" => return Wanted::Named("nodes.hypermesh.online", String::new()),
             "KEY" if arg.get_id() == "keys" => return Wanted::Keys,
             "TOKEN" if arg.get_id() == "tokens" => return Wanted::Tokens,
@@ -215,6 +248,22 @@ impl<'c> Line<'c> {
         }
     }
 
+    /// Of the two ends of a copy one is a path of this machine: what it is not yet, the other may be.
+    fn copy_end(&self, last: &str) -> Wanted {
+        let is_there = self.positional.iter().any(|word| remote_end(word).is_some());
+        match remote_end(last) {
+            Some(_) if is_there => Wanted::Nothing,
+            Some((instance, path)) => Wanted::Remote {
+                instance: instance.to_owned(),
+                container: self.container.clone(),
+                path: path.to_owned(),
+            },
+            None if last.starts_with(['.', '/', '~']) || is_there => Wanted::Files,
+            None if !self.positional.is_empty() => Wanted::Instances,
+            None => Wanted::CopyEnd,
+        }
+    }
+
     /// The types that the verb is about, where it is not about all of them.
     fn kinds(&self) -> &'static [&'static str] {
         match (self.over.get_name(), self.command.get_name()) {
@@ -228,6 +277,11 @@ impl<'c> Line<'c> {
     fn object(&self) -> Option<(String, String)> {
         let first = self.command.get_positionals().next().and_then(Arg::get_value_names);
         let of_instances = first.is_some_and(|names| names.iter().any(|name| *name == "INSTANCE"));
+        if self.command.get_name() == "cp" {
+            let (instance, _) = self.positional.iter().find_map(|word| remote_end(word))?;
+            let named = instance.split_once('/').unwrap_or((INSTANCES, instance));
+            return Some((named.0.to_owned(), named.1.to_owned()));
+        }
         match self.positional.as_slice() {
             [one, ..] if one.contains('/') => {
                 one.split_once('/').map(|(kind, name)| (kind.into(), name.into()))
@@ -292,6 +346,11 @@ impl<'c> Line<'c> {
             },
         }
     }
+}
+
+/// `INSTANCE:PATH` in two, as `cp` reads it.
+fn remote_end(word: &str) -> Option<(&str, &str)> {
+    word.split_once(':').filter(|(instance, _)| !instance.is_empty() && !instance.starts_with(['.', '/']))
 }
 
 fn choices(arg: &Arg, prefix: &str) -> Vec<Candidate> {
@@ -392,7 +451,28 @@ mod tests {
         let containers = |kind: &str, name: &str| Wanted::Containers(kind.into(), name.into());
         assert_eq!(wanted("logs web-1 -c "), containers(INSTANCES, "web-1"));
         assert_eq!(wanted("exec workload/web -c "), containers("workload", "web"));
-        assert_eq!(wanted("cp "), Wanted::Files);
+        assert_eq!(containers(INSTANCES, "web-1"), wanted("cp web-1:/srv . -c "));
+        assert_eq!(containers("workload", "web"), wanted("cp ./x workload/web:/srv --container="));
+        assert_eq!(
+            (wanted("cp "), wanted("cp we"), wanted("cp ./we")),
+            (Wanted::CopyEnd, Wanted::CopyEnd, Wanted::Files)
+        );
+        assert_eq!((wanted("cp web-1:/a "), wanted("cp web-1:/a x")), (Wanted::Files, Wanted::Files));
+        assert_eq!((wanted("cp ./a "), wanted("cp ./a ./b")), (Wanted::Instances, Wanted::Files));
+        assert_eq!(wanted("cp web-1:/a db-1:/"), Wanted::Nothing);
+        let remote = |container: Option<&str>| Wanted::Remote {
+            instance: "pod/web-1".into(),
+            container: container.map(str::to_owned),
+            path: "/srv/".into(),
+        };
+        assert_eq!(wanted("cp pod/web-1:/srv/"), remote(None));
+        for container in ["-c db", "-cdb", "--container db", "--container=db"] {
+            assert_eq!(
+                wanted(&format!("cp {container} ./a pod/web-1:/srv/")),
+                remote(Some("db")),
+                "{container}"
+            );
+        }
         let requests = Wanted::Named("certificatesigningrequests", String::new());
         assert_eq!((wanted("certs approve "), wanted("certs deny a ")), (requests.clone(), requests));
         assert_eq!(values("why "), ["workload/", "instance/", "pod/"]);

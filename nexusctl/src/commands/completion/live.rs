@@ -1,6 +1,9 @@
 //! Candidates that only the cluster or the kubeconfig knows.
 
-use super::line::{Candidate, Wanted};
+use super::{
+    line::{Candidate, Wanted},
+    remote,
+};
 use crate::{
     client::{Call, path_segment},
     commands::{
@@ -35,6 +38,19 @@ pub(super) async fn candidates(
     match wanted {
         Wanted::Words(candidates) => Ok(candidates.clone()),
         Wanted::Files | Wanted::Nothing => Ok(Vec::new()),
+        Wanted::CopyEnd | Wanted::Instances => match last.split_once('/') {
+            None => {
+                let names = names("instances.hypermesh.online", session).await?;
+                Ok(names.into_iter().map(|name| Candidate::new(format!("{name}:"), "")).collect())
+            }
+            Some((kind, _)) => {
+                let names = names(kind, session).await?;
+                Ok(names.into_iter().map(|name| Candidate::new(format!("{kind}/{name}:"), "")).collect())
+            }
+        },
+        Wanted::Remote { instance, container, path } => {
+            remote::paths(instance, container.as_deref(), path, session).await
+        }
         Wanted::Entries(kind, prefix) => entries(*kind, prefix, session),
         Wanted::Servers => {
             let known =
@@ -167,7 +183,11 @@ async fn containers(kind: &str, name: &str, session: &mut Session) -> Result<Vec
     let resource = discovery.find(kind)?;
     let path = resource.object_path(&session.namespace()?, name);
     let object: Value = session.send(&Call::get(path)).await?.json()?;
-    let lists = ["/spec/template/spec/containers", "/spec/containers"];
+    // Of a Workload, an Instance and a Pod.
+    let lists = ["/spec/template/spec", "/spec/pod", "/spec"]
+        .iter()
+        .flat_map(|spec| ["containers", "initContainers"].map(|list| format!("{spec}/{list}")));
+    let lists: Vec<String> = lists.collect();
     let containers = lists.iter().filter_map(|pointer| object.pointer(pointer)?.as_array()).flatten();
     let names = containers.filter_map(|container| container.get("name")?.as_str());
     Ok(names.map(|name| Candidate::new(name, "")).collect())

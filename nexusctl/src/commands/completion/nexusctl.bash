@@ -28,8 +28,12 @@ _nexusctl() {
         '') ;;
         :nospace) compopt -o nospace 2>/dev/null ;;
         :files)
-            compopt -o filenames 2>/dev/null
-            while IFS= read -r value; do COMPREPLY+=("$value"); done < <(compgen -f -- "${current#*=}")
+            # What is a name and no file ends as it is.
+            if ((${#COMPREPLY[@]})); then compopt -o nospace 2>/dev/null; else compopt -o filenames 2>/dev/null; fi
+            while IFS= read -r value; do
+                ((${#COMPREPLY[@]})) && [[ -d $value ]] && value+=/
+                COMPREPLY+=("$value")
+            done < <(compgen -f -- "${current#*=}")
             return 0
             ;;
         *) COMPREPLY+=("$value") ;;
@@ -38,4 +42,5 @@ _nexusctl() {
     [[ -n $prefix ]] && COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
     return 0
 }
-complete -F _nexusctl nexusctl
+# Revisions come newest first, and stay so where the shell can.
+complete -o nosort -F _nexusctl nexusctl 2>/dev/null || complete -F _nexusctl nexusctl

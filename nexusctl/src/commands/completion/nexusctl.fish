@@ -11,4 +11,4 @@ function __nexusctl_complete
         end
     end
 end
-complete -c nexusctl -f -a '(__nexusctl_complete)'
+complete -c nexusctl -f -k -a '(__nexusctl_complete)'

@@ -16,7 +16,10 @@ _nexusctl() {
         esac
     done
     case $directive in
-    :files) _files ;;
+    :files)
+        ((${#described})) && _describe -V nexusctl described -S ''
+        _files
+        ;;
     :nospace) _describe -V nexusctl described -S '' ;;
     *) _describe -V nexusctl described ;;
     esac

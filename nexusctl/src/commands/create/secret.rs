@@ -7,6 +7,7 @@ use super::data::{Data, Values, bytes};
 use crate::{commands::results::Manner, error::Error, session::Session};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand};
+use hypermesh_client::pem;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::{Map, Value, json};
 use std::io::Read as _;
@@ -138,21 +139,30 @@ fn secret(name: &str, values: Values, kind: Option<&str>) -> Value {
 /// Certificate and key that belong together: a mix-up would show only when a server fails to start.
 fn tls(arguments: &Tls) -> Result<Value, Error> {
     let (chain, key) = (bytes(&arguments.cert)?, bytes(&arguments.key)?);
-    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&chain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Error::Message(format!("{} is damaged PEM ({error})", arguments.cert)))?;
-    if certificates.is_empty() {
-        let words = format!("{} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", arguments.cert);
-        return Err(Error::Message(words));
-    }
+    let no_certificate = |error| {
+        let why = pem::fault(&chain, pem::Wanted::Certificate, &error);
+        Error::Message(format!("{} holds no certificate: {why}", arguments.cert))
+    };
+    // The first of them is the one that the key belongs to; without one there is nothing to show.
+    CertificateDer::from_pem_slice(&chain).map_err(no_certificate)?;
+    let certificates: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(&chain).collect::<Result<_, _>>().map_err(no_certificate)?;
     let private = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
-        Error::Message(format!("{} holds no usable private key ({error})", arguments.key))
+        let why = pem::fault(&key, pem::Wanted::PrivateKey, &error);
+        Error::Message(format!("{} holds no usable private key: {why}", arguments.key))
     })?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     match rustls::sign::CertifiedKey::from_der(certificates, private, &provider) {
         Ok(_) => {}
         Err(rustls::Error::InconsistentKeys(_)) => {
             let words = format!("{} is not the key of the certificate in {}", arguments.key, arguments.cert);
+            return Err(Error::Message(words));
+        }
+        Err(rustls::Error::InvalidCertificate(_)) => {
+            let words = format!(
+                "{} holds a block CERTIFICATE that is no X.509 certificate in DER: take it anew from whoever issued it",
+                arguments.cert
+            );
             return Err(Error::Message(words));
         }
         Err(error) => return Err(Error::Message(format!("{} cannot be used: {error}", arguments.key))),

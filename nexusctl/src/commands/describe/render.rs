@@ -362,8 +362,8 @@ fn narrow(
     painted: impl Fn(usize, &str) -> String + Copy,
 ) {
     let before: usize = widths.iter().sum();
-    let messages: Vec<String> = lines.iter_mut().filter_map(Vec::pop).collect();
     if most >= before + ROOM {
+        let messages: Vec<String> = lines.iter_mut().filter_map(Vec::pop).collect();
         for (mut line, message) in lines.into_iter().zip(messages) {
             let mut parts = wrap(&message, most - before).into_iter();
             line.extend(parts.next());
@@ -372,15 +372,13 @@ fn narrow(
         }
         return;
     }
-    let mut grid = Grid::default();
-    for line in lines {
-        grid.row(line.iter().map(|cell| cell.trim_start().to_owned()).collect());
-    }
-    let table = grid.render(Some(most.saturating_sub(2)), &Paint::default());
-    for (index, (line, message)) in table.lines().zip(messages).enumerate() {
-        out.push_str(&format!("  {line}\n"));
-        // What stands above the messages says nothing where they stand below.
-        let parts = if index < 2 { Vec::new() } else { wrap(&message, most.saturating_sub(4)) };
-        parts.iter().for_each(|part| out.push_str(&format!("    {part}\n")));
+    let mut grid = Grid::default().broken_up();
+    let mut lines =
+        lines.into_iter().map(|line| line.iter().map(|cell| cell.trim_start().to_owned()).collect());
+    lines.next().into_iter().for_each(|heading| grid.heading(heading));
+    // What underlines the heading has nothing to underline here.
+    lines.skip(1).for_each(|row| grid.row(row));
+    for line in grid.render(Some(most.saturating_sub(2)), &Paint::default()).lines() {
+        out.push_str(&format!("{}{line}\n", if line.is_empty() { "" } else { "  " }));
     }
 }

@@ -1,6 +1,6 @@
 //! A field's explanation as text. Pure.
 
-use super::Found;
+use super::{Found, example};
 use crate::{
     discovery::Resource,
     output::{Paint, escape, yaml},
@@ -218,24 +218,20 @@ fn constraints(schema: &Schema, merged: &[&Value]) -> Vec<String> {
     lines
 }
 
-/// The field in a manifest, with what is required below it.
+/// The field in a manifest, with what is required below it; empty where nothing is known that a server would take.
 fn example_of(schema: &Schema, resource: &Resource, found: &Found<'_>) -> String {
-    let mut value = example(schema, &found.merged, 0);
-    if found.name.is_empty() {
-        let mut object = Map::new();
-        object.insert("apiVersion".into(), resource.api_version().into());
-        object.insert("kind".into(), resource.kind.clone().into());
-        object.insert("metadata".into(), serde_json::json!({"name": "example"}));
-        for (key, member) in value.as_object().into_iter().flatten() {
-            object.entry(key.clone()).or_insert_with(|| member.clone());
-        }
-        value = Value::Object(object);
-    }
     if matches!(found.name.as_str(), "apiVersion" | "kind" | "status")
         || found.steps.first().is_some_and(|s| s == "status")
     {
         return String::new();
     }
+    let value = match found.steps.is_empty() {
+        // What is asked and not kept, or made by others only, nobody keeps manifests of.
+        true if !["create", "patch"].iter().all(|verb| resource.verbs.iter().any(|v| v == verb)) => None,
+        true => example::manifest(&schema.plain(schema.root()), &resource.api_version(), &resource.kind),
+        false => example::example(&schema.plain(found.schema), &found.name),
+    };
+    let Some(mut value) = value else { return String::new() };
     // From the kind down to the field, lists where the schema has lists.
     let mut merged = schema.resolve(schema.root());
     let mut lists = Vec::new();
@@ -254,53 +250,6 @@ fn example_of(schema: &Schema, resource: &Resource, found: &Found<'_>) -> String
 
 fn is_list(merged: &[&Value]) -> bool {
     merged.iter().any(|s| s.get("items").is_some())
-}
-
-/// A value that the schema takes, as far as its own words tell.
-fn example(schema: &Schema, merged: &[&Value], depth: usize) -> Value {
-    let find = |key: &str| merged.iter().find_map(|s| s.get(key));
-    let given =
-        find("example").or_else(|| find("examples").and_then(|e| e.get(0))).or_else(|| find("default"));
-    let choice = find("enum").and_then(|choices| choices.get(0));
-    if let Some(value) = given.filter(|v| **v != Value::Object(Map::new())).or(choice) {
-        return value.clone();
-    }
-    if depth > DEEPEST {
-        return Value::Null;
-    }
-    if let Some(items) = find("items") {
-        return Value::Array(vec![example(schema, &schema.resolve(items), depth + 1)]);
-    }
-    if find("properties").is_some() {
-        let required =
-            merged.iter().filter_map(|s| s.get("required")?.as_array()).flatten().filter_map(Value::as_str);
-        let members = required.filter_map(|name| {
-            let member = schema.resolve(schema.member(merged, name)?);
-            Some((name.to_owned(), example(schema, &member, depth + 1)))
-        });
-        return Value::Object(members.collect());
-    }
-    if let Some(values) = find("additionalProperties").filter(|a| a.is_object()) {
-        return Value::Object(Map::from_iter([(
-            "key".to_owned(),
-            example(schema, &schema.resolve(values), depth + 1),
-        )]));
-    }
-    match find("type").and_then(Value::as_str) {
-        Some("integer" | "number") => find("minimum").cloned().unwrap_or_else(|| 1.into()),
-        Some("boolean") => true.into(),
-        Some("object") => Value::Object(Map::new()),
-        _ => match text(merged, "format") {
-            "date-time" => "2026-11-21T09:30:00Z".into(),
-            "ipv4" => "192.0.2.1".into(),
-            "ipv6" => "2001:db8::1".into(),
-            "cidr" => "2001:db8::/32".into(),
-            "duration" => "5m".into(),
-            "uri" => "https://example.com".into(),
-            "byte" => "aGVsbG8=".into(),
-            _ => "example".into(),
-        },
-    }
 }
 
 /// A text in lines that fit, each behind an indentation, with a line break at its end.

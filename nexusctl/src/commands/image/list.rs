@@ -91,7 +91,7 @@ fn table(images: &Images, form: Option<&str>, width: Option<usize>) -> String {
             rows.push(cells.into_iter().take(count).collect());
         }
     }
-    aligned::rows(&rows, width)
+    aligned::table(&rows, true, width)
 }
 
 #[cfg(test)]

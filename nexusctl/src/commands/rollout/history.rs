@@ -23,7 +23,7 @@ Examples:
   nexusctl rollout history workload/web --revision=1")]
 pub struct History {
     /// workload/NAME, or workload NAME
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Show this revision: its template, the copies of its ConfigMaps and Secrets, the digests of its images
     #[arg(long = "revision", value_name = "N")]

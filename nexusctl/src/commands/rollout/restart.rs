@@ -18,6 +18,7 @@ Examples:
   nexusctl rollout restart workloads --all --dry-run")]
 pub struct Restart {
     /// workload/NAME…, workload NAME…, or workloads with -l or --all
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Which objects
     #[command(flatten)]

@@ -30,7 +30,7 @@ Examples:
   nexusctl rollout status workload/web --watch=false")]
 pub struct Status {
     /// workload/NAME, or workload NAME
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Follow it to its end
     #[arg(short, long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]

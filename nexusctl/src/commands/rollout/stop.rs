@@ -16,6 +16,7 @@ Examples:
   nexusctl rollout pause workload/web")]
 pub struct Pause {
     /// workload/NAME…, workload NAME…, or workloads with -l or --all
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Which objects
     #[command(flatten)]
@@ -32,6 +33,7 @@ Examples:
   nexusctl rollout resume workload/web")]
 pub struct Resume {
     /// workload/NAME…, workload NAME…, or workloads with -l or --all
+    #[arg(value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// Which objects
     #[command(flatten)]

@@ -31,7 +31,7 @@ Examples:
   nexusctl rollout undo workload/web --to-revision=1")]
 pub struct Undo {
     /// workload/NAME, or workload NAME
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "TYPE/NAME")]
     pub words: Vec<String>,
     /// The revision to go back to (`nexusctl rollout history` lists them) [default: the one before the newest]
     #[arg(long = "to-revision", value_name = "N", default_value_t = 0, hide_default_value = true)]

@@ -79,7 +79,7 @@ fn table(secrets: &[Value], no_headers: bool, width: Option<usize>) -> String {
     }
     let now = Timestamp::now();
     rows.extend(secrets.iter().filter_map(|secret| row(secret, now)));
-    aligned::rows(&rows, width)
+    aligned::table(&rows, !no_headers, width)
 }
 
 fn field(secret: &Value, name: &str) -> Option<String> {
