@@ -91,7 +91,7 @@ pub struct Agent {
     cluster: ClusterId,
     listening: Listening,
     itself: node::Itself,
-    serving: watch::Sender<BTreeSet<InstanceUid>>,
+    serving: watch::Sender<publish::Serving>,
 }
 
 impl Agent {
@@ -129,7 +129,7 @@ impl Agent {
             .map_err(|source| AgentError::Folder { path: layout.memory(), source })?;
         let address = local_address(servers.first().copied());
         let (_, told_address) = watch::channel(address);
-        let (serving, served) = watch::channel(BTreeSet::new());
+        let (serving, served) = watch::channel(publish::Serving::default());
         let api = NodeApi::new(kube.clone(), &settings.node);
         let host = Host {
             layout,
@@ -183,6 +183,12 @@ impl Agent {
 
     /// Looks after the node until `stop` is over. What runs goes on.
     ///
+    /// What published ports lead to, from when they are led.
+    #[must_use]
+    pub fn serving(&self) -> watch::Receiver<publish::Serving> {
+        self.serving.subscribe()
+    }
+
     /// # Errors
     /// When what was kept cannot be read, or earlier containers cannot be found.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
@@ -393,10 +399,14 @@ async fn connect(
     let why = match (rustix::process::geteuid().is_root(), stable) {
         (false, _) => "a bridge needs root".to_owned(),
         (true, None) => "the node's key is none".to_owned(),
-        (true, Some(node)) => match Bridge::open(settings.network.config(prefix, node), servers).await {
-            Ok(bridge) => return Ok((Arc::new(bridge), Some(IpAddr::V6(node)))),
-            Err(error) => chain(&error),
-        },
+        (true, Some(node)) => {
+            let mut config = settings.network.config(prefix, node);
+            config.reserved.push(settings.listen.port()..=settings.listen.port());
+            match Bridge::open(config, servers).await {
+                Ok(bridge) => return Ok((Arc::new(bridge), Some(IpAddr::V6(node)))),
+                Err(error) => chain(&error),
+            }
+        }
     };
     tracing::warn!(why, "instances have no network");
     let loopback = LoopbackOnly::new(&settings.layout.namespaces(), why)?;

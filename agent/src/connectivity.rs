@@ -51,6 +51,11 @@ pub trait Connectivity: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Waits until ports have to be published anew, though nobody asks for others: the node has other addresses.
+    fn moved(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
     /// What instances have of a network here, and what they lack.
     fn report(&self) -> Report;
 
@@ -69,6 +74,8 @@ pub struct Attachment {
     pub namespace: String,
     /// Its name, which becomes its host name.
     pub name: String,
+    /// When this node took it on, in seconds since 1970: since then it wants its ports.
+    pub since: i64,
     /// Ports of the node that lead straight to it (`hostPort`).
     pub host_ports: Vec<HostPort>,
 }
@@ -126,6 +133,8 @@ pub struct PublishedPort {
     pub namespace: String,
     /// The workload.
     pub workload: String,
+    /// Since when it is wanted.
+    pub claim: Claim,
     /// The port.
     pub port: u16,
     /// The transport protocol.
@@ -134,6 +143,15 @@ pub struct PublishedPort {
     pub privacy: Privacy,
     /// Who answers. None: connections are refused at once, instead of hanging.
     pub backends: Vec<Backend>,
+}
+
+/// Since when a port is wanted: of two who want the same one of the node, the first has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// When whose it is was made, in seconds since 1970.
+    pub since: i64,
+    /// Their uid.
+    pub uid: String,
 }
 
 /// One instance behind a published port.
@@ -165,8 +183,12 @@ pub struct Refused {
     pub of: String,
     /// The port.
     pub port: u16,
-    /// In words: why, and how it is reached instead.
+    /// Why, in one CamelCase word: `PortTaken`.
+    pub reason: &'static str,
+    /// In words: why, and how it is reached instead. Nobody else is named in them.
     pub message: String,
+    /// Who has it, for those who look after the node.
+    pub holder: Option<String>,
 }
 
 /// What instances have of a network.

@@ -5,11 +5,10 @@ use crate::connectivity::Connectivity;
 use crate::events::Announcer;
 use crate::images::Images;
 use crate::objects::Objects;
+use crate::publish::Serving;
 use crate::settings::{Layout, Policy};
 use crate::volumes::Volumes;
-use hypermesh_planner::InstanceUid;
 use hypermesh_runtime::RuntimeClass;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -37,8 +36,8 @@ pub struct Host {
     pub connectivity: Arc<dyn Connectivity>,
     /// The authorities by which programs in instances know the API server, in PEM.
     pub authorities: Arc<str>,
-    /// The instances to which published ports lead new connections.
-    pub serving: watch::Receiver<BTreeSet<InstanceUid>>,
+    /// What published ports lead to.
+    pub serving: watch::Receiver<Serving>,
     /// Its address.
     pub address: watch::Receiver<Option<IpAddr>>,
     /// Its memory, in bytes.

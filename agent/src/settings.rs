@@ -7,6 +7,7 @@ use hypermesh_planner::InstanceUid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,7 +51,12 @@ pub struct NetworkSettings {
     pub bridge: String,
     /// The range of the instances' IPv4 addresses.
     pub pool: Ipv4Pool,
+    /// Ports of the node that no instance may have, beside the agent's own.
+    pub reserved: Vec<RangeInclusive<u16>>,
 }
+
+/// Where people come in when nothing else works: nobody is to be there first (`sshd` may start late, or be started again).
+const SHELL: u16 = 22;
 
 /// Where the agent's files lie on a machine that has one agent.
 pub const USUAL: [&str; 2] = ["/var/lib/hypermesh-agent", "/var/lib/hypermesh/agent"];
@@ -76,6 +82,7 @@ impl NetworkSettings {
             state: PathBuf::from(format!("/run/hypermesh{apart}/network")),
             bridge: if apart.is_empty() { "hypermesh0".to_owned() } else { format!("hm{apart}") },
             pool: Ipv4Pool::DEFAULT,
+            reserved: vec![SHELL..=SHELL],
         }
     }
 }
@@ -90,6 +97,7 @@ impl NetworkSettings {
             prefix,
             node,
             pool: self.pool,
+            reserved: self.reserved.clone(),
             host: None,
         }
     }

@@ -18,7 +18,8 @@ use crate::objects::Subscription;
 use crate::supervision::catching;
 use contents::TokenCache;
 use hypermesh_planner::{
-    Action, Exit, ExitReason, Instance, Notice, Outcome, Record, Run, Surroundings, plan, status, wants,
+    Action, Exit, ExitReason, Instance, Notice, Outcome, Record, Run, Surroundings, Unpublished, plan,
+    status, wants,
 };
 use hypermesh_runtime::{ContainerId, Sandbox};
 use hypermesh_schemas::instance::InstanceStatus;
@@ -201,6 +202,8 @@ impl Worker {
 
     fn hear(&mut self, news: News) {
         match news {
+            // Its ports may be reached otherwise than before, which is told.
+            Ok(()) = self.host.serving.changed() => {}
             // It is being removed: that its shim goes is what was asked for.
             News::Outcome(Outcome::SandboxGone(_)) if self.record.sandbox.stage.busy => {}
             News::Outcome(outcome) => self.take_in(outcome),
@@ -287,8 +290,12 @@ impl Worker {
 
     /// Tells what has changed.
     fn tell(&mut self) {
-        let surroundings =
-            Surroundings { host_ip: *self.host.address.borrow(), previous: Some(&self.status) };
+        let unpublished = self.host.serving.borrow_and_update().problem(&self.instance);
+        let surroundings = Surroundings {
+            host_ip: *self.host.address.borrow(),
+            unpublished: unpublished.as_ref().map(|(reason, message)| Unpublished { reason, message }),
+            previous: Some(&self.status),
+        };
         let status = status(&self.instance, &self.record, surroundings, Timestamp::now());
         if status != *self.status {
             self.status = Arc::new(status);

@@ -126,6 +126,17 @@ impl Folder {
         Ok(entries.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect())
     }
 
+    /// Removes it, and what it lies in, unless something is left there.
+    pub fn remove(&self) {
+        let _ = fs::remove_file(self.0.join("pool"));
+        let above = self.0.parent().map(Path::to_owned);
+        for path in
+            [self.0.join("namespaces"), self.0.join("attachments"), self.0.clone()].into_iter().chain(above)
+        {
+            let _ = fs::remove_dir(path);
+        }
+    }
+
     fn file(&self, id: &str) -> PathBuf {
         self.0.join("attachments").join(format!("{id}.json"))
     }

@@ -1,6 +1,7 @@
 //! Puts the rules in force with `nft`, which talks to the kernel in one transaction: all of them, or none.
 
 use crate::error::NetworkError;
+use crate::guard;
 use crate::host::Host;
 use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
@@ -30,9 +31,10 @@ impl Firewall {
         self.nft(rules).map_err(|failure| NetworkError::Rules(failure.words()))
     }
 
-    /// Takes all rules of a bridge away.
-    pub fn clear(&self, bridge: &str) -> Result<(), NetworkError> {
-        self.set(&format!("table inet {bridge} {{}}\ndelete table inet {bridge}\n"))
+    /// Takes all rules of a bridge away; `guarded`: those of what comes in by its ports too.
+    pub fn clear(&self, bridge: &str, guarded: bool) -> Result<(), NetworkError> {
+        let guard = if guarded { guard::nothing(bridge) } else { String::new() };
+        self.set(&format!("table inet {bridge} {{}}\ndelete table inet {bridge}\n{guard}"))
     }
 
     fn nft(&self, script: &str) -> Result<(), Failure> {

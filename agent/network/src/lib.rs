@@ -14,14 +14,17 @@
 //! ```
 //!
 //! No address is on-link for an instance, not even its neighbours': every packet goes through the node's routing, where
-//! the rules are. What needs the kernel stands in [`netns`], `links` and `firewall`; what is computed ([`rules`], [`balance`],
-//! `pool`, [`files`]) is pure.
+//! the rules are. What needs the kernel stands in [`netns`], `links` and `firewall`; what is computed
+//! ([`rules`], `guard`, `addresses`, [`balance`], `pool`, [`files`]) is pure.
 
+mod addresses;
 mod attachments;
 pub mod balance;
+mod crowd;
 mod error;
 pub mod files;
 mod firewall;
+mod guard;
 mod host;
 mod links;
 pub mod netns;
@@ -30,11 +33,12 @@ mod pool;
 mod proxy;
 pub mod rules;
 mod service;
+mod silence;
 mod sysctl;
 mod udp;
 
 pub use attachments::Attachment;
 pub use error::{Missing, NetworkError};
-pub use network::{Config, Network, Published, Traffic};
+pub use network::{Config, Network, Problem, Published, Traffic};
 pub use pool::Ipv4Pool;
-pub use service::{Backend, Protocol, Reach, Service};
+pub use service::{Backend, Claim, Protocol, Reach, Service};

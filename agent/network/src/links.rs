@@ -1,19 +1,21 @@
 //! Links, addresses and routes, over the kernel's routing netlink (rtnetlink(7)).
 
+use crate::addresses::Address;
 use crate::error::NetworkError;
 use crate::host::Host;
 use crate::netns;
 use crate::pool::Ipv4Pool;
 use crate::sysctl;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use hypermesh_chain::ClusterPrefix;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage, Stats64,
 };
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteScope};
 use rtnetlink::{
-    Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, MulticastGroup,
+    RouteMessageBuilder,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,9 +23,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 /// What an instance sends everything to (RFC 4291, section 2.5.6): the bridge, whatever node it is.
 pub const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+/// What the kernel gives IPv6 routes that name no metric (`IP6_RT_PRIO_USER`).
+const METRIC: u32 = 1024;
 
 /// The node's end of the kernel's routing.
 #[derive(Clone)]
@@ -74,6 +80,32 @@ impl Links {
         Ok(links.into_iter().map(read).map(|link| (link.name.clone(), link)).collect())
     }
 
+    /// All addresses of the node.
+    pub async fn addresses(&self) -> Result<Vec<Address>, NetworkError> {
+        let messages = self.handle.address().get().execute();
+        let found: Vec<AddressMessage> =
+            messages.try_collect().await.map_err(|error| failed("listing addresses", &error))?;
+        Ok(found.iter().filter_map(address).collect())
+    }
+
+    /// Tells when the node has gained or lost an address, until the handle is aborted.
+    pub fn moves(host: &Host) -> Result<(watch::Receiver<()>, AbortHandle), NetworkError> {
+        let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let (connection, _, mut messages) = host
+            .enter(|| rtnetlink::new_multicast_connection(&groups))
+            .map_err(|source| link("following addresses", source))?;
+        let (told, moves) = watch::channel(());
+        let following = tokio::spawn(async move {
+            let listen = async {
+                while messages.next().await.is_some() {
+                    told.send_replace(());
+                }
+            };
+            tokio::join!(connection, listen);
+        });
+        Ok((moves, following.abort_handle()))
+    }
+
     /// The ranges of IPv4 addresses that the node has routes for, the default one left out.
     pub async fn routes(&self) -> Result<Vec<(Ipv4Addr, u8)>, NetworkError> {
         let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
@@ -101,7 +133,7 @@ impl Links {
         }
         // A bridge takes the smallest hardware address of its ports: as ports come and go, its own would change.
         let index = self.index(name).await?;
-        let address = LinkUnspec::new_with_index(index).address(hardware(name)).up().build();
+        let address = LinkUnspec::new_with_index(index).address(hardware(name).to_vec()).up().build();
         let set = self.handle.link().set(address).execute().await;
         set.map_err(|error| failed(&what("starting"), &error))?;
         for setting in ["ipv6/conf/%/accept_ra", "ipv4/conf/%/send_redirects", "ipv6/conf/%/accept_redirects"]
@@ -116,8 +148,10 @@ impl Links {
                 .map_err(|error| failed(&what("addressing"), &error))?;
         }
         // Addresses that nobody has, those of workloads among them, end here rather than on the way out.
+        // Each bridge of a node has such a route of its own, and none replaces another's.
         let cluster = RouteMessageBuilder::<Ipv6Addr>::new()
             .destination_prefix(prefix.network(), ClusterPrefix::LENGTH)
+            .priority(METRIC.saturating_add(index))
             .output_interface(index);
         let route = self.handle.route().add(cluster.build()).replace().execute().await;
         route.map_err(|error| failed(&what("routing over"), &error))?;
@@ -143,13 +177,13 @@ impl Links {
         let inside = LinkMessageBuilder::<LinkUnspec>::new()
             .name("eth0")
             .mtu(mtu)
-            .address(hardware(&format!("{name} inside")))
+            .address(inside(name).to_vec())
             .setns_by_fd(file.as_raw_fd())
             .build();
         let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
             .name(name)
             .mtu(mtu)
-            .address(hardware(name))
+            .address(hardware(name).to_vec())
             .controller(bridge)
             .up()
             .set_info_data(InfoData::Veth(InfoVeth::Peer(inside)));
@@ -162,14 +196,23 @@ impl Links {
         port.execute().await.map_err(|error| failed(&what, &error))
     }
 
-    /// Leads an instance's addresses to the bridge.
-    pub async fn lead(&self, bridge: u32, ends: &Ends) -> Result<(), NetworkError> {
+    /// Leads an instance's addresses to the bridge, and there to its end of the pair `name`: nobody is asked who has them,
+    /// so that nobody else can say they have.
+    pub async fn lead(&self, bridge: u32, name: &str, ends: &Ends) -> Result<(), NetworkError> {
         for address in [IpAddr::V6(ends.ipv6), IpAddr::V4(ends.ipv4)] {
+            let what = format!("leading {address} to the bridge");
             let route = to_host(address, bridge);
             let added = self.handle.route().add(route).replace().execute().await;
-            added.map_err(|error| failed(&format!("leading {address} to the bridge"), &error))?;
+            added.map_err(|error| failed(&what, &error))?;
+            self.know(bridge, address, inside(name)).await.map_err(|error| failed(&what, &error))?;
         }
         Ok(())
+    }
+
+    /// Makes an address a neighbour that is not asked for.
+    async fn know(&self, link: u32, address: IpAddr, hardware: [u8; 6]) -> Result<(), rtnetlink::Error> {
+        let neighbour = self.handle.neighbours().add(link, address);
+        neighbour.link_layer_address(&hardware).replace().execute().await
     }
 
     /// Takes an instance's routes away. Those that are not there are no error.
@@ -178,6 +221,14 @@ impl Links {
             match self.handle.route().del(to_host(address, bridge)).execute().await {
                 Err(error) if code(&error) != Some(nix::libc::ESRCH) => {
                     return Err(failed(&format!("taking away the route of {address}"), &error));
+                }
+                _ => {}
+            }
+            let mut gone = self.handle.neighbours().add(bridge, address);
+            let gone = gone.message_mut().clone();
+            match self.handle.neighbours().del(gone).execute().await {
+                Err(error) if code(&error) != Some(nix::libc::ENOENT) => {
+                    return Err(failed(&format!("forgetting who has {address}"), &error));
                 }
                 _ => {}
             }
@@ -215,9 +266,9 @@ impl Links {
     }
 }
 
-/// Sets up the inside of an instance's namespace. The caller's thread waits.
-pub fn furnish(namespace: &Path, ends: &Ends) -> Result<(), NetworkError> {
-    let ends = *ends;
+/// Sets up the inside of an instance's namespace, whose way out is the bridge of this name. The caller's thread waits.
+pub fn furnish(namespace: &Path, ends: &Ends, bridge: &str) -> Result<(), NetworkError> {
+    let (ends, bridge) = (*ends, hardware(bridge));
     let done = netns::within(namespace, move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         // What a process without privileges may do in a network of its own.
@@ -234,7 +285,7 @@ pub fn furnish(namespace: &Path, ends: &Ends) -> Result<(), NetworkError> {
         runtime.block_on(async {
             let (connection, handle, _) = rtnetlink::new_connection()?;
             tokio::spawn(connection);
-            inside(&Links { handle }, &ends).await.map_err(|error| match error {
+            set_up(&Links { handle }, &ends, bridge).await.map_err(|error| match error {
                 NetworkError::Link { what, source } => {
                     io::Error::new(source.kind(), format!("{what}: {source}"))
                 }
@@ -245,7 +296,7 @@ pub fn furnish(namespace: &Path, ends: &Ends) -> Result<(), NetworkError> {
     done.map_err(|source| NetworkError::Namespace { path: namespace.to_owned(), source })
 }
 
-async fn inside(links: &Links, ends: &Ends) -> Result<(), NetworkError> {
+async fn set_up(links: &Links, ends: &Ends, bridge: [u8; 6]) -> Result<(), NetworkError> {
     for name in ["lo", "eth0"] {
         let up = LinkUnspec::new_with_index(links.index(name).await?).up().build();
         links
@@ -268,6 +319,10 @@ async fn inside(links: &Links, ends: &Ends) -> Result<(), NetworkError> {
     for route in [to_host(IpAddr::V4(ends.gateway), index), out6, out4] {
         let added = links.handle.route().add(route).replace().execute().await;
         added.map_err(|error| failed("routing out", &error))?;
+    }
+    for gateway in [IpAddr::V6(GATEWAY), ends.gateway.into()] {
+        let known = links.know(index, gateway, bridge).await;
+        known.map_err(|error| failed("knowing the way out", &error))?;
     }
     Ok(())
 }
@@ -315,14 +370,31 @@ fn read(message: LinkMessage) -> Link {
 }
 
 /// A hardware address that stays: locally administered (IEEE 802), by a hash of what it belongs to.
-fn hardware(name: &str) -> Vec<u8> {
+pub fn hardware(name: &str) -> [u8; 6] {
     use sha2::Digest as _;
     let hash: [u8; 32] = sha2::Sha256::digest(name).into();
-    let mut address = hash[..6].to_vec();
-    if let Some(first) = address.first_mut() {
-        *first = (*first & 0xfc) | 0x02;
+    let [first, second, third, fourth, fifth, sixth, ..] = hash;
+    [(first & 0xfc) | 0x02, second, third, fourth, fifth, sixth]
+}
+
+/// That of the instance's end of a pair.
+pub fn inside(link: &str) -> [u8; 6] {
+    hardware(&format!("{link} inside"))
+}
+
+fn address(message: &AddressMessage) -> Option<Address> {
+    let (mut ip, mut flags) = (None, AddressFlags::empty());
+    for attribute in &message.attributes {
+        match attribute {
+            // Of an IPv4 link between two it is the own end; IPv6 says it as the address.
+            AddressAttribute::Local(local) => ip = Some(*local),
+            AddressAttribute::Address(address) => ip = ip.or(Some(*address)),
+            AddressAttribute::Flags(all) => flags = *all,
+            _ => {}
+        }
     }
-    address
+    let settled = !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed);
+    Some(Address { link: message.header.index, ip: ip?, settled })
 }
 
 fn link(what: &str, source: io::Error) -> NetworkError {

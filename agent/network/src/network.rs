@@ -1,24 +1,31 @@
 //! The node's network as the agent uses it: attach and detach instances, publish ports, and what is missing.
 
+mod ports;
+
+pub use ports::{Problem, Published};
+
 use crate::attachments::{Attachment, Folder, is_id};
 use crate::error::{Missing, NetworkError};
 use crate::firewall::Firewall;
+use crate::guard;
 use crate::host::Host;
 use crate::links::{Ends, Links, furnish};
 use crate::netns;
 use crate::pool::{Ipv4Pool, Leases};
 use crate::proxy::{Proxy, Targets};
-use crate::rules::Rules;
-use crate::service::{Protocol, Reach, Service};
+use crate::service::Protocol;
 use crate::sysctl;
 use hypermesh_chain::ClusterPrefix;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 /// How the node's network is made.
 #[derive(Clone, Debug)]
@@ -34,6 +41,8 @@ pub struct Config {
     /// The range of the instances' IPv4 addresses. [`Ipv4Pool::DEFAULT`] stands for itself or, where somebody uses that,
     /// the next of its size that nobody uses; it is then kept for as long as the bridge is there.
     pub pool: Ipv4Pool,
+    /// Ports that are the node's own: no instance has them, whether anybody listens on them or not.
+    pub reserved: Vec<RangeInclusive<u16>>,
     /// The namespace that is the node's network; none: the process' own.
     pub host: Option<PathBuf>,
 }
@@ -48,32 +57,17 @@ pub struct Network {
     bridge: u32,
     mtu: u32,
     state: Mutex<State>,
-    published: tokio::sync::Mutex<Ports>,
+    published: tokio::sync::Mutex<ports::Ports>,
     forwards: Mutex<Vec<Proxy>>,
+    /// Whose packets are let in, those included that are being attached; none: the kernel does not filter bridges.
+    guarded: Option<tokio::sync::Mutex<BTreeMap<String, Attachment>>>,
+    moves: watch::Receiver<()>,
+    following: AbortHandle,
 }
 
 struct State {
     leases: Leases,
     attached: BTreeMap<String, Attachment>,
-}
-
-#[derive(Default)]
-struct Ports {
-    proxies: BTreeMap<(u16, Protocol), (String, Proxy)>,
-    rules: Option<String>,
-}
-
-/// What became of a published port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// Whose it is: [`Service::name`].
-    pub name: String,
-    /// The port.
-    pub port: u16,
-    /// The transport protocol.
-    pub protocol: Protocol,
-    /// Why it is not reached as it should be; none: it is.
-    pub problem: Option<String>,
 }
 
 /// What went through an instance's link, in bytes.
@@ -92,10 +86,47 @@ impl Network {
     /// # Errors
     /// When no instance could be attached here: the kernel refuses links or namespaces, the state cannot be kept, or
     /// the range of addresses is used by somebody else.
-    pub async fn open(mut config: Config) -> Result<(Self, Vec<Missing>), NetworkError> {
+    pub async fn open(config: Config) -> Result<(Self, Vec<Missing>), NetworkError> {
         let host = Host::new(config.host.clone());
         let folder = Folder::open(&config.state)?;
         let links = Links::open(&host)?;
+        let mut missing = Vec::new();
+        let firewall = Firewall::open(&host).map_err(|lack| {
+            missing.push(Missing {
+                reason: "NoFirewall",
+                message: format!(
+                    "instances have no way out of the node, may send under others' addresses, and published ports are led by \
+                     the agent itself: {lack}"
+                ),
+            });
+        });
+        let parts = Parts { host, folder, links, firewall: firewall.ok() };
+        let (bridge, attached) = (config.bridge.clone(), !parts.folder.read()?.is_empty());
+        let undo = (parts.links.clone(), parts.firewall.clone(), Folder::open(&config.state)?);
+        match Self::begin(config, parts, missing).await {
+            Ok(opened) => Ok(opened),
+            // Nothing is left behind that nobody would remove; what an instance has, it needs.
+            Err(error) if !attached => {
+                let (links, firewall, folder) = undo;
+                if let Err(left) = take_away(&links, firewall.as_ref(), &folder, &bridge).await {
+                    tracing::warn!(
+                        bridge,
+                        error = chain(&left),
+                        "what is left of a network that was not opened"
+                    );
+                }
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn begin(
+        mut config: Config,
+        parts: Parts,
+        mut missing: Vec<Missing>,
+    ) -> Result<(Self, Vec<Missing>), NetworkError> {
+        let Parts { host, folder, links, firewall } = parts;
         let all = links.all().await?;
         if !all.contains_key(&config.bridge) {
             config.pool = unused(&links.routes().await?, config.pool)?;
@@ -110,7 +141,6 @@ impl Network {
             .filter(|mtu| *mtu >= 1280)
             .min()
             .unwrap_or(1500);
-        let mut missing = Vec::new();
         let bridge =
             links.bridge(&host, &config.bridge, mtu, config.node, config.prefix, config.pool).await?;
         if let Err(error) = sysctl::forward(&host) {
@@ -119,29 +149,50 @@ impl Network {
                 message: format!("instances reach nothing but this node: {}", chain(&error)),
             });
         }
-        let firewall = Firewall::open(&host).map_err(|lack| {
-            missing.push(Missing {
-                reason: "NoFirewall",
-                message: format!(
-                    "instances have no way out of the node, and published ports are led by the agent itself: {lack}"
-                ),
-            });
-        });
-        let network = Self {
+        let (moves, following) = Links::moves(&host)?;
+        let mut network = Self {
             state: Mutex::new(State { leases: Leases::new(config.pool), attached: BTreeMap::new() }),
             config,
             host,
             links,
-            firewall: firewall.ok(),
+            guarded: firewall.is_some().then(tokio::sync::Mutex::default),
+            firewall,
             folder,
             bridge,
             mtu,
             published: tokio::sync::Mutex::default(),
             forwards: Mutex::default(),
+            moves,
+            following,
         };
         network.adopt().await?;
+        if network.firewall.is_some()
+            && let Err(error) = network.guard(|guarded| guarded.extend(network.by_id())).await
+        {
+            network.guarded = None;
+            missing.push(Missing {
+                reason: "NoSourceChecks",
+                message: format!(
+                    "instances may send under each other's addresses: {} (the kernel's nf_tables for bridges)",
+                    chain(&error)
+                ),
+            });
+        }
         network.publish(Vec::new()).await?;
         Ok((network, missing))
+    }
+
+    /// Waits until the node has other addresses than when this was called last: ports that are open to the world are
+    /// then to be published anew.
+    pub async fn moved(&self, since: &mut watch::Receiver<()>) {
+        if since.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// For [`Self::moved`].
+    pub fn moves(&self) -> watch::Receiver<()> {
+        self.moves.clone()
     }
 
     /// Attaches an instance: its namespace is there, has its addresses and a way out. One that is attached stays as it
@@ -170,7 +221,11 @@ impl Network {
                 link: link_name(&self.config.bridge, id),
             }
         };
-        if let Err(error) = self.join(&attachment).await {
+        let joined = match self.admit(&attachment).await {
+            Ok(()) => self.join(&attachment).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = joined {
             if let Err(left) = self.part(&attachment).await {
                 tracing::warn!(id, error = %chain(&left), "what is left of a failed attachment is removed later");
             }
@@ -199,35 +254,6 @@ impl Network {
     /// All that are attached.
     pub fn attached(&self) -> Vec<Attachment> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).attached.values().cloned().collect()
-    }
-
-    /// Publishes exactly these ports, and tells of each what became of it. Where two want one port of the node, who has
-    /// it keeps it; the other is reached by its own address alone.
-    ///
-    /// # Errors
-    /// When the rules are refused as a whole: those before them stay in force.
-    pub async fn publish(&self, mut services: Vec<Service>) -> Result<Vec<Published>, NetworkError> {
-        services.sort_by(|a, b| (a.port, a.protocol, &a.name).cmp(&(b.port, b.protocol, &b.name)));
-        let mut ports = self.published.lock().await;
-        let wanted: BTreeSet<_> =
-            services.iter().map(|service| (service.port, service.protocol, service.name.clone())).collect();
-        let gone = ports.proxies.extract_if(.., |(port, protocol), (name, _)| {
-            !wanted.contains(&(*port, *protocol, name.clone()))
-        });
-        for (_, (_, proxy)) in gone.collect::<Vec<_>>() {
-            proxy.close().await;
-        }
-        let mut outcomes = Vec::with_capacity(services.len());
-        for service in &mut services {
-            let problem = self.listen(&mut ports, service).await.err();
-            if problem.is_some() {
-                service.reach = service.reach.min(Reach::Mesh);
-            }
-            let (name, port, protocol) = (service.name.clone(), service.port, service.protocol);
-            outcomes.push(Published { name, port, protocol, problem });
-        }
-        self.enforce(&mut ports, &services).await?;
-        Ok(outcomes)
     }
 
     /// Has this node answer to one address of the cluster on a TCP port, and leads what comes to the first of `to` that
@@ -292,10 +318,33 @@ impl Network {
         for attachment in self.attached() {
             self.detach(&attachment.id).await?;
         }
-        if let Some(firewall) = &self.firewall {
-            firewall.clear(&self.config.bridge)?;
+        // Another agent of the node may have the same address: from now on it answers alone.
+        let forwards = std::mem::take(&mut *self.forwards.lock().unwrap_or_else(PoisonError::into_inner));
+        for forward in forwards {
+            forward.close().await;
         }
-        self.links.remove(&self.config.bridge).await
+        take_away(&self.links, self.firewall.as_ref(), &self.folder, &self.config.bridge).await
+    }
+
+    /// Has what comes from an instance let in, from its own addresses.
+    async fn admit(&self, attachment: &Attachment) -> Result<(), NetworkError> {
+        self.guard(|guarded| drop(guarded.insert(attachment.id.clone(), attachment.clone()))).await
+    }
+
+    /// Changes whose packets are let in, one change after the other.
+    async fn guard(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, Attachment>),
+    ) -> Result<(), NetworkError> {
+        let (Some(firewall), Some(guarded)) = (self.firewall.clone(), &self.guarded) else { return Ok(()) };
+        let mut guarded = guarded.lock().await;
+        change(&mut guarded);
+        let text = guard::text(&self.config.bridge, &link_head(&self.config.bridge), guarded.values());
+        blocking_set(firewall, text).await
+    }
+
+    fn by_id(&self) -> BTreeMap<String, Attachment> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).attached.clone()
     }
 
     /// Takes over what is whole, and removes the rest.
@@ -323,15 +372,14 @@ impl Network {
                 netns::remove(&path).map_err(|source| NetworkError::Namespace { path, source })?;
             }
         }
-        let ours = link_name(&self.config.bridge, "");
-        let ours = ours.split('-').next().unwrap_or_default();
-        for name in links.keys().filter(|name| name.split_once('-').is_some_and(|(head, _)| head == ours)) {
+        let ours = link_head(&self.config.bridge);
+        for name in links.keys().filter(|name| name.starts_with(&ours)) {
             if attached.iter().all(|attachment| attachment.link != *name) {
                 self.links.remove(name).await?;
             }
         }
         for attachment in attached {
-            self.links.lead(self.bridge, &self.ends(&attachment)).await?;
+            self.links.lead(self.bridge, &attachment.link, &self.ends(&attachment)).await?;
         }
         Ok(())
     }
@@ -342,9 +390,10 @@ impl Network {
         blocking(move || netns::create(&path)).await.map_err(failed)?;
         self.links.pair(&attachment.link, self.bridge, self.mtu, &attachment.namespace).await?;
         let (path, ends) = (attachment.namespace.clone(), self.ends(attachment));
-        let furnished = tokio::task::spawn_blocking(move || furnish(&path, &ends));
+        let bridge = self.config.bridge.clone();
+        let furnished = tokio::task::spawn_blocking(move || furnish(&path, &ends, &bridge));
         furnished.await.map_err(|error| failed(io::Error::other(error)))??;
-        self.links.lead(self.bridge, &ends).await?;
+        self.links.lead(self.bridge, &attachment.link, &ends).await?;
         self.folder.keep(attachment)
     }
 
@@ -355,86 +404,50 @@ impl Network {
         let path = attachment.namespace.clone();
         let failed = |source| NetworkError::Namespace { path: attachment.namespace.clone(), source };
         blocking(move || netns::remove(&path)).await.map_err(failed)?;
+        self.guard(|guarded| drop(guarded.remove(&attachment.id))).await?;
         self.folder.forget(&attachment.id)
     }
 
     fn ends(&self, attachment: &Attachment) -> Ends {
         Ends { ipv6: attachment.ipv6, ipv4: attachment.ipv4, gateway: self.config.pool.gateway() }
     }
+}
 
-    /// Leads what this process has to lead of a published port.
-    async fn listen(&self, ports: &mut Ports, service: &Service) -> Result<(), String> {
-        let key = (service.port, service.protocol);
-        let addresses = self.listening(service);
-        match ports.proxies.get(&key) {
-            Some((name, _)) if *name != service.name => {
-                return Err(format!(
-                    "{name} has published port {}/{} of the node already; {} is reached by its own address alone",
-                    service.port, service.protocol, service.name
-                ));
-            }
-            Some((_, proxy)) if proxy.addresses().iter().all(|address| addresses.contains(address)) => {}
-            _ => {
-                if let Some((_, proxy)) = ports.proxies.remove(&key) {
-                    proxy.close().await;
-                }
-                let proxy = Proxy::listen(
-                    &self.host,
-                    &addresses,
-                    service.port,
-                    service.protocol,
-                    Targets::balanced(),
-                )
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::AddrInUse => format!(
-                        "port {}/{} of the node is in use by another process",
-                        service.port, service.protocol
-                    ),
-                    io::ErrorKind::PermissionDenied => format!(
-                        "port {}/{} of the node needs privileges that the agent does not have",
-                        service.port, service.protocol
-                    ),
-                    _ => format!("port {}/{} of the node: {error}", service.port, service.protocol),
-                })?;
-                ports.proxies.insert(key, (service.name.clone(), proxy));
-            }
-        }
-        if let Some((_, proxy)) = ports.proxies.get(&key) {
-            proxy.set(&service.backends);
-        }
-        Ok(())
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.following.abort();
     }
+}
 
-    /// Where this process listens for a published port.
-    fn listening(&self, service: &Service) -> Vec<IpAddr> {
-        if self.firewall.is_none() && service.reach == Reach::World {
-            return vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-        }
-        match service.reach {
-            Reach::At(address) => vec![address],
-            _ => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-        }
-    }
+/// What a network is made of.
+struct Parts {
+    host: Host,
+    folder: Folder,
+    links: Links,
+    firewall: Option<Firewall>,
+}
 
-    async fn enforce(&self, ports: &mut Ports, services: &[Service]) -> Result<(), NetworkError> {
-        let Some(firewall) = self.firewall.clone() else { return Ok(()) };
-        let instances: BTreeSet<_> = services
-            .iter()
-            .flat_map(|service| &service.backends)
-            .map(|backend| (backend.ipv6, backend.ipv4))
-            .collect();
-        let instances: Vec<_> = instances.into_iter().collect();
-        let (bridge, prefix, pool) = (self.config.bridge.as_str(), self.config.prefix, self.config.pool);
-        let rules = Rules { bridge, prefix, pool, instances: &instances, services }.text();
-        if ports.rules.as_ref() == Some(&rules) {
-            return Ok(());
-        }
-        let text = rules.clone();
-        let set = tokio::task::spawn_blocking(move || firewall.set(&text));
-        set.await.map_err(|error| NetworkError::Rules(error.to_string()))??;
-        ports.rules = Some(rules);
-        Ok(())
+/// Rules, bridge and folder of a network whose instances are gone.
+async fn take_away(
+    links: &Links,
+    firewall: Option<&Firewall>,
+    folder: &Folder,
+    bridge: &str,
+) -> Result<(), NetworkError> {
+    if let Some(firewall) = firewall {
+        // A kernel that filters no bridges has no such table to remove.
+        firewall.clear(bridge, true).or_else(|_| firewall.clear(bridge, false))?;
     }
+    if links.all().await?.contains_key(bridge) {
+        links.remove(bridge).await?;
+    }
+    folder.remove();
+    Ok(())
+}
+
+async fn blocking_set(firewall: Firewall, text: String) -> Result<(), NetworkError> {
+    let set = tokio::task::spawn_blocking(move || firewall.set(&text));
+    set.await.map_err(|error| NetworkError::Rules(error.to_string()))?
 }
 
 /// The range, or the next one that no route of the node overlaps with.
@@ -448,16 +461,19 @@ fn unused(routes: &[(Ipv4Addr, u8)], pool: Ipv4Pool) -> Result<Ipv4Pool, Network
 /// The name of the node's end of an instance's pair: of the bridge, so that two agents tell theirs apart, and of the
 /// instance. A link's name has 15 bytes.
 fn link_name(bridge: &str, id: &str) -> String {
-    let short = |text: &str, length: usize| {
-        let hash: [u8; 32] = Sha256::digest(text).into();
-        hash.iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-            .chars()
-            .take(length)
-            .collect::<String>()
-    };
-    format!("hm{}-{}", short(bridge, 3), short(id, 9))
+    format!("{}{}", link_head(bridge), short(id, 9))
+}
+
+/// What all links of a bridge's instances are called first.
+fn link_head(bridge: &str) -> String {
+    format!("hm{}-", short(bridge, 3))
+}
+
+/// So many hexadecimal digits of a hash.
+fn short(text: &str, length: usize) -> String {
+    let hash: [u8; 32] = Sha256::digest(text).into();
+    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.chars().take(length).collect()
 }
 
 async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {

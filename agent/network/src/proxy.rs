@@ -5,8 +5,10 @@
 //! taken from it. Connections that exist stay with their backend until either side ends them.
 
 use crate::balance::Turns;
+use crate::crowd::Crowd;
 use crate::host::Host;
 use crate::service::{Backend, Protocol};
+use crate::silence::{Heard, Limits};
 use crate::udp;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -15,7 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// How long a backend may take to answer a connection.
@@ -24,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const TRIES: usize = 4;
 /// Most connections of one published port at once: each costs two buffers and two files.
 const CONNECTIONS: usize = 4096;
+/// How long may be silent who asks the API server: they are programs of instances, which nothing else limits there, and
+/// speak TLS, in which the client begins. Clients that watch are told something more often than that.
+const API_SILENCE: Limits = Limits { first: Duration::from_secs(30), later: Duration::from_secs(15 * 60) };
 /// Bytes of the buffer of each direction.
 const BUFFER: usize = 16 * 1024;
 /// After how much silence a peer is asked whether it is still there.
@@ -35,7 +39,7 @@ const REST: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Proxy {
     targets: Targets,
-    addresses: Vec<IpAddr>,
+    wanted: Vec<IpAddr>,
     listeners: JoinSet<()>,
 }
 
@@ -49,26 +53,31 @@ impl Proxy {
         targets: Targets,
     ) -> io::Result<Self> {
         let mut listeners = JoinSet::new();
-        let mut bound = Vec::new();
+        let mut bound = 0_usize;
         for address in addresses {
             let at = SocketAddr::new(*address, port);
             let way = Way { host: host.clone(), targets: targets.clone() };
             let listening = match protocol {
                 Protocol::Tcp => {
-                    host.enter(|| tcp(at)).map(|listener| drop(listeners.spawn(accept(listener, way))))
+                    let shared = matches!(targets, Targets::Fixed(_));
+                    host.enter(|| tcp(at, shared))
+                        .map(|listener| drop(listeners.spawn(accept(listener, way))))
                 }
                 Protocol::Udp => {
                     host.enter(|| datagrams(at)).map(|socket| drop(listeners.spawn(udp::relay(socket, way))))
                 }
             };
             match listening {
-                Ok(()) => bound.push(*address),
-                // A node without IPv6 has no ::1 to listen on.
-                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && address.is_loopback() => {}
+                Ok(()) => bound += 1,
+                // A node without IPv6 has no ::1 to listen on, and an address may just have gone.
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { targets, addresses: bound, listeners })
+        if bound == 0 {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        Ok(Self { targets, wanted: addresses.to_vec(), listeners })
     }
 
     /// Takes no new connections any more: when this returns, the port is free.
@@ -76,9 +85,9 @@ impl Proxy {
         self.listeners.shutdown().await;
     }
 
-    /// Where it listens.
-    pub fn addresses(&self) -> &[IpAddr] {
-        &self.addresses
+    /// Where it was to listen.
+    pub fn wanted(&self) -> &[IpAddr] {
+        &self.wanted
     }
 
     /// Takes over who is behind the port, where that changes.
@@ -149,9 +158,11 @@ impl Way {
     }
 }
 
-fn tcp(at: SocketAddr) -> io::Result<TcpListener> {
+/// `shared`: with other agents of the node, which lead to the same.
+fn tcp(at: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(shared)?;
     if at.is_ipv6() {
         SockRef::from(&socket).set_only_v6(true)?;
     }
@@ -170,11 +181,15 @@ fn datagrams(at: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 async fn accept(listener: TcpListener, way: Way) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Crowd::new(CONNECTIONS);
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((client, _)) => {
+            Ok((client, source)) => {
+                let Some(place) = crowd.enter(source.ip()) else {
+                    tracing::debug!(%source, "it has as many connections to a published port as it may");
+                    refuse(&client);
+                    continue;
+                };
                 let way = way.clone();
                 tokio::spawn(async move {
                     lead(client, &way).await;
@@ -189,10 +204,14 @@ async fn accept(listener: TcpListener, way: Way) {
     }
 }
 
+/// A reset says at once that nobody is there; an orderly end would look like an empty answer.
+fn refuse(client: &TcpStream) {
+    let _ = SockRef::from(client).set_linger(Some(Duration::ZERO));
+}
+
 async fn lead(mut client: TcpStream, way: &Way) {
     let Some(mut backend) = way.connect().await else {
-        // A reset says at once that nobody is there; an orderly end would look like an empty answer.
-        let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
+        refuse(&client);
         return;
     };
     let alive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE / 4).with_retries(3);
@@ -200,5 +219,13 @@ async fn lead(mut client: TcpStream, way: &Way) {
         let _ = SockRef::from(stream).set_tcp_keepalive(&alive);
         let _ = stream.set_nodelay(true);
     }
-    let _ = copy_bidirectional_with_sizes(&mut client, &mut backend, BUFFER, BUFFER).await;
+    if matches!(way.targets, Targets::Balanced(_)) {
+        let _ = copy_bidirectional_with_sizes(&mut client, &mut backend, BUFFER, BUFFER).await;
+        return;
+    }
+    let (mut client, last) = Heard::new(client);
+    tokio::select! {
+        _ = copy_bidirectional_with_sizes(&mut client, &mut backend, BUFFER, BUFFER) => {}
+        () = last.silence(API_SILENCE) => {}
+    }
 }

@@ -7,7 +7,7 @@ use crate::pool::Ipv4Pool;
 use crate::service::{Backend, Reach, Service};
 use hypermesh_chain::ClusterPrefix;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the rules are made of.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,10 @@ pub struct Rules<'a> {
     pub pool: Ipv4Pool,
     /// The addresses of the instances that are here.
     pub instances: &'a [(Ipv6Addr, Ipv4Addr)],
+    /// The node's own stable address.
+    pub node: Ipv6Addr,
+    /// The node's addresses under which the world reaches ports that are published to it.
+    pub world: &'a [IpAddr],
     /// The published ports.
     pub services: &'a [Service],
 }
@@ -29,6 +33,7 @@ impl Rules<'_> {
     pub fn text(&self) -> String {
         let table = self.bridge;
         let mut out = format!("table inet {table} {{}}\ndelete table inet {table}\ntable inet {table} {{\n");
+        self.sources(&mut out);
         self.services(&mut out);
         self.refusals(&mut out);
         self.out(&mut out);
@@ -36,30 +41,52 @@ impl Rules<'_> {
         out
     }
 
+    /// Drops what comes from the bridge and is from nobody there: an address that is the node's or the API server's, or of
+    /// no instance. That it is the instance's own is seen where it comes in, if the kernel filters bridges.
+    fn sources(&self, out: &mut String) {
+        let (bridge, prefix, pool, node) = (self.bridge, self.prefix, self.pool, self.node);
+        let (api, gateway) = (prefix.api_server(), pool.gateway());
+        let _ = write!(
+            out,
+            "\tchain sources {{
+\t\ttype filter hook prerouting priority -300; policy accept;
+\t\tiifname != {bridge:?} accept
+\t\tip6 saddr != {{ ::, fe80::/10, {prefix} }} drop
+\t\tip6 saddr {{ {node}, {api} }} drop
+\t\tip saddr != {pool} drop
+\t\tip saddr {gateway} drop
+\t}}
+"
+        );
+    }
+
     /// Leads what is sent to a published port to a backend. Priorities are numbers: nft calls -100 `dstnat` for some hooks
-    /// and not for others.
+    /// and not for others. Who listens on the same port of an address that is not the world's, as the API server's way
+    /// does, keeps it.
     fn services(&self, out: &mut String) {
+        let world = |six: bool| {
+            let of = self.world.iter().filter(|address| address.is_ipv6() == six).map(IpAddr::to_string);
+            let of: Vec<_> = of.collect();
+            (!of.is_empty()).then(|| of.join(", "))
+        };
+        let (world6, world4) = (world(true), world(false));
         out.push_str("\tchain services {\n");
         for service in self.services.iter().filter(|service| service.reach >= Reach::Mesh) {
             let (protocol, port) = (service.protocol, service.port);
+            let open = service.reach == Reach::World;
             if let Some(to) = balanced(&service.backends, |backend| backend.ipv6.to_string()) {
                 if let Some(own) = service.address {
                     let _ = writeln!(out, "\t\tip6 daddr {own} {protocol} dport {port} dnat ip6 to {to}");
                 }
-                if service.reach == Reach::World {
-                    let _ = writeln!(
-                        out,
-                        "\t\tmeta nfproto ipv6 fib daddr type local ip6 daddr != ::1 {protocol} dport {port} dnat ip6 to {to}"
-                    );
+                if let Some(world) = world6.as_deref().filter(|_| open) {
+                    let _ =
+                        writeln!(out, "\t\tip6 daddr {{ {world} }} {protocol} dport {port} dnat ip6 to {to}");
                 }
             }
             if let Some(to) = balanced(&service.backends, |backend| backend.ipv4.to_string())
-                && service.reach == Reach::World
+                && let Some(world) = world4.as_deref().filter(|_| open)
             {
-                let _ = writeln!(
-                    out,
-                    "\t\tmeta nfproto ipv4 fib daddr type local ip daddr != 127.0.0.0/8 {protocol} dport {port} dnat ip to {to}"
-                );
+                let _ = writeln!(out, "\t\tip daddr {{ {world} }} {protocol} dport {port} dnat ip to {to}");
             }
         }
         out.push_str("\t}\n");
@@ -133,7 +160,7 @@ fn balanced(backends: &[Backend], address: impl Fn(&Backend) -> String) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::Protocol;
+    use crate::service::{Claim, Protocol};
 
     fn service(reach: Reach, weights: &[u32]) -> Service {
         let backends = weights.iter().zip(1_u8..).map(|(weight, last)| Backend {
@@ -144,6 +171,7 @@ mod tests {
         });
         Service {
             name: "default/web".to_owned(),
+            claim: Claim::default(),
             address: Some("fd00::a".parse().unwrap()),
             port: 80,
             protocol: Protocol::Tcp,
@@ -158,6 +186,8 @@ mod tests {
             prefix: ClusterPrefix::of(&hypermesh_chain::ClusterId::default()),
             pool: Ipv4Pool::DEFAULT,
             instances: &[("fd00::1".parse().unwrap(), Ipv4Addr::new(10, 212, 0, 1))],
+            node: "fd00::ff".parse().unwrap(),
+            world: &["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             services,
         }
         .text()
@@ -166,6 +196,22 @@ mod tests {
     #[test]
     fn a_whole_table() {
         insta::assert_snapshot!(text(&[service(Reach::World, &[100, 50, 0])]));
+    }
+
+    #[test]
+    fn no_rule_takes_a_port_of_an_address_that_is_not_the_worlds() {
+        let mut https = service(Reach::World, &[1]);
+        https.port = 443;
+        let text = text(&[https]);
+        let rules: Vec<_> = text.lines().filter(|line| line.contains("dport 443")).map(str::trim).collect();
+        assert_eq!(
+            rules,
+            [
+                "ip6 daddr fd00::a tcp dport 443 dnat ip6 to [fd00::1]:8080",
+                "ip6 daddr { 2001:db8::1 } tcp dport 443 dnat ip6 to [fd00::1]:8080",
+                "ip daddr { 192.0.2.1 } tcp dport 443 dnat ip to 10.212.0.1:8080",
+            ]
+        );
     }
 
     #[test]

@@ -34,11 +34,23 @@ pub enum Reach {
     World,
 }
 
+/// Since when somebody has wanted a port: of two who want the same one of the node, the first has it, however they come
+/// and go meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// When whose it is was made, in seconds since 1970.
+    pub since: i64,
+    /// What tells them apart that were made in one second: their uid.
+    pub uid: String,
+}
+
 /// One published port of one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Whose it is, for messages: `default/web`.
     pub name: String,
+    /// Since when it is wanted.
+    pub claim: Claim,
     /// The workload's own address; none: it is reached over the node's alone.
     pub address: Option<Ipv6Addr>,
     /// The port under which it is reached.

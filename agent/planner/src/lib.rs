@@ -35,7 +35,7 @@ pub use record::{
     Refused, Run, Sandbox, Stage, Stopping,
 };
 pub use sources::{ConfigError, Contents, Fields, ObjectKind, Sources, Wants, wants};
-pub use status::{Surroundings, status};
+pub use status::{Surroundings, Unpublished, status};
 
 #[cfg(test)]
 mod tests;

@@ -23,8 +23,19 @@ use std::net::IpAddr;
 pub struct Surroundings<'a> {
     /// The address of the node.
     pub host_ip: Option<IpAddr>,
+    /// Why its ports are not reached as they should be; none: they are, or it has none.
+    pub unpublished: Option<Unpublished<'a>>,
     /// The status that was told last: what has not changed since keeps its times.
     pub previous: Option<&'a InstanceStatus>,
+}
+
+/// Why ports of an instance or its workload are not reached on its node as they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unpublished<'a> {
+    /// In one CamelCase word: `PortTaken`.
+    pub reason: &'static str,
+    /// In words.
+    pub message: &'a str,
 }
 
 /// The status of an instance.
@@ -40,7 +51,7 @@ pub fn status(
     let init = tell.containers(true, initialised);
     let main = tell.containers(false, initialised);
     let phase = tell.phase(initialised);
-    let conditions = conditions::conditions(&tell, &init, &main, phase, surroundings.previous, now);
+    let conditions = conditions::conditions(&tell, &init, &main, phase, surroundings, now);
     let address = |ip: &IpAddr| IpAddress::parse(&ip.to_string()).ok();
     let pod_ips: Vec<IpAddress> = record.addresses().iter().filter_map(address).collect();
     let (reason, message) = match &record.eviction {

@@ -8,7 +8,7 @@ use super::{
     PublishedPort, Refused, Report, Traffic,
 };
 use futures_util::future::BoxFuture;
-use hypermesh_network::{Config, Network, NetworkError, Protocol as Wire, Reach, Service, files};
+use hypermesh_network::{Claim, Config, Network, NetworkError, Protocol as Wire, Reach, Service, files};
 use hypermesh_planner::InstanceUid;
 use hypermesh_schemas::network::Protocol;
 use hypermesh_schemas::privacy::Privacy;
@@ -29,6 +29,7 @@ pub struct Bridge {
     missing: Vec<Missing>,
     wanted: tokio::sync::Mutex<Wanted>,
     refused: Mutex<Vec<Refused>>,
+    moves: tokio::sync::Mutex<tokio::sync::watch::Receiver<()>>,
 }
 
 #[derive(Default)]
@@ -48,16 +49,25 @@ impl Bridge {
         let failed = || ConnectivityError::of::<NetworkError>("open the node's network");
         let prefix = config.prefix;
         let (network, missing) = Network::open(config).await.map_err(failed())?;
-        network.forward(prefix.api_server(), API_PORT, api_servers).await.map_err(failed())?;
+        if let Err(error) = network.forward(prefix.api_server(), API_PORT, api_servers).await {
+            let bridge = Self::around(network, prefix, Vec::new());
+            bridge.close().await;
+            return Err(failed()(error));
+        }
         let missing = missing.into_iter().map(|lack| Missing { reason: lack.reason, message: lack.message });
-        Ok(Self {
+        Ok(Self::around(network, prefix, missing.collect()))
+    }
+
+    fn around(network: Network, prefix: hypermesh_chain::ClusterPrefix, missing: Vec<Missing>) -> Self {
+        Self {
+            moves: tokio::sync::Mutex::new(network.moves()),
             network,
             prefix,
             api_server: (prefix.api_server(), API_PORT).into(),
-            missing: missing.collect(),
+            missing,
             wanted: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
-        })
+        }
     }
 
     /// The network itself, for what is no other network's business: traffic, dialling inside an instance.
@@ -70,7 +80,8 @@ impl Bridge {
         let outcomes =
             self.network.publish(services).await.map_err(ConnectivityError::of("publish ports"))?;
         let refused = outcomes.into_iter().filter_map(|outcome| {
-            Some(Refused { of: outcome.name, port: outcome.port, message: outcome.problem? })
+            let hypermesh_network::Problem { reason, message, holder } = outcome.problem?;
+            Some(Refused { of: outcome.name, port: outcome.port, reason, message, holder })
         });
         let refused = refused.chain(wanted.strange.iter().cloned()).collect();
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
@@ -164,6 +175,8 @@ impl Connectivity for Bridge {
             let strange = ports.iter().filter(|port| wire(port.protocol).is_none()).map(|port| Refused {
                 of: format!("{}/{}", port.namespace, port.workload),
                 port: port.port,
+                reason: "PortRefused",
+                holder: None,
                 message: format!(
                     "port {}: SCTP is not led to instances here, only TCP and UDP are",
                     port.port
@@ -178,6 +191,13 @@ impl Connectivity for Bridge {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn moved(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let mut moves = self.moves.lock().await;
+            self.network.moved(&mut moves).await;
+        })
+    }
+
     fn report(&self) -> Report {
         Report { kind: "bridge", missing: self.missing.clone() }
     }
@@ -188,6 +208,7 @@ fn published(port: &PublishedPort, prefix: &hypermesh_chain::ClusterPrefix) -> O
     let protocol = wire(port.protocol)?;
     Some(Service {
         name: format!("{}/{}", port.namespace, port.workload),
+        claim: Claim { since: port.claim.since, uid: port.claim.uid.clone() },
         address: Some(prefix.workload(&port.namespace, &port.workload)),
         port: port.port,
         protocol,
@@ -218,6 +239,7 @@ fn direct(instance: &Attachment, given: &hypermesh_network::Attachment, port: &H
     let protocol = wire(port.protocol)?;
     Some(Service {
         name: format!("{}/{}", instance.namespace, instance.name),
+        claim: Claim { since: instance.since, uid: instance.uid.to_string() },
         address: None,
         port: port.host_port,
         protocol,

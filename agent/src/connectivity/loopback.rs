@@ -121,7 +121,13 @@ mod tests {
 
     fn attachment(uid: &str) -> Attachment {
         let uid = InstanceUid::parse(uid).unwrap();
-        Attachment { uid, namespace: "default".into(), name: "web-1".into(), host_ports: Vec::new() }
+        Attachment {
+            uid,
+            namespace: "default".into(),
+            name: "web-1".into(),
+            since: 0,
+            host_ports: Vec::new(),
+        }
     }
 
     #[tokio::test]

@@ -82,6 +82,7 @@ impl Worker {
             uid: self.instance.uid.clone(),
             namespace: self.instance.namespace.clone(),
             name: self.instance.name.clone(),
+            since: self.record.taken_on.map_or(i64::MAX, Timestamp::as_second),
             host_ports: host_ports.collect(),
         }
     }
@@ -295,7 +296,7 @@ impl Worker {
         let (mut serving, uid) = (self.host.serving.clone(), self.instance.uid.clone());
         self.beside(async move {
             if leaves {
-                let withdrawn = serving.wait_for(|serving| !serving.contains(&uid));
+                let withdrawn = serving.wait_for(|serving| !serving.instances.contains(&uid));
                 let _ = tokio::time::timeout(WITHDRAWAL, withdrawn).await;
             }
             let grace = hypermesh_planner::backoff::between(Timestamp::now(), deadline);

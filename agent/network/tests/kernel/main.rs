@@ -1,9 +1,10 @@
 //! The node's network on a real kernel, in namespaces of the tests' own.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod hostile;
 mod world;
 
-use hypermesh_network::{Attachment, Backend, Ipv4Pool, Network, Protocol, Reach, Service};
+use hypermesh_network::{Attachment, Backend, Claim, Ipv4Pool, Network, Protocol, Reach, Service};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::Ordering;
 use world::{PATIENCE, World, ask, serve, skip};
@@ -31,6 +32,7 @@ fn service(network: &Network, name: &str, reach: Reach, backends: &[(&Attachment
     };
     Service {
         name: name.to_owned(),
+        claim: Claim::default(),
         address: Some(network_address(network, name)),
         port: 80,
         protocol: Protocol::Tcp,
@@ -197,25 +199,41 @@ async fn a_port_has_one_holder() {
     let Some((network, world)) = open(false).await else { return };
     let a = network.attach("a").await.unwrap();
     serve(&a.namespace, 8080, "a");
-    let second = service(&network, "x/second", Reach::World, &[(&a, 1)]);
-    let first = service(&network, "x/first", Reach::World, &[(&a, 1)]);
-    assert_eq!(network.publish(vec![second.clone()]).await.unwrap()[0].problem, None);
-    let both = network.publish(vec![first.clone(), second]).await.unwrap();
-    let problems: Vec<_> = both.iter().filter_map(|published| published.problem.as_deref()).collect();
+    let of = |name: &str, since: i64| {
+        let claim = Claim { since, uid: name.to_owned() };
+        Service { claim, ..service(&network, name, Reach::World, &[(&a, 1)]) }
+    };
+    let (older, younger) = (of("tb/web", 1), of("ta/web", 2));
+    let holder = |published: Vec<hypermesh_network::Published>| -> Vec<String> {
+        published.into_iter().filter(|one| one.problem.is_none()).map(|one| one.name).collect()
+    };
+    assert_eq!(network.publish(vec![younger.clone()]).await.unwrap()[0].problem, None);
+    // Whoever comes back has what was theirs before anybody else came.
+    let both = network.publish(vec![younger.clone(), older.clone()]).await.unwrap();
+    let problem = both.iter().find_map(|published| published.problem.clone()).unwrap();
+    assert_eq!(problem.reason, "PortTaken");
     assert_eq!(
-        problems,
-        [
-            "x/second has published port 80/tcp of the node already; x/first is reached by its own address alone"
-        ]
+        problem.message,
+        "port 80/tcp of the node was published by somebody else before; ta/web is reached by its own address alone"
     );
+    assert_eq!(problem.holder.as_deref(), Some("tb/web"));
+    assert_eq!(holder(both), ["tb/web"]);
+    drop(network);
+    let (network, _) = Network::open(world.config()).await.unwrap();
+    assert_eq!(holder(network.publish(vec![younger.clone(), older]).await.unwrap()), ["tb/web"]);
     // The holder went: who waited has it.
-    assert_eq!(network.publish(vec![first.clone()]).await.unwrap()[0].problem, None);
+    assert_eq!(network.publish(vec![younger.clone()]).await.unwrap()[0].problem, None);
     network.publish(Vec::new()).await.unwrap();
     let _taken =
         hypermesh_network::netns::within(&world.node, || std::net::TcpListener::bind(("127.0.0.1", 80)))
             .unwrap();
-    let refused = network.publish(vec![first]).await.unwrap();
-    assert_eq!(refused[0].problem.as_deref(), Some("port 80/tcp of the node is in use by another process"));
+    let refused = network.publish(vec![younger]).await.unwrap();
+    let problem = refused[0].problem.clone().unwrap();
+    assert_eq!(problem.reason, "PortInUse");
+    assert_eq!(
+        problem.message,
+        "port 80/tcp of the node is in use by another process of it; ta/web is reached by its own address alone"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,6 +61,17 @@ impl World {
         Some(world)
     }
 
+    /// The configuration of the network of another agent of the node.
+    pub fn other_config(&self) -> Config {
+        let config = self.config();
+        Config {
+            state: self.folder.path().join("other"),
+            bridge: "hmtest1".to_owned(),
+            node: config.prefix.node(&hypermesh_chain::PublicKey([2; 32])),
+            ..config
+        }
+    }
+
     /// The configuration of the node's network.
     pub fn config(&self) -> Config {
         let prefix = ClusterPrefix::of(&ClusterId::default());
@@ -70,6 +81,7 @@ impl World {
             prefix,
             node: prefix.node(&hypermesh_chain::PublicKey([1; 32])),
             pool: Ipv4Pool::DEFAULT,
+            reserved: Vec::new(),
             host: Some(self.node.clone()),
         }
     }
@@ -84,8 +96,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        let folders = ["state/namespaces", "other/namespaces"].map(|name| self.folder.path().join(name));
         let instances =
-            std::fs::read_dir(self.folder.path().join("state/namespaces")).into_iter().flatten().flatten();
+            folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
         let mut paths: Vec<_> = instances.map(|entry| entry.path()).collect();
         paths.extend([self.node.clone(), self.beyond.clone()]);
         for path in paths {

@@ -1,6 +1,6 @@
 //! Aspects of an instance's state, with kubelet's types, reasons and messages.
 
-use super::{Tell, time};
+use super::{Surroundings, Tell, time};
 use crate::instance::Role;
 use hypermesh_schemas::condition::{Condition, ConditionStatus};
 use hypermesh_schemas::instance::{ContainerStatus, InstancePhase, InstanceStatus};
@@ -11,7 +11,7 @@ pub(super) fn conditions(
     init: &[ContainerStatus],
     main: &[ContainerStatus],
     phase: InstancePhase,
-    previous: Option<&InstanceStatus>,
+    surroundings: Surroundings<'_>,
     now: Timestamp,
 ) -> Vec<Condition> {
     let ended = matches!(phase, InstancePhase::Succeeded | InstancePhase::Failed);
@@ -64,6 +64,10 @@ pub(super) fn conditions(
     } else if let (false, Some(message)) = (ended, tell.held_up()) {
         aspects.push(aspect("Stuck", true, "Refused", message));
     }
+    if let Some(unpublished) = surroundings.unpublished.filter(|_| !ended) {
+        aspects.push(aspect("PortsPublished", false, unpublished.reason, super::cut(unpublished.message)));
+    }
+    let previous = surroundings.previous;
     aspects.into_iter().map(|aspect| dated(aspect, tell.instance.generation, previous, now)).collect()
 }
 
