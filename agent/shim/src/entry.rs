@@ -62,7 +62,7 @@ fn begin(folder: PathBuf) -> Result<Shim, String> {
     stand_alone()?;
     let joining = Joining::begin(&config.shim_cgroups)?;
     let rootless = !nix::unistd::geteuid().is_root();
-    become_root_of_ones_own()?;
+    let _users = become_root_of_ones_own()?;
     let signals = take_signals()?;
     let namespaces = Namespaces::make(&config)?;
     let stage = Stage::make(layout.folder())?;

@@ -30,6 +30,7 @@ mod server;
 pub mod socket;
 mod stage;
 pub mod state;
+mod subordinate;
 
 pub use entry::{READY, main};
 

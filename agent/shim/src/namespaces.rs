@@ -2,6 +2,7 @@
 
 use crate::child::{self, Word};
 use crate::protocol::{IdMap, IdMaps, Network, RefusalKind, SandboxConfig};
+use crate::subordinate::{self, Subordinate};
 use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use std::fs::{self, File};
@@ -122,33 +123,38 @@ pub(crate) fn become_root() -> Result<(), String> {
 }
 
 /// Makes whoever is not root the root of a user namespace of their own, in which the shim then is for good: only so may it
-/// mount. Its one user and group are theirs; a program of another user's is not run in it.
-pub(crate) fn become_root_of_ones_own() -> Result<(), String> {
+/// mount. Its root is who they are; its other users are those that the node gives them, if it gives any. Gives how many
+/// there are, and why there are no others.
+pub(crate) fn become_root_of_ones_own() -> Result<(u32, Result<(), String>), String> {
     let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
     if user.is_root() {
-        return Ok(());
+        return Ok((u32::MAX, Ok(())));
     }
-    unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| {
-        format!("a user namespace could not be made ({errno}); kernel.unprivileged_userns_clone or user.max_user_namespaces may forbid it")
-    })?;
-    write("/proc/self/setgroups", "deny")?;
-    write("/proc/self/gid_map", &format!("0 {group} 1\n"))?;
-    write("/proc/self/uid_map", &format!("0 {user} 1\n"))?;
-    become_root()
+    let given = Subordinate::of(user.as_raw(), group.as_raw());
+    let [users, groups] = match &given {
+        Ok(given) => given.enter()?,
+        Err(why) => {
+            unshare(CloneFlags::CLONE_NEWUSER).map_err(subordinate::no_namespace)?;
+            [Err(why.clone()), Err(why.clone())]
+        }
+    };
+    if groups.is_err() {
+        write("/proc/self/setgroups", "deny")?;
+        write("/proc/self/gid_map", &format!("0 {group} 1\n"))?;
+    }
+    if users.is_err() {
+        write("/proc/self/uid_map", &format!("0 {user} 1\n"))?;
+    }
+    become_root()?;
+    let count = given.map_or(1, |given| given.count());
+    Ok(match users.and(groups) {
+        Ok(()) => (count, Ok(())),
+        Err(why) => (1, Err(why)),
+    })
 }
 
-/// Maps the users of a child's new user namespace.
+/// Maps the users of a child's new user namespace. The shim is root here, of the node or of a namespace of its own.
 fn write_maps(pid: i32, maps: &IdMaps) -> Result<(), String> {
-    let root = nix::unistd::geteuid().is_root();
-    let alone = |maps: &[IdMap]| matches!(maps, [map] if map.count == 1);
-    let one = alone(&maps.users) && alone(&maps.groups);
-    if !root && !one {
-        map_by_helper("newuidmap", pid, &maps.users)?;
-        return map_by_helper("newgidmap", pid, &maps.groups);
-    }
-    if !root {
-        write(&format!("/proc/{pid}/setgroups"), "deny")?;
-    }
     write(&format!("/proc/{pid}/gid_map"), &lines(&maps.groups))?;
     write(&format!("/proc/{pid}/uid_map"), &lines(&maps.users))
 }
@@ -159,20 +165,6 @@ fn lines(maps: &[IdMap]) -> String {
 
 fn write(path: &str, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{path} would not take {text:?} ({error})"))
-}
-
-/// Whoever is not root may map what `/etc/subuid` gives them, through a program that may.
-fn map_by_helper(program: &str, pid: i32, maps: &[IdMap]) -> Result<(), String> {
-    let mut command = std::process::Command::new(program);
-    command.arg(pid.to_string());
-    for map in maps {
-        command.args([map.inside.to_string(), map.outside.to_string(), map.count.to_string()]);
-    }
-    let output = command.output().map_err(|error| format!("{program} could not be run ({error})"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("{program} refused: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 /// A new network has a loopback that is down.

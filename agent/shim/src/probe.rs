@@ -60,11 +60,21 @@ pub(crate) fn probe(folder: &Path, cgroups: &[OsString]) -> Probed {
     let own = become_root_of_ones_own();
     let make = |user| config(user).and_then(|config| Namespaces::make(&config));
     let user = if rootless {
-        Err("without root all instances have one user, who is the agent's".to_owned())
+        Err(match &own {
+            Ok((count, Ok(()))) => {
+                format!(
+                    "without root all instances share the {count} users that /etc/subuid gives the agent's own"
+                )
+            }
+            Ok((_, Err(why))) => {
+                format!("without root all instances have one user, who is the agent's, since {why}")
+            }
+            Err(why) => why.clone(),
+        })
     } else {
         make(Some(IdMaps { users: map.clone(), groups: map }))
     };
-    let alone = own.and_then(|()| make(None).map(drop));
+    let alone = own.and_then(|_| make(None).map(drop));
     let stage = alone.and_then(|()| Stage::make(folder));
     let mapped_mounts = match &user {
         Ok(namespaces) => {

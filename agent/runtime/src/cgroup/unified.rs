@@ -224,11 +224,13 @@ mod tests {
     /// A tree of plain files, as the kernel would show it.
     fn cgroup(folder: &Path, controllers: &str, given: &str) {
         fs::create_dir_all(folder).unwrap();
-        for (file, text) in [
+        let files = [
             ("cgroup.controllers", controllers),
             ("cgroup.subtree_control", given),
             ("cgroup.type", "domain\n"),
-        ] {
+            ("cgroup.procs", ""),
+        ];
+        for (file, text) in files {
             fs::write(folder.join(file), text).unwrap();
         }
     }

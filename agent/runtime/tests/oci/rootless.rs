@@ -66,6 +66,7 @@ async fn as_somebody() {
     until("it is up", || node.log().contains("up\n")).await;
     assert_eq!(node.log(), "stdout F 0\nstdout F i1\nstdout F Seccomp:\t2\nstdout F up\n");
     assert!(volume.join("new").exists());
+    other_users(&node, &sandbox).await;
     let args = ["sh", "-c", "id -u; grep Seccomp: /proc/self/status"].map(str::to_owned).to_vec();
     let mut process = container.exec(ExecSpec { args, stdout: true, ..ExecSpec::default() }).await.unwrap();
     let mut out = String::new();
@@ -74,4 +75,32 @@ async fn as_somebody() {
     assert!(container.stats().is_err());
     sandbox.remove().await.unwrap();
     node.finish().await;
+}
+
+/// Others than the agent's own, where the node gives them: else it says why not, and so does a container that wants one.
+async fn other_users(node: &Node, sandbox: &std::sync::Arc<dyn Sandbox>) {
+    let report = node.class.report();
+    let why =
+        report.missing.iter().find(|reason| reason.ability == Ability::UserNamespace).unwrap().to_string();
+    let mut spec = node.spec("id -u; id -g; exec sleep 1000");
+    spec.log = Some(Log { path: node.dir.path().join("other.log"), ..Log::default() });
+    spec.user = spec::User { uid: 1000, gid: 1000, groups: Vec::new() };
+    let made = sandbox.create(id("other"), spec).await;
+    let given = std::fs::read_to_string("/etc/subuid").is_ok_and(|text| text.contains("somebody:"));
+    let expected = given && std::path::Path::new("/usr/bin/newuidmap").exists();
+    assert_eq!(why.contains("share the 65536 users that /etc/subuid gives"), expected, "{why}");
+    if !expected {
+        assert!(why.contains("one user, who is the agent's, since"), "{why}");
+        assert!(why.contains("gives user 61001 no others") || why.contains("newuidmap"), "{why}");
+        assert!(made.is_err());
+        return;
+    }
+    let container = made.unwrap_or_else(|error| panic!("{}", told(&error)));
+    container.start().await.unwrap();
+    until("it is up", || log_at(&node.dir.path().join("other.log")).lines().count() == 2).await;
+    assert_eq!(log_at(&node.dir.path().join("other.log")), "stdout F 1000\nstdout F 1000\n");
+    // To the node it is a user that belongs to the agent's.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", container.state().process.pid)).unwrap();
+    assert!(status.contains("Uid:\t100999\t"), "{status}");
+    container.delete().await.unwrap();
 }
