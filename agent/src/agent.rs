@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::supervision::{Fall, supervise};
 use crate::volumes::Volumes;
 use crate::workers::Workers;
-use crate::{join, liveness, node, pressure, publish};
+use crate::{join, liveness, node, pressure, private, publish};
 use futures_util::StreamExt as _;
 use hypermesh_chain::{ClusterId, ClusterPrefix, PublicKey};
 use hypermesh_client::{Client, Config, Trust};
@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// A folder.
-    #[error("cannot make the folder {path}")]
+    #[error("the folder {path} cannot be used")]
     Folder {
         /// Which.
         path: PathBuf,
@@ -102,8 +102,10 @@ impl Agent {
     pub async fn prepare(settings: Settings) -> Result<Self, AgentError> {
         let settings = Arc::new(settings);
         let layout = settings.layout.clone();
-        for path in [layout.root().to_owned(), layout.instances(), layout.logs()] {
-            std::fs::create_dir_all(&path).map_err(|source| AgentError::Folder { path, source })?;
+        let failed = |path: PathBuf| |source| AgentError::Folder { path, source };
+        private::root(layout.root()).map_err(failed(layout.root().to_owned()))?;
+        for path in [layout.instances(), layout.logs(), layout.images()] {
+            private::folder(&path).map_err(failed(path))?;
         }
         let failed = |source| AgentError::Kubeconfig { path: settings.kubeconfig.clone(), source };
         let config = Config::from_kubeconfig(&settings.kubeconfig)

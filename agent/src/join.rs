@@ -88,7 +88,7 @@ pub async fn join(layout: &Layout, node: &str, invitation: &Invitation) -> Resul
     if kubeconfig.exists() {
         return Ok(kubeconfig);
     }
-    std::fs::create_dir_all(layout.root()).map_err(file("make", layout.root()))?;
+    crate::private::root(layout.root()).map_err(file("make", layout.root()))?;
     let key = key(&layout.key())?;
     let server = Server::parse(&invitation.server).map_err(JoinError::Server)?;
     let mut config = Config::new(server).agent(concat!("nexus-agent/", env!("CARGO_PKG_VERSION")));

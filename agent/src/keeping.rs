@@ -4,6 +4,7 @@ use crate::settings::Layout;
 use hypermesh_planner::{InstanceUid, Record};
 use kube::core::DynamicObject;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 const OBJECT: &str = "object.json";
@@ -24,7 +25,7 @@ pub struct Kept {
 /// When the disk would not.
 pub fn keep_object(layout: &Layout, uid: &InstanceUid, object: &DynamicObject) -> io::Result<()> {
     let folder = layout.instance(uid);
-    std::fs::create_dir_all(&folder)?;
+    crate::private::folder(&folder)?;
     write(&folder.join(OBJECT), &serde_json::to_vec(object)?)
 }
 
@@ -90,7 +91,7 @@ fn read(folder: &Path) -> io::Result<Kept> {
 /// Whoever reads sees all of the old or all of the new.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = std::fs::File::create(&new)?;
+    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(bytes)?;
     std::fs::rename(&new, path)
 }

@@ -19,6 +19,7 @@ pub mod liveness;
 pub mod node;
 pub mod objects;
 pub mod pressure;
+pub mod private;
 pub mod publish;
 pub mod server;
 pub mod settings;

@@ -2,7 +2,7 @@
 
 mod standing;
 
-use crate::containers::log_path;
+use crate::containers::{etc, log_path};
 use crate::events::Announcer;
 use crate::facts;
 use crate::failure::chain;
@@ -210,10 +210,12 @@ async fn over_limits(host: &Host, workers: &Workers) {
             let attempt = view.record.container(&name).map_or(0, |record| record.attempt);
             let id = format!("{}-{name}-{attempt}", view.instance.uid);
             let logs = log_path(&host.layout, &view.instance, &name, attempt);
+            // What it wrote to /etc/hosts and the like; each that shares them counts as having written all of it.
+            let etc = etc(&host.layout, &view.instance);
             let store = std::sync::Arc::clone(host.images.store());
             let used = blocking(move || {
                 let written = store.snapshot_usage(&id).map(|usage| usage.bytes).unwrap_or_default();
-                written + logs.parent().map_or(0, |folder| size(folder, 0))
+                written + logs.parent().map_or(0, |folder| size(folder, 0)) + size(&etc, 0)
             })
             .await;
             if used > limit {

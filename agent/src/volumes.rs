@@ -9,6 +9,7 @@ mod host_path;
 
 use crate::failure::chain;
 use crate::images::blocking;
+use crate::private;
 use crate::settings::{Layout, Policy};
 use hypermesh_planner::Instance;
 use hypermesh_planner::InstanceUid;
@@ -50,7 +51,7 @@ impl Volumes {
     /// When the folders cannot be made.
     pub fn open(layout: &Layout, policy: &Policy) -> io::Result<(Self, Option<String>)> {
         let memory = layout.memory();
-        make_private(&memory)?;
+        private::folder(&memory)?;
         let mounted = is_tmpfs(&memory) || mount_tmpfs(&memory, None, 0o700).is_ok();
         let lack = (!mounted).then(|| {
             format!(
@@ -143,11 +144,18 @@ impl Inner {
 
     fn prepare(&self, instance: &Instance, contents: &Contents) -> Result<(), String> {
         for volume in &instance.pod().volumes {
+            if volume.name.as_str() == API_ACCESS {
+                return Err(format!(
+                    "the volume {API_ACCESS}: the name is the node's own, for what every container reaches the API \
+                     server with"
+                ));
+            }
             let told = |error: io::Error| format!("the volume {}: {}", volume.name, chain(&error));
             if let Some(empty) = &volume.empty_dir {
                 self.empty(instance, volume, empty).map_err(told)?;
             } else if let Some(path) = &volume.host_path {
                 host_path::check(path, &self.policy)
+                    .map(drop)
                     .map_err(|why| format!("the volume {}: {why}", volume.name))?;
             }
         }
@@ -204,10 +212,13 @@ impl Inner {
         let sub_path = mount.sub_path.as_ref().map(|path| PathBuf::from(path.as_str()));
         let own = |secret| self.path(&instance.uid, volume.name.as_str(), secret);
         let (source, read_only) = if let Some(path) = &volume.host_path {
-            host_path::check(path, &self.policy)
+            let place = host_path::check(path, &self.policy)
                 .map_err(|why| format!("the volume {}: {why}", volume.name))?;
+            // Who mounts it takes the way below what is allowed once more, by no link that leads out of it.
+            let below = place.below.join(sub_path.unwrap_or_default());
+            let below = Some(below).filter(|below| !below.as_os_str().is_empty());
             // What lies there has owners of the node, which a mapping would make others'.
-            (bind(path.path.as_str().into(), sub_path, false), mount.read_only)
+            (bind(place.allowed, below, false), mount.read_only)
         } else if volume.empty_dir.is_some() {
             let path = own(false);
             if let Some(sub_path) = &sub_path {
@@ -249,12 +260,6 @@ fn fs_group(instance: &Instance) -> Option<u32> {
     u32::try_from(group).ok()
 }
 
-/// A folder that nobody else may enter.
-fn make_private(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
-}
-
 fn is_tmpfs(path: &Path) -> bool {
     const TMPFS: i64 = 0x0102_1994;
     rustix::fs::statfs(path).is_ok_and(|found| found.f_type == TMPFS)
@@ -265,4 +270,34 @@ fn mount_tmpfs(path: &Path, size: Option<u64>, mode: u32) -> io::Result<()> {
     let data = std::ffi::CString::new(format!("mode={mode:o}{size}"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     Ok(rustix::mount::mount("tmpfs", path, "tmpfs", flags, Some(data.as_c_str()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::read_instance;
+
+    #[tokio::test]
+    async fn a_volume_does_not_take_the_place_of_what_every_container_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        let (volumes, _) = Volumes::open(&layout, &Policy::default()).unwrap();
+        let object = |name: &str| {
+            let object = serde_json::json!({
+                "apiVersion": "hypermesh.online/v1", "kind": "Instance",
+                "metadata": {"name": "web-1", "namespace": "shop", "uid": "0a"},
+                "spec": {"workload": "web", "revision": "1", "pod": {
+                    "containers": [{"name": "a", "image": "a"}],
+                    "volumes": [{"name": name, "emptyDir": {}}],
+                }},
+            });
+            read_instance(&serde_json::from_value(object).unwrap()).unwrap()
+        };
+        let refused = volumes.prepare(&object(API_ACCESS), Contents::new()).await.unwrap_err();
+        assert!(refused.contains("the node's own"), "{refused}");
+        assert!(!layout.instances().exists());
+        volumes.prepare(&object("data"), Contents::new()).await.unwrap();
+        volumes.remove(&object("data").uid).await.unwrap();
+        volumes.close();
+    }
 }

@@ -5,7 +5,8 @@
 
 use crate::protocol::{ContainerId, InstanceId};
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Files and folders of an Instance.
@@ -165,7 +166,8 @@ pub fn read<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<Option<T>
     }
 }
 
-/// Replaces a state file as a whole: whoever reads it sees all of the old or all of the new.
+/// Replaces a state file as a whole: whoever reads it sees all of the old or all of the new. Nobody else may read it: what
+/// containers are given of Secrets is among it.
 ///
 /// It is renamed into place, not synced: after a crash of the kernel no process is left that it could tell of.
 ///
@@ -175,6 +177,31 @@ pub fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
-    std::fs::write(&new, serde_json::to_vec(value)?)?;
+    // One that is left of somebody's who was killed has their mode.
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
     std::fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn nobody_else_reads_what_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(dir.path().join("config.json.new"), "half").unwrap();
+        for value in ["a", "b"] {
+            write(&path, &value).unwrap();
+            assert_eq!(read::<String>(&path).unwrap().as_deref(), Some(value));
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(read::<String>(&dir.path().join("none")).unwrap(), None);
+    }
 }

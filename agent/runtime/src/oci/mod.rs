@@ -77,7 +77,7 @@ struct Oci {
 /// If its folder cannot be made, or the kernel would not say what there is.
 pub async fn open(options: OciOptions) -> Result<Arc<dyn RuntimeClass>, RuntimeError> {
     let root = options.root.clone();
-    fs::DirBuilder::new().recursive(true).mode(0o711).create(&root).map_err(io_error("making", &root))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(io_error("making", &root))?;
     // Paths of mounts and of the shim's do not depend on where the agent was started, nor on links.
     let root = fs::canonicalize(&root).map_err(io_error("finding", &root))?;
     let options = OciOptions { root, ..options };
@@ -144,7 +144,7 @@ impl Oci {
         let node = &self.node;
         let layout = node.layout(&spec.instance);
         for folder in [layout.folder().to_owned(), layout.containers()] {
-            fs::DirBuilder::new().mode(0o711).create(&folder).map_err(io_error("making", &folder))?;
+            fs::DirBuilder::new().mode(0o700).create(&folder).map_err(io_error("making", &folder))?;
         }
         let cgroup = node.cgroups.path(&[spec.instance.as_str()]);
         let shim_cgroup = cgroup.join(SHIM);

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Less than the time that a node gives by itself.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
+
+/// What a container takes on a machine that is slow and has other things to do.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 fn pipe(path: &Path) {
     drop(fs::remove_file(path));
@@ -68,12 +71,12 @@ fn frozen(node: &Node, name: &str) -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_is_not_made_in_time_is_refused_and_nothing_stays() {
     let Some(node) = Node::new().await else { return };
-    let class = Node::open_patient(node.dir.path(), &node.cgroup, Duration::from_millis(300)).await;
+    let class = Node::open_patient(node.dir.path(), &node.cgroup, PATIENCE).await;
     let sandbox = class.create(node.sandbox_spec("i1")).await.unwrap();
     frozen(&node, "i1/c");
     let refused = soon("the refusal", sandbox.create(id("c"), node.spec("true"))).await;
     let error = told(&refused.err().expect("it is late"));
-    assert!(error.contains("not made within 0.3 s"), "{error}");
+    assert!(error.contains("not made within 4 s"), "{error}");
     // Its name is free again.
     let (exit, _) = soon("a container", node.run(&sandbox, node.spec("true"))).await;
     assert!(exit.success());
@@ -94,6 +97,7 @@ async fn what_is_being_made_does_not_hold_up_the_end() {
     until("it is being made", || bundle.join("config.json").exists()).await;
     // Nobody waits for it, as when its worker is told to end.
     making.abort();
+    drop(making.await);
     let began = Instant::now();
     soon("the end", sandbox.remove()).await.unwrap();
     assert!(began.elapsed() < SOON);
@@ -103,7 +107,7 @@ async fn what_is_being_made_does_not_hold_up_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_not_started_in_time_is_refused_and_one_that_nobody_waits_for_is_killed() {
     let Some(node) = Node::new().await else { return };
-    let class = Node::open_patient(node.dir.path(), &node.cgroup, Duration::from_millis(500)).await;
+    let class = Node::open_patient(node.dir.path(), &node.cgroup, PATIENCE).await;
     let sandbox = class.create(node.sandbox_spec("i1")).await.unwrap();
     let container = sandbox.create(id("c"), node.spec("exec sleep 1000")).await.unwrap();
     container.start().await.unwrap();
@@ -113,7 +117,7 @@ async fn a_process_that_is_not_started_in_time_is_refused_and_one_that_nobody_wa
         container.exec(ExecSpec { args, ..ExecSpec::default() })
     };
     let error = told(&soon("the refusal", exec()).await.err().expect("it is late"));
-    assert!(error.contains("not made within 0.5 s"), "{error}");
+    assert!(error.contains("not made within 4 s"), "{error}");
     drop(tokio::time::timeout(Duration::from_millis(100), exec()).await);
     container.pause(false).await.unwrap();
     let cgroups = cgroups_of(&format!("{}/i1/c", node.cgroup.trim_start_matches('/')));
