@@ -7,7 +7,7 @@ use hypermesh_image::{Image, RootFs};
 use hypermesh_planner::environment::{Environment, environment};
 use hypermesh_planner::user::{ImageUser, RunAs, run_as};
 use hypermesh_planner::{ConfigError, Fields, Instance, Sources, oom_score_adjustment};
-use hypermesh_runtime::spec::{Limits, Mount, MountSource, ProcMount, Seccomp, User};
+use hypermesh_runtime::spec::{Limits, Mount, MountSource, ProcMount, Seccomp, User, capability, is_usual};
 use hypermesh_runtime::{ContainerSpec, Log, Root};
 use hypermesh_schemas::workload::container::Container;
 use hypermesh_schemas::workload::security::{SeccompProfile, SeccompProfileType};
@@ -70,13 +70,6 @@ impl Making<'_> {
         let security = container.security_context.as_ref();
         let pod_security = self.instance.pod().security_context.as_ref();
         let privileged = security.and_then(|security| security.privileged) == Some(true);
-        if privileged && !self.policy.privileged {
-            let why = "its agent lets no container be privileged (--allow-privileged)";
-            return Err(NotMade::Refused(format!(
-                "container {} would be privileged, and {why}",
-                container.name
-            )));
-        }
         let user = run_as(container.name.as_str(), pod_security, security, self.image_user)?;
         let variables = environment(self.instance, container, self.base, self.sources, self.fields)?;
         let args = self.command(&variables)?;
@@ -89,6 +82,7 @@ impl Making<'_> {
         let profile = security
             .and_then(|security| security.seccomp_profile.as_ref())
             .or_else(|| pod_security.and_then(|security| security.seccomp_profile.as_ref()));
+        allowed(self.policy, container, profile)?;
         let read_only_root =
             security.and_then(|security| security.read_only_root_filesystem).unwrap_or_default();
         let cwd = container.working_dir.as_ref().map_or(execution.working_dir.as_str(), |dir| dir.as_str());
@@ -188,6 +182,42 @@ impl Making<'_> {
     }
 }
 
+/// Whether the node lets a container have what it asks for beyond the usual: it is root's on the node, wherever no user
+/// namespace stands between.
+fn allowed(policy: &Policy, container: &Container, profile: Option<&SeccompProfile>) -> Result<(), NotMade> {
+    if policy.privileged {
+        return Ok(());
+    }
+    let refused = |what: String, why: &str| {
+        Err(NotMade::Refused(format!("container {} {what}, and its agent {why}", container.name)))
+    };
+    let security = container.security_context.as_ref();
+    if security.and_then(|security| security.privileged) == Some(true) {
+        return refused(
+            "would be privileged".to_owned(),
+            "lets no container be privileged (--allow-privileged)",
+        );
+    }
+    if profile.is_some_and(|profile| profile.kind == SeccompProfileType::Unconfined) {
+        return refused(
+            "would have no filter of system calls (seccompProfile: Unconfined)".to_owned(),
+            "lets none go without (--allow-privileged)",
+        );
+    }
+    let added = security.and_then(|security| security.capabilities.as_ref());
+    let mut added = added.into_iter().flat_map(|capabilities| &capabilities.add);
+    let beyond = |name: &&String| {
+        !is_usual(name) && capability(name).is_none_or(|name| !policy.capabilities.contains(name))
+    };
+    match added.find(beyond) {
+        None => Ok(()),
+        Some(name) => refused(
+            format!("adds the capability {name}"),
+            "lets containers add only those that all have by default (--allow-capability, --allow-privileged)",
+        ),
+    }
+}
+
 fn numbers(user: &RunAs) -> User {
     User { uid: user.uid, gid: user.gid, groups: user.groups.clone() }
 }
@@ -224,6 +254,38 @@ mod tests {
     fn of(resources: serde_json::Value) -> Limits {
         let container = serde_json::json!({"name": "a", "image": "a", "resources": resources});
         limits(&serde_json::from_value(container).unwrap(), 4096)
+    }
+
+    #[test]
+    fn what_is_beyond_the_usual_is_the_nodes_to_allow() {
+        let refusal = |policy: &Policy, security: serde_json::Value| {
+            let container = serde_json::json!({"name": "a", "image": "a", "securityContext": security});
+            let container: Container = serde_json::from_value(container).unwrap();
+            let profile = container.security_context.as_ref().unwrap().seccomp_profile.clone();
+            allowed(policy, &container, profile.as_ref()).err().map(|error| error.to_string())
+        };
+        let strict = Policy::default();
+        for (asked, told) in [
+            (serde_json::json!({"privileged": true}), "would be privileged"),
+            (serde_json::json!({"seccompProfile": {"type": "Unconfined"}}), "Unconfined"),
+            (serde_json::json!({"capabilities": {"add": ["ALL"]}}), "capability ALL"),
+            (serde_json::json!({"capabilities": {"add": ["CHOWN", "CAP_SYS_ADMIN"]}}), "CAP_SYS_ADMIN"),
+        ] {
+            let refused = refusal(&strict, asked.clone()).expect("it is refused");
+            assert!(refused.contains(told) && refused.contains("--allow-privileged"), "{refused}");
+            let open = Policy { privileged: true, ..Policy::default() };
+            assert_eq!(refusal(&open, asked), None);
+        }
+        let some = Policy { capabilities: BTreeSet::from(["NET_ADMIN".to_owned()]), ..Policy::default() };
+        assert_eq!(refusal(&some, serde_json::json!({"capabilities": {"add": ["cap_net_admin"]}})), None);
+        assert!(refusal(&some, serde_json::json!({"capabilities": {"add": ["ALL"]}})).is_some());
+        for asked in [
+            serde_json::json!({"capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}}),
+            serde_json::json!({"seccompProfile": {"type": "RuntimeDefault"}}),
+            serde_json::json!({}),
+        ] {
+            assert_eq!(refusal(&strict, asked), None);
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@ use clap::Parser;
 use hypermesh_agent::join::{Invitation, join};
 use hypermesh_agent::settings::{Layout, MOST_PIDS, PressureSettings, Settings};
 use hypermesh_image::Mirror;
+use hypermesh_runtime::spec::capability;
 use hypermesh_schemas::value::Quantity;
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,9 +55,15 @@ pub(crate) struct Flags {
     /// A path of this machine below which instances may see files (hostPath); may be given several times
     #[arg(long, value_name = "PATH")]
     allow_host_path: Vec<PathBuf>,
-    /// Let containers be privileged
+    /// Let containers be privileged, add any capability and go without a filter of system calls
     #[arg(long)]
     allow_privileged: bool,
+    /// A capability that containers may add beside the usual fourteen: NET_ADMIN; may be given several times
+    #[arg(long, value_name = "NAME")]
+    allow_capability: Vec<String>,
+    /// Refuse instances where their root would be this machine's
+    #[arg(long)]
+    require_user_namespaces: bool,
     /// Open shells and ports only for what a user signed, whatever an API server says
     #[arg(long)]
     require_signatures: bool,
@@ -65,6 +73,10 @@ pub(crate) struct Flags {
     /// A registry that is spoken to in plain HTTP; may be given several times
     #[arg(long, value_name = "HOST[:PORT]")]
     plain_http: Vec<String>,
+    /// A port of this machine, or FROM-TO, that no instance may have; may be given several times [default: 22]
+    #[arg(long, value_name = "PORT", value_parser = ports)]
+    #[serde(deserialize_with = "listed_ports")]
+    reserve_ports: Vec<RangeInclusive<u16>>,
     /// Instances at most [default: 110]
     #[arg(long, value_name = "N")]
     max_instances: Option<u32>,
@@ -88,6 +100,21 @@ pub(crate) struct Flags {
 /// An amount as manifests write it.
 fn quantity(text: &str) -> Result<Quantity, String> {
     Quantity::parse(text).map_err(|error| error.to_string())
+}
+
+/// `22` or `1-1023`.
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+    let range = port(from).zip(port(to)).filter(|(from, to)| from <= to);
+    range.map(|(from, to)| from..=to).ok_or_else(|| format!("{text} is neither a port nor FROM-TO"))
+}
+
+fn listed_ports<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<RangeInclusive<u16>>, D::Error> {
+    let listed = Vec::<String>::deserialize(deserializer)?;
+    listed.iter().map(|text| ports(text).map_err(serde::de::Error::custom)).collect()
 }
 
 fn first<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
@@ -114,9 +141,12 @@ impl Flags {
             node_label: first(self.node_label, file.node_label),
             allow_host_path: first(self.allow_host_path, file.allow_host_path),
             allow_privileged: self.allow_privileged || file.allow_privileged,
+            allow_capability: first(self.allow_capability, file.allow_capability),
+            require_user_namespaces: self.require_user_namespaces || file.require_user_namespaces,
             require_signatures: self.require_signatures || file.require_signatures,
             mirror: first(self.mirror, file.mirror),
             plain_http: first(self.plain_http, file.plain_http),
+            reserve_ports: first(self.reserve_ports, file.reserve_ports),
             max_instances: self.max_instances.or(file.max_instances),
             container_pids: self.container_pids.or(file.container_pids),
             evict_below_memory: self.evict_below_memory.or(file.evict_below_memory),
@@ -143,6 +173,13 @@ impl Flags {
         }
         settings.policy.host_paths = self.allow_host_path;
         settings.policy.privileged = self.allow_privileged;
+        for name in &self.allow_capability {
+            let known = capability(name).with_context(|| {
+                format!("--allow-capability {name}: Linux has no such capability; NET_ADMIN would be one")
+            })?;
+            settings.policy.capabilities.insert(known.to_owned());
+        }
+        settings.policy.require_user_namespaces = self.require_user_namespaces;
         settings.policy.endorsed_streams = !self.require_signatures;
         if let Some(pids) = self.container_pids {
             anyhow::ensure!((1..=MOST_PIDS).contains(&pids), "container-pids is from 1 to {MOST_PIDS}");
@@ -158,6 +195,9 @@ impl Flags {
             settings.images.mirrors.entry(registry.to_owned()).or_default().push(place);
         }
         settings.images.plain_http = self.plain_http.into_iter().collect();
+        if !self.reserve_ports.is_empty() {
+            settings.network.reserved = self.reserve_ports;
+        }
         settings.most_instances = self.max_instances.unwrap_or(settings.most_instances);
         Ok(settings)
     }
@@ -202,5 +242,21 @@ impl Flags {
         let authorities = std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
         let invitation = Invitation { server: server.clone(), token: token.clone(), authorities };
         Ok(join(layout, node, &invitation).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_that_are_kept_for_the_node() {
+        assert_eq!((ports("22"), ports("1-1023")), (Ok(22..=22), Ok(1..=1023)));
+        for wrong in ["", "0", "2-1", "a", "1-", "65536", "-1"] {
+            assert!(ports(wrong).is_err(), "{wrong}");
+        }
+        let file: Flags = toml::from_str("reserve-ports = [\"22\", \"1-1023\"]").unwrap();
+        assert_eq!(file.reserve_ports, [22..=22, 1..=1023]);
+        assert!(toml::from_str::<Flags>("reserve-ports = [\"x\"]").is_err());
     }
 }

@@ -8,7 +8,7 @@ use crate::pressure::Pressures;
 use crate::settings::Settings;
 use futures_util::StreamExt as _;
 use hypermesh_planner::eviction::Scarce;
-use hypermesh_runtime::{Ability, RuntimeClass};
+use hypermesh_runtime::{Ability, Report, RuntimeClass};
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -218,12 +218,33 @@ fn status(node: &Itself, object: &DynamicObject, address: Option<IpAddr>, pressu
 /// What runs containers, and its version.
 const RUNTIME: &str = "libcontainer://0.7.0";
 
+/// That the root of containers is this node's, where it is.
+fn shared_root(report: &Report) -> Option<String> {
+    let lacking = report
+        .missing
+        .iter()
+        .find(|reason| matches!(reason.ability, Ability::UserNamespace | Ability::IdMappedMounts));
+    let reason = lacking.filter(|_| !report.rootless)?;
+    Some(format!(
+        "containers run as this node's root, confined by capabilities and the filter of system calls alone, since there are \
+         no {}",
+        reason.ability
+    ))
+}
+
 fn conditions(node: &Itself, object: &DynamicObject, pressures: &Pressures) -> Vec<Value> {
     let report = node.runtime.report();
     let unable = report.missing.iter().find(|reason| reason.ability == Ability::Containers);
-    let mut all = vec![match unable {
-        Some(reason) => ("Ready", false, "NoContainers", reason.to_string()),
-        None => ("Ready", true, "AgentReady", "the agent takes instances".to_owned()),
+    let shared = shared_root(report);
+    let mut all = vec![match (unable, &shared) {
+        (Some(reason), _) => ("Ready", false, "NoContainers", reason.to_string()),
+        (None, Some(why)) if node.settings.policy.require_user_namespaces => (
+            "Ready",
+            false,
+            "NoUserNamespaces",
+            format!("{why}, and the agent takes no instances then (--require-user-namespaces)"),
+        ),
+        (None, _) => ("Ready", true, "AgentReady", "the agent takes instances".to_owned()),
     }];
     for (kind, scarce, bad, good) in [
         ("MemoryPressure", Scarce::Memory, "InsufficientMemory", "SufficientMemory"),
@@ -247,9 +268,14 @@ fn conditions(node: &Itself, object: &DynamicObject, pressures: &Pressures) -> V
         ),
     });
     let missing = report.missing.iter().filter(|reason| reason.ability != Ability::Containers);
-    let mut lacks: Vec<String> = missing.map(ToString::to_string).collect();
+    let mut lacks: Vec<String> = shared.iter().cloned().collect();
+    lacks.extend(missing.map(ToString::to_string));
     lacks.extend(node.lacks.iter().cloned());
-    let reason = if report.rootless { "Rootless" } else { "HostLacks" };
+    let reason = match (report.rootless, shared) {
+        (true, _) => "Rootless",
+        (false, Some(_)) => "ContainersRunAsNodeRoot",
+        (false, None) => "HostLacks",
+    };
     all.push(match lacks.is_empty() {
         true => ("Restricted", false, "NothingMissing", String::new()),
         false => ("Restricted", true, reason, lacks.join("; ")),

@@ -131,8 +131,12 @@ impl Settings {
 pub struct Policy {
     /// Below these paths of the node, volumes may lie. None: `hostPath` is refused.
     pub host_paths: Vec<PathBuf>,
-    /// Whether containers may be privileged.
+    /// Whether containers may be privileged, and may have every capability and no filter of system calls.
     pub privileged: bool,
+    /// Capabilities that containers may add beside those that all have by default.
+    pub capabilities: BTreeSet<String>,
+    /// Whether instances are refused where they cannot have users of their own, and their root would be this node's.
+    pub require_user_namespaces: bool,
     /// Whether an API server may open streams for a user who did not sign, by its own word. On one replica that is no
     /// more than it may do anyway.
     pub endorsed_streams: bool,
@@ -147,7 +151,14 @@ pub const MOST_PIDS: u64 = 4 << 20;
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { host_paths: Vec::new(), privileged: false, endorsed_streams: true, pids: USUAL_PIDS }
+        Self {
+            host_paths: Vec::new(),
+            privileged: false,
+            capabilities: BTreeSet::new(),
+            require_user_namespaces: false,
+            endorsed_streams: true,
+            pids: USUAL_PIDS,
+        }
     }
 }
 

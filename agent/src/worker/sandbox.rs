@@ -27,7 +27,7 @@ pub(super) async fn make_sandbox(
         instance: id,
         hostname: hostname.trim_end_matches('-').to_owned(),
         network,
-        user: UserNamespace::Auto,
+        user: if host.policy.require_user_namespaces { UserNamespace::Required } else { UserNamespace::Auto },
         host_ipc: false,
         sysctls: BTreeMap::new(),
         limits: hypermesh_runtime::spec::Limits::default(),

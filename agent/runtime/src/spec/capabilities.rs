@@ -66,6 +66,21 @@ const DEFAULT: [&str; 14] = [
     "SYS_CHROOT",
 ];
 
+/// A capability by any of its names (`CAP_NET_ADMIN`, `net_admin`), as it is called here: without `CAP_`.
+#[must_use]
+pub fn capability(name: &str) -> Option<&'static str> {
+    match known(name, "") {
+        Ok(Known::One(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// Whether containers have a capability if nothing else is said.
+#[must_use]
+pub fn is_usual(name: &str) -> bool {
+    capability(name).is_some_and(|name| DEFAULT.contains(&name))
+}
+
 /// Those of a bit mask, as `/proc/<pid>/status` has it.
 pub(crate) fn of_mask(mask: u64) -> BTreeSet<String> {
     let set = ALL.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
@@ -94,6 +109,14 @@ pub(super) fn resolve(
     for name in add {
         match known(name, "capabilities.add")? {
             Known::All => set.extend(available.iter().cloned()),
+            Known::One(name) if withheld.contains(name) => {
+                return Err(Invalid::new(
+                    "capabilities.add",
+                    format!(
+                        "{name} is not given here: without a user namespace, and where nothing filters devices, it opens the node's disks"
+                    ),
+                ));
+            }
             Known::One(name) if available.contains(name) => {
                 set.insert(name.to_owned());
             }
@@ -156,6 +179,16 @@ mod tests {
         assert_eq!(resolve(&set(&[]), &set(&[]), true, &some, &BTreeSet::new()).unwrap(), some);
         assert!(resolve(&set(&["BPF"]), &set(&[]), false, &some, &BTreeSet::new()).is_err());
         assert!(resolve(&set(&["FLY"]), &set(&[]), false, &some, &BTreeSet::new()).is_err());
+        let withheld = BTreeSet::from(["MKNOD"]);
+        assert!(resolve(&set(&["MKNOD"]), &set(&["ALL"]), false, &set(&ALL), &withheld).is_err());
+        assert!(!resolve(&set(&[]), &set(&[]), false, &set(&ALL), &withheld).unwrap().contains("MKNOD"));
+    }
+
+    #[test]
+    fn names_are_known_in_any_form() {
+        assert!(["CHOWN", "cap_chown", "CAP_NET_RAW"].iter().all(|name| is_usual(name)));
+        assert!(!["ALL", "NET_ADMIN", "FLY", ""].iter().any(|name| is_usual(name)));
+        assert_eq!(capability("cap_net_admin"), Some("NET_ADMIN"));
     }
 
     #[test]

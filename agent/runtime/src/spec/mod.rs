@@ -10,6 +10,8 @@ pub mod signal;
 #[cfg(test)]
 mod tests;
 
+pub use capabilities::{capability, is_usual};
+
 use crate::error::RuntimeError;
 use hypermesh_shim::protocol::{Log, Root};
 use serde::{Deserialize, Serialize};
