@@ -96,6 +96,9 @@ pub struct Worker {
     pull_secrets: Subscription,
     sandbox: Option<Arc<dyn Sandbox>>,
     again: bool,
+    confirmed: bool,
+    /// Whether it is to go: what is being started is given up then.
+    ending: watch::Sender<bool>,
     attached: Attached,
     tokens: TokenCache,
     status: Arc<InstanceStatus>,
@@ -119,13 +122,17 @@ pub struct Begin {
     pub told: Option<InstanceStatus>,
     /// Whether a worker before this one panicked: what it was about to make may be there half.
     pub again: bool,
+    /// Whether the API server has said that it wants the instance since the agent began. What runs goes on without; nothing
+    /// is begun: the instance may be long gone.
+    pub confirmed: bool,
 }
 
 impl Worker {
     /// Begins to look after an instance.
     #[must_use]
     pub fn new(host: Host, begin: Begin) -> Self {
-        let Begin { instance, record, sandbox, orders, view, told, again } = begin;
+        let Begin { instance, record, sandbox, orders, view, told, again, confirmed } = begin;
+        let (ending, _) = watch::channel(instance.ending.is_some() || record.eviction.is_some());
         let wants = wants(&instance);
         let objects = host.objects.subscribe(&instance.namespace, &wants.objects);
         let secrets =
@@ -142,6 +149,8 @@ impl Worker {
             pull_secrets,
             sandbox,
             again,
+            confirmed,
+            ending,
             attached: Attached::default(),
             tokens: TokenCache::default(),
             status: Arc::new(told.unwrap_or_default()),
@@ -155,6 +164,7 @@ impl Worker {
         self.resume().await;
         loop {
             let next = plan(&self.instance, &self.record, Timestamp::now());
+            let next = if self.confirmed { next } else { next.cautious() };
             if next.finished {
                 break;
             }
@@ -231,7 +241,10 @@ impl Worker {
 
     fn take_order(&mut self, order: Order) {
         match order {
-            Order::Wanted(instance) => self.instance = instance,
+            Order::Wanted(instance) => {
+                self.instance = instance;
+                self.confirmed = true;
+            }
             Order::Evict(message) if self.record.eviction.is_none() => {
                 self.announce(vec![Notice {
                     gravity: hypermesh_planner::Gravity::Warning,
@@ -250,6 +263,7 @@ impl Worker {
                 self.status = Arc::new(InstanceStatus { phase: None, ..InstanceStatus::clone(&self.status) });
             }
         }
+        self.ending.send_replace(self.instance.ending.is_some() || self.record.eviction.is_some());
     }
 
     fn take_in(&mut self, outcome: Outcome) {
@@ -337,6 +351,7 @@ impl Worker {
                 self.record.sandbox.stage.ready = true;
                 self.watch_sandbox(Arc::clone(sandbox));
                 self.resume_runs(&Arc::clone(sandbox));
+                self.confirmed |= self.any_alive();
             }
             (None, _) if self.record.sandbox.stage.ready || self.any_alive() => {
                 let lost = Outcome::SandboxGone("it was not there when the agent started".to_owned());

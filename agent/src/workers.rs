@@ -31,6 +31,8 @@ struct Slot {
     orders: mpsc::UnboundedSender<Order>,
     view: watch::Receiver<Option<View>>,
     task: AbortHandle,
+    /// Whether the API server has said that it wants it, or that it does not, since the agent began.
+    confirmed: bool,
 }
 
 impl Workers {
@@ -89,6 +91,7 @@ impl Workers {
         if let Some(slot) = all.get_mut(&instance.uid) {
             let goes_sooner = slot.instance.ending != instance.ending;
             slot.instance = Arc::new(instance);
+            slot.confirmed = true;
             if goes_sooner {
                 self.keep(&slot.instance.uid, object);
             }
@@ -106,7 +109,7 @@ impl Workers {
             return;
         }
         self.keep(&instance.uid, object);
-        let slot = self.begin(Arc::new(instance), Record::default(), None, told);
+        let slot = self.begin(Arc::new(instance), Record::default(), None, told, true);
         all.insert(slot.instance.uid.clone(), slot);
     }
 
@@ -116,11 +119,12 @@ impl Workers {
         }
     }
 
-    /// An instance that an agent before this one looked after.
+    /// An instance that an agent before this one looked after. What of it runs goes on; nothing is begun until the API server
+    /// says that it is still wanted ([`Self::want`]) or is not ([`Self::only`]).
     pub fn resume(&self, uid: InstanceUid, kept: &Kept, sandbox: Option<Arc<dyn Sandbox>>) {
         match read_instance(&kept.object) {
             Ok(instance) => {
-                let slot = self.begin(Arc::new(instance), kept.record.clone(), sandbox, None);
+                let slot = self.begin(Arc::new(instance), kept.record.clone(), sandbox, None, false);
                 self.0.all.lock().insert(uid, slot);
             }
             Err(why) => tracing::error!(instance = %uid, why, "an instance that was kept is not understood"),
@@ -137,6 +141,7 @@ impl Workers {
         let grace = slot.instance.grace();
         let ending = Some(Ending { since: Timestamp::now(), grace });
         slot.instance = Arc::new(Instance { ending, ..Instance::clone(&slot.instance) });
+        slot.confirmed = true;
         let _ = slot.orders.send(Order::Wanted(Arc::clone(&slot.instance)));
     }
 
@@ -174,6 +179,7 @@ impl Workers {
         record: Record,
         sandbox: Option<Arc<dyn Sandbox>>,
         told: Option<InstanceStatus>,
+        confirmed: bool,
     ) -> Slot {
         let (orders, receiver) = mpsc::unbounded_channel();
         let (sender, view) = watch::channel(None);
@@ -185,9 +191,10 @@ impl Workers {
             view: sender,
             told,
             again: false,
+            confirmed,
         };
         let task = tokio::spawn(self.clone().look_after(begin, view.clone()));
-        Slot { instance, orders, view, task: task.abort_handle() }
+        Slot { instance, orders, view, task: task.abort_handle(), confirmed }
     }
 
     /// Looks after an instance until nothing of it is left here, whatever its worker stumbles over.
@@ -224,11 +231,11 @@ impl Workers {
     fn again(&self, uid: &InstanceUid, view: &watch::Sender<Option<View>>) -> Option<Begin> {
         let known = view.borrow().clone();
         let (orders, receiver) = mpsc::unbounded_channel();
-        let instance = {
+        let (instance, confirmed) = {
             let mut all = self.0.all.lock();
             let slot = all.get_mut(uid)?;
             slot.orders = orders;
-            Arc::clone(&slot.instance)
+            (Arc::clone(&slot.instance), slot.confirmed)
         };
         let record = keeping::record(&self.0.host.layout, uid);
         let record = record.ok().or_else(|| Some(Record::clone(&known.as_ref()?.record)));
@@ -240,6 +247,7 @@ impl Workers {
             view: view.clone(),
             told: None,
             again: true,
+            confirmed,
         })
     }
 

@@ -16,6 +16,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What of it may be done while nobody has said that the instance is still wanted: nothing is begun. What ends or is
+    /// cleared away needs no word.
+    #[must_use]
+    pub fn cautious(mut self) -> Self {
+        self.actions.retain(|action| !action.begins());
+        self
+    }
+
     pub(crate) fn wake(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
     }
@@ -95,6 +103,22 @@ pub enum Action {
     RemoveVolumes,
 }
 
+impl Action {
+    /// Whether there is something afterwards that there was not before.
+    fn begins(&self) -> bool {
+        match self {
+            Self::PrepareVolumes | Self::MakeSandbox | Self::FetchImage { .. } | Self::Start { .. } => true,
+            Self::PostStart { .. }
+            | Self::Probe { .. }
+            | Self::PreStop { .. }
+            | Self::Terminate { .. }
+            | Self::Kill { .. }
+            | Self::RemoveSandbox
+            | Self::RemoveVolumes => false,
+        }
+    }
+}
+
 /// Why a container is stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
@@ -108,4 +132,25 @@ pub enum StopReason {
     Unhealthy(ProbeKind),
     /// What was to be done after its start failed.
     PostStartFailed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_word_things_end_and_none_begins() {
+        let container = || "a".to_owned();
+        let kill = Action::Kill { container: container(), attempt: 0, why: StopReason::Deleted };
+        let actions = vec![
+            Action::PrepareVolumes,
+            Action::MakeSandbox,
+            Action::FetchImage { container: container(), attempt: 0 },
+            Action::Start { container: container(), attempt: 0 },
+            kill.clone(),
+            Action::RemoveSandbox,
+        ];
+        let plan = Plan { actions, ..Plan::default() }.cautious();
+        assert_eq!(plan.actions, [kill, Action::RemoveSandbox]);
+    }
 }

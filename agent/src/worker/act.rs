@@ -1,7 +1,7 @@
 //! Carrying out: each action is a task of its own, and what came of it is told to the worker.
 
 use super::sandbox::{make_sandbox, remove_sandbox};
-use super::starting::{Fetching, Starting};
+use super::starting::{Fetching, Starting, unless};
 use super::{News, Worker, run_id};
 use crate::asking;
 use crate::connectivity::{Attachment, HostPort};
@@ -208,12 +208,14 @@ impl Worker {
             sources: Sources::default(),
             fields: self.fields(),
             attached: self.attached.clone(),
+            ending: self.ending.subscribe(),
         };
         let (news, uid) = (self.news.0.clone(), self.instance.uid.to_string());
         let objects = self.objects.glance();
         self.beside(async move {
             let run = async {
-                objects.known().await.map_err(|why| (Refusal::CreateContainerConfigError, why))?;
+                let known = unless(starting.ending.clone(), objects.known()).await?;
+                known.map_err(|why| (Refusal::CreateContainerConfigError, why))?;
                 Starting { sources: objects.sources(), ..starting }.start().await
             };
             match run.await {

@@ -15,6 +15,7 @@ use hypermesh_schemas::workload::container::{Container, ImagePullPolicy};
 use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// An image on its way.
 pub(super) struct Fetching {
@@ -85,6 +86,21 @@ pub(super) struct Starting {
     pub sources: Sources,
     pub fields: Fields,
     pub attached: Attached,
+    /// Whether the instance is to go.
+    pub ending: watch::Receiver<bool>,
+}
+
+/// Does something unless the instance is to go before it is done: its end waits for no start, however long that takes.
+pub(super) async fn unless<T>(
+    mut ending: watch::Receiver<bool>,
+    work: impl Future<Output = T>,
+) -> Result<T, Refused> {
+    tokio::select! {
+        done = work => Ok(done),
+        _ = ending.wait_for(|ends| *ends) => {
+            Err((Refusal::CreateContainerError, "the instance is to go, and its start was given up".to_owned()))
+        }
+    }
 }
 
 /// Why a run did not begin: what kind of refusal, and in words.
@@ -132,11 +148,11 @@ impl Starting {
             forget_old_logs(folder, self.attempt);
         }
         let began = Timestamp::now();
-        let running = match self.sandbox.create(id, spec).await {
+        let running = match unless(self.ending.clone(), self.sandbox.create(id, spec)).await? {
             Ok(running) => running,
             Err(error) => return self.not_begun(&error, began),
         };
-        if let Err(error) = running.start().await {
+        if let Err(error) = unless(self.ending.clone(), running.start()).await? {
             let told = self.not_begun(&error, began);
             let _ = running.delete().await;
             return told;
@@ -208,5 +224,24 @@ fn forget_old_logs(folder: &Path, attempt: u32) {
         if of.is_some_and(|of| of.saturating_add(1) < attempt) {
             let _ = std::fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[tokio::test]
+    async fn the_end_waits_for_no_start() {
+        let (ends, ending) = watch::channel(false);
+        assert_eq!(unless(ending.clone(), std::future::ready(7)).await.unwrap(), 7);
+        let hanging = tokio::spawn(unless(ending.clone(), pending::<()>()));
+        ends.send_replace(true);
+        assert!(hanging.await.unwrap().unwrap_err().1.contains("to go"));
+        // Nor does it if the worker is gone.
+        let (gone, ending) = watch::channel(false);
+        drop(gone);
+        unless(ending, pending::<()>()).await.unwrap_err();
     }
 }
