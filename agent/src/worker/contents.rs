@@ -37,7 +37,8 @@ impl TokenCache {
     /// When the first of them is to be renewed.
     pub fn renew_at(&self) -> Option<Timestamp> {
         let held = self.0.lock();
-        let first = held.tokens.values().map(Token::renew_at).min()?;
+        // Of an instance that was taken up again none is known: an agent before this one asked for what it has.
+        let first = held.tokens.values().map(Token::renew_at).min().unwrap_or(Timestamp::UNIX_EPOCH);
         let least = held.asked.map(|asked| hypermesh_planner::backoff::after(asked, AGAIN));
         Some(least.map_or(first, |least| first.max(least)))
     }
@@ -136,6 +137,8 @@ impl Worker {
             return;
         }
         let gathering = self.gathering();
+        // What fails before a token is asked for is not tried again at once either.
+        gathering.tokens.0.lock().asked = Some(Timestamp::now());
         self.beside(async move {
             let refreshed = async {
                 let contents = gathering.contents().await?;
