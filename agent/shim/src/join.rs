@@ -120,3 +120,57 @@ pub(crate) fn limit_processes(folders: &[PathBuf], limit: i64) -> Result<(), Str
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cgroup(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        folder
+    }
+
+    fn holds(folder: &tempfile::TempDir, file: &str) -> String {
+        fs::read_to_string(folder.path().join(file)).unwrap()
+    }
+
+    #[test]
+    fn a_thread_moves_itself_where_it_can() {
+        let first = cgroup(&[THREADS, PROCESSES]);
+        join(first.path()).unwrap();
+        assert_eq!((holds(&first, THREADS).as_str(), holds(&first, PROCESSES).as_str()), ("0", ""));
+        let second = cgroup(&[PROCESSES]);
+        join(second.path()).unwrap();
+        assert_eq!(holds(&second, PROCESSES), "0");
+        let gone = join(Path::new("/nowhere/c")).unwrap_err();
+        assert!(gone.contains("/nowhere/c"), "{gone}");
+    }
+
+    #[test]
+    fn only_version_1_is_entered_before_libcontainer() {
+        let (first, second) = (cgroup(&[THREADS, PROCESSES]), cgroup(&[PROCESSES]));
+        let path = |folder: &tempfile::TempDir| folder.path().to_owned();
+        assert!(can_enter(&[path(&first)]));
+        assert!(
+            !can_enter(&[path(&first), path(&second)]) && !can_enter(&[path(&second)]) && !can_enter(&[])
+        );
+        let joining = Joining::begin(&[path(&first)]).unwrap();
+        assert_eq!(holds(&first, THREADS), "0");
+        joining.finish().unwrap();
+    }
+
+    #[test]
+    fn a_limit_of_processes_goes_where_they_are_counted() {
+        let (memory, pids) = (cgroup(&[THREADS]), cgroup(&[THREADS, "pids.max"]));
+        let folders = [memory.path().to_owned(), pids.path().to_owned()];
+        limit_processes(&folders, 12).unwrap();
+        assert_eq!(holds(&pids, "pids.max"), "12");
+        assert!(!memory.path().join("pids.max").exists());
+        fs::write(pids.path().join("pids.max"), "").unwrap();
+        limit_processes(&folders, 0).unwrap();
+        assert_eq!(holds(&pids, "pids.max"), "max");
+    }
+}

@@ -15,8 +15,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
@@ -108,7 +108,9 @@ impl Node {
         // SAFETY: an `OwnedFd` always gives the same descriptor, which is open as long as it lives.
         let registered = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) };
         let ended = match registered {
-            Ok(handle) => tokio::time::timeout(grace, handle.readable()).await.is_ok_and(|ended| ended.is_ok()),
+            Ok(handle) => {
+                tokio::time::timeout(grace, handle.readable()).await.is_ok_and(|ended| ended.is_ok())
+            }
             Err(error) => {
                 tracing::warn!(pid = shim.pid, %error, "the end of a shim cannot be waited for");
                 false
