@@ -1,8 +1,13 @@
 //! `logs`: what containers have written, and go on writing.
+//!
+//! A log that is followed is followed for as long as its container runs: when the line to it breaks, or the agent of its
+//! node is replaced, it is gone on with where it broke off.
+
+mod place;
 
 use crate::{
     cli::parse_duration,
-    client::{Call, Client, Error as ClientError},
+    client::{Call, Client},
     error::{Error, Exit},
     output::escape_line,
     running::{self, Place},
@@ -11,13 +16,23 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use clap::Args;
 use http_body_util::BodyExt as _;
+use hypermesh_client::Body;
+use place::Place as Read;
 use std::{collections::VecDeque, rc::Rc, time::Duration};
-use tokio::{sync::mpsc, task::LocalSet};
+use tokio::{
+    sync::mpsc,
+    task::LocalSet,
+    time::{Instant, sleep},
+};
 
 /// Logs that are followed at once, unless told otherwise.
 const AT_ONCE: usize = 32;
 /// The longest piece of a line that is held back for its end.
 const LONGEST: usize = 64 * 1024;
+/// How long a log that broke off is asked for again.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The first and the longest pause between.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 const EXAMPLES: &str = "Examples:
   nexusctl logs web-1
@@ -88,7 +103,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     }
     let named = arguments.prefix || sources.len() > 1;
     let client = session.client()?;
-    if arguments.follow && sources.len() > 1 {
+    if arguments.follow {
         return LocalSet::new().run_until(together(&arguments, sources, client, session)).await;
     }
     let mut failed = false;
@@ -123,13 +138,17 @@ async fn together(
     client: Rc<Client>,
     session: &mut Session,
 ) -> Result<Exit, Error> {
-    let (send, mut receive) = mpsc::channel::<Result<Bytes, Error>>(sources.len());
+    let (send, mut receive) = mpsc::channel::<Result<Told, Error>>(sources.len());
+    let alone = sources.len() == 1;
+    let named = arguments.prefix || !alone;
     for source in sources {
-        let (call, prefix, send, client) =
-            (source.call(arguments), source.prefix(), send.clone(), Rc::clone(&client));
+        let prefix = if named { source.prefix() } else { String::new() };
+        let (call, again) = (source.call(arguments), source.again(arguments));
+        let read = Read::new(arguments.timestamps);
+        let (client, send) = (Rc::clone(&client), send.clone());
+        let following = Following { client, call, again, read, lines: Lines::new(prefix), to: send.clone() };
         tokio::task::spawn_local(async move {
-            let outcome = follow(&client, &call, &source.place, Lines::new(prefix), &send).await;
-            if let Err(error) = outcome {
+            if let Err(error) = following.follow(&source.place).await {
                 let _ = send.send(Err(error)).await;
             }
         });
@@ -138,10 +157,12 @@ async fn together(
     let mut failed = false;
     while let Some(piece) = receive.recv().await {
         match piece {
-            Ok(bytes) => {
+            Ok(Told::Bytes(bytes)) => {
                 session.write(&bytes)?;
                 session.flush()?;
             }
+            Ok(Told::Note(note)) => session.note(&note),
+            Err(error) if alone => return Err(error),
             Err(error) => {
                 failed = true;
                 session.note(&error.render(session.streams.err_color));
@@ -151,24 +172,76 @@ async fn together(
     Ok(if failed { Exit::Failure } else { Exit::Success })
 }
 
-async fn follow(
-    client: &Client,
-    call: &Call,
-    place: &Place,
-    mut lines: Lines,
-    to: &mpsc::Sender<Result<Bytes, Error>>,
-) -> Result<(), Error> {
-    let mut log = client.fetch(call).await.map_err(|error: ClientError| Error::from(error))?;
-    while let Some(frame) = log.frame().await {
-        let frame = frame.map_err(|error| broken(client.server(), place, &error))?;
-        let Some(data) = frame.data_ref() else { continue };
-        let whole = lines.push(data);
-        if !whole.is_empty() && to.send(Ok(whole)).await.is_err() {
-            return Ok(());
+/// What is told of a log that is followed.
+enum Told {
+    Bytes(Bytes),
+    Note(String),
+}
+
+/// A log that is followed.
+struct Following {
+    client: Rc<Client>,
+    call: Call,
+    /// How it is asked for from a time on, once it broke off; none where it is not.
+    again: Option<Box<dyn Fn(&str) -> Call>>,
+    read: Read,
+    lines: Lines,
+    to: mpsc::Sender<Result<Told, Error>>,
+}
+
+impl Following {
+    /// To its container's end.
+    async fn follow(mut self, place: &Place) -> Result<(), Error> {
+        let mut log = self.client.fetch(&self.call).await?;
+        loop {
+            let error = loop {
+                match log.frame().await {
+                    None => {
+                        let _ = self.to.send(Ok(Told::Bytes(self.lines.finish()))).await;
+                        return Ok(());
+                    }
+                    Some(Err(error)) => break broken(self.client.server(), place, &error),
+                    Some(Ok(frame)) => {
+                        let Some(data) = frame.data_ref() else { continue };
+                        let new = self.lines.push(&self.read.take(data));
+                        if !new.is_empty() && self.to.send(Ok(Told::Bytes(new))).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
+            };
+            log = self.ask_again(error).await?;
         }
     }
-    let _ = to.send(Ok(lines.finish())).await;
-    Ok(())
+
+    /// Asks for what comes after what was read, until it is answered. Gives up with why it broke off.
+    async fn ask_again(&mut self, error: Error) -> Result<Body, Error> {
+        let Some(again) = &self.again else { return Err(error) };
+        let note = format!("{}; it is asked for again", error.render(false));
+        if self.to.send(Ok(Told::Note(note))).await.is_err() {
+            return Err(error);
+        }
+        let call = self.read.since().map_or_else(|| self.call.clone(), again);
+        let (begin, mut pause) = (Instant::now(), PAUSES.0);
+        while begin.elapsed() < PATIENCE {
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+            match self.client.fetch(&call).await {
+                Ok(log) => {
+                    self.read.again();
+                    return Ok(log);
+                }
+                // It is gone meanwhile, or is not to be read any more.
+                Err(refused)
+                    if refused.status().is_some_and(|status| matches!(status.code, 401 | 403 | 404)) =>
+                {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        Err(error)
+    }
 }
 
 fn broken(server: &str, place: &Place, error: &dyn std::fmt::Display) -> Error {
@@ -194,6 +267,23 @@ impl Source {
         format!("[{}{container}] ", escape_line(&self.place.name))
     }
 
+    /// How it is asked for again. What is bounded in bytes was read as far as it was wanted, and what has ended is read
+    /// at once.
+    fn again(&self, arguments: &Arguments) -> Option<Box<dyn Fn(&str) -> Call>> {
+        let (path, container) = (self.place.path("log"), self.container.clone().unwrap_or_default());
+        (arguments.limit_bytes.is_none() && !arguments.previous).then(|| -> Box<dyn Fn(&str) -> Call> {
+            Box::new(move |since| {
+                let query = [
+                    ("container", &*container),
+                    ("follow", "true"),
+                    ("timestamps", "true"),
+                    ("sinceTime", since),
+                ];
+                Call::get(path.clone()).query(&query)
+            })
+        })
+    }
+
     fn call(&self, arguments: &Arguments) -> Call {
         let flag = |is: bool| if is { "true" } else { "" };
         let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
@@ -203,7 +293,8 @@ impl Source {
             ("container", self.container.as_deref().unwrap_or_default()),
             ("follow", flag(arguments.follow)),
             ("previous", flag(arguments.previous)),
-            ("timestamps", flag(arguments.timestamps)),
+            // By them it is known where to go on.
+            ("timestamps", flag(arguments.timestamps || arguments.follow)),
             ("tailLines", &number(tail)),
             ("sinceSeconds", &number(since)),
             ("sinceTime", arguments.since_time.as_deref().unwrap_or_default()),
@@ -293,5 +384,11 @@ mod tests {
             "/apis/hypermesh.online/v1/namespaces/n/instances/web-1/log?container=c&follow=true&timestamps=true&sinceSeconds=1"
         );
         assert_eq!(source.prefix(), "[web-1/c] ");
+        let again = source.again(&arguments).unwrap();
+        assert_eq!(
+            again("2026-01-01T00:00:00.5Z").path,
+            "/apis/hypermesh.online/v1/namespaces/n/instances/web-1/log?container=c&follow=true&timestamps=true&sinceTime=2026-01-01T00%3A00%3A00.5Z"
+        );
+        assert!(source.again(&Arguments { limit_bytes: Some(1), ..arguments }).is_none());
     }
 }

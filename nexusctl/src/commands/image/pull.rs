@@ -2,7 +2,7 @@
 
 use super::{OnNode, progress};
 use crate::{
-    client::{Call, path_segment},
+    client::{Call, Upload, path_segment},
     error::{Error, Exit, chain},
     session::Session,
 };
@@ -47,10 +47,16 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         (None, None) => Vec::new(),
     };
     let path = arguments.on.images(session).await?;
-    let call = Call::with_body(Method::POST, path, credentials).query(&[("reference", &arguments.image)]);
+    let call = Call::with_body(Method::POST, path, "").query(&[("reference", &arguments.image)]);
     let what = format!("pulling {}", arguments.image);
     let client = session.client()?;
-    let lines = session.wait_for(&what, client.stream(&call)).await?;
+    let lines = if credentials.is_empty() {
+        session.wait_for(&what, client.stream(&call)).await?
+    } else {
+        let length = u64::try_from(credentials.len()).ok();
+        let upload = Upload::new(std::io::Cursor::new(credentials), length);
+        session.wait_for(&what, client.upload(&call, upload)).await?
+    };
     progress::follow(lines, &what, session).await
 }
 
