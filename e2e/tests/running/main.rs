@@ -9,6 +9,7 @@ mod contents;
 mod jobs;
 mod leaving;
 mod limits;
+mod operator;
 mod quickstart;
 mod rig;
 mod survival;
