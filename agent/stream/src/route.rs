@@ -366,8 +366,12 @@ fn is_rfc3339(text: &str) -> bool {
 impl Terminal {
     /// Reads Kubernetes' PodExecOptions, or PodAttachOptions, which have no command. 400 for what they cannot be.
     pub fn parse(query: &Query, command: bool) -> Result<Self, Box<Status>> {
+        let needed = command;
         let command: Vec<String> =
-            if command { query.all("command").map(str::to_owned).collect() } else { Vec::new() };
+            if needed { query.all("command").map(str::to_owned).collect() } else { Vec::new() };
+        if needed && command.first().is_none_or(String::is_empty) {
+            return Err(bad("you must specify a command: ?command=PROGRAM&command=ARGUMENT"));
+        }
         let read = Self {
             container: text(query, "container"),
             stdin: query.flag("stdin"),

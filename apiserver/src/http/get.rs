@@ -16,6 +16,17 @@ pub(super) fn answer(
     headers: &HeaderMap,
 ) -> Result<Response<Outgoing>, Box<Status>> {
     let (kind, info) = (&asked.kind, &asked.info);
+    // What is not there for any object is not there, whether the object is or not.
+    let served = match info.subresource.as_str() {
+        "" => true,
+        "status" => kind.definition.subresources.status,
+        "approval" => kind.has(Hook::CertificateSigningRequest),
+        "scale" => kind.definition.subresources.scale.is_some(),
+        _ => false,
+    };
+    if !served {
+        return super::document::unknown();
+    }
     let missing = || Box::new(Status::not_found(kind.subject(&info.name)));
     let namespace = if kind.namespaced() { info.namespace.as_str() } else { "" };
     let key = ObjectKey::new(kind.collection.as_str(), namespace, info.name.as_str()).ok_or_else(missing)?;
@@ -34,18 +45,12 @@ pub(super) fn answer(
         None => reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?,
     };
     let record = record.ok_or_else(missing)?;
-    match info.subresource.as_str() {
-        "" => {}
-        "status" if kind.definition.subresources.status => {}
-        "approval" if kind.has(Hook::CertificateSigningRequest) => {}
-        "scale" if kind.definition.subresources.scale.is_some() => {
-            let object: Value =
-                serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
-            let scale = serde_json::to_vec(&hypermesh_pipeline::scale_of(kind, &object))
-                .map_err(|e| Box::new(Status::internal(e)))?;
-            return reply::object(api, asked, headers, &Bytes::from(scale), StatusCode::OK);
-        }
-        _ => return super::document::unknown(),
+    if info.subresource == "scale" {
+        let object: Value =
+            serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;
+        let scale = serde_json::to_vec(&hypermesh_pipeline::scale_of(kind, &object))
+            .map_err(|e| Box::new(Status::internal(e)))?;
+        return reply::object(api, asked, headers, &Bytes::from(scale), StatusCode::OK);
     }
     reply::object(api, asked, headers, &record.body, StatusCode::OK)
 }

@@ -170,8 +170,9 @@ fn a_watch_over_websocket() -> Result<()> {
 #[test]
 fn a_browser_shows_its_token_as_a_subprotocol() -> Result<()> {
     let Some(bench) = Bench::start("a token among subprotocols")? else { return Ok(()) };
-    let token = bench.ok("create token default")?.out.trim().to_owned();
-    bench.ok("create clusterrolebinding viewer --clusterrole=view --serviceaccount=default:default")?;
+    bench.ok("create serviceaccount browser")?;
+    bench.ok("create clusterrolebinding viewer --clusterrole=view --serviceaccount=default:browser")?;
+    let token = bench.ok("create token browser")?.out.trim().to_owned();
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, token);
     bench.cluster.runtime().block_on(async {
         let url = format!("wss://{}/api/v1/namespaces/default/pods?watch=true", bench.cluster.address()?);

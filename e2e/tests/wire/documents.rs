@@ -59,6 +59,27 @@ fn openapi_v2_comes_in_the_form_that_is_asked_for() -> Result<()> {
 }
 
 #[test]
+fn a_subresource_that_nothing_has_is_no_path() -> Result<()> {
+    let cluster = Cluster::start(Vec::new())?;
+    let admin = cluster.admin()?;
+    let map = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
+    admin.post("/api/v1/namespaces/default/configmaps", &map)?.expect(201)?;
+    for path in [
+        "/api/v1/namespaces/default/configmaps/c/nothing",
+        "/api/v1/namespaces/default/configmaps/none/nothing",
+        "/api/v1/namespaces/default/pods/none/ephemeralcontainers",
+        "/api/v1/nodes/none/proxy",
+        "/apis/hypermesh.online/v1/namespaces/default/workloads/none/nothing",
+    ] {
+        let reply = admin.get(path)?;
+        ensure!(reply.code == 404 && reply.text() == "404 page not found\n", "{path}: {}", reply.code);
+    }
+    let command = admin.send("POST", "/api/v1/namespaces/default/pods/none/exec?stdout=true", &[], Vec::new())?;
+    ensure!(command.code == 400 && command.text().contains("you must specify a command"), "{}", command.text());
+    Ok(())
+}
+
+#[test]
 fn a_document_of_v3_is_what_the_index_says() -> Result<()> {
     let cluster = Cluster::start(Vec::new())?;
     let admin = cluster.admin()?;

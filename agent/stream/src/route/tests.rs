@@ -44,6 +44,10 @@ fn terminal(command: bool) -> impl Strategy<Value = Terminal> {
             if !command {
                 arguments.clear();
             }
+            // A program has a name.
+            if let Some(program) = arguments.first_mut().filter(|program| program.is_empty()) {
+                program.push('a');
+            }
             let stdout = stdout || !(stdin || (stderr && !tty));
             let size = size.filter(|_| tty).map(|(width, height)| Resize { width, height });
             Terminal { container, command: arguments, stdin, stdout, stderr: stderr && !tty, tty, size }
@@ -156,6 +160,8 @@ fn refusals() {
         ("log?sinceTime=2026-11-21T20:00:00.Z", 422),
         ("log?tailLines=x", 400),
         ("exec?command=sh", 400),
+        ("exec?stdout=1", 400),
+        ("exec?stdout=1&command=", 400),
         ("attach?stdout=false&stderr=false", 400),
         ("portforward?port=0", 400),
         ("portforward?port=65536", 400),
