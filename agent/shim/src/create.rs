@@ -81,7 +81,7 @@ impl Making<'_> {
         let making = stage::making(self.stage);
         fs::create_dir(&making)
             .map_err(|error| format!("{} could not be made ({error})", making.display()))?;
-        let (cwd, processes) = self.complete_spec(&bundle, &making, enters)?;
+        let (cwd, processes) = self.complete_spec(&bundle, &making, !self.create.cgroups.is_empty())?;
         stage::make_folder(&stage::root(self.stage), &cwd);
         if let Some(network) = self.namespaces.network.as_ref().filter(|_| self.namespaces.foreign_network) {
             setns(network, CloneFlags::CLONE_NEWNET)
