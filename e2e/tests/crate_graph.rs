@@ -21,7 +21,7 @@ hypermesh-client: hypermesh-api hypermesh-chain hypermesh-wire stoq
 hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-pki hypermesh-schemas
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-runtime hypermesh-schemas
-hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-structural hypermesh-wire nexusctl
+hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-bft hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-structural hypermesh-wal hypermesh-wire nexusctl
 hypermesh-image:
 hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
 hypermesh-merge: hypermesh-api hypermesh-structural

@@ -41,6 +41,7 @@ pub mod protobuf;
 pub mod query;
 pub mod rbac;
 pub mod records;
+pub mod replication;
 pub mod route;
 pub mod schema;
 pub mod selector;
@@ -51,6 +52,7 @@ pub mod store_files;
 pub mod strategic_patch;
 pub mod token;
 pub mod values;
+pub mod wal;
 pub mod yaml;
 
 /// A target and its name, which is also the name of its binary and of its corpus.
@@ -71,6 +73,6 @@ macro_rules! table {
 /// All targets, by name.
 pub const TARGETS: &[Target] = table! {
     access account_token apply bootstrap_token call cel certificate certificate_request chain continue_token crd execute fields frame
-    json json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records route schema
-    selector signature snapshot spdy store_files strategic_patch token values yaml
+    json json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records
+    replication route schema selector signature snapshot spdy store_files strategic_patch token values wal yaml
 };

@@ -5,11 +5,15 @@
 #![expect(clippy::unwrap_used, reason = "seeds are made of what is known to be good")]
 
 use bytes::Bytes;
+use hypermesh_bft::Message;
+use hypermesh_bft::entry::{Entry, Step};
+use hypermesh_bft::message::{Polka, SignedProposal, SignedVote};
 use hypermesh_chain::request::{Media, Method, User};
 use hypermesh_chain::{
     Authority, BatchEndorsement, Block, Canonical, Certificate, Change, ClusterId, Effect, Endorsement,
-    Facts, Genesis, GroupId, Hash, HeadAttestation, Header, Height, ObjectKey, Receipt, Record, Request,
-    Revision, SigningKey, StateTree, Timestamp, Uid, Validator, ValidatorSet, list, signature,
+    Evidence, Facts, Genesis, GroupId, Hash, HeadAttestation, Header, Height, ObjectKey, Proposal, PublicKey,
+    Receipt, Record, Request, Revision, Signature, SigningKey, StateTree, Timestamp, Uid, Validator,
+    ValidatorSet, Vote, VoteKind, list, signature,
 };
 use hypermesh_store::{Commit, Options, Scope, Store};
 use k8s_pb::api::{
@@ -17,7 +21,6 @@ use k8s_pb::api::{
     coordination::v1 as coordination, core::v1 as core, rbac::v1 as rbac,
 };
 use k8s_pb::apimachinery::pkg::apis::meta::v1 as meta;
-use prost::Message;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -121,7 +124,7 @@ fn seeds_of_the_chain_are_current() {
         height: Height(1),
         round: 0,
         block: header.id(&CLUSTER),
-        signatures: vec![(key(1).public(), hypermesh_chain::Signature([2; 64]))],
+        signatures: vec![(key(1).public(), Signature([2; 64]))],
     };
     let genesis = Genesis {
         name: "lab".into(),
@@ -253,7 +256,7 @@ fn metadata() -> Option<meta::ObjectMeta> {
 /// The first byte of each is the place of its kind in the target's table.
 #[test]
 fn seeds_of_protobuf_are_current() {
-    fn seed(kind: u8, message: &impl Message) -> Vec<u8> {
+    fn seed(kind: u8, message: &impl prost::Message) -> Vec<u8> {
         [&[kind], message.encode_to_vec().as_slice()].concat()
     }
     let secret = core::Secret {
@@ -317,4 +320,44 @@ fn seeds_of_protobuf_are_current() {
             ("token-request", seed(20, &token)),
         ],
     );
+}
+
+#[test]
+fn seeds_of_replication_are_current() {
+    let (group, height, block) = (GroupId(0), Height(2), Hash([5; 32]));
+    let vote = Vote { kind: VoteKind::Prevote, group, height, round: 0, block: Some(block) };
+    let proposal = Proposal { group, height, round: 0, valid_round: None, block };
+    let (liar, signature) = (key(2).public(), Signature([0; 64]));
+    let voter = PublicKey([2; 32]);
+    let messages = [
+        Message::Proposal(SignedProposal { proposal, proposer: voter, signature }),
+        Message::Vote(SignedVote { vote, voter, signature }),
+        Message::Vote(SignedVote { vote: Vote { block: None, round: 3, ..vote }, voter, signature }),
+        Message::Vote(SignedVote { vote: Vote { kind: VoteKind::Precommit, ..vote }, voter, signature }),
+        Message::Polka(Polka { group, height, round: 0, block, signatures: vec![(liar, signature)] }),
+        Message::Block { height, bytes: Bytes::from_static(b"no block") },
+        Message::Want { height, block },
+        Message::Head { height: Height(9) },
+        Message::Ask { from: Height(1) },
+        Message::Requests(vec![Bytes::from_static(b"request")]),
+    ];
+    let encoded = messages.each_ref().map(Message::encode);
+    let said: Vec<u8> =
+        encoded.iter().flat_map(|bytes| [&(bytes.len() as u16).to_le_bytes()[..], bytes].concat()).collect();
+    let entry = Entry::Timeout { height, round: 1, step: Step::Propose }.encode();
+    let sign = |vote: Vote| (vote, key(2).sign(&vote.message(&CLUSTER)));
+    let evidence = Evidence::of_votes(liar, [sign(vote), sign(Vote { block: None, ..vote })]).unwrap();
+    let all =
+        [("said", said), ("vote", encoded[1].clone()), ("entry", entry), ("evidence", evidence.encode())];
+    seeds("replication", &all);
+}
+
+#[test]
+fn seeds_of_the_log_are_current() {
+    let header = hypermesh_wal::format::Header { salt: [1; 16], first: 0 };
+    let mut body = Vec::new();
+    hypermesh_wal::format::push(&mut body, b"entry");
+    let frame = hypermesh_wal::format::frame(&header.salt, 0, &body);
+    let file = [&header.encode()[..], &frame].concat();
+    seeds("wal", &[("file", file), ("flip", vec![60, 0, 1, 0]), ("cut", vec![9])]);
 }
