@@ -12,6 +12,9 @@ use serde::Deserialize;
 /// The annotation of an Instance that says which one of its revision it is: names are made of it.
 pub const ORDINAL: &str = "hypermesh.online/ordinal";
 
+/// The condition of an Instance or a Workload whose ports are not reached as they should be.
+pub const PORTS: &str = "PortsPublished";
+
 /// Reasons for which every container waits while it starts.
 const STARTS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
@@ -71,6 +74,8 @@ pub struct Member {
     pub restarts: u32,
     /// What holds it up, in words, if something does.
     pub trouble: Option<String>,
+    /// Why its ports are not reached on its node as they should be, if they are not: in a CamelCase word, and in words.
+    pub unpublished: Option<(String, String)>,
     /// The images that its containers run: container, image, digest.
     pub images: Vec<(String, String, String)>,
 }
@@ -96,6 +101,7 @@ impl Member {
         let is_ready = ready.is_some_and(|ready| ready.status == ConditionStatus::True);
         member.ready_since = since.filter(|_| is_ready && member.phase == Phase::Running);
         member.trouble = trouble(status).filter(|_| member.ready_since.is_none());
+        member.unpublished = unpublished(status);
         member.images =
             images(&status.container_statuses).chain(images(&status.init_container_statuses)).collect();
         member
@@ -117,6 +123,7 @@ impl Member {
             ready_since: None,
             restarts: 0,
             trouble: None,
+            unpublished: None,
             images: Vec::new(),
         }
     }
@@ -187,10 +194,18 @@ fn trouble(status: &InstanceStatus) -> Option<String> {
     let is_false = |condition: &&Condition| {
         condition.status == ConditionStatus::False
             && condition.kind != "Ready"
+            && condition.kind != PORTS
             && !condition.message.is_empty()
     };
     let unmet = status.conditions.iter().find(is_false)?;
     Some(said(&unmet.reason, Some(&unmet.message)))
+}
+
+/// What its node says of ports that lead to it, while it may be asked.
+fn unpublished(status: &InstanceStatus) -> Option<(String, String)> {
+    let found = status.conditions.iter().find(|condition| condition.kind == PORTS)?;
+    let refused = found.status == ConditionStatus::False;
+    refused.then(|| (found.reason.clone(), found.message.clone()))
 }
 
 fn images(containers: &[ContainerStatus]) -> impl Iterator<Item = (String, String, String)> {

@@ -2,6 +2,7 @@
 
 use super::WORKLOAD;
 use super::build::Plan;
+use super::member::PORTS;
 use super::object::Workload;
 use crate::runtime::conditions::{self, Holds};
 use crate::runtime::{Context, Failure, Subject, Told, Verdict};
@@ -71,7 +72,8 @@ impl<'a> Settled<'a> {
 /// Whether `told` says already what `wanted` does, as far as it is ours to say.
 fn same(told: &WorkloadStatus, wanted: &WorkloadStatus) -> bool {
     let mut told = told.clone();
-    let ours = ["Available", "Complete", "Failed", "Progressing", "Ready", "ReplicaFailure", "Suspended"];
+    let ours =
+        ["Available", "Complete", "Failed", PORTS, "Progressing", "Ready", "ReplicaFailure", "Suspended"];
     told.conditions.retain(|condition| ours.contains(&condition.kind.as_str()));
     told.conditions.sort_by(|a, b| a.kind.cmp(&b.kind));
     told == *wanted

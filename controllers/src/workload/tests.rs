@@ -71,6 +71,7 @@ fn serving(image: &str, ordinal: u64) -> Member {
         ready_since: Some(at(2)),
         restarts: 0,
         trouble: None,
+        unpublished: None,
         images: vec![(
             "web".to_owned(),
             format!("docker.io/library/{image}"),
@@ -150,4 +151,27 @@ fn no_more_is_done_at_once_than_can_be_done_in_time() {
     let plan =
         plan(&subject(json!({"replicas": 10_000, "template": made_of("web:1")}), None), &observed("web:1"));
     assert_eq!((plan.create.len(), plan.again), (BATCH, Some(at(1_000))));
+}
+
+#[test]
+fn a_port_that_is_somebody_elses_is_told_once_and_taken_back() {
+    let subject = subject(json!({"replicas": 2, "template": made_of("a")}), None);
+    let mut observed = observed("a");
+    observed.members = vec![serving("a", 0), serving("a", 1)];
+    let told = |observed: &Observed| {
+        let conditions = plan(&subject, observed).status.conditions;
+        let found = conditions.into_iter().find(|condition| condition.kind == member::PORTS);
+        found.map(|found| (found.status, found.reason, found.message))
+    };
+    assert_eq!(told(&observed), None);
+    let words = "on the node n1: port 80/tcp of the node was published by somebody else before";
+    for member in &mut observed.members {
+        member.unpublished = Some(("PortTaken".to_owned(), words.to_owned()));
+    }
+    let wanted =
+        (hypermesh_schemas::condition::ConditionStatus::False, "PortTaken".to_owned(), words.to_owned());
+    assert_eq!(told(&observed), Some(wanted));
+    observed.members[0].leaving = true;
+    observed.members[1].unpublished = None;
+    assert_eq!(told(&observed), None);
 }

@@ -24,6 +24,7 @@ fn member(ordinal: u64, phase: Phase) -> Member {
         ready_since: None,
         restarts: 0,
         trouble: None,
+        unpublished: None,
         images: Vec::new(),
     }
 }

@@ -22,6 +22,7 @@ fn member(name: &str, revision: &str) -> Member {
         ready_since: None,
         restarts: 0,
         trouble: None,
+        unpublished: None,
         images: Vec::new(),
     }
 }

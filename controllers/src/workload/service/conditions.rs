@@ -4,7 +4,7 @@
 use super::{Counts, span};
 use crate::runtime::conditions::Holds;
 use crate::workload::dereference::Observed;
-use crate::workload::member::Member;
+use crate::workload::member::{Member, PORTS};
 use crate::workload::object::Spec;
 use crate::workload::rollout::{self, Wanted};
 use crate::workload::status::Settled;
@@ -55,7 +55,26 @@ pub(super) fn settle(state: &State<'_>, settled: &mut Settled<'_>) -> Option<Tim
         let words = format!("instances end soon after they begin: the next one is made at {again}");
         settled.set("ReplicaFailure", Holds::True, "InstancesFail", with(words));
     }
+    if let Some((reason, message)) = unpublished(&state.observed.members) {
+        settled.set(PORTS, Holds::False, &reason, message);
+    }
     deadline
+}
+
+/// Which published ports are not reached as they should be, as the nodes of instances say it: each thing once.
+fn unpublished(members: &[Member]) -> Option<(String, String)> {
+    let live = members.iter().filter(|member| member.is_live());
+    let told: BTreeMap<&str, &str> = live
+        .filter_map(|member| member.unpublished.as_ref())
+        .map(|(reason, message)| (message.as_str(), reason.as_str()))
+        .collect();
+    let reason = (*told.values().next()?).to_owned();
+    let mut messages: Vec<&str> = told.keys().copied().take(TOLD).collect();
+    let more = format!("{} more nodes say so", told.len().saturating_sub(TOLD));
+    if told.len() > TOLD {
+        messages.push(&more);
+    }
+    Some((reason, messages.join("; ")))
 }
 
 type Told = (Holds, &'static str, String);
