@@ -34,6 +34,15 @@ const OF_NODES: [&str; 12] = [
     "nexusctl port-forward",
     "nexusctl top",
 ];
+/// What fish offers behind `--to-revision`.
+const FISH: &str = r#"fish --no-config -c 'nexusctl completion fish | source; complete -C "nexusctl rollback wl web --to-revision "'"#;
+/// The same of zsh, whose own part is only to show it.
+const ZSH: &str = r#"zsh -fc '
+    compdef() { : }
+    _describe() { while [[ $1 == -* ]]; do shift; done; shift; print -rl -- "${(@P)1}" }
+    source <(nexusctl completion zsh)
+    words=(nexusctl rollback wl web --to-revision "") CURRENT=6
+    _nexusctl'"#;
 /// An example that takes longer hangs.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -287,6 +296,25 @@ fn bash_completes_with_live_names() {
     let revisions = complete("nexusctl history wl/web --revision ");
     assert!(!revisions.is_empty() && revisions.iter().all(|r| r.parse::<u64>().is_ok()), "{revisions:?}");
     assert_eq!(complete("nexusctl rollback wl web --to-revision="), revisions);
+    // One end of a copy is a file here or an instance, whose paths stand behind a colon.
+    assert_eq!(complete("nexusctl cp web-7"), ["web-7d4f9-x2x1:"]);
+    assert_eq!(complete("nexusctl cp exa"), ["examples"]);
+    assert_eq!(complete("nexusctl cp ./README.md pod/web"), ["pod/web-7d4f9-x2x1:"]);
+    assert_eq!(complete("nexusctl cp web-7d4f9-x2x1:/srv . -c w"), ["web"]);
+    assert_eq!(complete("nexusctl logs web-7d4f9-x2x1 -c "), ["web"]);
+    // No agent answers, so nothing is known of what lies there.
+    assert_eq!(complete("nexusctl cp web-7d4f9-x2x1:/srv"), [""]);
+    for (shell, script) in [("fish", FISH), ("zsh", ZSH)] {
+        if Command::new(shell).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
+        {
+            println!("{shell} is not here: nothing is completed with it");
+            continue;
+        }
+        let (ok, text) = place.shell(script);
+        assert!(ok, "{shell}: {text}");
+        let words: Vec<&str> = text.lines().filter_map(|line| line.split(['\t', ':']).next()).collect();
+        assert_eq!(words, revisions, "{shell}: {text}");
+    }
     for (shell, check) in [("zsh", "zsh -n"), ("fish", "fish --no-execute")] {
         if Command::new(shell).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
         {
