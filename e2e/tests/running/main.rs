@@ -6,11 +6,13 @@
 
 mod bad_input;
 mod contents;
+mod images;
 mod jobs;
 mod leaving;
 mod limits;
 mod operator;
 mod quickstart;
+mod registry;
 mod rig;
 mod survival;
 mod traces;

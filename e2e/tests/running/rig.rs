@@ -49,7 +49,21 @@ pub struct Rig {
     api: u16,
     up: Option<Child>,
     before: Traces,
+    apart: Option<Apart>,
 }
+
+/// An agent that is a process of its own.
+#[derive(Default)]
+pub struct Apart {
+    /// Its program; none: the one that was built.
+    pub program: Option<PathBuf>,
+    /// Its flags, beside those of every test.
+    pub flags: Vec<String>,
+    running: Option<Child>,
+}
+
+/// The name of the node whose agent is a process of its own.
+pub const NODE: &str = "node-1";
 
 /// A port that was free a moment ago.
 pub fn free_port() -> Result<u16> {
@@ -59,6 +73,16 @@ pub fn free_port() -> Result<u16> {
 impl Rig {
     /// A cluster with its node ready and the image there; none where containers cannot be run, which is said.
     pub fn start(test: &str) -> Result<Option<Self>> {
+        Self::begin(test, None)
+    }
+
+    /// The same with the agent as a process of its own, with these flags.
+    pub fn start_apart(test: &str, flags: &[&str]) -> Result<Option<Self>> {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Self::begin(test, Some(Apart { flags, ..Apart::default() }))
+    }
+
+    fn begin(test: &str, apart: Option<Apart>) -> Result<Option<Self>> {
         let on_path = |program: &str| {
             let path = std::env::var_os("PATH").unwrap_or_default();
             std::env::split_paths(&path)
@@ -80,7 +104,7 @@ impl Rig {
         }
         let folder = tempfile::tempdir()?;
         let before = Traces::default();
-        let mut rig = Self { folder, api: free_port()?, up: None, before };
+        let mut rig = Self { folder, api: free_port()?, up: None, before, apart };
         rig.up()?;
         rig.import()?;
         rig.before = rig.traces()?;
@@ -93,7 +117,9 @@ impl Rig {
         let log = std::fs::File::options().create(true).append(true).open(log)?;
         let said = self.folder.path().join("up.out");
         let child = Command::new(binary()?)
-            .args(["up", "--api", &format!("127.0.0.1:{}", self.api), "--data-dir"])
+            .args(["up", "--api", &format!("127.0.0.1:{}", self.api)])
+            .args(self.apart.as_ref().map(|_| "--no-agent"))
+            .arg("--data-dir")
             .arg(self.data())
             .stdin(Stdio::null())
             .stdout(std::fs::File::create(&said)?)
@@ -104,15 +130,54 @@ impl Rig {
             let said = std::fs::read_to_string(&said)?;
             Ok(said.lines().any(|line| line == "ready").then_some(()))
         })?;
+        if self.apart.is_some() {
+            self.begin_agent()?;
+        }
+        self.until_node_is_ready()
+    }
+
+    fn until_node_is_ready(&self) -> Result<()> {
         self.until("nodes", |nodes| nodes.pointer("/items/0").is_some_and(ready))?;
         Ok(())
     }
 
+    /// The agent that is a process of its own.
+    pub fn apart(&mut self) -> Result<&mut Apart> {
+        self.apart.as_mut().context("the agent is no process of its own")
+    }
+
+    /// Starts the agent's own process, which joins the cluster when it never has.
+    pub fn begin_agent(&mut self) -> Result<()> {
+        let built = binary()?.with_file_name("nexus-agent");
+        ensure!(built.exists(), "{} is not built: cargo build --workspace --bins", built.display());
+        let joined = self.agent().join("agent.kubeconfig").exists();
+        let mut command = Command::new(self.apart()?.program.clone().unwrap_or(built));
+        command.args(["--node-name", NODE, "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.agent());
+        if !joined {
+            let token = self.nexusctl(&["token", "create"])?;
+            command.args(["--server", &format!("127.0.0.1:{}", self.api), "--token", token.trim(), "--ca"]);
+            command.arg(self.data().join("pki/ca.crt"));
+        }
+        let log = self.folder.path().join("up.log");
+        let log = std::fs::File::options().create(true).append(true).open(log)?;
+        let apart = self.apart()?;
+        command.args(&apart.flags).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        apart.running = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// Ends the agent's own process as its service's manager does.
+    pub fn end_agent(&mut self) -> Result<()> {
+        let mut agent = self.apart()?.running.take().context("there is no agent")?;
+        end(&mut agent).context("the agent")
+    }
+
     /// Kills the process, as nothing would that means well.
     pub fn kill(&mut self) {
-        if let Some(mut up) = self.up.take() {
-            let _ = up.kill();
-            let _ = up.wait();
+        let agent = self.apart.as_mut().and_then(|apart| apart.running.take());
+        for mut process in self.up.take().into_iter().chain(agent) {
+            let _ = process.kill();
+            let _ = process.wait();
         }
     }
 
@@ -123,23 +188,19 @@ impl Rig {
         for applet in APPLETS {
             std::os::unix::fs::symlink("busybox", bin.join(applet))?;
         }
-        let archive = self.folder.path().join("busybox.tar").display().to_string();
-        let bin = format!("{}=/bin", bin.display());
-        self.nexusctl(&[
-            "image",
-            "pack",
-            "-t",
-            IMAGE,
-            "-o",
-            &archive,
-            &bin,
-            "--entrypoint",
-            "/bin/sh",
-            "--env",
-            "PATH=/bin",
-        ])?;
+        let archive = self.pack(IMAGE, "busybox", &[])?;
         self.nexusctl(&["image", "import", &archive])?;
         Ok(())
+    }
+
+    /// Packs busybox into an archive below the test's folder, with what the arguments say beside it; gives its path.
+    pub fn pack(&self, image: &str, file: &str, more: &[&str]) -> Result<String> {
+        let archive = self.folder.path().join(format!("{file}.tar")).display().to_string();
+        let bin = format!("{}=/bin", self.folder.path().join("bin").display());
+        let usual = ["image", "pack", "-t", image, "-o", &archive, &bin];
+        let runs = ["--entrypoint", "/bin/sh", "--env", "PATH=/bin"];
+        self.nexusctl(&[&usual[..], &runs, more].concat())?;
+        Ok(archive)
     }
 
     /// The folder of the test.
@@ -296,12 +357,21 @@ impl Rig {
             Ok(left.is_empty().then_some(()))
         });
         gone.with_context(|| format!("left: {left:#?}"))?;
+        if self.apart.is_some() {
+            self.end_agent()?;
+        }
         let mut up = self.up.take().context("it does not run")?;
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(up.id().try_into()?), nix::sys::signal::SIGTERM)?;
-        let ended = up.wait()?;
-        ensure!(ended.success(), "up ended with {ended}");
-        Ok(())
+        end(&mut up).context("up")
     }
+}
+
+/// Has a process end, which it has to do well.
+fn end(process: &mut Child) -> Result<()> {
+    let pid = nix::unistd::Pid::from_raw(process.id().try_into()?);
+    nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM)?;
+    let ended = process.wait()?;
+    ensure!(ended.success(), "it ended with {ended}");
+    Ok(())
 }
 
 impl Drop for Rig {

@@ -46,7 +46,11 @@ pub fn web(greeting: &str, port: u16) -> Value {
 
 /// What is answered at a port of this machine.
 pub fn ask(port: u16) -> Result<String> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    ask_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
+/// What is answered at an address.
+pub fn ask_at(address: SocketAddr) -> Result<String> {
     let patience = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, patience).context("connecting")?;
     stream.set_read_timeout(Some(patience))?;
@@ -67,13 +71,18 @@ pub struct Load {
 impl Load {
     /// Begins with two who ask.
     pub fn begin(port: u16) -> Self {
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// The same at an address.
+    pub fn at(address: SocketAddr) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let asking = (0..2).map(|_| {
             let over = Arc::clone(&over);
             std::thread::spawn(move || {
                 let (mut answered, mut failed) = (0, Vec::new());
                 while !over.load(Ordering::Relaxed) {
-                    match ask(port) {
+                    match ask_at(address) {
                         Ok(_) => answered += 1,
                         Err(error) => failed.push(format!("{error:#} (after {answered} answers)")),
                     }
