@@ -45,6 +45,8 @@ pub struct Scenario {
     pub delay: (u64, u64),
     /// Crashes, in parts of a million actions.
     pub crashes: u64,
+    /// Times at which all replicas lose power at once.
+    pub outages: u64,
     /// How often a link is cut, in microseconds between cuts; 0 for never.
     pub cuts: u64,
     /// Requests of clients.
@@ -79,6 +81,7 @@ impl Scenario {
             doubled: *random.pick(&[0, 20, 100]).unwrap_or(&0),
             delay: (100, slow),
             crashes: *random.pick(&[0, 500, 3_000, 10_000]).unwrap_or(&0),
+            outages: *random.pick(&[0, 0, 1, 3]).unwrap_or(&0),
             cuts: *random.pick(&[0, 0, 300_000, 1_000_000]).unwrap_or(&0),
             requests: random.between(5..30),
             trouble: random.between(2..8) * SECOND,

@@ -36,6 +36,8 @@ enum Happening {
     Gossip(usize),
     /// A replica that is down comes up.
     Up(usize),
+    /// All replicas lose power.
+    Outage,
     /// A link is cut, for a time, in one direction or both.
     Cut,
     /// A link works again.
@@ -206,6 +208,10 @@ impl World {
             let after = self.random.below(self.scenario.trouble);
             self.later(after, Happening::Client(client));
         }
+        for _ in 0..self.scenario.outages {
+            let after = self.random.below(self.scenario.trouble);
+            self.later(after, Happening::Outage);
+        }
         if self.scenario.cuts > 0 {
             self.later(self.scenario.cuts, Happening::Cut);
         }
@@ -248,6 +254,10 @@ impl World {
                 Ok(())
             }
             Happening::Up(replica) => self.up(replica),
+            Happening::Outage => {
+                self.outage();
+                Ok(())
+            }
             Happening::Cut => {
                 self.cut_link();
                 Ok(())

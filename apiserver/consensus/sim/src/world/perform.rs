@@ -157,6 +157,15 @@ impl World {
         self.later(down, Happening::Up(place));
     }
 
+    /// Everybody who is up loses power.
+    pub(super) fn outage(&mut self) {
+        for place in 0..self.replicas.len() {
+            if self.replicas.get(place).is_some_and(|replica| replica.life.is_some()) {
+                self.crash(place);
+            }
+        }
+    }
+
     /// A replica comes up, from its disk alone.
     pub(super) fn up(&mut self, place: usize) -> Result<(), Failure> {
         let Some(replica) = self.replicas.get_mut(place) else { return Ok(()) };
