@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, condition, container, name};
 use crate::web::{main_of, workload};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 fn waiting(instance: &Value, reason: &str) -> bool {
@@ -50,7 +50,22 @@ fn a_command_that_fails_is_started_again_with_backoff() -> Result<()> {
     let end = if end.is_null() { &container(&instance)["state"]["terminated"] } else { end };
     ensure!(end["exitCode"] == 42 && end["reason"] == "Error", "{instance:#}");
     ensure!(not_ready(&instance), "{instance:#}");
-    rig.event(name(&instance)?, "BackOff", "restarting failed container")?;
+    rig.event(name(&instance)?, "BackOff", "restarting failed container main in pod crashing")?;
+    let waits = container(&instance)["state"]["waiting"]["message"].as_str().unwrap_or_default();
+    ensure!(waits.starts_with("back-off ") && waits.contains("failed container=main"), "{waits}");
+    let seen = rig.kubectl(&["get", "pod", name(&instance)?, "--no-headers"])?;
+    ensure!(seen.contains("CrashLoopBackOff") || seen.contains("Error"), "{seen}");
+    // The pauses grow: each is twice the one before.
+    let pause = |one: &Value| -> Option<u64> {
+        let words = container(one)["state"]["waiting"]["message"].as_str()?;
+        words.split(' ').nth(1)?.strip_suffix('s')?.parse().ok()
+    };
+    let first = pause(&instance).context("no pause is told")?;
+    let longer = rig.wait("a longer pause", || {
+        let there = rig.instances("crashing")?;
+        Ok(there.first().and_then(pause).filter(|longer| *longer > first))
+    })?;
+    ensure!(longer == 2 * first, "after {first} s, it waits {longer} s");
     let log = rig.nexusctl(&["logs", name(&instance)?])?;
     ensure!(log == "I fail\n", "{log:?}");
     let mut missing = workload("missing", "true");
@@ -75,6 +90,12 @@ fn probes_that_fail_keep_an_instance_unready_or_start_it_again() -> Result<()> {
     main_of(&mut dying)["livenessProbe"] =
         json!({"tcpSocket": {"port": 9}, "periodSeconds": 1, "failureThreshold": 2});
     rig.apply(&dying)?;
+    let mut stuck = workload("stuck", "trap 'exit 0' TERM; sleep 1000 & wait");
+    let main = main_of(&mut stuck);
+    main["startupProbe"] = json!({"exec": {"command": ["sh", "-c", "echo still starting; exit 1"]}, "periodSeconds": 1, "failureThreshold": 3});
+    // Until it has started, nothing else is asked.
+    main["livenessProbe"] = json!({"exec": {"command": ["touch", "/asked"]}, "periodSeconds": 1});
+    rig.apply(&stuck)?;
     let instance =
         rig.until_instance("unready", |one| !container(one)["state"]["running"].is_null() && not_ready(one))?;
     rig.event(name(&instance)?, "Unhealthy", "not yet")?;
@@ -83,7 +104,13 @@ fn probes_that_fail_keep_an_instance_unready_or_start_it_again() -> Result<()> {
     let instance = rig.until_instance("dying", restarted)?;
     rig.event(name(&instance)?, "Unhealthy", "Liveness")?;
     rig.event(name(&instance)?, "Killing", "")?;
-    rig.ends_clean(&["unready", "dying"])
+    let instance = rig.until_instance("stuck", restarted)?;
+    rig.event(name(&instance)?, "Unhealthy", "Startup probe failed: still starting")?;
+    rig.event(name(&instance)?, "Killing", "failed startup probe")?;
+    ensure!(not_ready(&instance), "{instance:#}");
+    let asked = rig.nexusctl(&["exec", name(&instance)?, "--", "test", "-e", "/asked"]);
+    ensure!(asked.is_err(), "its liveness was asked for before it had started");
+    rig.ends_clean(&["unready", "dying", "stuck"])
 }
 
 #[test]
@@ -102,7 +129,19 @@ fn a_missing_secret_is_named_and_waited_for() -> Result<()> {
     let instance = rig.until_instance("needy", crate::rig::ready)?;
     let log = rig.nexusctl(&["logs", name(&instance)?])?;
     ensure!(log == "the word is sesame\n", "{log:?}");
-    rig.ends_clean(&["needy"])
+    // What a volume lacks is told of the volume, and waited for as well.
+    let mut reads = workload("reads", "cat /settings/color; exec sleep 1000");
+    reads["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": "settings", "configMap": {"name": "settings"}}]);
+    main_of(&mut reads)["volumeMounts"] = json!([{"name": "settings", "mountPath": "/settings"}]);
+    rig.apply(&reads)?;
+    let words = "configmap \"settings\" not found";
+    let instance =
+        rig.until_instance("reads", |one| one["status"].to_string().contains(&words.replace('"', "\\\"")))?;
+    rig.event(name(&instance)?, "FailedMount", words)?;
+    rig.nexusctl(&["create", "configmap", "settings", "--from-literal=color=blue"])?;
+    rig.until_instance("reads", crate::rig::ready)?;
+    rig.ends_clean(&["needy", "reads"])
 }
 
 #[test]
@@ -135,10 +174,18 @@ fn limits_bite_and_say_so() -> Result<()> {
         rig.until_instance("eats", |one| restarted(one) && last_end(one)["reason"] == "OOMKilled")?;
     ensure!(last_end(&instance)["exitCode"] == 137, "{instance:#}");
     rig.event(name(&instance)?, "OOMKilled", "its limit is 16Mi")?;
-    // The agent lets no container have more than 4096 processes.
-    rig.apply(&workload("forks", "while true; do sleep 1000 & done"))?;
+    let told = rig.kubectl(&["describe", "pod", name(&instance)?])?;
+    ensure!(told.contains("OOMKilled") && told.contains("137"), "{told}");
     // The shell ends when it cannot fork.
+    let mut forks = workload("forks", "while true; do sleep 1000 & done");
+    main_of(&mut forks)["resources"] = json!({"limits": {"pids": 20}});
+    rig.apply(&forks)?;
     let instance = rig.until_instance("forks", restarted)?;
+    let message = last_end(&instance)["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("its limit of pids (20) allows"), "{instance:#}");
+    rig.event(name(&instance)?, "PidsLimitReached", "its limit of pids (20) allows")?;
+    let told = rig.kubectl(&["describe", "pod", name(&instance)?])?;
+    ensure!(told.contains("PidsLimitReached") && told.contains("pids"), "{told}");
     let log = rig
         .nexusctl(&["logs", "-p", name(&instance)?])
         .or_else(|_| rig.nexusctl(&["logs", name(&instance)?]))?;
@@ -165,7 +212,10 @@ fn an_image_of_another_digest_and_a_name_that_is_none_are_told() -> Result<()> {
         Err(error) => ensure!(format!("{error:#}").contains("UPPER/Case"), "{error:#}"),
         Ok(()) => {
             let instance = rig.until_instance("none", |one| waiting(one, "InvalidImageName"))?;
-            rig.event(name(&instance)?, "InspectFailed", "UPPER/Case")?;
+            let words = "couldn't parse image name \"UPPER/Case:::1\": the repository \"Case\" has capitals";
+            rig.event(name(&instance)?, "InspectFailed", words)?;
+            let message = container(&instance)["state"]["waiting"]["message"].as_str();
+            ensure!(message.is_some_and(|message| message.contains(words)), "{instance:#}");
             rig.nexusctl(&["delete", "workload", "none"])?;
         }
     }

@@ -93,7 +93,9 @@ fn entered(rig: &Rig, one: &str) -> Result<()> {
     for program in [own.as_str(), "kubectl"] {
         // The size comes after the start, as everywhere.
         let script = "tty; until stty size | grep \"33 77\"; do sleep 0.1; done; exit 4";
-        let line = format!("stty rows 33 cols 77; timeout --foreground 20 {program} exec -it {one} -- sh -c '{script}'");
+        let line = format!(
+            "stty rows 33 cols 77; timeout --foreground 20 {program} exec -it {one} -- sh -c '{script}'"
+        );
         let said = rig.run(Path::new("script"), &["-qec", &line, "/dev/null"], "")?;
         ensure!(said.code == 4 && said.out.contains("/dev/pts/0") && said.out.contains("33 77"), "{said:?}");
     }
