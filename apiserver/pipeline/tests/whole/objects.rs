@@ -359,12 +359,12 @@ fn a_patch_that_strict_decoding_minds_is_invalid() {
     assert_eq!(why, "strict decoding error: unknown field \"dat\"");
     assert_eq!(shown, "map[dat:map[l:[1 true] n:<nil>] data:map[b:2]]");
     // What is no object of the kind is as wrong, strict or not.
-    let (_, why) = tell(merge(&format!("{ASSETS}/a1"), json!({"metadata": {"labels": ["a"]}})));
+    let (_, why) = tell(merge(format!("{ASSETS}/a1"), json!({"metadata": {"labels": ["a"]}})));
     assert_eq!(
         why,
         "json: cannot unmarshal array into Go struct field Asset.metadata.labels of type map[string]string"
     );
-    let (_, why) = tell(merge(&format!("{ASSETS}/a1"), json!({"kind": null})));
+    let (_, why) = tell(merge(format!("{ASSETS}/a1"), json!({"kind": null})));
     assert_eq!(why, "Object 'Kind' is missing in the body of the request");
     let warned = cluster.run(patch(format!("{ASSETS}/a1?fieldValidation=Warn"), Media::JsonPatch, operation));
     assert_eq!(
