@@ -183,14 +183,14 @@ impl Agent {
         self.listening.address()
     }
 
-    /// Looks after the node until `stop` is over. What runs goes on.
-    ///
     /// What published ports lead to, from when they are led.
     #[must_use]
     pub fn serving(&self) -> watch::Receiver<publish::Serving> {
         self.serving.subscribe()
     }
 
+    /// Looks after the node until `stop` is over. What runs goes on.
+    ///
     /// # Errors
     /// When what was kept cannot be read, or earlier containers cannot be found.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AgentError> {

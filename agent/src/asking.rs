@@ -1,6 +1,5 @@
 //! Probes and hooks: what is asked of a container from inside its instance's network, and what it answers.
 
-use crate::connectivity::socket_in;
 use crate::failure::chain;
 use crate::images::blocking;
 use bytes::Bytes;
@@ -8,12 +7,13 @@ use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
-use hypermesh_runtime::{Container as Running, ExecSpec};
+use hypermesh_network::netns;
+use hypermesh_runtime::{Container as Running, ExecSpec, Sandbox};
 use hypermesh_schemas::value::PortRef;
 use hypermesh_schemas::workload::container::Container;
 use hypermesh_schemas::workload::probe::{Exec, Handler, HttpGet, Probe, Scheme, TcpSocket};
-use rustix::net::{AddressFamily, SocketType};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,35 +24,79 @@ use tokio::net::{TcpSocket as Socket, TcpStream};
 const MOST_OUTPUT: u64 = 10 << 10;
 
 /// Where an instance is asked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Place {
     /// The file that is its network namespace; none: the node's own.
     pub namespace: Option<PathBuf>,
     /// Its address; none: it only has its loopback interface.
     pub address: Option<IpAddr>,
+    /// Who enters the namespace where this process may not: without root it may not.
+    pub sandbox: Option<Arc<dyn Sandbox>>,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { namespace, address, sandbox: _ } = self;
+        f.debug_struct("Place")
+            .field("namespace", namespace)
+            .field("address", address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Place {
-    /// A connection to a port of the instance, or to another host as the node reaches it.
+    /// A connection to a port of the instance, or to another host as the instance reaches it: its own loopback addresses
+    /// are meant by `localhost`, and what listens on the node alone is not reached.
     ///
     /// # Errors
     /// In words: what refused.
     pub async fn dial(&self, host: Option<&str>, port: u16) -> Result<TcpStream, String> {
-        let told = |to: String| move |error: std::io::Error| format!("dial tcp {to}: {error}");
-        if let Some(host) = host {
-            let to = format!("{host}:{port}");
-            return TcpStream::connect((host, port)).await.map_err(told(to));
-        }
-        let address = SocketAddr::new(self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port);
-        let Some(namespace) = self.namespace.clone() else {
-            return TcpStream::connect(address).await.map_err(told(address.to_string()));
+        let own = self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let to = host.map_or_else(|| SocketAddr::new(own, port).to_string(), |host| format!("{host}:{port}"));
+        let told = |why: String| format!("dial tcp {to}: {why}");
+        let targets = match host {
+            None => vec![SocketAddr::new(own, port)],
+            Some(_) if self.namespace.is_none() => {
+                return Err(told("it has no network of its own".to_owned()));
+            }
+            Some(host) => addresses(host, port).await.map_err(|error| told(error.to_string()))?,
         };
-        let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-        let socket = blocking(move || socket_in(&namespace, family, SocketType::STREAM)).await;
-        let socket = socket.map_err(|error| chain(&error))?;
-        let socket = Socket::from_std_stream(socket.into());
-        socket.connect(address).await.map_err(told(address.to_string()))
+        let mut failure = "the name has no address".to_owned();
+        for target in targets {
+            match self.connect(target).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error.to_string(),
+            }
+        }
+        Err(told(failure))
     }
+
+    async fn connect(&self, target: SocketAddr) -> std::io::Result<TcpStream> {
+        let Some(namespace) = self.namespace.clone() else { return TcpStream::connect(target).await };
+        let domain = netns::Domain::for_address(target);
+        let entered = blocking(move || netns::socket(&namespace, domain, netns::Type::STREAM)).await;
+        let socket = match (entered, &self.sandbox) {
+            (Ok(socket), _) => socket.into(),
+            (Err(error), Some(sandbox)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                let asked = sandbox.socket(target.is_ipv6()).await;
+                asked.map_err(|error| std::io::Error::other(chain(&error)))?.into()
+            }
+            (Err(error), _) => return Err(error),
+        };
+        Socket::from_std_stream(socket).connect(target).await
+    }
+}
+
+/// The addresses of a host. Names are the node's resolvers' to say, which are the instance's too; those of loopback are
+/// the instance's own.
+async fn addresses(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+    }
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }
 
 /// Asks a probe. `Ok` is a success; an error is what the failure says.
@@ -252,5 +296,35 @@ mod tests {
         assert_eq!(bad, Err("HTTP probe failed with statuscode: 503".to_owned()));
         assert!(get(server("nonsense\r\n\r\n").await).await.is_err());
         assert!(get(1).await.unwrap_err().starts_with("dial tcp 127.0.0.1:1: "));
+    }
+
+    /// A namespace of its own, and its place; none: it cannot be made here.
+    fn apart() -> Option<(tempfile::TempDir, Place)> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: network namespaces need root");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let namespace = folder.path().join("instance");
+        netns::create_alone(&namespace).unwrap();
+        Some((folder, Place { namespace: Some(namespace), ..Place::default() }))
+    }
+
+    #[tokio::test]
+    async fn a_probe_does_not_reach_what_listens_on_the_node_alone() {
+        let Some((_folder, place)) = apart() else { return };
+        let port = server("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert!(TcpStream::connect(("127.0.0.1", port)).await.is_ok(), "the node reaches it");
+        for host in ["127.0.0.1", "localhost", "::1", "[::1]", "LOCALHOST"] {
+            let refused = place.dial(Some(host), port).await.unwrap_err();
+            assert_eq!(refused, format!("dial tcp {host}:{port}: Connection refused (os error 111)"));
+        }
+        // What listens in the instance is reached by the same words.
+        let namespace = place.namespace.clone().unwrap();
+        let own = netns::within(&namespace, || std::net::TcpListener::bind(("127.0.0.1", port))).unwrap();
+        assert!(place.dial(Some("localhost"), port).await.is_ok() && place.dial(None, port).await.is_ok());
+        drop(own);
+        netns::remove(&namespace).unwrap();
+        assert!(Place::default().dial(Some("127.0.0.1"), port).await.is_err());
     }
 }

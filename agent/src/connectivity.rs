@@ -7,11 +7,9 @@
 
 mod bridge;
 mod loopback;
-mod namespace;
 
 pub use bridge::Bridge;
 pub use loopback::LoopbackOnly;
-pub use namespace::{NamespaceError, bring_loopback_up, make_namespace, remove_namespace, socket_in};
 
 use futures_util::future::BoxFuture;
 use hypermesh_planner::InstanceUid;

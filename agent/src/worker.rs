@@ -202,6 +202,8 @@ impl Worker {
             }
             // What may open a registry has come, or has changed.
             () = self.pull_secrets.changed() => self.record.retry_images(),
+            // Its ports may be reached otherwise than before, which is told.
+            Ok(()) = self.host.serving.changed() => {}
             () = tokio::time::sleep(sleep.max(Duration::from_millis(1))) => {
                 if renew.is_some_and(|at| at <= Timestamp::now()) {
                     self.refresh();
@@ -212,8 +214,6 @@ impl Worker {
 
     fn hear(&mut self, news: News) {
         match news {
-            // Its ports may be reached otherwise than before, which is told.
-            Ok(()) = self.host.serving.changed() => {}
             // It is being removed: that its shim goes is what was asked for.
             News::Outcome(Outcome::SandboxGone(_)) if self.record.sandbox.stage.busy => {}
             News::Outcome(outcome) => self.take_in(outcome),
@@ -328,7 +328,8 @@ impl Worker {
     fn place(&self) -> Place {
         let own = || self.sandbox.as_ref().and_then(|sandbox| sandbox.network_namespace());
         let address = self.attached.ipv4.map(Into::into).or(self.attached.ipv6.map(Into::into));
-        Place { namespace: self.attached.namespace.clone().or_else(own), address }
+        let namespace = self.attached.namespace.clone().or_else(own);
+        Place { namespace, address, sandbox: self.sandbox.clone() }
     }
 
     /// Takes up what runs since before the agent started.

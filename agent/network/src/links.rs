@@ -296,16 +296,25 @@ pub fn furnish(namespace: &Path, ends: &Ends, bridge: &str) -> Result<(), Networ
     done.map_err(|source| NetworkError::Namespace { path: namespace.to_owned(), source })
 }
 
+/// Starts the loopback link of the namespace that the thread is in.
+pub fn start_loopback() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        start(&Links { handle }, "lo").await.map_err(io::Error::other)
+    })
+}
+
+async fn start(links: &Links, name: &str) -> Result<(), NetworkError> {
+    let up = LinkUnspec::new_with_index(links.index(name).await?).up().build();
+    let started = links.handle.link().set(up).execute().await;
+    started.map_err(|error| failed(&format!("starting {name}"), &error))
+}
+
 async fn set_up(links: &Links, ends: &Ends, bridge: [u8; 6]) -> Result<(), NetworkError> {
     for name in ["lo", "eth0"] {
-        let up = LinkUnspec::new_with_index(links.index(name).await?).up().build();
-        links
-            .handle
-            .link()
-            .set(up)
-            .execute()
-            .await
-            .map_err(|error| failed(&format!("starting {name}"), &error))?;
+        start(links, name).await?;
     }
     let index = links.index("eth0").await?;
     for (address, length) in [(IpAddr::V6(ends.ipv6), 128), (IpAddr::V4(ends.ipv4), 32)] {

@@ -3,8 +3,10 @@
 //! A thread is the unit that is in a namespace. Everything here happens in a thread that was started for it and ends
 //! with it, so that no other work is ever done in the wrong namespace.
 
+use crate::links;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+pub use socket2::{Domain, Socket, Type};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -30,6 +32,32 @@ pub fn create(path: &Path) -> io::Result<()> {
         let _ = fs::remove_file(path);
     }
     made
+}
+
+/// Makes a namespace with a loopback link that is up and no other, and mounts it at `path`. One that is there stays.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn create_alone(path: &Path) -> io::Result<()> {
+    if is_namespace(path) {
+        return Ok(());
+    }
+    // A boot or a crash leaves the file without a namespace.
+    remove(path)?;
+    create(path)?;
+    within(path, links::start_loopback).inspect_err(|_| drop(remove(path)))
+}
+
+/// A socket that lives in the namespace at `path`, wherever it is used from. It does not block.
+///
+/// # Errors
+/// When the namespace cannot be entered.
+pub fn socket(path: &Path, domain: Domain, kind: Type) -> io::Result<Socket> {
+    within(path, || {
+        let socket = Socket::new(domain, kind, None)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    })
 }
 
 /// Unmounts a namespace and removes its file. It goes once no process is in it. What is not there is no error.

@@ -9,6 +9,7 @@ use hypermesh_shim::protocol::{ContainerId, ExecId, ExecUser, IdMaps, InstanceId
 use hypermesh_shim::state::{ContainerState, Exit};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -128,6 +129,10 @@ pub trait Sandbox: Send + Sync {
     /// Its network namespace as a path that may be opened (and entered, or given to netlink) while it is there; none if it
     /// shares the node's.
     fn network_namespace(&self) -> Option<PathBuf>;
+
+    /// A socket for streams in its network, not connected, which does not block: also for who may not enter
+    /// [`Self::network_namespace`].
+    fn socket(&self, ipv6: bool) -> Work<'_, OwnedFd>;
 
     /// The pid of its shim.
     fn shim(&self) -> i32;
@@ -339,7 +344,7 @@ pub struct Attached {
     /// What it writes of errors; none with a terminal.
     pub stderr: Option<Output>,
     /// Its terminal.
-    pub(crate) terminal: Option<Arc<std::os::fd::OwnedFd>>,
+    pub(crate) terminal: Option<Arc<OwnedFd>>,
 }
 
 impl Attached {

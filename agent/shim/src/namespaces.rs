@@ -3,8 +3,9 @@
 use crate::child::{self, Word};
 use crate::protocol::{IdMap, IdMaps, Network, RefusalKind, SandboxConfig};
 use crate::subordinate::{self, Subordinate};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -26,6 +27,38 @@ impl Namespaces {
     /// All of them, for who must keep them open.
     pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         [&self.user, &self.network, &self.ipc, &self.uts].into_iter().flatten().map(|fd| fd.as_fd()).collect()
+    }
+
+    /// A socket for streams in the network, which does not block. A child makes it, which entered the network; it asks
+    /// nobody for anything, so that it is waited for.
+    pub(crate) fn socket(&self, ipv6: bool) -> Result<OwnedFd, String> {
+        let keep: Vec<_> = self.network.iter().map(|fd| fd.as_fd()).collect();
+        let (pid, mut ear) = child::fork(&keep, |mouth| {
+            let made = (|| -> Result<OwnedFd, String> {
+                if let Some(network) = &self.network {
+                    setns(network, CloneFlags::CLONE_NEWNET)
+                        .map_err(|errno| format!("the network could not be entered ({errno})"))?;
+                }
+                let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
+                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                rustix::net::socket_with(family, SocketType::STREAM, flags, None)
+                    .map_err(|errno| format!("a socket could not be made ({errno})"))
+            })();
+            match made {
+                Ok(socket) => drop(mouth.hand_over(&Word::Ready, socket.as_fd())),
+                Err(message) => mouth.fail(RefusalKind::Failed, message),
+            }
+        })
+        .map_err(|error| format!("a child could not be forked ({error})"))?;
+        let heard = ear.wait();
+        drop(ear);
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+        match heard {
+            Ok(Some(child::Heard { word: Word::Failed { message, .. }, .. })) => Err(message),
+            Ok(Some(child::Heard { fd: Some(socket), .. })) => Ok(socket),
+            Ok(_) => Err("the child that was to make a socket ended without a word".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Makes them. A child makes each, in the user namespace if there is one, so that it belongs to it; it ends when they
@@ -169,7 +202,7 @@ fn write(path: &str, text: &str) -> Result<(), String> {
 
 /// A new network has a loopback that is down.
 fn loopback_up() -> io::Result<()> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     #[expect(unsafe_code, reason = "no crate at hand has SIOCSIFFLAGS, and netlink would be a larger one")]
     // SAFETY: the request is a zeroed structure of the kernel's own form that lives through the call; its name ends with a
     // zero.

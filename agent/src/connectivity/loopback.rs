@@ -3,9 +3,9 @@
 //! Nobody reaches such an instance over a network, and it reaches nobody; probes and port forwarding, which the agent
 //! does from inside the namespace, work. The Node says so in its condition `NetworkUnavailable`.
 
-use super::namespace::{make_namespace, remove_namespace};
 use super::{Adopted, Attached, Attachment, Connectivity, ConnectivityError, Missing, PublishedPort, Report};
 use futures_util::future::BoxFuture;
+use hypermesh_network::netns;
 use hypermesh_planner::InstanceUid;
 use std::collections::BTreeSet;
 use std::io;
@@ -51,7 +51,7 @@ impl Connectivity for LoopbackOnly {
             };
             if self.makes_namespaces {
                 let path = self.path(&instance.uid);
-                make_namespace(&path)
+                netns::create_alone(&path)
                     .map_err(ConnectivityError::of(format!("connect the instance {}", instance.name)))?;
                 attached.namespace = Some(path);
             }
@@ -61,7 +61,7 @@ impl Connectivity for LoopbackOnly {
 
     fn detach<'a>(&'a self, instance: &'a InstanceUid) -> BoxFuture<'a, Result<(), ConnectivityError>> {
         Box::pin(async move {
-            remove_namespace(&self.path(instance))
+            netns::remove(&self.path(instance))
                 .map_err(ConnectivityError::of(format!("disconnect the instance {instance}")))
         })
     }
@@ -82,8 +82,7 @@ impl Connectivity for LoopbackOnly {
                         adopted.kept.insert(uid);
                     }
                     _ => {
-                        remove_namespace(&entry.path())
-                            .map_err(ConnectivityError::of("remove a leftover"))?;
+                        netns::remove(&entry.path()).map_err(ConnectivityError::of("remove a leftover"))?;
                         adopted.removed.push(format!("network namespace {}", entry.path().display()));
                     }
                 }
@@ -162,12 +161,8 @@ mod tests {
         let one = attachment("0a");
         let path = network.attach(&one).await.unwrap().namespace.unwrap();
         let make = || {
-            let fd = super::super::socket_in(
-                &path,
-                rustix::net::AddressFamily::INET,
-                rustix::net::SocketType::STREAM,
-            );
-            tokio::net::TcpSocket::from_std_stream(fd.unwrap().into())
+            let socket = netns::socket(&path, netns::Domain::IPV4, netns::Type::STREAM).unwrap();
+            tokio::net::TcpSocket::from_std_stream(socket.into())
         };
         let server = make();
         server.bind("127.0.0.1:1".parse().unwrap()).unwrap();

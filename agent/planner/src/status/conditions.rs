@@ -96,3 +96,25 @@ fn dated(aspect: Aspect, generation: i64, previous: Option<&InstanceStatus>, now
         message: aspect.message,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::record::Record;
+    use crate::{Surroundings, Unpublished, status};
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    #[test]
+    fn ports_that_are_not_reached_are_told_until_they_are() {
+        let instance = crate::tests::instance(json!({"containers": [{"name": "a", "image": "a"}]}));
+        let told = |unpublished| {
+            let around = Surroundings { unpublished, ..Surroundings::default() };
+            let status = status(&instance, &Record::default(), around, Timestamp::UNIX_EPOCH);
+            status.conditions.into_iter().find(|condition| condition.kind == "PortsPublished")
+        };
+        assert_eq!(told(None), None);
+        let condition = told(Some(Unpublished { reason: "PortTaken", message: "80/tcp" })).unwrap();
+        assert_eq!((condition.reason.as_str(), condition.message.as_str()), ("PortTaken", "80/tcp"));
+        assert_eq!(condition.status, hypermesh_schemas::condition::ConditionStatus::False);
+    }
+}

@@ -416,6 +416,17 @@ impl Sandbox for OciSandbox {
         self.network.get().cloned().flatten()
     }
 
+    fn socket(&self, ipv6: bool) -> Work<'_, OwnedFd> {
+        async move {
+            let (reply, fds) = self.call(Call::Socket { ipv6 }, Vec::new()).await?;
+            match (reply, fds.into_iter().next()) {
+                (Reply::Socket, Some(socket)) => Ok(socket),
+                _ => Err(self.misunderstood("socket")),
+            }
+        }
+        .boxed()
+    }
+
     fn shim(&self) -> i32 {
         self.shim.process.pid
     }

@@ -73,6 +73,7 @@ async fn as_somebody() {
     process.stdout.take().unwrap().read_to_string(&mut out).await.unwrap();
     assert_eq!(out, "0\nSeccomp:\t2\n");
     assert!(container.stats().is_err());
+    probed_from_inside(&node, &sandbox).await;
     sandbox.remove().await.unwrap();
     node.finish().await;
 }
@@ -102,5 +103,31 @@ async fn other_users(node: &Node, sandbox: &std::sync::Arc<dyn Sandbox>) {
     // To the node it is a user that belongs to the agent's.
     let status = std::fs::read_to_string(format!("/proc/{}/status", container.state().process.pid)).unwrap();
     assert!(status.contains("Uid:\t100999\t"), "{status}");
+    container.delete().await.unwrap();
+}
+
+/// Its network may not be entered without root, and its ports are reached all the same.
+async fn probed_from_inside(node: &Node, sandbox: &std::sync::Arc<dyn Sandbox>) {
+    let mut spec = node.spec("nc -l -p 4711 >/dev/null; echo asked; exec sleep 1000");
+    spec.log = Some(Log { path: node.dir.path().join("asked.log"), ..Log::default() });
+    let container =
+        sandbox.create(id("asked"), spec).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+    container.start().await.unwrap();
+    let path = sandbox.network_namespace().unwrap();
+    let entered = std::fs::File::open(&path)
+        .and_then(|file| Ok(nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET)?));
+    assert!(entered.is_err(), "nobody would need this");
+    let begun = std::time::Instant::now();
+    loop {
+        let socket = std::net::TcpStream::from(sandbox.socket(false).await.unwrap());
+        let socket = tokio::net::TcpSocket::from_std_stream(socket);
+        match socket.connect("127.0.0.1:4711".parse().unwrap()).await {
+            Ok(_) => break,
+            Err(error) => assert!(begun.elapsed().as_secs() < 20, "{error}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    until("it was asked", || log_at(&node.dir.path().join("asked.log")).contains("asked")).await;
+    assert!(sandbox.socket(true).await.is_ok());
     container.delete().await.unwrap();
 }

@@ -159,6 +159,12 @@ pub enum Call {
         /// Which.
         container: ContainerId,
     },
+    /// Open a socket for streams in the Instance's network, which connects from there: who asks may lack the right to enter
+    /// it. [`Reply::Socket`].
+    Socket {
+        /// Whether it is for IPv6.
+        ipv6: bool,
+    },
     /// End, once there is no container left; else refused. [`Reply::Done`].
     Shutdown,
 }
@@ -358,6 +364,8 @@ pub enum Reply {
         /// Its pid, as the node counts.
         pid: i32,
     },
+    /// A socket comes with it, which does not block.
+    Socket,
     /// Descriptors come with it.
     Attached {
         /// Whether standard input is among them.

@@ -71,6 +71,10 @@ impl Shim {
                 },
             },
             Call::Delete { container } => return self.delete(Some(asker), &container),
+            Call::Socket { ipv6 } => match self.namespaces.socket(ipv6) {
+                Ok(socket) => Ok((Reply::Socket, vec![socket])),
+                Err(message) => Err(Refusal { kind: RefusalKind::Failed, message }),
+            },
             Call::Shutdown => self.shutdown(),
         };
         match answer {

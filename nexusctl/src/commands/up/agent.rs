@@ -7,8 +7,12 @@ use hypermesh_agent::{Agent, Settings, facts};
 use hypermesh_apiserver::Server;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// How long is waited until the ports of what runs are published.
+const PUBLISHING: Duration = Duration::from_secs(6);
 
 /// The agent of `up`, running or not.
 pub struct NodeAgent {
@@ -49,6 +53,7 @@ impl NodeAgent {
         for lack in agent.lacks() {
             words.push_str(&format!("\n            {lack}"));
         }
+        let mut serving = agent.serving();
         let (stopper, stop) = oneshot::channel();
         let task = tokio::spawn(async move {
             let stopped = async {
@@ -59,6 +64,9 @@ impl NodeAgent {
                 tracing::error!(error = chain(&error), "the agent does not run");
             }
         });
+        // What was published before is published again before anybody is told that all is ready.
+        let published = serving.wait_for(|serving| serving.begun);
+        drop(tokio::time::timeout(PUBLISHING, published).await);
         Ok(Self { words, running: Some((stopper, task)) })
     }
 
