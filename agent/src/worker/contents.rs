@@ -161,3 +161,93 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::read_instance;
+    use crate::settings::{Layout, Policy};
+    use crate::volumes::Volumes;
+    use hypermesh_runtime::spec::MountSource;
+    use serde_json::json;
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// An API server whose tokens live so long; each is another.
+    fn server(life: Duration) -> NodeApi {
+        let asked = AtomicU32::new(0);
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            assert_eq!(request.uri().path(), "/api/v1/namespaces/shop/serviceaccounts/default/token");
+            let number = asked.fetch_add(1, Ordering::Relaxed);
+            let expires = hypermesh_planner::backoff::after(Timestamp::now(), life);
+            let answer = json!({
+                "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+                "metadata": {}, "spec": {"audiences": []},
+                "status": {"token": format!("token {number}"), "expirationTimestamp": expires.to_string()},
+            });
+            let body = kube::client::Body::from(answer.to_string().into_bytes());
+            std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
+        });
+        NodeApi::new(kube::Client::new(service, "default"), "node-1")
+    }
+
+    fn instance() -> Instance {
+        let object = json!({
+            "apiVersion": "hypermesh.online/v1", "kind": "Instance",
+            "metadata": {"name": "web-1", "namespace": "shop", "uid": "0a"},
+            "spec": {"workload": "web", "revision": "1", "pod": {
+                "serviceAccountName": "default",
+                "containers": [{"name": "a", "image": "a", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+                "volumes": [{"name": "v", "projected": {"sources": [
+                    {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}},
+                ]}}],
+            }},
+        });
+        read_instance(&serde_json::from_value(object).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn tokens_of_an_instance_that_is_taken_up_again_are_due() {
+        let cache = TokenCache::default();
+        assert_eq!(cache.renew_at(), Some(Timestamp::UNIX_EPOCH));
+        let now = Timestamp::now();
+        cache.0.lock().asked = Some(now);
+        assert_eq!(cache.renew_at(), Some(hypermesh_planner::backoff::after(now, AGAIN)));
+    }
+
+    #[tokio::test]
+    async fn a_token_is_another_before_it_ends_and_its_file_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        let (volumes, _) = Volumes::open(&layout, &Policy::default()).unwrap();
+        let (api, instance, cache) = (server(Duration::from_millis(500)), instance(), TokenCache::default());
+        let contents = |tokens: &Tokens| {
+            let volume = &instance.pod().volumes[0];
+            let tree = content(&instance, volume, &Sources::default(), &Fields::default(), tokens).unwrap();
+            Contents::from([("v".to_owned(), tree.unwrap())])
+        };
+        let first = cache.all(&api, &instance).await.unwrap();
+        assert_eq!(first.len(), 2, "its own and that of every instance");
+        volumes.prepare(&instance, contents(&first)).await.unwrap();
+        let mounts = volumes.mounts(&instance, &instance.pod().containers[0]).unwrap();
+        let sources = mounts.iter().find(|mount| mount.target == std::path::Path::new("/v")).unwrap();
+        let MountSource::Bind { path, .. } = &sources.source else { panic!("{sources:?}") };
+        let read = || std::fs::read_to_string(path.join("token")).unwrap();
+        assert_eq!(read(), "token 0");
+        assert_eq!(cache.all(&api, &instance).await.unwrap(), first, "what is young is kept");
+        // After four fifths of its life it is time; but one that cannot be had is not asked for again at once.
+        let asked = cache.0.lock().asked.unwrap();
+        assert_eq!(cache.renew_at(), Some(hypermesh_planner::backoff::after(asked, AGAIN)));
+        cache.0.lock().asked = None;
+        let (at, ends) = (cache.renew_at().unwrap(), asked.as_millisecond() + 500);
+        assert!(at.as_millisecond() < ends, "{at} is too late");
+        tokio::time::sleep(hypermesh_planner::backoff::between(Timestamp::now(), at)).await;
+        let second = cache.all(&api, &instance).await.unwrap();
+        let place = ("v".to_owned(), "token".to_owned());
+        assert_ne!(second[&place], first[&place]);
+        volumes.refresh(&instance, contents(&second)).await.unwrap();
+        assert_eq!(read(), "token 2");
+        volumes.remove(&instance.uid).await.unwrap();
+        volumes.close();
+    }
+}
