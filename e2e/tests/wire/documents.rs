@@ -74,8 +74,13 @@ fn a_subresource_that_nothing_has_is_no_path() -> Result<()> {
         let reply = admin.get(path)?;
         ensure!(reply.code == 404 && reply.text() == "404 page not found\n", "{path}: {}", reply.code);
     }
-    let command = admin.send("POST", "/api/v1/namespaces/default/pods/none/exec?stdout=true", &[], Vec::new())?;
-    ensure!(command.code == 400 && command.text().contains("you must specify a command"), "{}", command.text());
+    let command =
+        admin.send("POST", "/api/v1/namespaces/default/pods/none/exec?stdout=true", &[], Vec::new())?;
+    ensure!(
+        command.code == 400 && command.text().contains("you must specify a command"),
+        "{}",
+        command.text()
+    );
     Ok(())
 }
 

@@ -66,7 +66,8 @@ fn shown(reply: Result<Reply, Fault>, view: View) -> Result<Reply, Fault> {
         }
         Ok(Reply { code, body: Body::Document(bytes) }) => {
             // A list of what was deleted is projected by who answers.
-            let status = serde_json::from_slice::<Status>(&bytes).ok().filter(|status| status.kind == "Status");
+            let status =
+                serde_json::from_slice::<Status>(&bytes).ok().filter(|status| status.kind == "Status");
             let Some(mut status) = status else {
                 return Ok(Reply { code, body: Body::Document(bytes) });
             };
