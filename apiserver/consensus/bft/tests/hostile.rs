@@ -1,5 +1,7 @@
 //! One replica says whatever it likes. The others go on, decide nothing on its word, and answer with little.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use bytes::Bytes;
 use hypermesh_bft::event::{Action, Event, Head, Timer};
 use hypermesh_bft::message::{Decided, Message, Polka, RoundEntry, SignedProposal, SignedVote};
