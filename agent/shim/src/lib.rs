@@ -20,7 +20,7 @@ mod exec;
 mod home;
 mod join;
 mod log;
-mod memory;
+pub mod memory;
 mod namespaces;
 pub mod probe;
 pub mod process;
@@ -30,6 +30,7 @@ mod server;
 pub mod socket;
 mod stage;
 pub mod state;
+mod stdio;
 mod subordinate;
 
 pub use entry::{READY, main};

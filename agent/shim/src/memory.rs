@@ -1,10 +1,10 @@
-//! Giving back memory that beginning and forking took: a shim is one of many, and waits most of the time.
+//! Giving back memory that beginning and forking took: a shim is one of many, and waits most of the time, as its agent does.
 
 use std::fs;
 
 /// Lets go of pages of files that this process only ever read: code and constants, which the kernel finds again in its
 /// cache when they are next needed. What is the process' own stays.
-pub(crate) fn let_go() {
+pub fn let_go() {
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
     for (start, length) in clean(&smaps) {
         #[expect(
