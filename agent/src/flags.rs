@@ -4,8 +4,6 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use hypermesh_agent::join::{Invitation, join};
 use hypermesh_agent::settings::{Layout, MOST_PIDS, PressureSettings, Settings};
-use hypermesh_image::Mirror;
-use hypermesh_runtime::spec::capability;
 use hypermesh_schemas::value::Quantity;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -166,18 +164,12 @@ impl Flags {
         settings.listen = self.listen.unwrap_or(settings.listen);
         settings.advertise = self.advertise;
         for label in &self.node_label {
-            let Some((key, value)) = label.split_once('=') else {
-                bail!("--node-label {label}: write key=value");
-            };
-            settings.labels.insert(key.to_owned(), value.to_owned());
+            settings.add_label(label)?;
         }
         settings.policy.host_paths = self.allow_host_path;
         settings.policy.privileged = self.allow_privileged;
         for name in &self.allow_capability {
-            let known = capability(name).with_context(|| {
-                format!("--allow-capability {name}: Linux has no such capability; NET_ADMIN would be one")
-            })?;
-            settings.policy.capabilities.insert(known.to_owned());
+            settings.allow_capability(name)?;
         }
         settings.policy.require_user_namespaces = self.require_user_namespaces;
         settings.policy.endorsed_streams = !self.require_signatures;
@@ -186,13 +178,7 @@ impl Flags {
             settings.policy.pids = pids;
         }
         for mirror in &self.mirror {
-            let Some((registry, place)) = mirror.split_once('=') else {
-                bail!("--mirror {mirror}: write registry=host[/prefix]");
-            };
-            let (host, prefix) = place.split_once('/').unwrap_or((place, ""));
-            let place = Mirror { host: host.to_owned(), prefix: prefix.to_owned() };
-            place.check().with_context(|| format!("--mirror {mirror}"))?;
-            settings.images.mirrors.entry(registry.to_owned()).or_default().push(place);
+            settings.add_mirror(mirror)?;
         }
         settings.images.plain_http = self.plain_http.into_iter().collect();
         if !self.reserve_ports.is_empty() {

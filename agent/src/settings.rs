@@ -1,5 +1,8 @@
 //! How an agent is set up, and where its files lie.
 
+mod flag;
+
+pub use flag::FlagError;
 use hypermesh_chain::ClusterPrefix;
 use hypermesh_image::Mirror;
 use hypermesh_network::Ipv4Pool;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod controllers;
+mod policy;
 
 use crate::{
     error::{Error, Exit, chain},
@@ -13,6 +14,7 @@ use controllers::Controllers;
 use hypermesh_apiserver::flags::Tuning;
 use hypermesh_apiserver::{Config, DEFAULT_API, Server};
 use hypermesh_schemas::KindDefinition;
+use policy::Policy;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub enum Engine {
 #[command(after_help = "\
 Examples:
   nexusctl up
+  # Let instances see /srv of this machine, and pull what Docker Hub has from a mirror
+  nexusctl up --allow-host-path /srv --mirror docker.io=mirror.example.com
   # Store and serve, run nothing on this machine
   nexusctl up --no-agent --data-dir ./data --api 127.0.0.1:7443")]
 pub struct Arguments {
@@ -68,6 +72,9 @@ pub struct Arguments {
     /// What the server keeps, and lets clients take.
     #[command(flatten)]
     pub tuning: Tuning,
+    /// What its agent lets instances do.
+    #[command(flatten)]
+    pub policy: Policy,
     /// Verify the data folder instead of starting; exits 1 if anything is wrong
     #[arg(long)]
     pub check: bool,

@@ -31,6 +31,7 @@ impl NodeAgent {
         let admitted = server.credentials().admit_node(&node).await;
         let kubeconfig = admitted.map_err(|error| Error::Message(chain(&error)))?;
         let mut settings = Settings::new(&node, &dir.join("agent"));
+        arguments.policy.apply(&mut settings).map_err(|error| Error::Message(chain(&error)))?;
         settings.kubeconfig = kubeconfig;
         settings.listen = SocketAddr::new(arguments.api.ip(), settings.listen.port());
         let agent = match Agent::prepare(settings.clone()).await {
