@@ -5,9 +5,10 @@ use crate::home;
 use crate::join;
 use crate::namespaces::Namespaces;
 use crate::program;
-use crate::protocol::{Create, RefusalKind};
+use crate::protocol::{Create, IdMaps, RefusalKind};
 use crate::stage;
 use crate::state::Layout;
+use crate::stdio;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
@@ -37,6 +38,8 @@ pub(crate) struct Making<'a> {
     /// The mount namespace of who asked.
     pub(crate) asker: Option<BorrowedFd<'a>>,
     pub(crate) stdio: &'a Stdio,
+    /// How the Instance's users map to those of the node.
+    pub(crate) users: Option<&'a IdMaps>,
     /// Where its first process says why its program could not be executed; closed when it is.
     pub(crate) executed: BorrowedFd<'a>,
     pub(crate) never: Option<program::FileId>,
@@ -81,8 +84,12 @@ impl Making<'_> {
         let making = stage::making(self.stage);
         fs::create_dir(&making)
             .map_err(|error| format!("{} could not be made ({error})", making.display()))?;
-        let (cwd, processes) = self.complete_spec(&bundle, &making, !self.create.cgroups.is_empty())?;
+        let Completed { cwd, user, processes } =
+            self.complete_spec(&bundle, &making, !self.create.cgroups.is_empty())?;
         stage::make_folder(&stage::root(self.stage), &cwd);
+        if let Some(stdio) = self.stdio {
+            stdio::give(stdio, user, self.users);
+        }
         if let Some(network) = self.namespaces.network.as_ref().filter(|_| self.namespaces.foreign_network) {
             setns(network, CloneFlags::CLONE_NEWNET)
                 .map_err(|errno| format!("its network could not be entered ({errno})"))?;
@@ -130,14 +137,8 @@ impl Making<'_> {
     }
 
     /// Fills in what only the shim knows, for libcontainer: where the root and the binds are, and which namespaces are
-    /// joined. Gives the folder that its program works in, and the limit of processes if it is `taken` out, for who sets
-    /// it later.
-    fn complete_spec(
-        &self,
-        bundle: &Path,
-        making: &Path,
-        taken: bool,
-    ) -> Result<(PathBuf, Option<i64>), String> {
+    /// joined. The limit of processes is `taken` out for who sets it later.
+    fn complete_spec(&self, bundle: &Path, making: &Path, taken: bool) -> Result<Completed, String> {
         let path = bundle.join(CONFIG);
         let mut spec =
             Spec::load(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
@@ -176,7 +177,9 @@ impl Making<'_> {
             let held = held.as_ref().ok_or("a namespace is to be joined that the instance does not have")?;
             namespace.set_path(Some(PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))));
         }
-        let cwd = spec.process().as_ref().map(|process| process.cwd().clone()).unwrap_or_default();
+        let process = spec.process().as_ref();
+        let cwd = process.map(|process| process.cwd().clone()).unwrap_or_default();
+        let user = process.map(|process| process.user().uid()).unwrap_or_default();
         if let Some(process) = spec.process_mut() {
             // libcontainer would have the C library look for it, in the container.
             let mut env = process.env().clone().unwrap_or_default();
@@ -185,8 +188,18 @@ impl Making<'_> {
         }
         let path = making.join(CONFIG);
         spec.save(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
-        Ok((cwd, processes.map(|pids| pids.limit())))
+        Ok(Completed { cwd, user, processes: processes.map(|pids| pids.limit()) })
     }
+}
+
+/// What a completed specification says that is done by others than libcontainer.
+struct Completed {
+    /// The folder that its program works in.
+    cwd: PathBuf,
+    /// Whom its program runs as, in the container.
+    user: u32,
+    /// How many processes it may have, where that is set later.
+    processes: Option<i64>,
 }
 
 /// Where a container's terminal comes from.

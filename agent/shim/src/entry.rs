@@ -80,7 +80,8 @@ fn begin(folder: PathBuf) -> Result<Shim, String> {
     let folder = watch(&layout);
     settle(&layout).map_err(|error| told("its output could not be let go", error))?;
     let never = program::own();
-    Ok(Shim { rootless, layout, namespaces, stage, never, listener, signals, folder, held: Held::default() })
+    let (users, held) = (config.user, Held::default());
+    Ok(Shim { rootless, layout, namespaces, users, stage, never, listener, signals, folder, held })
 }
 
 /// Parts from who started it.

@@ -5,7 +5,7 @@
 
 use crate::child::{self, Mouth, Word};
 use crate::program;
-use crate::protocol::{Exec, ExecUser, RefusalKind, TerminalSize};
+use crate::protocol::{Exec, ExecUser, IdMaps, RefusalKind, TerminalSize};
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::{capabilities, seccomp};
 use nix::sched::{CloneFlags, setns};
@@ -27,6 +27,8 @@ pub(crate) struct Entering<'a> {
     pub(crate) first: BorrowedFd<'a>,
     /// Standard input, output and error, without a terminal.
     pub(crate) stdio: &'a [OwnedFd],
+    /// How the Instance's users map to those of the node.
+    pub(crate) users: Option<&'a IdMaps>,
     pub(crate) never: Option<program::FileId>,
 }
 
@@ -53,6 +55,7 @@ impl Entering<'_> {
             fs::write("/proc/self/oom_score_adj", score.to_string())
                 .map_err(|error| format!("the OOM score could not be set ({error})"))?;
         }
+        crate::stdio::give(self.stdio, self.user(process).uid, self.users);
         // Whoever shares the container's namespaces must not look into this process, which is still the node's.
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
             .map_err(|errno| errno.to_string())?;
@@ -108,11 +111,7 @@ impl Entering<'_> {
             Some(size) => terminal(size, mouth)?,
             None => stdio(self.stdio)?,
         }
-        let user = self.exec.user.clone().unwrap_or_else(|| ExecUser {
-            uid: process.user().uid(),
-            gid: process.user().gid(),
-            groups: process.user().additional_gids().clone().unwrap_or_default(),
-        });
+        let user = self.user(process);
         let env = self.environment(process, &user);
         let cwd = self.exec.cwd.clone().unwrap_or_else(|| process.cwd().clone());
         // A folder that the node's root may enter and the user may not is entered, as the container's own was.
@@ -151,6 +150,15 @@ impl Entering<'_> {
             load()?;
         }
         program::become_program(&file, args)
+    }
+
+    /// Who it runs as: who is asked for, else who the container's first process is.
+    fn user(&self, process: &Process) -> ExecUser {
+        self.exec.user.clone().unwrap_or_else(|| ExecUser {
+            uid: process.user().uid(),
+            gid: process.user().gid(),
+            groups: process.user().additional_gids().clone().unwrap_or_default(),
+        })
     }
 
     /// The container's, and over it what is asked for.

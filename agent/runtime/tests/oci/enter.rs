@@ -1,6 +1,7 @@
 //! Processes beside a container's own, and looking on at what it writes.
 
 use crate::harness::*;
+use hypermesh_runtime::spec::User;
 use hypermesh_runtime::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,45 @@ async fn a_process_has_its_own_input_output_user_and_end() {
     let error = container.exec(missing).await.err().unwrap();
     assert!(told(&error).contains("in no folder of PATH"), "{}", told(&error));
     sandbox.remove().await.unwrap();
+    node.finish().await;
+}
+
+/// As images of the field have their logs: links to `/dev/stdout` and `/dev/stderr`, opened by whoever writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn output_is_opened_by_its_name() {
+    let Some(node) = Node::new().await else { return };
+    let script = "echo out > /dev/stdout; echo err > /dev/stderr; echo again > /proc/self/fd/1; echo told";
+    for (name, user) in [("i1", UserNamespace::Auto), ("i2", UserNamespace::Host)] {
+        let mut sandbox = node.sandbox_spec(name);
+        sandbox.user = user;
+        let sandbox = node.class.create(sandbox).await.unwrap();
+        for uid in [0, 1000] {
+            let mut spec = node.spec(&format!("{script}; exec sleep 1000"));
+            spec.user = User { uid, gid: uid, groups: Vec::new() };
+            let container = sandbox.create(id("c"), spec).await.unwrap();
+            container.start().await.unwrap();
+            until("it told all", || node.log().contains("told")).await;
+            let log = node.log();
+            assert!(
+                log.contains("stdout F out\n") && log.contains("stdout F again\n"),
+                "{name} {uid}: {log}"
+            );
+            assert!(log.contains("stderr F err\n"), "{name} {uid}: {log}");
+            // Another user's process has pipes of its own.
+            for user in [None, Some(ExecUser { uid: 1001, gid: 0, groups: Vec::new() })] {
+                let spec = ExecSpec { user, ..exec(script) };
+                let (code, out, err) = run(&container, spec).await;
+                assert_eq!(
+                    (code, out.as_str(), err.as_str()),
+                    (0, "out\nagain\ntold\n", "err\n"),
+                    "{name} {uid}"
+                );
+            }
+            container.delete().await.unwrap();
+            std::fs::remove_file(node.dir.path().join("0.log")).unwrap();
+        }
+        sandbox.remove().await.unwrap();
+    }
     node.finish().await;
 }
 

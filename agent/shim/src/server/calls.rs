@@ -117,6 +117,7 @@ impl Shim {
             stage: &stage,
             asker: asker_mounts.as_ref().map(|fd| fd.as_fd()),
             stdio: &ends.stdio,
+            users: self.users.as_ref(),
             executed: ends.executed.as_fd(),
             never: self.never,
         };
@@ -153,6 +154,7 @@ impl Shim {
             cgroups: &container.create.cgroups,
             first: process.as_fd(),
             stdio: fds,
+            users: self.users.as_ref(),
             never: self.never,
         };
         let (pid, ear) = child::fork(&entering.keep(), |mouth| entering.run(mouth))

@@ -9,7 +9,7 @@ mod jobs;
 use crate::log::Stream;
 use crate::namespaces::{Namespaces, Stage};
 use crate::program::FileId;
-use crate::protocol::{ContainerId, Event, ExecId, Message, Refusal, Reply};
+use crate::protocol::{ContainerId, Event, ExecId, IdMaps, Message, Refusal, Reply};
 use crate::state::{Exit, Layout};
 use connection::{Asker, Connection};
 use container::Container;
@@ -40,6 +40,8 @@ pub(crate) struct Shim {
     pub(crate) rootless: bool,
     pub(crate) layout: Layout,
     pub(crate) namespaces: Namespaces,
+    /// How users in them map to users of the node.
+    pub(crate) users: Option<IdMaps>,
     pub(crate) stage: Stage,
     pub(crate) never: Option<FileId>,
     pub(crate) listener: UnixListener,
