@@ -198,14 +198,23 @@ impl Images {
         blocking(move || store.image(&digest)).await
     }
 
-    /// A container's root file system, made once.
+    /// A container's root file system, made once. It can be written to, whatever the container may: what is mounted in it
+    /// has to have a place, which few images have. Who may not write gets it read-only once all is mounted.
     ///
     /// # Errors
     /// When the image is not whole, or the disk would not.
-    pub async fn root(&self, id: &str, digest: &Digest, read_only: bool) -> Result<RootFs, StoreError> {
+    pub async fn root(&self, id: &str, digest: &Digest) -> Result<RootFs, StoreError> {
         let (store, id, digest) = (Arc::clone(&self.store), id.to_owned(), digest.clone());
-        let options = RootFsOptions { read_only, ..RootFsOptions::default() };
-        blocking(move || store.prepare(&id, &digest, options)).await
+        let options = RootFsOptions { read_only: false, ..RootFsOptions::default() };
+        blocking(move || match store.prepare(&id, &digest, options) {
+            // Of another image or form, which never ran: the same run would have asked for the same.
+            Err(StoreError::SnapshotExists(_)) => {
+                store.remove_snapshot(&id)?;
+                store.prepare(&id, &digest, options)
+            }
+            made => made,
+        })
+        .await
     }
 
     /// Whom the image wants to run as.

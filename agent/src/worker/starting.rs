@@ -117,10 +117,8 @@ impl Starting {
         let images = &self.host.images;
         let image = images.image(digest).await.map_err(|error| create(chain(&error)))?;
         let image_user = images.user(&image).await.map_err(create)?;
-        let read_only = self.container.security_context.as_ref();
-        let read_only = read_only.and_then(|security| security.read_only_root_filesystem).unwrap_or_default();
         let snapshot = format!("{}-{name}-{}", self.instance.uid, self.attempt);
-        let root = images.root(&snapshot, digest, read_only).await.map_err(|error| create(chain(&error)))?;
+        let root = images.root(&snapshot, digest).await.map_err(|error| create(chain(&error)))?;
         let making = Making {
             instance: &self.instance,
             container: &self.container,

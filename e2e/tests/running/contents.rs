@@ -65,3 +65,31 @@ fn the_api_answers_from_inside() -> Result<()> {
     ensure!(answer.ends_with("401"), "{answer}");
     rig.ends_clean(&["asks"])
 }
+
+/// No image has the places of what is mounted in it, and the container is to write to none but what it is given.
+#[test]
+fn a_root_that_is_only_read_has_all_that_others_have() -> Result<()> {
+    let Some(rig) = Rig::start("a_root_that_is_only_read_has_all_that_others_have")? else { return Ok(()) };
+    let script = "echo to the log > /dev/stdout; exec sleep 1000";
+    let mut reads = workload("reads", script);
+    reads["spec"]["template"]["spec"]["volumes"] = json!([{"name": "tmp", "emptyDir": {}}]);
+    let main = main_of(&mut reads);
+    main["securityContext"] = json!({"readOnlyRootFilesystem": true});
+    main["volumeMounts"] = json!([{"name": "tmp", "mountPath": "/tmp/deep"}]);
+    rig.apply(&reads)?;
+    let instance = rig.until_instance("reads", ready)?;
+    let one = name(&instance)?;
+    let inside = |script: &str| rig.nexusctl(&["exec", one, "--", "sh", "-c", script]);
+    let token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    let seen = inside(&format!(
+        "cat /etc/hosts /etc/resolv.conf >/dev/null && cat {token} >/dev/null && echo x >/tmp/deep/x && echo seen"
+    ))?;
+    ensure!(seen == "seen\n", "{seen}");
+    for place in ["/x", "/etc/hosts", "/etc/x", "/tmp/x", "/bin/x"] {
+        let wrote = inside(&format!("echo x 2>/dev/null >{place} && echo wrote || echo refused"))?;
+        ensure!(wrote.ends_with("refused\n"), "{place}: {wrote}");
+    }
+    let log = rig.nexusctl(&["logs", one])?;
+    ensure!(log == "to the log\n", "{log}");
+    rig.ends_clean(&["reads"])
+}
