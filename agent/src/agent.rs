@@ -227,6 +227,7 @@ impl Agent {
         answering.shutdown().await;
         host.volumes.close();
         host.connectivity.close().await;
+        host.runtime.close();
         Ok(())
     }
 

@@ -41,6 +41,10 @@ pub trait RuntimeClass: Send + Sync {
 
     /// Clears away all that is of no Instance in `keep`: processes, shims, cgroups, mounts and folders.
     fn sweep<'a>(&'a self, keep: &'a BTreeSet<InstanceId>) -> Work<'a, Swept>;
+
+    /// At the agent's end: what holds no Instance any more goes, as what all of them were below. What runs keeps what it
+    /// needs.
+    fn close(&self) {}
 }
 
 /// What the containers of an Instance share.

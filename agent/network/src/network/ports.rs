@@ -65,7 +65,9 @@ impl Network {
         let mut outcomes = Vec::with_capacity(services.len());
         for service in &mut services {
             let problem = match holders.get(&(service.port, service.protocol)) {
-                Some(holder) if *holder != service.name => Some(taken(service, holder)),
+                Some(holder) if *holder != service.name && !self.is_reserved(service.port) => {
+                    Some(taken(service, holder))
+                }
                 _ => self.listen(&mut ports, service, &world).await.err(),
             };
             if problem.is_some() {
@@ -78,13 +80,14 @@ impl Network {
         Ok(outcomes)
     }
 
+    fn is_reserved(&self, port: u16) -> bool {
+        self.config.reserved.iter().any(|range| range.contains(&port))
+    }
+
     /// Leads what this process has to lead of a published port.
     async fn listen(&self, ports: &mut Ports, service: &Service, world: &[IpAddr]) -> Result<(), Problem> {
         let key = (service.port, service.protocol);
-        if self.config.reserved.iter().any(|range| range.contains(&service.port)) {
-            if let Some((_, proxy)) = ports.proxies.remove(&key) {
-                proxy.close().await;
-            }
+        if self.is_reserved(service.port) {
             return Err(problem(service, "PortReserved", "is kept for the node itself"));
         }
         let addresses = listening(service, world)?;

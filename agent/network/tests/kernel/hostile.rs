@@ -165,6 +165,10 @@ async fn ports_of_the_node_itself_are_given_to_nobody() {
         assert_eq!(outcome[0].problem.as_ref().unwrap().reason, "PortReserved");
         assert!(ask(&world.node, (Ipv4Addr::LOCALHOST, 80)).is_err());
     }
+    let both = ["v", "w"].map(|name| service(&network, name, Reach::World, &[(&a, 1)]));
+    for outcome in network.publish(both.to_vec()).await.unwrap() {
+        assert_eq!(outcome.problem.unwrap().reason, "PortReserved", "whoever came first");
+    }
     let bridge = Reach::At(world.config().node.into());
     let outcome = network
         .publish(vec![hypermesh_network::Service { port: 443, ..service(&network, "w", bridge, &[(&a, 1)]) }])

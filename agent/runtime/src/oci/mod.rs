@@ -258,4 +258,11 @@ impl RuntimeClass for Oci {
     fn sweep<'a>(&'a self, keep: &'a BTreeSet<InstanceId>) -> Work<'a, Swept> {
         self.clear_but(keep).boxed()
     }
+
+    fn close(&self) {
+        for folder in self.node.cgroups.all_folders(&self.node.cgroups.path(&[])) {
+            // The kernel refuses to remove what anybody is in, or has a cgroup below.
+            drop(std::fs::remove_dir(folder));
+        }
+    }
 }

@@ -151,9 +151,8 @@ impl Node {
     pub async fn finish(self) {
         let swept = self.class.sweep(&BTreeSet::new()).await.unwrap();
         assert!(swept.left.is_empty(), "{swept:?}");
-        for folder in cgroups_of(self.cgroup.trim_start_matches('/')) {
-            fs::remove_dir(folder).unwrap();
-        }
+        self.class.close();
+        assert_eq!(cgroups_of(self.cgroup.trim_start_matches('/')), Vec::<PathBuf>::new());
         assert_eq!(processes_of(self.dir.path()), Vec::<String>::new());
         assert_eq!(fs::read_dir(self.dir.path().join("instances")).unwrap().count(), 0);
         assert_eq!(mounts_of(self.dir.path()), Vec::<String>::new());
