@@ -13,7 +13,7 @@ use crate::private;
 use crate::settings::{Layout, Policy};
 use hypermesh_planner::Instance;
 use hypermesh_planner::InstanceUid;
-use hypermesh_planner::volume::{FileTree, is_secret};
+use hypermesh_planner::volume::{FileTree, has_api_access, is_secret};
 use hypermesh_runtime::spec::{Mount, MountSource};
 use hypermesh_schemas::workload::container::Container;
 use hypermesh_schemas::workload::volume::{EmptyDir, Medium, Volume, VolumeMount};
@@ -24,7 +24,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The volume with which every container reaches the API server, and where it appears.
+/// The volume with which containers reach the API server, unless they are to have none, and where it appears.
 pub const API_ACCESS: &str = "kube-api-access";
 /// See [`API_ACCESS`].
 pub const API_ACCESS_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -117,7 +117,8 @@ impl Volumes {
             mounts.push(self.0.mount(instance, volume, mount)?);
         }
         let taken = |path: &str| mounts.iter().any(|mount| mount.target == Path::new(path));
-        if !taken(API_ACCESS_PATH) && !taken("/run/secrets/kubernetes.io/serviceaccount") {
+        let free = !taken(API_ACCESS_PATH) && !taken("/run/secrets/kubernetes.io/serviceaccount");
+        if free && has_api_access(instance) {
             mounts.push(Mount {
                 target: API_ACCESS_PATH.into(),
                 source: bind(self.0.path(&instance.uid, API_ACCESS, true), None, true),

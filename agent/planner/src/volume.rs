@@ -38,6 +38,12 @@ pub fn tokens(instance: &Instance) -> impl Iterator<Item = (&str, &TokenProjecti
     })
 }
 
+/// Whether every container finds a token of the instance's account where Kubernetes' clients look for one.
+#[must_use]
+pub fn has_api_access(instance: &Instance) -> bool {
+    instance.pod().automount_service_account_token != Some(false)
+}
+
 /// Whether what a volume holds may be secret, so that it belongs in memory alone.
 #[must_use]
 pub fn is_secret(volume: &Volume) -> bool {

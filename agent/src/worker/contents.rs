@@ -5,7 +5,7 @@ use crate::api::{NodeApi, Token};
 use crate::failure::chain;
 use crate::host::Host;
 use crate::volumes::{API_ACCESS, Contents};
-use hypermesh_planner::volume::{File, FileTree, Tokens, content, tokens};
+use hypermesh_planner::volume::{File, FileTree, Tokens, content, has_api_access, tokens};
 use hypermesh_planner::{Fields, Instance, Outcome, Sources};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ pub(super) struct TokenCache(Arc<Mutex<Tokened>>);
 #[derive(Default)]
 struct Tokened {
     tokens: BTreeMap<Place, Token>,
+    /// That there are none is known, not merely so.
+    none: bool,
     /// When they were last asked for.
     asked: Option<Timestamp>,
 }
@@ -37,6 +39,9 @@ impl TokenCache {
     /// When the first of them is to be renewed.
     pub fn renew_at(&self) -> Option<Timestamp> {
         let held = self.0.lock();
+        if held.none {
+            return None;
+        }
         // Of an instance that was taken up again none is known: an agent before this one asked for what it has.
         let first = held.tokens.values().map(Token::renew_at).min().unwrap_or(Timestamp::UNIX_EPOCH);
         let least = held.asked.map(|asked| hypermesh_planner::backoff::after(asked, AGAIN));
@@ -51,8 +56,14 @@ impl TokenCache {
                 (place, token.audience.clone(), token.expiration_seconds)
             })
             .collect();
-        wanted.push(((API_ACCESS.to_owned(), "token".to_owned()), None, API_TOKEN));
-        self.0.lock().asked = Some(Timestamp::now());
+        if has_api_access(instance) {
+            wanted.push(((API_ACCESS.to_owned(), "token".to_owned()), None, API_TOKEN));
+        }
+        {
+            let mut held = self.0.lock();
+            held.asked = Some(Timestamp::now());
+            held.none = wanted.is_empty();
+        }
         let mut all = Tokens::new();
         for (place, audience, seconds) in wanted {
             let known = self.0.lock().tokens.get(&place).cloned();
@@ -91,6 +102,9 @@ impl Gathering {
         self.of_volumes(&placeholders.collect())?;
         let tokens = self.tokens.all(&self.host.api, &self.instance).await?;
         let mut contents = self.of_volumes(&tokens)?;
+        if !has_api_access(&self.instance) {
+            return Ok(contents);
+        }
         let text = |text: &str| File { bytes: text.as_bytes().to_vec(), mode: 0o644 };
         let token = tokens.get(&(API_ACCESS.to_owned(), "token".to_owned()));
         let access = [
@@ -213,6 +227,32 @@ mod tests {
         let now = Timestamp::now();
         cache.0.lock().asked = Some(now);
         assert_eq!(cache.renew_at(), Some(hypermesh_planner::backoff::after(now, AGAIN)));
+    }
+
+    #[tokio::test]
+    async fn who_is_to_have_no_token_gets_none_and_is_not_looked_at_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (volumes, _) = Volumes::open(&Layout::new(folder.path()), &Policy::default()).unwrap();
+        let mut object = json!({
+            "apiVersion": "hypermesh.online/v1", "kind": "Instance",
+            "metadata": {"name": "web-1", "namespace": "shop", "uid": "0a"},
+            "spec": {"workload": "web", "revision": "1", "pod": {"containers": [{"name": "a", "image": "a"}]}},
+        });
+        let targets = |instance: &Instance| {
+            let mounts = volumes.mounts(instance, &instance.pod().containers[0]).unwrap();
+            mounts.into_iter().map(|mount| mount.target).collect::<Vec<_>>()
+        };
+        let usual = read_instance(&serde_json::from_value(object.clone()).unwrap()).unwrap();
+        assert_eq!(targets(&usual), [std::path::Path::new(crate::volumes::API_ACCESS_PATH)]);
+        object["spec"]["pod"]["automountServiceAccountToken"] = json!(false);
+        let without = read_instance(&serde_json::from_value(object).unwrap()).unwrap();
+        assert_eq!(targets(&without), Vec::<std::path::PathBuf>::new());
+        let (api, cache) = (server(Duration::from_secs(60)), TokenCache::default());
+        assert!(cache.all(&api, &without).await.unwrap().is_empty());
+        assert_eq!(cache.renew_at(), None, "there is nothing to renew");
+        assert_eq!(cache.all(&api, &usual).await.unwrap().len(), 1);
+        assert!(cache.renew_at().is_some());
+        volumes.close();
     }
 
     #[tokio::test]

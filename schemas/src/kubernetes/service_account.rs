@@ -14,7 +14,10 @@ pub(super) fn definition() -> KindDefinition {
         [
             (
                 "automountServiceAccountToken",
-                Node::boolean("Whether its instances get a token without asking for one."),
+                Node::boolean(
+                    "Kept for clients of Kubernetes, and not looked at: whether instances get a token is said by their \
+                     template's automountServiceAccountToken.",
+                ),
             ),
             (
                 "imagePullSecrets",

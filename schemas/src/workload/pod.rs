@@ -66,6 +66,10 @@ pub struct PodSpec {
     /// The ServiceAccount, of the same namespace, as which the instance acts.
     #[serde(default = "default_account")]
     pub service_account_name: DnsSubdomain,
+    /// Whether containers find a token of that account, and the cluster's authority, at
+    /// `/var/run/secrets/kubernetes.io/serviceaccount`; left out: they do. A `projected` volume has a token either way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automount_service_account_token: Option<bool>,
     /// Whether a container that ends is started again.
     #[serde(default)]
     pub restart_policy: RestartPolicy,
