@@ -20,6 +20,7 @@ hypermesh-chain:
 hypermesh-client: hypermesh-api hypermesh-chain hypermesh-wire stoq
 hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-pki hypermesh-schemas
+hypermesh-driver: hypermesh-bft hypermesh-chain hypermesh-consensus hypermesh-wal
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-runtime hypermesh-schemas
 hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-bft hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-structural hypermesh-wal hypermesh-wire nexusctl
 hypermesh-image:
@@ -86,7 +87,7 @@ const IMPORTERS: [(&str, &[&str]); 8] = [
     ("hypermesh-machine", &["hypermesh-apiserver", "hypermesh-e2e"]),
     ("hypermesh-store", &["hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e", "hypermesh-fuzz"]),
     // The seam of replication: the machine implements it, engines drive it, nobody else speaks it.
-    ("hypermesh-consensus", &["hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e"]),
+    ("hypermesh-consensus", &["hypermesh-driver", "hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e"]),
     // A process that runs everything holds the server; every other client reaches it through its API.
     ("hypermesh-apiserver", &["nexusctl", "hypermesh-e2e", "hypermesh-fuzz"]),
     ("nexusctl", &["hypermesh-e2e", "hypermesh-fuzz"]),

@@ -1,6 +1,9 @@
 //! The trait between an engine and a state machine.
 
-use hypermesh_chain::{Block, Certificate, Hash, Height, Revision, Signature, Timestamp, ValidatorSet};
+use bytes::Bytes;
+use hypermesh_chain::{
+    Block, Certificate, Hash, Height, PublicKey, Revision, Signature, Timestamp, ValidatorSet,
+};
 use std::io::{Read, Write};
 use std::sync::Arc;
 
@@ -63,6 +66,16 @@ pub trait StateMachine {
 
     /// Who decides the next height.
     fn validators(&self) -> &ValidatorSet;
+
+    /// Who composed the newest block.
+    fn proposer(&self) -> PublicKey;
+
+    /// Whether there is something to order: requests that wait, or work of the machine's own.
+    fn has_work(&self) -> bool;
+
+    /// Decided blocks from a height on, each as its bytes and what decided it: at most so many, without a gap, and none
+    /// where history does not reach back to the first.
+    fn blocks(&self, from: Height, most: usize) -> Result<Vec<(Bytes, Certificate)>, Self::Error>;
 
     /// Makes the next block of what is waiting, at time `now`. `None` when nothing waits that has to be ordered.
     fn prepare(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Arc<Block>>, Self::Error>;

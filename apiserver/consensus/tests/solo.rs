@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use bytes::Bytes;
 use hypermesh_chain::{
-    Block, Certificate, ClusterId, GroupId, Hash, Header, Height, Revision, SigningKey, Timestamp, Validator,
-    ValidatorSet,
+    Block, Certificate, ClusterId, GroupId, Hash, Header, Height, PublicKey, Revision, SigningKey, Timestamp,
+    Validator, ValidatorSet,
 };
 use hypermesh_consensus::solo::Step;
 use hypermesh_consensus::{Attestation, Limits, Proposal, Solo, StateMachine, Verdict};
@@ -47,6 +48,18 @@ impl StateMachine for Counter {
 
     fn validators(&self) -> &ValidatorSet {
         &self.validators
+    }
+
+    fn proposer(&self) -> PublicKey {
+        key().public()
+    }
+
+    fn has_work(&self) -> bool {
+        self.waiting > 0
+    }
+
+    fn blocks(&self, _: Height, _: usize) -> Result<Vec<(Bytes, Certificate)>, Error> {
+        Ok(Vec::new())
     }
 
     fn prepare(&mut self, limits: &Limits, time: Timestamp) -> Result<Option<Arc<Block>>, Error> {

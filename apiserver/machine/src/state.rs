@@ -8,9 +8,10 @@ use crate::prepared::Prepared;
 use crate::reading::Reading;
 use crate::replica::Submission;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use hypermesh_chain::{
-    Block, Canonical, Certificate, ClusterId, Hash, Header, Height, Revision, SigningKey, StateTree,
-    Timestamp, ValidatorSet,
+    Block, Canonical, Certificate, ClusterId, Hash, Header, Height, PublicKey, Revision, SigningKey,
+    StateTree, Timestamp, ValidatorSet,
 };
 use hypermesh_consensus::{Attestation, Limits, Proposal, StateMachine, Verdict};
 use hypermesh_pipeline::{Derived, Outcome, Window};
@@ -172,6 +173,25 @@ impl StateMachine for Machine {
 
     fn validators(&self) -> &ValidatorSet {
         &self.validators
+    }
+
+    fn proposer(&self) -> PublicKey {
+        self.head.header.proposer
+    }
+
+    fn has_work(&self) -> bool {
+        Self::has_work(self)
+    }
+
+    fn blocks(&self, from: Height, most: usize) -> Result<Vec<(Bytes, Certificate)>, MachineError> {
+        let mut blocks = Vec::new();
+        for height in (from.0..).take(most) {
+            let Some(stored) = self.store.block(Height(height))? else { break };
+            let certificate = Certificate::decode(&stored.certificate)
+                .map_err(|_| MachineError::StoredCertificate(Height(height)))?;
+            blocks.push((Bytes::from(stored.block), certificate));
+        }
+        Ok(blocks)
     }
 
     fn prepare(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Arc<Block>>, MachineError> {

@@ -152,6 +152,11 @@ impl Engine {
         })
     }
 
+    /// A block's id in this cluster.
+    pub fn id(&self, block: &hypermesh_chain::Block) -> Hash {
+        block.header.id(&self.core.identity().cluster)
+    }
+
     /// The newest decided block.
     pub fn head(&self) -> &Head {
         &self.head

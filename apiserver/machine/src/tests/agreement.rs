@@ -1,4 +1,4 @@
-//! Four machines, each with a store of its own, agree on blocks of real requests under the engine of many.
+//! Four machines, each with a store and a log of its own, agree on blocks of real requests under the engine of many.
 //!
 //! Messages arrive in the order in which they were sent; timers go off only when nothing else happens. What a hostile
 //! network does is simulated elsewhere, with a smaller machine.
@@ -6,15 +6,18 @@
 use super::support::*;
 use crate::replica::Answer;
 use crate::{Config, Machine};
-use hypermesh_bft::{Action, Engine, Event, Head, Identity, Message, Timer, Timing, To};
+use hypermesh_bft::{Event, Identity, Message, Timer, Timing, To};
 use hypermesh_chain::request::{Media, Method, Request};
 use hypermesh_chain::{
-    Authority, Block, Canonical, Certificate, Genesis, GroupId, PublicKey, SigningKey, Timestamp, Validator,
+    Authority, Block, Canonical, Genesis, GroupId, Height, PublicKey, SigningKey, Timestamp, Validator,
     ValidatorSet, signature,
 };
-use hypermesh_consensus::{Limits, Proposal, StateMachine, Verdict};
+use hypermesh_consensus::StateMachine;
+use hypermesh_driver::{Driver, DriverError, NoLog, Output};
+use hypermesh_wal::{Disk, Folder};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,32 +34,36 @@ fn genesis_of_four() -> Genesis {
 
 struct Node {
     key: SigningKey,
-    machine: Machine,
-    engine: Engine,
-    log: Vec<Vec<u8>>,
+    driver: Driver<Machine, Folder>,
     /// When they go off.
     timers: BTreeMap<Timer, Duration>,
 }
 
 impl Node {
-    fn open(dir: &Path, key: SigningKey, log: Vec<Vec<u8>>) -> (Self, Vec<Action>) {
+    /// Opens a replica over its folder: genesis, store and log.
+    fn open(dir: &Path, key: SigningKey, time: u64) -> (Self, Vec<Output>) {
         let config =
             Config { dir: dir.to_owned(), store: options(), key: key.clone(), definitions: definitions() };
         let machine = Machine::open(config, &genesis_of_four()).unwrap();
         let identity = Identity { key: key.clone(), cluster: machine.cluster, group: GroupId(0) };
-        let mut engine = Engine::new(identity, head(&machine), Timing::default()).unwrap();
-        let actions = engine.recover(&log, false).unwrap();
-        (Self { key, machine, engine, log, timers: BTreeMap::new() }, actions)
+        let disk = Folder::open(&dir.join("log")).unwrap();
+        let opened =
+            Driver::open(machine, disk, identity, Timing::default(), NoLog::New, Timestamp(time)).unwrap();
+        (Self { key, driver: opened.driver, timers: BTreeMap::new() }, opened.outputs)
+    }
+
+    fn machine(&mut self) -> &mut Machine {
+        self.driver.machine()
     }
 }
 
-fn head(machine: &Machine) -> Head {
-    Head {
-        height: machine.head.header.height,
-        block: machine.head.id,
-        proposer: machine.head.header.proposer,
-        validators: machine.validators.clone(),
-    }
+/// A request of the administrator in place of an endorsed one.
+fn signed(mut request: Request, nonce: u64, time: u64) -> Request {
+    request.authority = Authority::Signed { signatures: Vec::new() };
+    let (cluster, message) = (genesis_of_four().cluster_id(), signature::Message::of(&request));
+    let signature = signature::sign(&administrator(), &cluster, &message, time / SECOND, None, nonce);
+    request.authority = Authority::Signed { signatures: vec![signature] };
+    request
 }
 
 struct Cluster {
@@ -74,9 +81,9 @@ impl Cluster {
         let mut cluster =
             Self { nodes: Vec::new(), dirs, mail: VecDeque::new(), time: START, elapsed: Duration::ZERO };
         for replica in 0..REPLICAS {
-            let (node, actions) =
-                Node::open(cluster.dirs[replica as usize].path(), key_of(replica), Vec::new());
-            assert!(actions.is_empty());
+            let dir = cluster.dirs[replica as usize].path();
+            let (node, outputs) = Node::open(dir, key_of(replica), START);
+            assert!(outputs.is_empty());
             cluster.nodes.push(Some(node));
         }
         cluster
@@ -87,21 +94,16 @@ impl Cluster {
     }
 
     fn drive(&mut self, place: usize, event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let actions = self.node(place).engine.handle(event).unwrap();
-            self.perform(place, actions, &mut events);
-        }
+        let time = Timestamp(self.time);
+        let outputs = self.node(place).driver.handle(event, time).unwrap();
+        self.perform(place, outputs);
     }
 
-    fn perform(&mut self, place: usize, actions: Vec<Action>, events: &mut VecDeque<Event>) {
-        let time = Timestamp(self.time);
-        for action in actions {
+    fn perform(&mut self, place: usize, outputs: Vec<Output>) {
+        for output in outputs {
             let node = self.nodes[place].as_mut().unwrap();
-            match action {
-                Action::Log(entry) => node.log.push(entry),
-                Action::Sync | Action::Restart | Action::Evidence(_) => {}
-                Action::Send(to, message) => {
+            match output {
+                Output::Send(to, message) => {
                     let from = node.key.public();
                     for other in (0..self.nodes.len()).filter(|other| *other != place) {
                         let key = key_of(other as u8).public();
@@ -111,41 +113,24 @@ impl Cluster {
                         }
                     }
                 }
-                Action::Start(timer, after) => drop(node.timers.insert(timer, self.elapsed + after)),
-                Action::Stop(timer) => drop(node.timers.remove(&timer)),
-                Action::StopSteps => node.timers.retain(|timer, _| !matches!(timer, Timer::Step(..))),
-                Action::Prepare => {
-                    let block = node.machine.prepare(&Limits::default(), time).unwrap();
-                    events.push_back(Event::Prepared(block));
-                }
-                Action::Judge { block, fresh } => {
-                    let proposal = if fresh { Proposal::Fresh(time) } else { Proposal::Known };
-                    let verdict = match node.machine.validate(&block, proposal).unwrap() {
-                        Verdict::Valid => Ok(()),
-                        Verdict::Invalid(why) => Err(why),
-                    };
-                    let block = block.header.id(&node.machine.cluster);
-                    events.push_back(Event::Judged { block, verdict });
-                }
-                Action::Commit { block, certificate } => {
-                    node.machine.commit(&block, &certificate).unwrap();
-                    let (head, work) = (head(&node.machine), node.machine.has_work());
-                    events.push_back(Event::Committed { head, work });
-                }
-                Action::Forget(block) => node.machine.abandon(&block),
-                Action::Load { from, most, to } => {
-                    let stored = (from.0..).map_while(|height| {
-                        node.machine.store.block(hypermesh_chain::Height(height)).unwrap()
-                    });
-                    let pair = |stored: hypermesh_store::Block| {
-                        (stored.block.into(), Certificate::decode(&stored.certificate).unwrap())
-                    };
-                    let blocks = stored.take(most).map(pair).collect();
-                    events.push_back(Event::Loaded { to, blocks });
-                }
-                Action::Requests { .. } => {}
+                Output::Start(timer, after) => drop(node.timers.insert(timer, self.elapsed + after)),
+                Output::Stop(timer) => drop(node.timers.remove(&timer)),
+                Output::StopSteps => node.timers.retain(|timer, _| !matches!(timer, Timer::Step(..))),
+                Output::Requests { .. } => {}
             }
         }
+    }
+
+    /// A replica loses power.
+    fn stop(&mut self, place: usize) {
+        self.nodes[place] = None;
+    }
+
+    /// A replica begins again, from its folder alone.
+    fn start(&mut self, place: usize) {
+        let (node, outputs) = Node::open(self.dirs[place].path(), key_of(place as u8), self.time);
+        self.nodes[place] = Some(node);
+        self.perform(place, outputs);
     }
 
     /// Delivers everything, and lets timers go off while something is to be decided and no message is under way.
@@ -174,7 +159,7 @@ impl Cluster {
         let mut answer = None;
         for other in 0..self.nodes.len() {
             if let Some(node) = &mut self.nodes[other] {
-                let waits = submit(&mut node.machine, request.clone());
+                let waits = submit(node.machine(), request.clone());
                 if other == place {
                     answer = Some(waits);
                 }
@@ -190,13 +175,7 @@ impl Cluster {
 
     fn signed(&mut self, method: Method, target: &str, media: Media, body: &Value, nonce: u64) -> Request {
         self.time += SECOND;
-        let (time, cluster) = (self.time, self.nodes.iter().flatten().next().unwrap().machine.cluster);
-        let mut request = ask(method, target, media, body, nonce, time);
-        request.authority = Authority::Signed { signatures: Vec::new() };
-        let message = signature::Message::of(&request);
-        let signature = signature::sign(&administrator(), &cluster, &message, time / SECOND, None, nonce);
-        request.authority = Authority::Signed { signatures: vec![signature] };
-        request
+        signed(ask(method, target, media, body, nonce, self.time), nonce, self.time)
     }
 
     fn create(&mut self, name: &str, nonce: u64) -> Request {
@@ -205,12 +184,11 @@ impl Cluster {
     }
 
     /// All that are up have the same chain and state.
-    fn agreed(&self) -> u64 {
-        let heads: Vec<_> = self.nodes.iter().flatten().map(|node| node.machine.head()).collect();
-        let roots: BTreeSet<_> = self.nodes.iter().flatten().map(|node| node.machine.tree.root()).collect();
-        assert!(heads.iter().all(|head| head == &heads[0]), "{heads:?}");
-        assert_eq!(roots.len(), 1);
-        heads[0].0.0
+    fn agreed(&mut self) -> u64 {
+        let of = |node: &mut Node| (node.machine().head(), node.machine().tree.root());
+        let all: Vec<_> = self.nodes.iter_mut().flatten().map(of).collect();
+        assert!(all.iter().all(|state| *state == all[0]), "{all:?}");
+        all[0].0.0.0
     }
 }
 
@@ -238,13 +216,14 @@ fn four_replicas_agree_on_what_clients_ask_any_of_them() {
     assert_eq!(cluster.agreed(), 6);
     // Every block is certified by a quorum of the four, and each store holds it.
     let validators = genesis_of_four().validators;
-    for node in cluster.nodes.iter().flatten() {
-        for height in 1..=6 {
-            let stored = node.machine.store.block(hypermesh_chain::Height(height)).unwrap().unwrap();
-            let certificate = Certificate::decode(&stored.certificate).unwrap();
-            certificate.verify(&validators, &node.machine.cluster).unwrap();
-            let block = Block::decode(&stored.block).unwrap();
-            assert_eq!(block.header.id(&node.machine.cluster), certificate.block);
+    for node in cluster.nodes.iter_mut().flatten() {
+        let machine = node.machine();
+        let blocks = machine.blocks(Height(1), 100).unwrap();
+        assert_eq!(blocks.len(), 6);
+        for (bytes, certificate) in blocks {
+            certificate.verify(&validators, &machine.cluster).unwrap();
+            let block = Block::decode(&bytes).unwrap();
+            assert_eq!(block.header.id(&machine.cluster), certificate.block);
         }
     }
 }
@@ -256,9 +235,10 @@ fn nothing_is_said_while_nothing_is_to_be_decided() {
     drop(cluster.ask(0, &request));
     cluster.settle();
     assert_eq!(cluster.agreed(), 1);
-    for node in cluster.nodes.iter().flatten() {
-        let quiet = node.timers.is_empty() && node.engine.round().is_none() && node.machine.queue.is_empty();
-        assert!(quiet, "{:?} {:?} {}", node.timers, node.engine, node.machine.queue.len());
+    for node in cluster.nodes.iter_mut().flatten() {
+        let waiting = node.machine().queue.len();
+        let quiet = node.timers.is_empty() && node.driver.engine().round().is_none() && waiting == 0;
+        assert!(quiet, "{:?} {:?} {waiting}", node.timers, node.driver.engine());
     }
 }
 
@@ -269,9 +249,9 @@ fn one_replica_may_be_dead_and_catches_up() {
     drop(cluster.ask(0, &request));
     cluster.settle();
     // Whoever proposes is the one that dies.
-    let proposer = cluster.node(0).machine.head.header.proposer;
+    let proposer = cluster.node(0).machine().proposer();
     let dead = (0..4).find(|place| key_of(*place as u8).public() == proposer).unwrap();
-    let log = cluster.nodes[dead].take().unwrap().log;
+    cluster.stop(dead);
     for number in 0..3 {
         let request = cluster.create(&format!("without-{number}"), 10 + number);
         let answer = cluster.ask((dead + 1) % 4, &request);
@@ -279,10 +259,7 @@ fn one_replica_may_be_dead_and_catches_up() {
         assert_eq!(outcome(answer).code, 201);
     }
     assert_eq!(cluster.agreed(), 4);
-    let (node, actions) = Node::open(cluster.dirs[dead].path(), key_of(dead as u8), log);
-    cluster.nodes[dead] = Some(node);
-    let mut events = VecDeque::new();
-    cluster.perform(dead, actions, &mut events);
+    cluster.start(dead);
     for other in (0..4).filter(|other| *other != dead) {
         cluster.drive(other, Event::Connected(key_of(dead as u8).public()));
     }
@@ -305,13 +282,67 @@ fn all_may_lose_power_between_voting_and_deciding() {
     }
     cluster.mail.clear();
     assert_eq!(cluster.agreed(), 0);
-    let logs: Vec<_> = (0..4).map(|place| cluster.nodes[place].take().unwrap().log).collect();
-    for (place, log) in logs.into_iter().enumerate() {
-        let (node, actions) = Node::open(cluster.dirs[place].path(), key_of(place as u8), log);
-        cluster.nodes.insert(place, Some(node));
-        cluster.nodes.remove(place + 1);
-        cluster.perform(place, actions, &mut VecDeque::new());
-    }
+    (0..4).for_each(|place| cluster.stop(place));
+    (0..4).for_each(|place| cluster.start(place));
     cluster.settle();
     assert_eq!(cluster.agreed(), 1, "the block that was locked is decided, from logs alone");
+}
+
+/// A disk whose flushes fail.
+struct Broken(Folder);
+
+impl Disk for Broken {
+    fn list(&mut self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        self.0.read(name, most)
+    }
+
+    fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.0.create(name, bytes)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.0.append(name, bytes)
+    }
+
+    fn sync(&mut self, _name: &str) -> io::Result<()> {
+        Err(io::Error::other("I/O error"))
+    }
+
+    fn cut(&mut self, name: &str, length: u64) -> io::Result<()> {
+        self.0.cut(name, length)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn salt(&mut self) -> io::Result<[u8; 16]> {
+        self.0.salt()
+    }
+}
+
+#[test]
+fn a_replica_whose_log_cannot_be_flushed_falls_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let genesis = genesis_of_four();
+    let proposer = genesis.validators.validators()[0].key;
+    let key = (0..REPLICAS).map(key_of).find(|key| key.public() == proposer).unwrap();
+    let config =
+        Config { dir: dir.path().to_owned(), store: options(), key: key.clone(), definitions: definitions() };
+    let machine = Machine::open(config, &genesis).unwrap();
+    let identity = Identity { key, cluster: machine.cluster, group: GroupId(0) };
+    let disk = Broken(Folder::open(&dir.path().join("log")).unwrap());
+    let time = Timestamp(START + SECOND);
+    let mut driver =
+        Driver::open(machine, disk, identity, Timing::default(), NoLog::New, time).unwrap().driver;
+    let mut answer = submit(driver.machine(), signed(create("entry", 1, time.0), 1, time.0));
+    let error = driver.handle(Event::Work(true), time).unwrap_err();
+    assert_eq!(error.to_string(), "the replica stops: its log failed");
+    assert!(matches!(driver.handle(Event::Work(true), time), Err(DriverError::Stopped)));
+    assert!(answer.try_recv().is_err(), "nobody was told anything");
+    assert_eq!(driver.machine().head().0, Height(0));
 }
