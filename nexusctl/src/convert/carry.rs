@@ -46,7 +46,7 @@ const USUAL: [(&str, &str); 36] = [
 ];
 
 /// Why fields that people often write cannot be carried.
-const REASONS: [(&str, &str); 34] = [
+const REASONS: [(&str, &str); 32] = [
     ("hostNetwork", "instances have addresses of their own, never the node's"),
     ("hostPID", "instances see their own processes only"),
     ("hostIPC", "instances do not share memory with the node"),
@@ -62,15 +62,19 @@ const REASONS: [(&str, &str); 34] = [
     ("nodeName", "nodes are chosen by nodeSelector and placement"),
     ("schedulerName", "there is one scheduler"),
     ("ephemeralContainers", "containers cannot be added to a running instance"),
-    ("automountServiceAccountToken", "a token is mounted only where a projected volume asks for one"),
     ("volumeDevices", "block devices are not mounted"),
     ("mountPropagation", "mounts are not propagated"),
     ("subPathExpr", "the part of a volume is a fixed path"),
     ("recursiveReadOnly", "a read-only mount is read-only to its own depth"),
-    ("terminationMessagePath", "a container's last words are read from its log"),
-    ("terminationMessagePolicy", "a container's last words are read from its log"),
+    (
+        "terminationMessagePath",
+        "no file of last words is read: `nexusctl logs --previous` shows what was written last",
+    ),
+    (
+        "terminationMessagePolicy",
+        "no last words are kept: `nexusctl logs --previous` shows what was written last",
+    ),
     ("terminationGracePeriodSeconds", "the grace period is that of the instance"),
-    ("paused", "a rollout cannot be held back"),
     ("serviceName", "instances have no names of their own in DNS"),
     ("persistentVolumeClaimRetentionPolicy", "there are no claims of volumes"),
     ("ordinals", "instances are not numbered"),

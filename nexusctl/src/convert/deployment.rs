@@ -20,6 +20,9 @@ pub(super) fn convert(piece: &mut Piece, index: &Index) -> Value {
         }
         Some(other) => piece.lost("spec.strategy.type", &format!("{other:?} is no strategy of a rollout")),
     }
+    if piece.take_flag("spec.paused") == Some(true) {
+        rollout["paused"] = true.into();
+    }
     timing(piece, &mut rollout);
     if let Some(seconds) = piece.take_count("spec.progressDeadlineSeconds") {
         rollout["progressDeadline"] = duration(seconds);

@@ -2,7 +2,10 @@
 
 use super::pieces::Piece;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Says of a pod, or of a ServiceAccount for its pods, whether containers find a token.
+pub(super) const AUTOMOUNT: &str = "automountServiceAccountToken";
 
 /// A workload as others see it.
 pub(super) struct Known {
@@ -30,6 +33,8 @@ pub(super) struct Served {
 pub(super) struct Index {
     workloads: Vec<Known>,
     pub(super) services: Vec<Served>,
+    /// ServiceAccounts whose pods get no token unless they ask for one: namespace and name.
+    tokenless: BTreeSet<(String, String)>,
     /// Manifests that went into the object made of another.
     merged: BTreeMap<usize, Vec<usize>>,
 }
@@ -52,7 +57,18 @@ impl Index {
                 made: None,
             })
         };
-        Self { workloads: pieces.iter().enumerate().filter_map(workload).collect(), ..Self::default() }
+        let tokenless = pieces.iter().filter(|piece| piece.document.kind == "ServiceAccount");
+        let tokenless = tokenless.filter(|piece| piece.get(AUTOMOUNT) == Value::Bool(false));
+        Self {
+            workloads: pieces.iter().enumerate().filter_map(workload).collect(),
+            tokenless: tokenless.map(|piece| (piece.namespace.clone(), piece.name().to_owned())).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether an account says that pods get no token unless they ask for one.
+    pub(super) fn is_tokenless(&self, namespace: &str, account: &str) -> bool {
+        self.tokenless.contains(&(namespace.to_owned(), account.to_owned()))
     }
 
     /// Remembers which of the made objects a manifest became.

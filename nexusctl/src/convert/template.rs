@@ -1,7 +1,11 @@
 //! The template of a pod: mostly the same words here and there. What our schema does not have is pruned and told later;
 //! here is what would be left in an impossible state by that.
 
-use super::{index::Index, pieces::Piece, placement};
+use super::{
+    index::{AUTOMOUNT, Index},
+    pieces::Piece,
+    placement,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -16,6 +20,11 @@ pub(super) fn convert(mut template: Value, piece: &mut Piece, index: &Index) -> 
     if let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) {
         if let Some(account) = spec.remove("serviceAccount") {
             spec.entry("serviceAccountName").or_insert(account);
+        }
+        let account = spec.get("serviceAccountName").and_then(Value::as_str).unwrap_or("default");
+        // Here the template alone says it.
+        if index.is_tokenless(&piece.namespace, account) {
+            spec.entry(AUTOMOUNT).or_insert(Value::Bool(false));
         }
         placement::affinity(spec, &prefix, piece, index, &mut placement);
         placement::spread(spec, &prefix, piece, &mut placement);

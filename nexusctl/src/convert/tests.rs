@@ -162,6 +162,24 @@ fn a_volume_whose_name_is_no_text_is_told_as_such() {
     assert!(!told.contains("is left out"), "{told}");
 }
 
+#[test]
+fn a_pause_and_a_token_that_is_not_wanted_are_carried() {
+    let text = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: bare}\nautomountServiceAccountToken: false\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  paused: true\n  template: {spec: {POD containers: [{name: a, image: b}]}}\n";
+    let of = |pod: &str| told("x.yaml", &text.replace("POD", pod));
+    let (own, of_account) = (of("automountServiceAccountToken: false,"), of("serviceAccountName: bare,"));
+    for told in [&own, &of_account] {
+        assert!(told.contains("paused: true") && !told.contains("lost "), "{told}");
+        let workload = told.split("---").nth(1).unwrap();
+        assert!(workload.contains("automountServiceAccountToken: false"), "{told}");
+    }
+    let asks = of("serviceAccountName: bare, automountServiceAccountToken: true,");
+    assert!(asks.split("---").nth(1).unwrap().contains("automountServiceAccountToken: true"), "{asks}");
+    assert!(
+        !of("").split("---").nth(1).unwrap().contains("automount"),
+        "another account's word does not count"
+    );
+}
+
 proptest::proptest! {
     // Each case compiles the kinds anew.
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(16))]
