@@ -1,7 +1,8 @@
 //! Instances as Pods.
 //!
 //! An Instance's `spec.pod` has the form of a PodSpec, and its status that of a PodStatus, as far as they go: what is added
-//! here is what clients take for granted (conditions, states, quality of service), computed and never stored.
+//! here is what clients take for granted (conditions, states, quality of service) and what agents add (the token of every
+//! container), computed and never stored.
 
 use super::pod_words;
 use super::{Field, Projection, Shown, Sub, at, list, metadata, object_schema, text};
@@ -9,6 +10,13 @@ use serde_json::{Map, Value, json};
 
 /// Reasons of the condition that an instance is made with.
 const BEGINNING: [&str; 2] = ["NoController", "Pending"];
+
+/// What agents call the volume with which containers reach the API server, where they mount it (the second leads to the
+/// first in most images), and for how long its token is valid.
+const API_ACCESS: &str = "kube-api-access";
+const API_ACCESS_PATHS: [&str; 2] =
+    ["/var/run/secrets/kubernetes.io/serviceaccount", "/run/secrets/kubernetes.io/serviceaccount"];
+const API_TOKEN_SECONDS: u64 = 3607;
 
 const READ: &[&str] = &["get"];
 const STREAM: &[&str] = &["create", "get"];
@@ -93,15 +101,41 @@ fn spec(instance: &Value) -> Value {
     for (key, value) in usual {
         spec.entry(key).or_insert(value);
     }
+    let access = spec.get("automountServiceAccountToken") != Some(&Value::Bool(false));
+    let mut mounted = false;
     for key in ["containers", "initContainers"] {
         for container in spec.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten() {
             let Some(container) = container.as_object_mut() else { continue };
             container.entry("resources").or_insert_with(|| json!({}));
-            container.entry("terminationMessagePath").or_insert_with(|| json!("/dev/termination-log"));
-            container.entry("terminationMessagePolicy").or_insert_with(|| json!("File"));
+            mounted |= access && mount_api_access(container);
         }
     }
+    if mounted && let Some(volumes) = spec.entry("volumes").or_insert_with(|| json!([])).as_array_mut() {
+        volumes.push(api_access());
+    }
     Value::Object(spec)
+}
+
+/// Shows what its agent mounts into a container that has nothing of its own there; whether it does.
+fn mount_api_access(container: &mut Map<String, Value>) -> bool {
+    let Some(mounts) = container.entry("volumeMounts").or_insert_with(|| json!([])).as_array_mut() else {
+        return false;
+    };
+    if mounts.iter().any(|mount| API_ACCESS_PATHS.contains(&text(mount, &["mountPath"]))) {
+        return false;
+    }
+    mounts.push(json!({"name": API_ACCESS, "mountPath": API_ACCESS_PATHS[0], "readOnly": true}));
+    true
+}
+
+/// The volume of it, as far as Kubernetes has words: the authority beside the token is the agent's, of no ConfigMap.
+fn api_access() -> Value {
+    json!({"name": API_ACCESS, "projected": {"defaultMode": 0o644, "sources": [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": API_TOKEN_SECONDS}},
+        {"downwardAPI": {"items": [
+            {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
+        ]}},
+    ]}})
 }
 
 fn status(instance: &Value) -> Value {

@@ -56,6 +56,26 @@ fn an_instance_as_a_pod() {
 }
 
 #[test]
+fn a_token_is_shown_where_there_is_one() {
+    let shown = |instance: &Value| {
+        let pod = pod(instance);
+        let mounts = |key: &str| list(&pod, &["spec", key])[0]["volumeMounts"].clone();
+        let volumes: Vec<Value> =
+            list(&pod, &["spec", "volumes"]).iter().map(|volume| volume["name"].clone()).collect();
+        (mounts("containers"), mounts("initContainers"), volumes)
+    };
+    let access = json!([{"name": API_ACCESS, "mountPath": API_ACCESS_PATHS[0], "readOnly": true}]);
+    let mut instance = instance();
+    assert_eq!(shown(&instance), (access.clone(), access.clone(), vec![json!(API_ACCESS)]));
+    let own = json!([{"name": "own", "mountPath": API_ACCESS_PATHS[1]}]);
+    instance["spec"]["pod"]["volumes"] = json!([{"name": "own", "emptyDir": {}}]);
+    instance["spec"]["pod"]["containers"][0]["volumeMounts"] = own.clone();
+    assert_eq!(shown(&instance), (own.clone(), access, vec![json!("own"), json!(API_ACCESS)]));
+    instance["spec"]["pod"]["automountServiceAccountToken"] = false.into();
+    assert_eq!(shown(&instance), (own, Value::Null, vec![json!("own")]));
+}
+
+#[test]
 fn one_that_waits_for_a_node_is_pending() {
     let mut waiting = instance();
     waiting["status"] = Value::Null;
