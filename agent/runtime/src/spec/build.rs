@@ -115,8 +115,20 @@ fn check(spec: &ContainerSpec) -> Result<(), Invalid> {
         return Err(Invalid::new("env", format!("{entry:?} is not of the form NAME=value")));
     }
     absolute("cwd", &spec.cwd)?;
+    outside_processes(&spec.cwd)?;
     for mount in &spec.mounts {
         absolute("mounts.target", &mount.target)?;
+        if mount.target.starts_with("/proc") && !OVER_PROC.iter().any(|path| mount.target == Path::new(path))
+        {
+            return Err(Invalid::new(
+                "mounts.target",
+                format!(
+                    "nothing is mounted over {:?}: of /proc, only {} may be",
+                    mount.target,
+                    OVER_PROC.join(", ")
+                ),
+            ));
+        }
         if mount.target == Path::new("/") {
             return Err(Invalid::new("mounts.target", "the root itself cannot be mounted over"));
         }
@@ -131,6 +143,32 @@ fn check(spec: &ContainerSpec) -> Result<(), Invalid> {
         absolute("root", path)?;
     }
     check_limits(&spec.limits)
+}
+
+/// What may be mounted over in `/proc`: what LXCFS has of its own, as with runc.
+const OVER_PROC: [&str; 8] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+];
+
+/// What a process holds, itself above all, leads out of the container while that is being made (CVE-2024-21626).
+fn outside_processes(cwd: &Path) -> Result<(), Invalid> {
+    let of = cwd.strip_prefix("/proc").ok().and_then(|rest| rest.components().next());
+    let of = of.and_then(|part| part.as_os_str().to_str()).unwrap_or_default();
+    let number = !of.is_empty() && of.bytes().all(|byte| byte.is_ascii_digit());
+    if matches!(of, "self" | "thread-self") || number {
+        let why = format!(
+            "{cwd:?} is a process' and no folder of the container's (workingDir, or the image's WORKDIR)"
+        );
+        return Err(Invalid::new("cwd", why));
+    }
+    Ok(())
 }
 
 fn absolute(field: &'static str, path: &Path) -> Result<(), Invalid> {
