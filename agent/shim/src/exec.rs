@@ -23,6 +23,8 @@ pub(crate) struct Entering<'a> {
     pub(crate) config: PathBuf,
     /// The container's cgroups.
     pub(crate) cgroups: &'a [PathBuf],
+    /// Where its root is mounted, for who has not entered it.
+    pub(crate) root: PathBuf,
     /// The container's first process.
     pub(crate) first: BorrowedFd<'a>,
     /// Standard input, output and error, without a terminal.
@@ -60,6 +62,8 @@ impl Entering<'_> {
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
             .map_err(|errno| errno.to_string())?;
         self.cgroups.iter().try_for_each(|cgroup| crate::join::join(&self.place(cgroup)))?;
+        let user = self.user(process);
+        let env = self.environment(process, &user);
         let flags = namespaces(&spec);
         // Its network first: it may be another's than the user namespace's root, who could not enter it.
         for flags in [CloneFlags::CLONE_NEWNET, flags] {
@@ -74,7 +78,7 @@ impl Entering<'_> {
         // A pid namespace is entered by children alone. This one becomes the shim's, as its parent ends.
         let theirs = mouth.try_clone().map_err(|error| error.to_string())?;
         let pid = child::fork_raw(|| {
-            let failed = match self.become_process(&spec, process, &theirs) {
+            let failed = match self.become_process(&spec, process, (&user, &env), &theirs) {
                 Ok(never) => match never {},
                 Err(message) => message,
             };
@@ -104,6 +108,7 @@ impl Entering<'_> {
         &self,
         spec: &Spec,
         process: &Process,
+        (user, env): (&ExecUser, &BTreeMap<String, String>),
         mouth: &Mouth,
     ) -> Result<std::convert::Infallible, String> {
         nix::unistd::setsid().map_err(|errno| format!("no session could be begun ({errno})"))?;
@@ -111,8 +116,6 @@ impl Entering<'_> {
             Some(size) => terminal(size, mouth)?,
             None => stdio(self.stdio)?,
         }
-        let user = self.user(process);
-        let env = self.environment(process, &user);
         let cwd = self.exec.cwd.clone().unwrap_or_else(|| process.cwd().clone());
         // A folder that the node's root may enter and the user may not is entered, as the container's own was.
         let early = rustix::process::chdir(&cwd).is_ok();
@@ -136,14 +139,14 @@ impl Entering<'_> {
         if !no_new_privileges {
             load()?;
         }
-        become_user(&user, process)?;
+        become_user(user, process)?;
         if !early {
             rustix::process::chdir(&cwd)
                 .map_err(|errno| format!("the folder {} could not be entered ({errno})", cwd.display()))?;
         }
         let args = &self.exec.args;
         let name = args.first().map(String::as_str).unwrap_or_default();
-        set_environment(&env);
+        set_environment(env);
         let path = env.get("PATH").map_or(program::DEFAULT_PATH, String::as_str);
         let file = program::find(name, path, self.never)?;
         if no_new_privileges {
@@ -161,14 +164,15 @@ impl Entering<'_> {
         })
     }
 
-    /// The container's, and over it what is asked for.
+    /// The container's, and over it what is asked for. Its user is at home where the container's first process would be: by
+    /// the root, and not by what is mounted over that.
     fn environment(&self, process: &Process, user: &ExecUser) -> BTreeMap<String, String> {
         let base = process.env().as_deref().unwrap_or_default();
         let pairs = base.iter().chain(&self.exec.env).filter_map(|entry| entry.split_once('='));
         let mut env: BTreeMap<String, String> =
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         if env.get("HOME").is_none_or(String::is_empty) {
-            env.insert("HOME".to_owned(), crate::home::home(Path::new("/"), user.uid));
+            env.insert("HOME".to_owned(), crate::home::home(&self.root, user.uid));
         }
         if self.exec.terminal.is_some() {
             env.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());

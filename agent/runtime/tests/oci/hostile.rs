@@ -48,6 +48,15 @@ async fn who_makes_a_container_asks_no_user_database_of_its_image() {
     let mut spec = node.spec("echo home:$HOME");
     spec.user = spec::User { uid: 1000, gid: 1000, groups: Vec::new() };
     assert!(soon("a container", node.run(&sandbox, spec.clone())).await.1.contains("home:/srv\n"));
+    // A process of exec is at home where the container is.
+    let mut lasting = node.spec("exec sleep 1000");
+    lasting.user = spec.user.clone();
+    let container = sandbox.create(id("e"), lasting).await.unwrap();
+    container.start().await.unwrap();
+    let args = ["sh", "-c", "test $HOME = /srv"].map(str::to_owned).to_vec();
+    let process = container.exec(ExecSpec { args, ..ExecSpec::default() }).await.unwrap();
+    assert_eq!(process.wait().await.unwrap().code, 0);
+    drop((process, container));
     spec.env = vec!["HOME=/own".to_owned()];
     assert!(soon("a container", node.run(&sandbox, spec)).await.1.contains("home:/own\n"));
     sandbox.remove().await.unwrap();

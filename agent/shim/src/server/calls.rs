@@ -152,6 +152,7 @@ impl Shim {
             exec,
             config: self.layout.container(id).join("config.json"),
             cgroups: &container.create.cgroups,
+            root: stage::root(&self.stage.of(id.as_str())),
             first: process.as_fd(),
             stdio: fds,
             users: self.users.as_ref(),
