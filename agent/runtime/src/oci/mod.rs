@@ -262,7 +262,7 @@ impl RuntimeClass for Oci {
     fn close(&self) {
         for folder in self.node.cgroups.all_folders(&self.node.cgroups.path(&[])) {
             // The kernel refuses to remove what anybody is in, or has a cgroup below.
-            drop(std::fs::remove_dir(folder));
+            drop(fs::remove_dir(folder));
         }
     }
 }
