@@ -94,7 +94,9 @@ pub struct Engine {
     ahead: Ahead,
     /// A block that is decided and not committed yet.
     deciding: Option<Certificate>,
-    /// Timers that wait for something to decide.
+    /// Timers of steps that run.
+    armed: BTreeMap<Timer, Duration>,
+    /// Timers of steps that wait for something to decide.
     held: BTreeMap<Timer, Duration>,
     /// Who spoke in which round of this height.
     speakers: BTreeMap<PublicKey, u32>,
@@ -137,6 +139,7 @@ impl Engine {
             blocks: Blocks::default(),
             ahead: Ahead::default(),
             deciding: None,
+            armed: BTreeMap::new(),
             held: BTreeMap::new(),
             speakers: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -188,8 +191,7 @@ impl Engine {
                 self.prepare_if_wanted();
             }
             Event::Prepared(Some(block)) => self.prepared(block)?,
-            // Nothing has to be ordered after all.
-            Event::Prepared(None) => self.work = false,
+            Event::Prepared(None) => self.nothing_prepared(),
             Event::Judged { block, verdict } => self.judged(block, verdict)?,
             Event::Committed { head, work } => {
                 self.work = work;
@@ -298,10 +300,7 @@ impl Engine {
                     self.start(Timer::Step(step, round), self.timing.of(step, round));
                 }
                 Act::StopTimer(step, round) => self.stop(Timer::Step(step, round)),
-                Act::StopTimers => {
-                    self.held.clear();
-                    self.actions.push(Action::StopSteps);
-                }
+                Act::StopTimers => self.stop_steps(),
                 Act::Round(_) => self.wanted = None,
                 Act::Propose(round) => {
                     self.wanted = Some(round);
@@ -344,17 +343,37 @@ impl Engine {
         }
     }
 
+    /// Nothing has to be ordered after all. What is asked for later is proposed in this round still: its time does not
+    /// run while there is nothing to wait for.
+    fn nothing_prepared(&mut self) {
+        self.work = false;
+        let round = self.core.round().filter(|round| self.running && !self.core.has_proposed(*round));
+        self.wanted = round.filter(|round| self.core.members().proposer(*round).key() == self.core.public());
+        if self.is_quiet() && !self.armed.is_empty() {
+            self.held.append(&mut self.armed);
+            self.actions.push(Action::StopSteps);
+        }
+    }
+
     fn start(&mut self, timer: Timer, after: Duration) {
         if self.is_quiet() {
             self.held.insert(timer, after);
         } else {
+            self.armed.insert(timer, after);
             self.actions.push(Action::Start(timer, after));
         }
     }
 
     fn stop(&mut self, timer: Timer) {
         self.held.remove(&timer);
+        self.armed.remove(&timer);
         self.actions.push(Action::Stop(timer));
+    }
+
+    fn stop_steps(&mut self) {
+        self.held.clear();
+        self.armed.clear();
+        self.actions.push(Action::StopSteps);
     }
 
     /// Whether there is nothing to wait for: no request here, no block that was shown, and too few others who speak.
@@ -373,6 +392,7 @@ impl Engine {
     fn release(&mut self) {
         if !self.held.is_empty() && !self.is_quiet() {
             for (timer, after) in std::mem::take(&mut self.held) {
+                self.armed.insert(timer, after);
                 self.actions.push(Action::Start(timer, after));
             }
         }
@@ -381,6 +401,7 @@ impl Engine {
     fn elapsed(&mut self, timer: Timer) -> Result<(), EngineError> {
         match timer {
             Timer::Step(step, round) => {
+                self.armed.remove(&timer);
                 if self.running && self.deciding.is_none() {
                     let acts = self.core.elapsed(step, round)?;
                     self.perform(acts)?;

@@ -24,8 +24,7 @@ impl Engine {
             return Err(CoreError::Broken(format!("block {id} was decided and is not here")).into());
         };
         let (ready, block) = (known.ready, Arc::clone(&known.block));
-        self.actions.push(Action::StopSteps);
-        self.held.clear();
+        self.stop_steps();
         self.deciding = Some(certificate.clone());
         if ready {
             self.actions.push(Action::Commit { block: id, certificate });
@@ -61,10 +60,9 @@ impl Engine {
         let mut ahead = std::mem::take(&mut self.ahead);
         ahead.sift(self.height(), |message| self.is_sound(message));
         self.ahead = ahead;
-        self.held.clear();
+        self.stop_steps();
         self.speakers.clear();
         self.recalled.clear();
-        self.actions.push(Action::StopSteps);
         self.actions.push(Action::Stop(Timer::Fetch));
         if self.logged > Self::MOST_LOG {
             (self.logged, self.dirty) = (0, false);
@@ -174,8 +172,7 @@ impl Engine {
                 Ok(Some((id, block))) => {
                     self.blocks.insert(id, Known::new(block, decided.block));
                     self.deciding = Some(decided.certificate.clone());
-                    self.actions.push(Action::StopSteps);
-                    self.held.clear();
+                    self.stop_steps();
                     let known = self.blocks.get(&id);
                     match known.map(|known| (known.ready, Arc::clone(&known.block))) {
                         Some((true, _)) => {
