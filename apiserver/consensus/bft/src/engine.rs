@@ -17,13 +17,13 @@ mod ahead;
 mod blocks;
 mod decide;
 mod recover;
+mod silence;
 
-use crate::certify;
 use crate::context::{Members, MembersError};
 use crate::core::{Act, Core, CoreError};
 use crate::entry::{Entry, Step};
 use crate::event::{Action, Event, Head, Timer, To};
-use crate::message::{Decided, Message, SignedProposal, SignedVote};
+use crate::message::{Decided, Message, SignedVote};
 use crate::signer::Identity;
 use crate::timing::Timing;
 use ahead::Ahead;
@@ -231,61 +231,6 @@ impl Engine {
         }
     }
 
-    /// Begins the next height if there is reason to.
-    fn begin_if_due(&mut self) -> Result<(), EngineError> {
-        if self.running || self.deciding.is_some() || !(self.work || self.is_called()) {
-            return Ok(());
-        }
-        let acts = {
-            let members = members_after(&self.head)?;
-            self.core.start(self.height(), members, self.votes)?
-        };
-        self.running = true;
-        self.perform(acts)?;
-        for (from, message) in self.ahead.take(self.height()) {
-            self.received(from, message)?;
-        }
-        Ok(())
-    }
-
-    /// Whether others have begun the next height for a reason that counts here. What they said was verified when it came.
-    fn is_called(&self) -> bool {
-        let Ok(members) = members_after(&self.head) else { return false };
-        let mut voters = BTreeSet::new();
-        for message in self.ahead.of(self.height()) {
-            match message {
-                Message::Proposal(signed)
-                    if members.proposer(signed.proposal.round).key() == signed.proposer =>
-                {
-                    return true;
-                }
-                Message::Vote(signed) => drop(voters.insert(signed.voter)),
-                Message::Polka(polka) => voters.extend(polka.signatures.iter().map(|(key, _)| *key)),
-                Message::Round(entry) => voters.extend(entry.votes.iter().map(|(_, _, key, _)| *key)),
-                _ => {}
-            }
-        }
-        let power: u64 = voters.iter().map(|key| members.power(key)).sum();
-        power > members.total() / 3
-    }
-
-    /// Whether a statement about the next height is one of its validators, and signed as it claims.
-    fn is_sound(&self, message: &Message) -> bool {
-        let Ok(members) = members_after(&self.head) else { return false };
-        let cluster = &self.core.identity().cluster;
-        match message {
-            Message::Vote(SignedVote { vote, voter, signature }) => {
-                members.power(voter) > 0 && voter.verify(&vote.message(cluster), signature).is_ok()
-            }
-            Message::Proposal(SignedProposal { proposal, proposer, signature }) => {
-                members.power(proposer) > 0 && proposer.verify(&proposal.message(cluster), signature).is_ok()
-            }
-            Message::Polka(polka) => certify::polka(polka, &members, cluster).is_ok(),
-            Message::Round(entry) => certify::round_entry(entry, &members, cluster).is_ok(),
-            _ => false,
-        }
-    }
-
     /// Does what the core wants, and what that leads to.
     fn perform(&mut self, acts: Vec<Act>) -> Result<(), EngineError> {
         self.queue.extend(acts);
@@ -340,61 +285,6 @@ impl Engine {
         {
             self.wanted = None;
             self.actions.push(Action::Prepare);
-        }
-    }
-
-    /// Nothing has to be ordered after all. What is asked for later is proposed in this round still: its time does not
-    /// run while there is nothing to wait for.
-    fn nothing_prepared(&mut self) {
-        self.work = false;
-        let round = self.core.round().filter(|round| self.running && !self.core.has_proposed(*round));
-        self.wanted = round.filter(|round| self.core.members().proposer(*round).key() == self.core.public());
-        if self.is_quiet() && !self.armed.is_empty() {
-            self.held.append(&mut self.armed);
-            self.actions.push(Action::StopSteps);
-        }
-    }
-
-    fn start(&mut self, timer: Timer, after: Duration) {
-        if self.is_quiet() {
-            self.held.insert(timer, after);
-        } else {
-            self.armed.insert(timer, after);
-            self.actions.push(Action::Start(timer, after));
-        }
-    }
-
-    fn stop(&mut self, timer: Timer) {
-        self.held.remove(&timer);
-        self.armed.remove(&timer);
-        self.actions.push(Action::Stop(timer));
-    }
-
-    fn stop_steps(&mut self) {
-        self.held.clear();
-        self.armed.clear();
-        self.actions.push(Action::StopSteps);
-    }
-
-    /// Whether there is nothing to wait for: no request here, no block that was shown, and too few others who speak.
-    fn is_quiet(&self) -> bool {
-        let round = self.core.round().unwrap_or(0);
-        let members = self.core.members();
-        let spoke = |key: &PublicKey| *key != self.core.public() && self.speakers.get(key) >= Some(&round);
-        let power: u64 = members.keys().filter(|key| spoke(key)).map(|key| members.power(&key)).sum();
-        !(self.work
-            || self.core.knows_valid_block()
-            || self.blocks.is_proposed_in(round)
-            || power > members.total() / 3)
-    }
-
-    /// Starts the timers that waited, if there is something to wait for now.
-    fn release(&mut self) {
-        if !self.held.is_empty() && !self.is_quiet() {
-            for (timer, after) in std::mem::take(&mut self.held) {
-                self.armed.insert(timer, after);
-                self.actions.push(Action::Start(timer, after));
-            }
         }
     }
 
