@@ -33,8 +33,8 @@ hypermesh-planner: hypermesh-schemas
 hypermesh-runtime: hypermesh-image hypermesh-shim
 hypermesh-schemas:
 hypermesh-shim: hypermesh-image
-hypermesh-store: hypermesh-chain
 hypermesh-sim: hypermesh-bft hypermesh-chain hypermesh-wal
+hypermesh-store: hypermesh-chain
 hypermesh-stream: hypermesh-api hypermesh-chain
 hypermesh-structural: hypermesh-api hypermesh-cel
 hypermesh-wal:
