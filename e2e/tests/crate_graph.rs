@@ -87,7 +87,10 @@ const IMPORTERS: [(&str, &[&str]); 8] = [
     ("hypermesh-machine", &["hypermesh-apiserver", "hypermesh-e2e"]),
     ("hypermesh-store", &["hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e", "hypermesh-fuzz"]),
     // The seam of replication: the machine implements it, engines drive it, nobody else speaks it.
-    ("hypermesh-consensus", &["hypermesh-driver", "hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e"]),
+    (
+        "hypermesh-consensus",
+        &["hypermesh-driver", "hypermesh-machine", "hypermesh-apiserver", "hypermesh-e2e"],
+    ),
     // A process that runs everything holds the server; every other client reaches it through its API.
     ("hypermesh-apiserver", &["nexusctl", "hypermesh-e2e", "hypermesh-fuzz"]),
     ("nexusctl", &["hypermesh-e2e", "hypermesh-fuzz"]),

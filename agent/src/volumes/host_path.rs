@@ -96,7 +96,7 @@ fn allowed(path: &Path, policy: &Policy) -> Result<Place, String> {
 /// Opens what is below an open folder, by links that stay there.
 fn enter(top: &OwnedFd, below: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     if below.as_os_str().is_empty() {
-        return Ok(rustix::io::fcntl_dupfd_cloexec(top, 3)?);
+        return rustix::io::fcntl_dupfd_cloexec(top, 3);
     }
     let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let mut tries = 8;

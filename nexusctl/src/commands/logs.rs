@@ -178,12 +178,15 @@ enum Told {
     Note(String),
 }
 
+/// How a log is asked for from a time on.
+type Again = Box<dyn Fn(&str) -> Call>;
+
 /// A log that is followed.
 struct Following {
     client: Rc<Client>,
     call: Call,
     /// How it is asked for from a time on, once it broke off; none where it is not.
-    again: Option<Box<dyn Fn(&str) -> Call>>,
+    again: Option<Again>,
     read: Read,
     lines: Lines,
     to: mpsc::Sender<Result<Told, Error>>,
@@ -269,9 +272,9 @@ impl Source {
 
     /// How it is asked for again. What is bounded in bytes was read as far as it was wanted, and what has ended is read
     /// at once.
-    fn again(&self, arguments: &Arguments) -> Option<Box<dyn Fn(&str) -> Call>> {
+    fn again(&self, arguments: &Arguments) -> Option<Again> {
         let (path, container) = (self.place.path("log"), self.container.clone().unwrap_or_default());
-        (arguments.limit_bytes.is_none() && !arguments.previous).then(|| -> Box<dyn Fn(&str) -> Call> {
+        (arguments.limit_bytes.is_none() && !arguments.previous).then(|| -> Again {
             Box::new(move |since| {
                 let query = [
                     ("container", &*container),

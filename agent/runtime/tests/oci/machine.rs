@@ -388,5 +388,5 @@ fn archives_are_of_the_kernels_form() {
     let bytes = archive.finish();
     assert!(bytes.starts_with(b"070701000000010000") && bytes.len().is_multiple_of(4));
     let text = String::from_utf8_lossy(&bytes);
-    assert!(text.contains("init\0\0hello\0\0\0070701") && text.contains("TRAILER!!!\0"), "{text:?}");
+    assert!(text.contains("init\0\0hello\0\0\x00070701") && text.contains("TRAILER!!!\0"), "{text:?}");
 }
