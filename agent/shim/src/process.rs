@@ -11,34 +11,27 @@ pub fn boot_id() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// Who has a pid now; none if nobody has, or what is left of it is a zombie's entry.
+/// Who has a pid now, zombies too; none if nobody has.
 ///
 /// # Errors
 /// If the kernel would not say.
 pub fn identify(pid: i32) -> io::Result<Option<ProcessId>> {
-    let stat = match std::fs::read(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat,
-        // ESRCH is what a process answers that ended between the opening and the reading.
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
-    let start_time = start_time(&stat).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is of an unknown form"))
-    })?;
-    Ok(Some(ProcessId { pid, start_time, boot_id: boot_id()? }))
+    let Some(stat) = stat(pid)? else { return Ok(None) };
+    of_stat(pid, &stat).map(Some)
 }
 
-/// Whose child a process is, zombies too; none if there is no such process.
-///
-/// # Errors
-/// If the kernel would not say.
-pub(crate) fn parent(pid: i32) -> io::Result<Option<i32>> {
+fn of_stat(pid: i32, stat: &[u8]) -> io::Result<ProcessId> {
+    let start_time = start_time(stat).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is of an unknown form"))
+    })?;
+    Ok(ProcessId { pid, start_time, boot_id: boot_id()? })
+}
+
+/// What the kernel tells of a process; none if there is no such process.
+fn stat(pid: i32) -> io::Result<Option<Vec<u8>>> {
     match std::fs::read(format!("/proc/{pid}/stat")) {
-        Ok(stat) => Ok(field(&stat, 4)),
+        Ok(stat) => Ok(Some(stat)),
+        // ESRCH is what a process answers that ended between the opening and the reading.
         Err(error)
             if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) =>
         {
@@ -46,6 +39,14 @@ pub(crate) fn parent(pid: i32) -> io::Result<Option<i32>> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whose child a process is, zombies too; none if there is no such process.
+///
+/// # Errors
+/// If the kernel would not say.
+pub(crate) fn parent(pid: i32) -> io::Result<Option<i32>> {
+    Ok(stat(pid)?.and_then(|stat| field(&stat, 4)))
 }
 
 /// The most processes that are looked for below another.
@@ -65,7 +66,8 @@ pub(crate) fn descendants(pid: i32) -> Vec<i32> {
     found.split_off(1)
 }
 
-/// Whether it is still the same that has this pid.
+/// Whether it is still the same that has this pid, and still does something: what has ended keeps its pid until its parent
+/// asks for its end, which may be never.
 ///
 /// # Errors
 /// If the kernel would not say.
@@ -73,7 +75,17 @@ pub fn is_there(process: &ProcessId) -> io::Result<bool> {
     if process.pid <= 0 {
         return Ok(false);
     }
-    Ok(identify(process.pid)?.as_ref() == Some(process))
+    match stat(process.pid)? {
+        Some(stat) => Ok(!has_ended(&stat) && of_stat(process.pid, &stat)? == *process),
+        None => Ok(false),
+    }
+}
+
+/// Whether nothing is left of a process but how it ended. One whose first thread has ended alone looks alike, but for the
+/// number of its threads.
+fn has_ended(stat: &[u8]) -> bool {
+    let dead = field::<char>(stat, 3).is_some_and(|state| matches!(state, 'Z' | 'X' | 'x'));
+    dead && field::<u32>(stat, 20).is_none_or(|threads| threads <= 1)
 }
 
 fn start_time(stat: &[u8]) -> Option<u64> {
@@ -113,6 +125,25 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(parent(child.id().cast_signed()).unwrap(), None);
+    }
+
+    #[test]
+    fn nobody_is_there_who_waits_for_their_parent_alone() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let it = identify(child.id().cast_signed()).unwrap().unwrap();
+        assert!(is_there(&it).unwrap());
+        child.kill().unwrap();
+        assert!((0..1000).any(|_| !is_there(&it).unwrap() || {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            false
+        }));
+        // Its pid is still its own.
+        assert_eq!(identify(it.pid).unwrap().as_ref(), Some(&it));
+        child.wait().unwrap();
+        assert_eq!(identify(it.pid).unwrap(), None);
+        // Its first thread has ended, and three others have not.
+        assert!(!has_ended(b"7 (a) Z 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 4 0 12345 1 2"));
+        assert!(has_ended(b"7 (a) Z 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1 2"));
     }
 
     #[test]

@@ -122,10 +122,12 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// Whether it ended for want of memory: the kernel killed in it, and it did not end well.
+    /// Whether it ended for want of memory: the kernel killed it, or, of a shell, what it ran and told the end of. Who goes on
+    /// without one that was killed, and ends later by itself, has an end of its own.
     #[must_use]
     pub fn oom_killed(&self) -> bool {
-        self.oom_kills > 0 && self.code != 0
+        const KILLED: i32 = 9;
+        self.oom_kills > 0 && (self.signal == Some(KILLED) || self.code == 128 + KILLED)
     }
 
     /// Whether it ended well.
@@ -191,6 +193,14 @@ pub fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn want_of_memory_is_what_ended_it_or_not() {
+        let of =
+            |code, signal, oom_kills| Exit { code, signal, oom_kills, forks_refused: 0, at: 0 }.oom_killed();
+        assert!(of(137, Some(9), 1) && of(137, None, 1));
+        assert!(!of(137, Some(9), 0) && !of(3, None, 1) && !of(0, None, 1) && !of(143, Some(15), 2));
+    }
 
     #[test]
     fn nobody_else_reads_what_is_written() {
