@@ -1,19 +1,22 @@
 //! Memory, disk and processes of the node: who has to go when there is too little, and what nobody needs any more.
 
+mod limits;
 mod standing;
 
-use crate::containers::{etc, log_path};
 use crate::events::Announcer;
 use crate::facts;
 use crate::failure::chain;
 use crate::host::Host;
 use crate::images::blocking;
 use crate::settings::PressureSettings;
+use crate::worker::View;
 use crate::workers::Workers;
 use hypermesh_image::gc::Policy;
-use hypermesh_planner::eviction::{Level, Scarce, Usage, message};
-use hypermesh_planner::{Gravity, InstanceUid, Notice};
+use hypermesh_planner::eviction::{Level, Scarce, Usage, message, worth};
+use hypermesh_planner::{Gravity, Notice};
+use hypermesh_schemas::instance::InstancePhase;
 use hypermesh_schemas::workload::container::Amounts;
+use limits::{Hits, over_limits};
 use standing::{Reading, Standing, level, next};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +32,7 @@ const COLLECT: Duration = Duration::from_secs(300);
 /// Looks after the node for as long as the agent runs.
 pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, told: watch::Sender<Pressures>) {
     let mut standing = Standing::default();
-    let mut refused = Refusals::default();
+    let mut hits = Hits::default();
     let mut collected = Instant::now();
     let mut most = 0;
     loop {
@@ -41,6 +44,7 @@ pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, tol
                 if scarce == Scarce::Disk {
                     // What nobody needs goes before anybody has to.
                     collect(&host, &settings).await;
+                    collect_logs(&host, &workers).await;
                     collected = Instant::now();
                 }
                 relieve(&host, &workers, scarce, &settings).await;
@@ -61,7 +65,7 @@ pub async fn watch(host: Host, workers: Workers, settings: PressureSettings, tol
             announce(&host.announcer, host.api.node(), &pressures);
         }
         over_limits(&host, &workers).await;
-        refused.tell(&host, &workers);
+        hits.tell(&host, &workers);
         let now = workers.uids().len();
         if now < most {
             facts::give_memory_back();
@@ -121,11 +125,54 @@ async fn relieve(host: &Host, workers: &Workers, scarce: Scarce, settings: &Pres
         return;
     }
     let usages = usages(host, workers, scarce).await;
-    if let Some(victim) = next(&level, goes, &usages) {
-        let why = message(scarce, &level, victim);
-        tracing::warn!(instance = %victim.uid, why, "an instance has to go");
-        workers.evict(&victim.uid, why);
+    let Some(victim) = next(&level, goes, &usages, worth(scarce)) else {
+        let words = format!(
+            "{} of the node's {} are left, and no instance has enough of it for its end to help: something else takes it",
+            level.available,
+            scarce.as_str()
+        );
+        host.announcer.node(host.api.node(), Gravity::Warning, "NothingToEvict", words);
+        return;
+    };
+    let why = message(scarce, &level, victim);
+    tracing::warn!(instance = %victim.uid, why, "an instance has to go");
+    workers.evict(&victim.uid, why);
+}
+
+/// Removes what instances that have ended logged: nobody who runs has to go for it. They are told of it.
+async fn collect_logs(host: &Host, workers: &Workers) {
+    for view in workers.views().into_iter().filter(has_ended) {
+        let instance = &view.instance;
+        let logs = host.layout.logs_of(&instance.namespace, &instance.name, &instance.uid);
+        let freed = blocking(move || remove_logs(&logs)).await;
+        if freed > 0 {
+            let message = format!(
+                "The node was low on resource: ephemeral-storage. What this instance had logged before it ended was removed: {} KiB",
+                freed >> 10
+            );
+            let (gravity, container) = (Gravity::Warning, None);
+            let notice = Notice { gravity, container, reason: "LogsRemoved", message };
+            host.announcer.instance(instance, notice);
+        }
     }
+}
+
+/// Whether nothing of an instance runs any more, nor will.
+fn has_ended(view: &View) -> bool {
+    let over = matches!(view.status.phase, Some(InstancePhase::Succeeded | InstancePhase::Failed));
+    view.sandbox.is_none() && (over || view.record.eviction.is_some())
+}
+
+/// Gives how many bytes are free by that.
+fn remove_logs(folder: &Path) -> u64 {
+    let before = size(folder, 0);
+    if before == 0 {
+        return 0;
+    }
+    if let Err(error) = std::fs::remove_dir_all(folder) {
+        tracing::warn!(path = %folder.display(), %error, "logs cannot be removed");
+    }
+    before.saturating_sub(size(folder, 0))
 }
 
 async fn usages(host: &Host, workers: &Workers, scarce: Scarce) -> Vec<Usage> {
@@ -146,15 +193,16 @@ async fn usages(host: &Host, workers: &Workers, scarce: Scarce) -> Vec<Usage> {
         let of = |amounts: &Amounts| {
             amounts.get(resource).and_then(|amount| u64::try_from(amount.units()).ok()).unwrap_or_default()
         };
-        let resources = view.instance.pod().containers.iter().filter_map(|one| one.resources.as_ref());
-        let requested = resources.map(|resources| of(&resources.requests)).sum();
+        let sidecars = view.instance.pod().init_containers.iter().filter(|one| one.restart_policy.is_some());
+        let stay = view.instance.pod().containers.iter().chain(sidecars);
+        let requested = stay.filter_map(|one| one.resources.as_ref()).map(|some| of(&some.requests)).sum();
         usages.push(Usage { uid: view.instance.uid.clone(), requested, used });
     }
     usages
 }
 
 /// What an instance has on the disk: what its containers wrote, its volumes, its logs.
-async fn on_disk(host: &Host, view: &crate::worker::View) -> u64 {
+async fn on_disk(host: &Host, view: &View) -> u64 {
     let (store, instance) = (std::sync::Arc::clone(host.images.store()), view.instance.clone());
     let folder = host.layout.instance(&instance.uid);
     let logs = host.layout.logs_of(&instance.namespace, &instance.name, &instance.uid);
@@ -182,79 +230,6 @@ fn size(path: &Path, depth: u32) -> u64 {
         .sum()
 }
 
-/// Instances that have more on the disk than they may.
-async fn over_limits(host: &Host, workers: &Workers) {
-    for view in workers.views() {
-        if view.sandbox.is_none() || view.record.eviction.is_some() {
-            continue;
-        }
-        let volumes = view.instance.pod().volumes.iter().filter_map(|volume| {
-            let empty = volume.empty_dir.as_ref().filter(|empty| empty.medium.is_none())?;
-            Some((volume.name.to_string(), u64::try_from(empty.size_limit.as_ref()?.units()).ok()?))
-        });
-        for (name, limit) in volumes.collect::<Vec<_>>() {
-            let path = host.layout.instance(&view.instance.uid).join("volumes").join(&name);
-            let used = blocking(move || size(&path, 0)).await;
-            if used > limit {
-                let why = format!("Usage of EmptyDir volume \"{name}\" exceeds the limit \"{limit}\".");
-                workers.evict(&view.instance.uid, why);
-            }
-        }
-        let storage = |container: &hypermesh_schemas::workload::container::Container| {
-            let limit = container.resources.as_ref()?.limits.get("ephemeral-storage")?.units();
-            u64::try_from(limit).ok()
-        };
-        for container in &view.instance.pod().containers {
-            let Some(limit) = storage(container) else { continue };
-            let name = container.name.to_string();
-            let attempt = view.record.container(&name).map_or(0, |record| record.attempt);
-            let id = format!("{}-{name}-{attempt}", view.instance.uid);
-            let logs = log_path(&host.layout, &view.instance, &name, attempt);
-            // What it wrote to /etc/hosts and the like; each that shares them counts as having written all of it.
-            let etc = etc(&host.layout, &view.instance);
-            let store = std::sync::Arc::clone(host.images.store());
-            let used = blocking(move || {
-                let written = store.snapshot_usage(&id).map(|usage| usage.bytes).unwrap_or_default();
-                written + logs.parent().map_or(0, |folder| size(folder, 0)) + size(&etc, 0)
-            })
-            .await;
-            if used > limit {
-                let why = format!("Container {name} exceeded its local ephemeral storage limit \"{limit}\".");
-                workers.evict(&view.instance.uid, why);
-            }
-        }
-    }
-}
-
-/// Processes that containers were refused, as far as people were told.
-#[derive(Default)]
-struct Refusals(BTreeMap<(InstanceUid, String, u32), u64>);
-
-impl Refusals {
-    /// Tells of those that are new. What has ended says it in its last state.
-    fn tell(&mut self, host: &Host, workers: &Workers) {
-        let mut seen = BTreeMap::new();
-        for view in workers.views() {
-            for (name, container) in &view.record.containers {
-                let Some(run) = view.run(name) else { continue };
-                let count = run.stats().ok().and_then(|stats| stats.forks_refused).unwrap_or_default();
-                let key = (view.instance.uid.clone(), name.clone(), container.attempt);
-                if count > self.0.get(&key).copied().unwrap_or_default() {
-                    let most = run.spec().limits.pids.unwrap_or_default();
-                    let message = format!(
-                        "Container {name} has as many processes and threads as its limit of pids ({most}) allows; more are refused"
-                    );
-                    let (gravity, container) = (Gravity::Warning, Some(name.clone()));
-                    let notice = Notice { gravity, container, reason: "PidsLimitReached", message };
-                    host.announcer.instance(&view.instance, notice);
-                }
-                seen.insert(key, count);
-            }
-        }
-        self.0 = seen;
-    }
-}
-
 async fn collect(host: &Host, settings: &PressureSettings) {
     let store = std::sync::Arc::clone(host.images.store());
     let policy = policy(settings, host.layout.root());
@@ -271,5 +246,21 @@ async fn collect(host: &Host, settings: &PressureSettings) {
             }
         }
         Err(error) => tracing::warn!(error = chain(&error), "images cannot be collected"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_of_who_has_ended_make_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = folder.path().join("default_fill_uid");
+        std::fs::create_dir_all(logs.join("c")).unwrap();
+        std::fs::write(logs.join("c/0.log"), vec![7; 100 << 10]).unwrap();
+        assert!(remove_logs(&logs) >= 100 << 10);
+        assert!(!logs.exists());
+        assert_eq!(remove_logs(&logs), 0);
     }
 }

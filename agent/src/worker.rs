@@ -76,6 +76,10 @@ enum News {
     Outcome(Outcome),
     /// A sandbox was made.
     Sandbox { sandbox: Arc<dyn Sandbox>, attached: Attached },
+    /// The shim of the sandbox of this generation is gone.
+    Lost(u32),
+    /// What a container writes is not logged any more, and why.
+    NotLogged { container: String, why: String },
     /// It panicked: what will come of it is not known any more.
     Panicked(Box<dyn Any + Send>),
 }
@@ -214,8 +218,18 @@ impl Worker {
 
     fn hear(&mut self, news: News) {
         match news {
-            // It is being removed: that its shim goes is what was asked for.
-            News::Outcome(Outcome::SandboxGone(_)) if self.record.sandbox.stage.busy => {}
+            // It is being removed, or was: that its shim goes is what was asked for.
+            News::Lost(generation)
+                if self.record.sandbox.stage.busy || generation != self.record.sandbox.generation => {}
+            News::Lost(_) => self.take_in(Outcome::SandboxGone("its shim is gone".to_owned())),
+            News::NotLogged { container, why } => self.announce(vec![Notice {
+                gravity: hypermesh_planner::Gravity::Warning,
+                message: format!(
+                    "What container {container} writes is lost: its log cannot be written to ({why})"
+                ),
+                container: Some(container),
+                reason: "LogFailed",
+            }]),
             News::Outcome(outcome) => self.take_in(outcome),
             News::Sandbox { sandbox, attached } => {
                 self.watch_sandbox(Arc::clone(&sandbox));

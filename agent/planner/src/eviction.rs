@@ -55,14 +55,24 @@ impl Level {
     }
 }
 
-/// Who goes next: who uses more than was asked for goes before others, and of those who uses most beyond it (kubelet's
+/// What an end frees at least, if anybody is to end for it: less is what every instance has (`/etc/hosts` and the like), and
+/// comes back with the instance that takes its place.
+#[must_use]
+pub fn worth(scarce: Scarce) -> u64 {
+    match scarce {
+        Scarce::Memory | Scarce::Disk => 1 << 20,
+        Scarce::Pids => 2,
+    }
+}
+
+/// Who goes next, of those who use at least so much: who uses more than was asked for goes before others, and of those who uses most beyond it (kubelet's
 /// `rankMemoryPressure`). One at a time: what is left is looked at again before another goes.
 #[must_use]
-pub fn victim(instances: &[Usage]) -> Option<&Usage> {
+pub fn victim(instances: &[Usage], least: u64) -> Option<&Usage> {
     let beyond = |usage: &Usage| i128::from(usage.used) - i128::from(usage.requested);
     instances
         .iter()
-        .filter(|usage| usage.used > 0)
+        .filter(|usage| usage.used >= least.max(1))
         .max_by(|a, b| beyond(a).cmp(&beyond(b)).then_with(|| b.uid.cmp(&a.uid)))
 }
 
@@ -99,9 +109,12 @@ mod tests {
     #[test]
     fn who_takes_more_than_was_asked_for_goes_first() {
         let all = [usage("a", 100, 90), usage("b", 0, 50), usage("c", 1000, 1040), usage("d", 0, 0)];
-        assert_eq!(victim(&all).unwrap().uid.as_str(), "b");
-        assert_eq!(victim(&all[..1]).unwrap().uid.as_str(), "a");
-        assert_eq!(victim(&all[3..]), None);
+        assert_eq!(victim(&all, 1).unwrap().uid.as_str(), "b");
+        assert_eq!(victim(&all[..1], 1).unwrap().uid.as_str(), "a");
+        assert_eq!(victim(&all[3..], 0), None);
+        // Who frees nothing worth it stays, whatever they asked for.
+        assert_eq!(victim(&all, 1000).unwrap().uid.as_str(), "c");
+        assert_eq!(victim(&all, 2000), None);
     }
 
     #[test]

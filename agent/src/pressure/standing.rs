@@ -55,9 +55,15 @@ impl Standing {
     }
 }
 
-/// Who goes now: nobody while there is enough, or while somebody who was asked to go is about to.
-pub(super) fn next<'a>(level: &Level, somebody_goes: bool, usages: &'a [Usage]) -> Option<&'a Usage> {
-    if somebody_goes || !level.is_scarce(false) { None } else { victim(usages) }
+/// Who goes now: nobody while there is enough, or while somebody who was asked to go is about to; and nobody whose end frees
+/// less than `worth`.
+pub(super) fn next<'a>(
+    level: &Level,
+    somebody_goes: bool,
+    usages: &'a [Usage],
+    worth: u64,
+) -> Option<&'a Usage> {
+    if somebody_goes || !level.is_scarce(false) { None } else { victim(usages, worth) }
 }
 
 #[cfg(test)]
@@ -106,7 +112,7 @@ mod tests {
             let level = level(Scarce::Memory, &SETTINGS, reading);
             let before = standing.holds(Scarce::Memory);
             if standing.take(Scarce::Memory, &level, now)
-                && let Some(usage) = next(&level, going.is_some(), &instances)
+                && let Some(usage) = next(&level, going.is_some(), &instances, 1)
             {
                 told.push(format!("{look}: {} goes, {} left", usage.uid, reading.available));
                 going = Some(usage.uid.clone());

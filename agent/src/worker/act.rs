@@ -10,11 +10,12 @@ use hypermesh_planner::probe::ProbeKind;
 use hypermesh_planner::{
     Action, Exit, ExitReason, Instance, Outcome, ProbeOutcome, Refusal, Sources, StopReason, pull_policy,
 };
-use hypermesh_runtime::{Container as Running, Sandbox, StopOptions};
+use hypermesh_runtime::{Container as Running, ContainerEvent, Sandbox, StopOptions};
 use hypermesh_schemas::workload::container::ImagePullPolicy;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
 
 /// How long a hook after the start may take: kubelet has no limit, and a container that waits for ever helps nobody.
 const POST_START: Duration = Duration::from_secs(600);
@@ -41,6 +42,12 @@ fn exited(
     let finished = time(exit.at).unwrap_or_else(Timestamp::now);
     let state = running.state();
     let oom = exit.oom_killed();
+    let lost_some = (!oom && exit.oom_kills > 0).then(|| {
+        format!(
+            "it went on without {} of its processes, which the kernel killed for want of memory",
+            exit.oom_kills
+        )
+    });
     let starved = (!oom && exit.forks_refused > 0).then(|| {
         let most = running.spec().limits.pids.map_or_else(String::new, |most| format!(" ({most})"));
         format!(
@@ -60,6 +67,7 @@ fn exited(
                     exit.oom_kills
                 )
             })
+            .or(lost_some)
             .or(starved),
         started: state.started_at.or(Some(state.created_at)).and_then(time).unwrap_or(finished),
         finished,
@@ -96,15 +104,31 @@ impl Worker {
         });
     }
 
-    /// Learns when a sandbox is lost.
+    /// Learns when a sandbox is lost, and what it cannot log.
     pub(super) fn watch_sandbox(&self, sandbox: Arc<dyn Sandbox>) {
-        let (mut lost, news) = (sandbox.lost(), self.news.0.clone());
+        let (mut lost, mut events, news) = (sandbox.lost(), sandbox.events(), self.news.0.clone());
+        let generation = self.record.sandbox.generation;
         drop(sandbox);
         self.beside(async move {
-            // It ends without being lost when it is removed.
-            if lost.wait_for(|lost| *lost).await.is_ok() {
-                let gone = Outcome::SandboxGone("its shim is gone".to_owned());
-                let _ = news.send(News::Outcome(gone));
+            loop {
+                tokio::select! {
+                    // It ends without being lost when it is removed.
+                    gone = lost.wait_for(|lost| *lost) => {
+                        if gone.is_ok() {
+                            let _ = news.send(News::Lost(generation));
+                        }
+                        return;
+                    }
+                    event = events.recv() => match event {
+                        Ok(ContainerEvent::LogFailed { container, message }) => {
+                            // A run is told of as its container.
+                            let name = container.as_str().rsplit_once('-').map_or(container.as_str(), |(name, _)| name);
+                            let _ = news.send(News::NotLogged { container: name.to_owned(), why: message });
+                        }
+                        Ok(_) | Err(RecvError::Lagged(_)) => {}
+                        Err(RecvError::Closed) => return,
+                    },
+                }
             }
         });
     }

@@ -162,7 +162,7 @@ impl Record {
             Outcome::SandboxStays(message) => {
                 return refuse(&mut self.sandbox.stage, Refusal::FailedKillPod, message, now);
             }
-            Outcome::SandboxGone(message) => return self.sandbox_gone(&message, now),
+            Outcome::SandboxGone(message) => return self.sandbox_gone(instance, &message, now),
             Outcome::SandboxRemoved => self.sandbox_removed(now),
             Outcome::ImageReady { container, attempt, id, pulled } => {
                 return self.image_ready(instance, &container, attempt, id, pulled);
@@ -197,11 +197,15 @@ impl Record {
             .filter(|container| container.attempt == attempt && container.run.is_alive())
     }
 
-    fn sandbox_gone(&mut self, message: &str, now: Timestamp) -> Vec<Notice> {
+    fn sandbox_gone(&mut self, instance: &Instance, message: &str, now: Timestamp) -> Vec<Notice> {
         self.sandbox.lost = true;
         self.sandbox.stage.ready = false;
         self.sandbox.stage.busy = false;
         self.lose_runs(message, now);
+        // Nobody makes it anew for who is about to go.
+        if instance.ending.is_some() || self.eviction.is_some() {
+            return Vec::new();
+        }
         vec![Notice::warning(
             None,
             "SandboxChanged",

@@ -223,6 +223,16 @@ fn a_sandbox_that_is_lost_is_made_anew_with_all_that_ran_in_it() {
     world.run_until(|world, _| matches!(world.record.containers["web"].run, Run::Running { .. }));
     assert_eq!(world.record.containers["init"].attempt, 1, "what prepares runs again");
     assert_eq!(world.record.containers["web"].attempt, 1);
+    assert!(world.notices.iter().any(|notice| notice.reason == "SandboxChanged"));
+}
+
+#[test]
+fn nobody_is_told_that_what_goes_is_made_anew() {
+    let mut world = World::new(instance(simple()), Kind);
+    world.run_until(running);
+    world.record.eviction = Some(crate::Eviction { at: world.now, message: "no disk".into() });
+    world.happens(Outcome::SandboxGone("its shim is gone".into()));
+    assert!(world.notices.iter().all(|notice| notice.reason != "SandboxChanged"), "{:#?}", world.notices);
 }
 
 #[test]
