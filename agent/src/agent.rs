@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::images::{Images, ImagesError};
 use crate::keeping;
 use crate::objects::Objects;
-use crate::server::{Listening, ServerError, Serving};
+use crate::server::{Listening, ServerError, Serving, forget_half_imported};
 use crate::settings::Settings;
 use crate::supervision::{Fall, supervise};
 use crate::volumes::Volumes;
@@ -278,6 +278,8 @@ impl Agent {
                 }
             }
         }
+        // Who sent them is gone.
+        forget_half_imported(layout);
         let store = self.host.images.store();
         let of_nobody = |id: &str| !uids.iter().any(|uid| id.starts_with(&format!("{uid}-")));
         for id in store.snapshots().unwrap_or_default().iter().filter(|id| of_nobody(id)) {

@@ -112,26 +112,43 @@ async fn write_all(client: kube::Client, node: String, mut queue: mpsc::Receiver
         }
         let api: Api<Event> =
             Api::namespaced(client.clone(), told.about.namespace.as_deref().unwrap_or("default"));
-        let hash = hash(&told);
-        let result = match known.get_mut(&hash) {
-            Some(known) => {
-                known.count = known.count.saturating_add(1);
-                if now.duration_since(known.written) < COUNTS_EVERY {
-                    continue;
-                }
-                known.written = now;
-                count(&api, known, told.at).await
-            }
-            None if !admit(&mut budgets, &told, now) => continue,
-            None => {
-                let event = event(&told, &node, hash);
-                let name = event.metadata.name.clone().unwrap_or_default();
-                known.insert(hash, Known { name, count: 1, written: now });
-                api.create(&PostParams::default(), &event).await.map(|_| ())
-            }
-        };
+        let result = take(&api, &told, &node, &mut known, &mut budgets, now).await;
         if let Err(error) = result {
             tracing::debug!(reason = told.reason, error = chain(&error), "an event was not written");
+        }
+    }
+}
+
+/// Writes what is new, counts what is not, and leaves out what is too much.
+async fn take(
+    api: &Api<Event>,
+    told: &Told,
+    node: &str,
+    known: &mut HashMap<u64, Known>,
+    budgets: &mut HashMap<String, Budget>,
+    now: Instant,
+) -> Result<(), kube::Error> {
+    let hash = hash(told);
+    match known.get_mut(&hash) {
+        Some(known) => {
+            known.count = known.count.saturating_add(1);
+            if now.duration_since(known.written) < COUNTS_EVERY {
+                return Ok(());
+            }
+            known.written = now;
+            match count(api, known, told.at).await {
+                // It was deleted, or its time was over: it is told as for the first time.
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    known.count = 1;
+                    write(api, told, node, hash, known).await
+                }
+                other => other,
+            }
+        }
+        None if !admit(budgets, told, now) => Ok(()),
+        None => {
+            let fresh = Known { name: String::new(), count: 1, written: now };
+            write(api, told, node, hash, known.entry(hash).or_insert(fresh)).await
         }
     }
 }
@@ -147,6 +164,19 @@ fn admit(budgets: &mut HashMap<String, Budget>, told: &Told, now: Instant) -> bo
         budget.left -= 1.0;
     }
     admitted
+}
+
+/// Writes an Event that was not told before, and remembers its name.
+async fn write(
+    api: &Api<Event>,
+    told: &Told,
+    node: &str,
+    hash: u64,
+    known: &mut Known,
+) -> Result<(), kube::Error> {
+    let event = event(told, node, hash);
+    known.name = event.metadata.name.clone().unwrap_or_default();
+    api.create(&PostParams::default(), &event).await.map(|_| ())
 }
 
 async fn count(api: &Api<Event>, known: &Known, at: Timestamp) -> Result<(), kube::Error> {
@@ -226,5 +256,50 @@ mod tests {
         let event = event(&told(&"ä".repeat(2000)), "n", 1);
         let message = event.message.unwrap();
         assert!(message.len() <= LONGEST && message.ends_with('…'), "{}", message.len());
+    }
+
+    /// An API server that says what it was asked, and has no Event any more that it is to count on.
+    fn server() -> (kube::Client, mpsc::UnboundedReceiver<String>) {
+        let (asked, told) = mpsc::unbounded_channel();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let gone = request.method() == http::Method::PATCH;
+            let _ = asked.send(request.method().to_string());
+            async move {
+                let (code, body) = if gone {
+                    (
+                        404,
+                        json!({"kind": "Status", "status": "Failure", "message": "", "reason": "NotFound", "code": 404}),
+                    )
+                } else {
+                    (201, json!({"metadata": {"name": "x"}, "involvedObject": {}}))
+                };
+                let body = kube::client::Body::from(body.to_string().into_bytes());
+                http::Response::builder().status(code).body(body)
+            }
+        });
+        (kube::Client::new(service, "default"), told)
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_is_told_anew() {
+        let (client, mut asked) = server();
+        let api: Api<Event> = Api::namespaced(client, "default");
+        let mut known = HashMap::new();
+        let mut budgets = HashMap::new();
+        let begin = Instant::now();
+        let mut tell = async |at: Duration| {
+            let told = Told { at: Timestamp::UNIX_EPOCH + at, ..told("x") };
+            take(&api, &told, "n", &mut known, &mut budgets, begin + at).await.unwrap();
+            known.values().next().map(|known: &Known| (known.name.clone(), known.count)).unwrap()
+        };
+        let (first, _) = tell(Duration::ZERO).await;
+        assert_eq!(tell(Duration::from_secs(1)).await, (first.clone(), 2));
+        let (second, count) = tell(COUNTS_EVERY * 2).await;
+        assert_eq!((second != first, count), (true, 1));
+        let mut all = Vec::new();
+        while let Ok(method) = asked.try_recv() {
+            all.push(method);
+        }
+        assert_eq!(all, ["POST", "PATCH", "POST"]);
     }
 }

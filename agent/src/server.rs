@@ -12,6 +12,8 @@ mod images;
 mod logs;
 mod stats;
 
+pub(crate) use images::forget_half_imported;
+
 use crate::host::Host;
 use crate::workers::Workers;
 use authorize::Judge;

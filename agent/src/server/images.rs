@@ -3,6 +3,7 @@
 use super::{Answer, Desk, Refusal, Sink, failed, json, not_found, streamed};
 use crate::failure::chain;
 use crate::images::{Images, blocking};
+use crate::settings::Layout;
 use crate::workers::Workers;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -42,7 +43,7 @@ pub(super) async fn answer(desk: &Desk, action: ImageAction, body: Body) -> Resu
             Ok(pull(images, names, desk.workers.clone(), name, keyring))
         }
         ImageAction::Import => {
-            let folder = desk.host.layout.root().join("incoming");
+            let folder = incoming(&desk.host.layout);
             let (sink, answer) = streamed("application/json");
             let workers = desk.workers.clone();
             tokio::spawn(async move {
@@ -55,6 +56,25 @@ pub(super) async fn answer(desk: &Desk, action: ImageAction, body: Body) -> Resu
         ImageAction::Remove(reference) => {
             blocking(move || remove(&images, &reference, &names)).await?;
             Ok(json(&image::Images::default()))
+        }
+    }
+}
+
+/// Where archives lie while they come.
+fn incoming(layout: &Layout) -> PathBuf {
+    layout.root().join("incoming")
+}
+
+/// Removes archives that an agent before this one was killed over. To be called before any is taken.
+pub(crate) fn forget_half_imported(layout: &Layout) {
+    for entry in std::fs::read_dir(incoming(layout)).into_iter().flatten().flatten() {
+        match std::fs::remove_file(entry.path()) {
+            Ok(()) => {
+                tracing::info!(path = %entry.path().display(), "an archive that did not come whole is removed")
+            }
+            Err(error) => {
+                tracing::warn!(path = %entry.path().display(), %error, "an archive stays that did not come whole")
+            }
         }
     }
 }
@@ -247,4 +267,20 @@ async fn take(folder: &std::path::Path, mut body: Body, sink: &Sink) -> Result<I
     }
     out.flush().await.map_err(told)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_that_did_not_come_whole_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        forget_half_imported(&layout);
+        std::fs::create_dir(incoming(&layout)).unwrap();
+        std::fs::write(incoming(&layout).join("00ff.tar"), "half").unwrap();
+        forget_half_imported(&layout);
+        assert_eq!(std::fs::read_dir(incoming(&layout)).unwrap().count(), 0);
+    }
 }
