@@ -100,8 +100,14 @@ const IMPORTERS: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates with binaries, which wire others together.
-const WIRING: [&str; 5] =
-    ["hypermesh-agent", "hypermesh-apiserver", "hypermesh-controllers", "hypermesh-e2e", "nexusctl"];
+const WIRING: [&str; 6] = [
+    "hypermesh-agent",
+    "hypermesh-apiserver",
+    "hypermesh-controllers",
+    "hypermesh-e2e",
+    "nexusctl",
+    "operator",
+];
 
 #[test]
 fn the_graph_is_the_one_that_was_decided() -> Result<()> {
