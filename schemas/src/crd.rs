@@ -1,6 +1,6 @@
 //! A kind as a CustomResourceDefinition, for tools that read those and for clusters of Kubernetes itself.
 
-use crate::definition::{KindDefinition, Scope};
+use crate::definition::{Cell, KindDefinition, Scope};
 use serde_json::{Map, Value, json};
 
 impl KindDefinition {
@@ -88,7 +88,7 @@ impl KindDefinition {
                 "name": column.name,
                 "type": column.kind,
                 "description": column.description,
-                "jsonPath": column.json_path,
+                "jsonPath": plain_path(&column.json_path),
             });
             if !column.format.is_empty() {
                 entry["format"] = column.format.clone().into();
@@ -114,6 +114,11 @@ impl KindDefinition {
         }
         schema
     }
+}
+
+/// A column's path as Kubernetes reads it: of a call, which it has not, the last path, which is the plainest.
+pub(crate) fn plain_path(path: &str) -> &str {
+    Cell::parse(path).ok().and_then(|cell| cell.paths().last().copied()).unwrap_or(path)
 }
 
 /// Removes keywords from a schema, at every node and never from its `properties`, whose names are the kind's own.

@@ -80,6 +80,14 @@ impl Declaration {
         self
     }
 
+    /// A field of the status that its objects begin with.
+    pub(crate) fn begins_with(mut self, field: &str, value: &str) -> Self {
+        if let Some(Value::Object(status)) = &mut self.0.strategy.initial_status {
+            status.insert(field.to_owned(), value.into());
+        }
+        self
+    }
+
     /// Behaviour of the pipeline that the kind turns on.
     pub(crate) fn hook(mut self, hook: Hook) -> Self {
         self.0.strategy.hooks.push(hook);
@@ -126,12 +134,18 @@ impl Declaration {
 
     /// The definition, with the columns that every kind with a status ends on.
     pub(crate) fn finish(self) -> KindDefinition {
+        let reason = r#".status.conditions[?(@.type=="Ready")].reason"#;
+        self.finish_with_reason(reason)
+    }
+
+    /// The definition likewise, where something else than the Ready condition's reason says why.
+    pub(crate) fn finish_with_reason(self, reason: &str) -> KindDefinition {
         if !self.0.subresources.status {
             return self.0;
         }
         let ready = r#".status.conditions[?(@.type=="Ready")]"#;
         self.column("Ready", "string", &format!("{ready}.status"), "Whether the object is as its spec asks.")
-            .column("Reason", "string", &format!("{ready}.reason"), "Why it is ready, or why not.")
+            .column("Reason", "string", reason, "Why it is ready, or why not.")
             .wide("Message", "string", &format!("{ready}.message"), "The reason in words.")
             .0
     }

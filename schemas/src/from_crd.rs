@@ -125,8 +125,12 @@ mod tests {
             let read = KindDefinition::from_crd(&kind.to_crd()).unwrap();
             assert_eq!(read.names, kind.names);
             assert_eq!(read.subresources, kind.subresources);
+            let mut columns = kind.printer_columns.clone();
+            for column in &mut columns {
+                column.json_path = crate::crd::plain_path(&column.json_path).to_owned();
+            }
             // A manifest names the age, which the server adds to kinds of its own.
-            assert!(read.printer_columns.starts_with(&kind.printer_columns), "{}", kind.names.kind);
+            assert!(read.printer_columns.starts_with(&columns), "{}", kind.names.kind);
         }
     }
 

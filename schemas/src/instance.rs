@@ -20,6 +20,7 @@ pub fn definition() -> KindDefinition {
     .short_name("inst")
     .names(NameFormat::DnsLabel)
     .begins("Pending", "It was made, and no node has taken it on yet.")
+    .begins_with("phase", "Pending")
     .column("Workload", "string", ".spec.workload", "What it is a replica of.")
     .column("Node", "string", ".spec.nodeName", "Where it runs.")
     .column("Phase", "string", ".status.phase", "Where it is in its life.")
@@ -28,8 +29,12 @@ pub fn definition() -> KindDefinition {
     .selectable(".spec.workload")
     .selectable(".spec.nodeName")
     .selectable(".status.phase")
-    .finish()
+    .finish_with_reason(REASON)
 }
+
+/// What kubectl shows of a Pod as its status: what became of the whole of it, what its containers wait for, how they ended;
+/// else why it is ready or not.
+const REASON: &str = r#"first(.status.reason, .status.initContainerStatuses[*].state.waiting.reason, .status.containerStatuses[*].state.waiting.reason, .status.containerStatuses[*].state.terminated.reason, .status.conditions[?(@.type=="Ready")].reason)"#;
 
 /// What runs, and where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
