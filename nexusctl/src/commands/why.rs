@@ -21,7 +21,7 @@ use crate::{
 };
 use clap::Args;
 use jiff::Timestamp;
-use report::Report;
+use report::{Report, Weight};
 use serde_json::Value;
 use std::net::SocketAddr;
 
@@ -177,8 +177,32 @@ async fn of_workload(object: &Value, arguments: &Arguments, session: &mut Sessio
             // Of many instances, what each says of itself is enough.
             Some(_) => place::Place::On(None),
         };
-        reports.push(instance::explain(one, &place, &[], &[], now));
+        reports.push((one, place));
     }
+    let mut told = Vec::new();
+    let mut happened: Option<Vec<Value>> = None;
+    for (one, place) in reports {
+        let report = instance::explain(one, &place, &[], &[], now);
+        if report.gravest().is_none_or(|reason| reason.weight == Weight::Fact) {
+            told.push(report);
+            continue;
+        }
+        // Which probe or hook fails is said by Events alone. They are read once, and only where something is wrong.
+        let all = match happened.take() {
+            Some(all) => all,
+            None => warnings(&namespace, session).await?,
+        };
+        let own: Vec<Value> = all
+            .iter()
+            .filter(|event| {
+                event.pointer("/involvedObject/uid").and_then(Value::as_str) == Some(meta(one, "uid"))
+            })
+            .cloned()
+            .collect();
+        told.push(instance::explain(one, &place, &own, &[], now));
+        happened = Some(all);
+    }
+    let reports = told;
     let events = events(object, session).await?;
     let decided =
         decisions::of(arguments.decisions, "Workload", &namespace, &name, meta(object, "uid")).await;
@@ -194,8 +218,21 @@ pub(super) fn meta<'v>(object: &'v Value, key: &str) -> &'v str {
 async fn events(object: &Value, session: &mut Session) -> Result<Vec<Value>, Error> {
     let selector =
         format!("involvedObject.name={},involvedObject.uid={}", meta(object, "name"), meta(object, "uid"));
-    let path = format!("/api/v1/namespaces/{}/events", path_segment(meta(object, "namespace")));
-    let call = Call::get(path).query(&[("fieldSelector", &selector), ("limit", "500")]);
+    select_events(meta(object, "namespace"), &selector, session).await
+}
+
+/// Warnings about the instances of a namespace, likewise.
+async fn warnings(namespace: &str, session: &mut Session) -> Result<Vec<Value>, Error> {
+    select_events(namespace, "involvedObject.kind=Instance,type=Warning", session).await
+}
+
+async fn select_events(
+    namespace: &str,
+    selector: &str,
+    session: &mut Session,
+) -> Result<Vec<Value>, Error> {
+    let path = format!("/api/v1/namespaces/{}/events", path_segment(namespace));
+    let call = Call::get(path).query(&[("fieldSelector", selector), ("limit", "500")]);
     let mut list: Value = match session.send(&call).await {
         Ok(reply) => reply.json()?,
         Err(error) if error.status().is_some() => return Ok(Vec::new()),

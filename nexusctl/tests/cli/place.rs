@@ -184,7 +184,6 @@ fn a_crash_is_told_with_its_last_end_and_where_its_words_are() {
       · why there: a1 is the only one of 3 nodes that fits
       ✗ container app ends soon after each start (4 times): exit code 137: it used more memory than its limit allows (OOMKilled)
         → nexusctl logs -n default web-crash -c app --previous
-      … BackOff: restarting app (<unknown> ago, 3 times)
     ");
 }
 
@@ -214,7 +213,7 @@ fn what_was_said_is_not_said_in_other_words() {
     instance default/web-pull starts on node a1
       · it was bound to node a1 by somebody else than the scheduler
       ✗ container app has no image: pulling app:1 fails (ErrImagePull): connecting to registry.example: name or service not known
-        → see that the name is right, and that imagePullSecrets names a Secret that may pull it
+        → see that its node reaches the registry (a mirror, or plain HTTP, is its agent's to allow); it is tried again by itself
       ✗ Stuck is True: the volume cfg names a ConfigMap that does not exist
     ");
 }
@@ -253,6 +252,32 @@ fn a_workload_tells_what_its_instances_have_in_common() {
             b1  has the taint gpu=yes:NoSchedule
             b2  is cordoned
     ");
+}
+
+#[test]
+fn a_workload_names_the_probe_that_fails() {
+    let mut unready = running("web-slow", "a1");
+    unready["status"]["conditions"] = json!([{"type": "Ready", "status": "False", "reason": "ContainersNotReady",
+        "message": "containers with unready status: [app]"}]);
+    unready["status"]["containerStatuses"] =
+        json!([{"name": "app", "ready": false, "started": true, "state": {"running": {}}}]);
+    let event = |uid: &Value, message: &str| {
+        json!({"metadata": {"name": "e"}, "type": "Warning", "reason": "Unhealthy", "message": message, "count": 9,
+            "involvedObject": {"kind": "Instance", "name": "web-slow", "uid": uid}})
+    };
+    let events = [
+        event(&unready["metadata"]["uid"], "Readiness probe failed: HTTP 503"),
+        event(&json!("another"), "of an instance before"),
+    ];
+    let server = server(&[unready]);
+    server.script(Method::GET, "/api/v1/namespaces/default/events", 200, list(&events));
+    let told: Value = serde_json::from_str(&why(&server, "workload/web -o json").out).unwrap();
+    let part = told["parts"][0].to_string();
+    assert!(part.contains("Unhealthy: Readiness probe failed: HTTP 503 (<unknown> ago, 9 times)"), "{part}");
+    assert!(!part.contains("of an instance before"), "{part}");
+    let asked =
+        server.seen().into_iter().filter(|seen| seen.query.contains("involvedObject.kind%3DInstance"));
+    assert_eq!(asked.count(), 1, "they are asked for once");
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Container<'_> {
 
     fn waits(&self, report: &mut Report, kind: &str, reason: &str, restarts: u64, now: Timestamp) {
         let (name, message) = (self.name(), self.text("/state/waiting/message"));
-        let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+        let said = if message.is_empty() { String::new() } else { format!(": {}", plain(message)) };
         match reason {
             "ContainerCreating" | "PodInitializing" | "" => {
                 report.because(Weight::Waits, format!("{kind} {name} is about to start{said}"), None);
@@ -90,13 +90,8 @@ impl Container<'_> {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
                 let image = self.text("/image");
                 let image = if image.is_empty() { String::new() } else { format!(" {image}") };
-                let hint = match reason {
-                    "ErrImageNeverPull" => "the node does not have it: `nexusctl image import` puts it there",
-                    _ => {
-                        "see that the name is right, and that imagePullSecrets names a Secret that may pull it"
-                    }
-                };
-                let text = format!("{kind} {name} has no image: pulling{image} fails ({reason}){said}");
+                let (why, hint) = no_image(reason, &image, message);
+                let text = format!("{kind} {name} has no image: {why} ({reason}){said}");
                 report.because(Weight::Wrong, text, Some(hint.to_owned()));
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
@@ -128,6 +123,65 @@ impl Container<'_> {
     }
 }
 
+/// Why there is no image, and what to do about it, by what the registry or the way there said.
+fn no_image(reason: &str, image: &str, message: &str) -> (String, &'static str) {
+    const NOT_LET_IN: [&str; 8] =
+        ["401", "403", "404", "unauthorized", "denied", "forbidden", "not found", "unknown"];
+    match reason {
+        "ErrImageNeverPull" => (
+            format!("the node does not have{image}, and may not pull it (imagePullPolicy is Never)"),
+            "`nexusctl image import` puts it there",
+        ),
+        "InvalidImageName" => (
+            format!(
+                "{} is no name of an image",
+                if image.is_empty() { "what it names" } else { image.trim() }
+            ),
+            "write it as REPOSITORY:TAG or REGISTRY/REPOSITORY:TAG, in lower case",
+        ),
+        _ => {
+            let lowered = message.to_lowercase().replace("service not known", "");
+            let refused = NOT_LET_IN.iter().any(|word| lowered.contains(word));
+            let hint = match message.is_empty() || refused {
+                true => {
+                    "see that the name is right, and that imagePullSecrets names a Secret that may pull it"
+                }
+                false => {
+                    "see that its node reaches the registry (a mirror, or plain HTTP, is its agent's to allow); it is \
+                     tried again by itself"
+                }
+            };
+            (format!("pulling{image} fails"), hint)
+        }
+    }
+}
+
+/// A message without the instance's own name and uid, which kubelet's words repeat.
+pub(super) fn plain(message: &str) -> String {
+    message.split(' ').filter(|word| !word.starts_with("pod=")).collect::<Vec<_>>().join(" ")
+}
+
 fn times(count: u64) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_an_image_follows_from_what_was_said() {
+        let hint = |reason: &str, message: &str| no_image(reason, " app:1", message).1;
+        for refused in ["", "401 Unauthorized", "manifest unknown", "app:1 was not found there"] {
+            assert!(hint("ErrImagePull", refused).contains("imagePullSecrets"), "{refused}");
+        }
+        for away in ["Connection refused (os error 111)", "name or service not known", "certificate expired"]
+        {
+            assert!(hint("ImagePullBackOff", away).contains("reaches the registry"), "{away}");
+        }
+        assert!(no_image("ErrImageNeverPull", " app:1", "").0.contains("imagePullPolicy is Never"));
+        assert!(no_image("InvalidImageName", " App", "").0.starts_with("App is no name"));
+        let kubelet = "back-off 40s restarting failed container=c pod=web-1_default(0a)";
+        assert_eq!(plain(kubelet), "back-off 40s restarting failed container=c");
+    }
 }

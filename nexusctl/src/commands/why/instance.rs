@@ -2,7 +2,7 @@
 
 use super::decisions::Decided;
 use super::place::Place;
-use super::report::{Report, Weight};
+use super::report::{Reason, Report, Weight};
 use super::{containers, meta};
 use crate::{commands::events, output::age};
 use hypermesh_controllers::node::end::OF_NODES;
@@ -198,9 +198,12 @@ pub(super) fn happened(happenings: &[Value], report: &mut Report, now: Timestamp
     let mut told = 0;
     for event in warnings {
         let message = says(Some(event), "message");
-        if told == EVENTS || message.is_empty() || is_said(report, message) {
+        // That it is tried less and less often follows from what was said of the container.
+        let follows = says(Some(event), "reason") == "BackOff" && report.reasons.iter().any(Reason::is_wrong);
+        if told == EVENTS || message.is_empty() || follows || is_said(report, message) {
             continue;
         }
+        let message = containers::plain(message);
         let ago = age::since(events::last_seen(event), now);
         let often = events::count(event);
         let often = if often > 1 { format!(", {often} times") } else { String::new() };
@@ -221,7 +224,7 @@ fn is_said(report: &Report, message: &str) -> bool {
 /// What controllers on this machine failed at.
 pub(super) fn decisions(decided: &[Decided], report: &mut Report) {
     for one in decided.iter().filter(|one| matches!(one.verdict.as_str(), "Failed" | "Invalid")) {
-        if !report.says(&one.why) {
+        if !is_said(report, &one.why) {
             let often = if one.count > 1 { format!(" ({} times)", one.count) } else { String::new() };
             report.because(
                 Weight::Wrong,

@@ -116,6 +116,11 @@ impl Report {
 }
 
 impl Reason {
+    /// Whether it says that something is wrong.
+    pub fn is_wrong(&self) -> bool {
+        self.weight == Weight::Wrong
+    }
+
     fn to_json(&self) -> Value {
         let mut object = json!({
             "weight": match self.weight {

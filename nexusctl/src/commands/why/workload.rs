@@ -3,7 +3,7 @@
 
 use super::decisions::Decided;
 use super::report::{Report, Weight};
-use super::{instance, meta};
+use super::{containers, instance, meta};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -31,11 +31,11 @@ pub(super) fn explain(
     for wait in crate::waits::reasons(workload) {
         // Conditions are told below, with their meaning here.
         if !wait.contains(", which is ") {
-            report.because(Weight::Waits, format!("it waits for {wait}"), None);
+            report.because(Weight::Waits, format!("it waits for {}", own_words(&wait, &instances)), None);
         }
     }
     itself(workload, instances.len(), &mut report);
-    conditions(workload, &mut report);
+    conditions(workload, &instances, &mut report);
     instance::happened(events, &mut report, now);
     instance::decisions(decided, &mut report);
     together(instances, &mut report);
@@ -106,7 +106,7 @@ fn itself(workload: &Value, instances: usize, report: &mut Report) {
 }
 
 /// What its controller says is not as it should be.
-fn conditions(workload: &Value, report: &mut Report) {
+fn conditions(workload: &Value, instances: &[Report], report: &mut Report) {
     let conditions = workload.pointer("/status/conditions").and_then(Value::as_array);
     // Two conditions often say one thing: the more precise one comes first.
     let order = |kind: &str| match kind {
@@ -122,6 +122,7 @@ fn conditions(workload: &Value, report: &mut Report) {
     for one in conditions {
         let (kind, status, reason, message) =
             (text(one, "type"), text(one, "status"), text(one, "reason"), text(one, "message"));
+        let message = own_words(&message, instances);
         let bad_when_true = matches!(kind.as_str(), "ReplicaFailure" | "Failed" | "Suspended");
         let fine = (status == "True") != bad_when_true;
         if fine || reason == "NoController" || message.is_empty() || report.says(&message) {
@@ -138,6 +139,18 @@ fn conditions(workload: &Value, report: &mut Report) {
         let weight = if status == "Unknown" { Weight::Waits } else { Weight::Wrong };
         report.because(weight, words, hint);
     }
+}
+
+/// A message without what it says of an instance, which is told of that instance below.
+fn own_words(message: &str, instances: &[Report]) -> String {
+    let message = containers::plain(message);
+    let place = |one: &Report| {
+        let named = format!("{}: ", one.name);
+        message.find(&named).filter(|_| one.reasons.iter().any(|reason| reason.weight != Weight::Fact))
+    };
+    let end = instances.iter().filter_map(place).min().unwrap_or(message.len());
+    let own = message.get(..end).unwrap_or_default().trim_end().trim_end_matches([';', ',', ':']);
+    own.to_owned()
 }
 
 /// Whether another revision was rolled out before, so that there is one to go back to.
@@ -192,6 +205,22 @@ fn together(instances: Vec<Report>, report: &mut Report) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_an_instance_says_is_told_of_the_instance_alone() {
+        let mut web = Report { name: "web-1".to_owned(), ..Report::default() };
+        let message =
+            "1 of 2 instances are available; web-1: CrashLoopBackOff: back-off 40s pod=web-1_shop(0a)";
+        assert_eq!(
+            own_words("0 of 1; web-1: x", &[web.clone()]),
+            "0 of 1; web-1: x",
+            "it is told nowhere else"
+        );
+        web.because(Weight::Wrong, "container c ends soon after each start", None);
+        assert_eq!(own_words(message, &[web.clone()]), "1 of 2 instances are available");
+        assert_eq!(own_words("web-1: CrashLoopBackOff", &[web]), "");
+        assert_eq!(own_words("back-off pod=x_y(z) again", &[]), "back-off again");
+    }
 
     #[test]
     fn the_way_back_is_shown_where_there_is_one() {
