@@ -232,6 +232,7 @@ fn judge(object: &Value, wanted: Option<&str>) -> Said {
         _ if updated < replicas => {
             waiting(format!("{updated} out of {replicas} new instances have been made"))
         }
+        _ if live == updated + 1 => waiting("1 old instance is left".to_owned()),
         _ if live > updated => waiting(format!("{} old instances are left", live - updated)),
         _ => waiting(format!("{available} of {replicas} instances are available")),
     }
@@ -275,6 +276,7 @@ mod tests {
             workload(json!({"observedGeneration": 1})),
             progressing("RolloutProgressing", [1, 4, 3]),
             progressing("RolloutProgressing", [3, 4, 3]),
+            progressing("RolloutProgressing", [3, 5, 3]),
             progressing("RolloutProgressing", [3, 3, 2]),
             progressing("RolloutPaused", [1, 4, 3]),
             progressing("RolloutComplete", [3, 3, 3]),
@@ -284,7 +286,8 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @r#"
         Waits("Waiting for the controller to see the change of workload \"web\"...")
         Waits("Waiting for workload \"web\" rollout to finish: 1 out of 3 new instances have been made...")
-        Waits("Waiting for workload \"web\" rollout to finish: 1 old instances are left...")
+        Waits("Waiting for workload \"web\" rollout to finish: 1 old instance is left...")
+        Waits("Waiting for workload \"web\" rollout to finish: 2 old instances are left...")
         Waits("Waiting for workload \"web\" rollout to finish: 2 of 3 instances are available...")
         Waits("Waiting for workload \"web\" rollout to finish: it is paused...")
         Done("workload \"web\" successfully rolled out")
