@@ -48,8 +48,8 @@ impl Gate {
         }
         if asks_for_connection(request) {
             return Err(forbidden(
-                "exec, attach, port-forward and WebSockets take a connection over: servers of this version offer none of \
-                 them, and this proxy passes requests on, and no connections"
+                "exec, attach, port-forward and WebSockets take a connection over, and this proxy passes requests on, and \
+                 no connections: use them with the cluster's own kubeconfig, by nexusctl or kubectl"
                     .to_owned(),
             ));
         }
