@@ -28,6 +28,8 @@ Examples:
   nexusctl delete domains -l app=shop
   # A second to end in order, instead of what its manifest says
   nexusctl delete instances -l app=shop --now
+  # A machine that is gone for good; what ran there is made anew elsewhere
+  nexusctl delete node node2
   nexusctl delete -f examples/quickstart --ignore-not-found")]
 pub struct Arguments {
     /// TYPE NAME…, TYPE/NAME…, or TYPE with -l or --all
@@ -163,7 +165,7 @@ async fn choose(arguments: &Arguments, session: &mut Session) -> Result<Vec<Doom
     let many = arguments.all || arguments.filter.selects();
     let mut doomed = Vec::new();
     for placed in selections {
-        let (resource, names) = (placed.selection.resource, placed.selection.names);
+        let (mut resource, names) = (placed.selection.resource, placed.selection.names);
         if !names.is_empty() && arguments.all {
             return Err(Error::Message("objects are deleted by name or all at once, not both".into()));
         }
@@ -180,7 +182,7 @@ async fn choose(arguments: &Arguments, session: &mut Session) -> Result<Vec<Doom
             {
                 continue;
             }
-            return Err(Error::Message(format!("{} cannot be deleted", resource.qualified_plural())));
+            resource = instead(&resource, &names, &arguments.words, session).await?;
         }
         let (namespace, place) = (placed.namespace, |name: String, namespace: String| Doomed {
             resource: resource.clone(),
@@ -198,6 +200,25 @@ async fn choose(arguments: &Arguments, session: &mut Session) -> Result<Vec<Doom
         }
     }
     Ok(doomed)
+}
+
+/// The kind to delete instead of one that is only shown: a node is `nodes.hypermesh.online`, however it is called for
+/// short. Who wrote out which is meant is told, not corrected.
+async fn instead(
+    shown: &Resource,
+    names: &[String],
+    words: &[String],
+    session: &mut Session,
+) -> Result<Resource, Error> {
+    let discovery = session.discovery().await?;
+    let refused = format!("{} cannot be deleted", shown.qualified_plural());
+    let Some(twin) = discovery.twin(shown, Verb::Delete) else { return Err(Error::Message(refused)) };
+    let is_qualified = |word: &String| word.split('/').next().is_some_and(|kind| kind.contains('.'));
+    if words.first().is_some_and(|word| !is_qualified(word)) {
+        return Ok(twin.clone());
+    }
+    let name = names.first().map(|name| format!("/{name}")).unwrap_or_default();
+    Err(Error::Message(format!("{refused}: they only show {}{name}, which can be", twin.qualified_plural())))
 }
 
 /// The seconds that are asked for, as kubectl reads its flags; `None` for an object's own setting.

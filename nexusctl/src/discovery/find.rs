@@ -1,7 +1,7 @@
 //! From the words of people to kinds.
 
 use crate::{
-    discovery::{Discovery, Resource},
+    discovery::{Discovery, Resource, Verb},
     suggest::nearest,
 };
 
@@ -54,6 +54,13 @@ impl Discovery {
         ways.iter()
             .find_map(|way| self.resources.iter().filter(fits).find(|r| way(r, name)))
             .ok_or_else(|| self.unknown(word))
+    }
+
+    /// The kind of the same plural, of another group, that allows what this one does not: `nodes.hypermesh.online` for
+    /// the `nodes` that are only shown.
+    pub fn twin(&self, resource: &Resource, verb: Verb) -> Option<&Resource> {
+        let same = |other: &&Resource| other.plural == resource.plural && other.group != resource.group;
+        self.resources.iter().filter(same).find(|other| other.allows(verb))
     }
 
     /// The kinds of a category, each group's preferred version only. Empty if there is no such category.

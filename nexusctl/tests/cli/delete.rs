@@ -74,6 +74,31 @@ fn how_long_something_has_to_end_is_sent() {
 }
 
 #[test]
+fn a_node_is_deleted_by_its_short_name() {
+    let server = Server::start();
+    let group = |name: &str, verbs: &[&str]| {
+        json!({"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": name}, "versions": [{"version": "v1", "resources": [
+            {"resource": "nodes", "singularResource": "node", "scope": "Cluster", "verbs": verbs, "shortNames": ["no"],
+                "responseKind": {"group": name, "version": "v1", "kind": "Node"}},
+        ]}]}]})
+    };
+    server.script(Method::GET, "/api", 200, group("", &["get", "list", "watch", "patch"]));
+    server.script(Method::GET, "/apis", 200, group("hypermesh.online", &["get", "list", "watch", "delete"]));
+    let path = "/apis/hypermesh.online/v1/nodes/n2";
+    for words in ["node n2", "no/n2", "nodes n2"] {
+        server.put(path, json!({"metadata": {"name": "n2"}}));
+        let ran = server.run(&format!("delete {words}"));
+        assert_eq!(ran.out, "node.hypermesh.online \"n2\" deleted\n", "{words}: {}", ran.err);
+        assert!(server.object(path).is_none());
+    }
+    server.put(path, json!({"metadata": {"name": "n2"}}));
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: n2}\n";
+    let told = server.run_with("delete -f -", node).err;
+    assert_snapshot!(told, @"error: nodes cannot be deleted: they only show nodes.hypermesh.online/n2, which can be");
+    assert!(server.object(path).is_some());
+}
+
+#[test]
 fn never_deletes_more_than_was_said() {
     let server = filled();
     assert_snapshot!(server.run("delete wl").err, @"error: which workloads? Name them, choose them with -l, or say --all");
