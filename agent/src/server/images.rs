@@ -7,7 +7,7 @@ use crate::settings::Layout;
 use crate::workers::Workers;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hypermesh_image::{Digest, ImportOptions, Keyring, Reference, StoreError};
+use hypermesh_image::{ImportOptions, Keyring, Reference, StoreError};
 use hypermesh_stream::ImageAction;
 use hypermesh_stream::image::{self, Progress};
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ use tokio::sync::watch;
 
 /// The most bytes of credentials that a request may have: as many as a Secret.
 const CREDENTIALS: usize = 1 << 20;
+/// Digits of a digest by which an image is removed: as many as lists show.
+const ENOUGH: usize = 12;
 /// How often a pull tells how far it is.
 const TELL: Duration = Duration::from_millis(500);
 
@@ -128,8 +130,32 @@ fn one(images: &Images, reference: &str, names: &Names) -> Result<image::Image, 
         Err(StoreError::NoImage(_)) => {
             Err(not_found(format!("image \"{reference}\" not found on this node")))
         }
+        Err(error @ StoreError::Several(_)) => Err(failed(409, "Conflict", chain(&error))),
         Err(error) => Err(failed(500, "InternalError", chain(&error))),
     }
+}
+
+/// The names that go: the one that was said, or all of an image that was called by its digest. A few digits find an image,
+/// and are too little to take one away by: who mistypes a name has typed some.
+fn going(reference: &str, names: Vec<String>) -> Result<Vec<String>, Refusal> {
+    let said = reference.parse::<Reference>().map(|name| name.to_string());
+    if let Ok(name) = said
+        && names.contains(&name)
+    {
+        return Ok(vec![name]);
+    }
+    let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(vec![reference.to_owned()]);
+    }
+    if digits.len() < ENOUGH {
+        let words = format!(
+            "{reference} is the beginning of a digest: say {ENOUGH} digits of it, or which name is meant: {}",
+            names.join(", ")
+        );
+        return Err(failed(400, "BadRequest", words));
+    }
+    Ok(names)
 }
 
 fn remove(images: &Images, reference: &str, names: &Names) -> Result<(), Refusal> {
@@ -138,8 +164,7 @@ fn remove(images: &Images, reference: &str, names: &Names) -> Result<(), Refusal
         let words = format!("image \"{reference}\" is used by {}", found.used_by.join(", "));
         return Err(failed(409, "Conflict", words));
     }
-    let by_digest = reference.parse::<Digest>().is_ok() || found.digest.contains(reference);
-    let gone = if by_digest { found.names } else { vec![reference.to_owned()] };
+    let gone = going(reference, found.names)?;
     for name in gone {
         let name: Reference = name
             .parse()
@@ -225,7 +250,10 @@ async fn import(images: Images, names: Names, folder: PathBuf, body: Body, sink:
         Ok(file) => {
             blocking(move || {
                 let options = ImportOptions { unpack: true, ..ImportOptions::default() };
-                let imported = images.store().import(&file.0, &options).map_err(|error| chain(&error));
+                let imported = images.store().import(&file.0, &options);
+                // Where it lies meanwhile says nothing to who has sent it.
+                let place = file.0.display().to_string();
+                let imported = imported.map_err(|error| chain(&error).replace(&place, "what was sent"));
                 match imported.as_deref() {
                     Ok([first, ..]) => settle(one(&images, &first.manifest.to_string(), &names)),
                     Ok([]) => {
@@ -272,6 +300,22 @@ async fn take(folder: &std::path::Path, mut body: Body, sink: &Sink) -> Result<I
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_digits_remove_nothing() {
+        let going = |reference: &str| {
+            let names = ["docker.io/library/app:1", "docker.io/library/app:2"].map(str::to_owned).to_vec();
+            going(reference, names).map_err(|refused| (refused.code, refused.message))
+        };
+        assert_eq!(going("app:1"), Ok(vec!["docker.io/library/app:1".to_owned()]));
+        let (code, words) = going("sha256:0123abcd").unwrap_err();
+        assert_eq!(code, 400);
+        assert!(words.contains("12 digits") && words.contains("app:2"), "{words}");
+        assert!(going("beef").is_err());
+        assert_eq!(going("sha256:0123456789ab").unwrap().len(), 2);
+        let digest = format!("app@sha256:{}", "0".repeat(64));
+        assert_eq!(going(&digest), Ok(vec![digest.clone()]), "no more than was said");
+    }
 
     #[test]
     fn archives_that_did_not_come_whole_are_removed() {
