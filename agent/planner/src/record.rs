@@ -154,6 +154,8 @@ pub struct Exit {
 pub enum ExitReason {
     /// By itself, with the code.
     Itself,
+    /// By itself, with the code; before that, others of its processes were killed for want of memory.
+    WithoutSome,
     /// It took more memory than it may.
     OutOfMemory,
     /// What it was to run cannot be run.
@@ -167,8 +169,8 @@ impl Exit {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self.reason {
-            ExitReason::Itself if self.code == 0 => "Completed",
-            ExitReason::Itself => "Error",
+            ExitReason::Itself | ExitReason::WithoutSome if self.code == 0 => "Completed",
+            ExitReason::Itself | ExitReason::WithoutSome => "Error",
             ExitReason::OutOfMemory => "OOMKilled",
             ExitReason::CannotRun => "ContainerCannotRun",
             ExitReason::Lost => "ContainerStatusUnknown",

@@ -59,7 +59,11 @@ fn exited(
         id: format!("{uid}/{}", running.id()),
         code: exit.code,
         signal: exit.signal,
-        reason: if oom { ExitReason::OutOfMemory } else { ExitReason::Itself },
+        reason: match (oom, exit.oom_kills) {
+            (true, _) => ExitReason::OutOfMemory,
+            (false, 0) => ExitReason::Itself,
+            (false, _) => ExitReason::WithoutSome,
+        },
         message: oom
             .then(|| {
                 format!(

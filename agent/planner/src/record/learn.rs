@@ -343,7 +343,11 @@ impl Record {
         let (code, refused) = (exit.code, exit.reason == ExitReason::CannotRun);
         let starved = exit.reason == ExitReason::OutOfMemory;
         // By itself it has nothing to say: it was the kernel's limit that had.
-        let bounded = exit.message.clone().filter(|_| exit.reason == ExitReason::Itself);
+        let bounded = match exit.reason {
+            ExitReason::Itself => exit.message.clone().map(|words| ("PidsLimitReached", words)),
+            ExitReason::WithoutSome => exit.message.clone().map(|words| ("OOMKilling", words)),
+            _ => None,
+        };
         container.passed |= role == Role::Init && code == 0;
         let message = exit.message.clone();
         end(container, exit);
@@ -353,9 +357,8 @@ impl Record {
             let words = format!("Container {name} was killed: there was no memory left for it{limit}");
             notices.push(Notice::warning(Some(name), "OOMKilled", words));
         }
-        if let Some(bounded) = bounded {
-            let words = format!("Container {name}: {bounded}");
-            notices.push(Notice::warning(Some(name), "PidsLimitReached", words));
+        if let Some((reason, bounded)) = bounded {
+            notices.push(Notice::warning(Some(name), reason, format!("Container {name}: {bounded}")));
         }
         if refused {
             let why = message.unwrap_or_default();
