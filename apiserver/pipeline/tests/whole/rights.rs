@@ -50,6 +50,21 @@ fn nothing_is_allowed_that_no_rule_allows() {
 }
 
 #[test]
+fn masters_cannot_lock_themselves_out() {
+    let mut cluster = Cluster::new();
+    let bindings = format!("{RBAC}/clusterrolebindings");
+    cluster.run(delete(format!("{bindings}/cluster-admin"))).object();
+    cluster.run(post(ASSETS, asset("a1", json!({})))).object();
+    grant(&mut cluster, "jane", false, rules(&["get"], &["assets"]));
+    let again = json!({
+        "metadata": {"name": "cluster-admin"}, "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "Group", "name": "system:masters"}],
+    });
+    assert_eq!(cluster.run(post(&bindings, again.clone()).by("jane")).code, 403);
+    cluster.run(post(&bindings, again)).object();
+}
+
+#[test]
 fn an_apply_or_a_put_that_creates_needs_the_right_to() {
     let mut cluster = Cluster::new();
     grant(&mut cluster, "jane", false, rules(&["patch", "update"], &["assets", "leases"]));
