@@ -200,8 +200,8 @@ fn obstacles(seen: &rotation::Seen, now: i64) -> Vec<Obstacle> {
     if watched < WATCHED {
         all.push(Obstacle {
             text: format!(
-                "it was looked for {} min who uses it, and for less than {} min that says little: whoever has not called \
-                 meanwhile would be shut out unseen; wait until {}",
+                "who uses it was looked at for {} min only: whoever did not call meanwhile would be shut out unseen; {} min \
+                 are enough, at {}",
                 watched / 60,
                 WATCHED / 60,
                 time(seen.since.saturating_add(WATCHED))

@@ -129,12 +129,19 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
             session.note("The old authorities count no more. Kubeconfigs of before the rotation are refused from now on.");
         } else {
             certificates::begin_rotation(&dir).map_err(|error| failed(&error))?;
-            session.note(
+            let place = arguments
+                .folder
+                .data_dir
+                .as_ref()
+                .map(|dir| format!(" --data-dir {}", dir.display()))
+                .unwrap_or_default();
+            session.note(&format!(
                 "Old and new authorities count; a running server takes them up within seconds. Give everyone a new \
-                 kubeconfig, and end it by `nexusctl certs rotate-ca --finish`, an hour from now or later: it says who was \
-                 seen with the old ones since, which registered keys were not seen, and which namespaces hand out too little. \
-                 Who trusts the old one alone as the server's cannot be seen from here. pki/ca.crt is the new one; until the end, give out pki/ca.old.crt as well.",
-            );
+                 kubeconfig, and end it by `nexusctl certs rotate-ca{place} --finish`, an hour from now or later: it says \
+                 who was seen with the old ones since, which registered keys were not seen, and which namespaces hand out \
+                 too little. Who trusts the old one alone as the server's cannot be seen from here. pki/ca.crt is the new \
+                 one; until the end, give out pki/ca.old.crt as well.",
+            ));
         }
     }
     if matches!(command, Command::RotateStoreKey(_)) {
