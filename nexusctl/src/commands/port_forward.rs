@@ -11,6 +11,7 @@ use clap::Args;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use std::{
+    cell::RefCell,
     io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -54,24 +55,33 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         let (here, there) = ports(text, &instance)?;
         for address in &arguments.address {
             let at = SocketAddr::new(*address, here);
-            let listener = TcpListener::bind(at).await.map_err(|error| listening(at, &error))?;
-            let at = listener.local_addr().map_err(|error| listening(at, &error))?;
+            let listener = TcpListener::bind(at).await.map_err(|error| listening(at, there, &error))?;
+            let at = listener.local_addr().map_err(|error| listening(at, there, &error))?;
             session.say(&format!("Forwarding from {at} -> {there}"))?;
             listeners.push((listener, there));
         }
     }
     session.flush()?;
-    LocalSet::new().run_until(serve(listeners, place, client, session)).await
+    LocalSet::new().run_until(serve(listeners, place, client, &arguments.instance, session)).await
+}
+
+/// What is told of connections.
+enum Told {
+    Note(String),
+    /// The instance of this name is not there any more.
+    Gone(String),
 }
 
 async fn serve(
     listeners: Vec<(TcpListener, u16)>,
     place: Place,
     client: Rc<Client>,
+    word: &str,
     session: &mut Session,
 ) -> Result<Exit, Error> {
-    let (tell, mut told) = mpsc::unbounded_channel::<String>();
-    let place = Rc::new(place);
+    let (tell, mut told) = mpsc::unbounded_channel::<Told>();
+    // Which instance it is may change: of a workload, any will do.
+    let place = Rc::new(RefCell::new(place));
     for (listener, there) in listeners {
         let (client, place, tell) = (Rc::clone(&client), Rc::clone(&place), tell.clone());
         tokio::task::spawn_local(async move {
@@ -79,15 +89,18 @@ async fn serve(
                 let connection = match listener.accept().await {
                     Ok((connection, _)) => connection,
                     Err(error) => {
-                        let _ = tell.send(format!("a connection could not be taken: {error}"));
+                        let _ = tell.send(Told::Note(format!("a connection could not be taken: {error}")));
                         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                         continue;
                     }
                 };
-                let (client, place, tell) = (Rc::clone(&client), Rc::clone(&place), tell.clone());
+                let (client, place, tell) = (Rc::clone(&client), place.borrow().clone(), tell.clone());
                 tokio::task::spawn_local(async move {
                     if let Err(error) = carry(connection, &client, &place, there).await {
-                        let _ = tell.send(broken(there, &place.name, &error));
+                        let _ = tell.send(Told::Note(broken(there, &place.name, &error)));
+                        if matches!(&error, Error::Client(error) if error.is_not_found()) {
+                            let _ = tell.send(Told::Gone(place.name));
+                        }
                     }
                 });
             }
@@ -95,9 +108,29 @@ async fn serve(
     }
     loop {
         tokio::select! {
-            Some(words) = told.recv() => session.note(&words),
+            Some(told) = told.recv() => match told {
+                Told::Note(words) => session.note(&words),
+                // Several connections may have found out.
+                Told::Gone(name) if place.borrow().name == name => {
+                    let next = next(&name, word, session).await?;
+                    session.note(&format!("forwarding to {} from now on", escape_line(&next.name)));
+                    *place.borrow_mut() = next;
+                }
+                Told::Gone(_) => {}
+            },
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
         }
+    }
+}
+
+/// The instance that takes the place of one that is gone: another of the workload that was named. An instance that was
+/// named itself has no other.
+async fn next(gone: &str, word: &str, session: &mut Session) -> Result<Place, Error> {
+    let over = || Error::Message(format!("{} is gone, and so is what was forwarded", escape_line(gone)));
+    match running::one(word, session).await {
+        Ok(place) if place.name != gone => Ok(place),
+        Ok(_) => Err(over()),
+        Err(error) => Err(error),
     }
 }
 
@@ -151,13 +184,13 @@ async fn carry(connection: TcpStream, client: &Client, place: &Place, there: u16
     Ok(())
 }
 
-fn listening(at: SocketAddr, error: &io::Error) -> Error {
+fn listening(at: SocketAddr, there: u16, error: &io::Error) -> Error {
     let words = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("port {} is in use here: say another as HERE:{}", at.port(), at.port())
+            format!("port {} is in use here: say another as HERE:{there}, or :{there} for any", at.port())
         }
         io::ErrorKind::PermissionDenied => {
-            format!("port {} needs root here: say another as HERE:{}", at.port(), at.port())
+            format!("port {} needs root here: say another as HERE:{there}, or :{there} for any", at.port())
         }
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         _ => error.to_string(),
