@@ -6,7 +6,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body_util::BodyExt as _;
 use hypermesh_api::Status;
-use hypermesh_runtime::{AttachOptions, Container, ExecProcess, ExecSpec, Input, Output, TerminalSize};
+use hypermesh_runtime::{
+    AttachOptions, Container, ExecProcess, ExecSpec, Input, Output, RuntimeError, TerminalSize,
+};
+use hypermesh_shim::protocol::RefusalKind;
 use hypermesh_stream::{Channel, Decoder, FRAMES, Frame, Instance, Resize, STREAM, Terminal, exited};
 use std::sync::Arc;
 use stoq::http3::Body;
@@ -62,8 +65,12 @@ pub(super) async fn exec(
         terminal: terminal.tty.then(|| begins(terminal.size)),
         ..ExecSpec::default()
     };
-    let mut process = running.exec(spec).await.map_err(|error| {
-        failed(500, "InternalError", format!("in the container {name}: {}", chain(&error)))
+    let mut process = running.exec(spec).await.map_err(|error| match &error {
+        // Whoever asked can mend it, and knows which container was meant.
+        RuntimeError::Refused { source, .. } if source.kind == RefusalKind::CannotExecute => {
+            failed(400, "BadRequest", format!("in the container {name}: {}", source.message))
+        }
+        _ => failed(500, "InternalError", format!("in the container {name}: {}", chain(&error))),
     })?;
     let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
     let process = Arc::new(process);

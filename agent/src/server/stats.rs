@@ -32,7 +32,8 @@ pub(super) async fn answer(desk: &Desk) -> Answer {
     let pods = views.iter().filter_map(|view| {
         let sandbox = view.sandbox.as_ref()?;
         let containers = view.record.containers.iter().filter_map(|(name, record)| {
-            let running = view.run(name)?;
+            // What has ended uses nothing.
+            let running = view.run(name).filter(|running| running.state().exit.is_none())?;
             let stats = running.stats().ok()?;
             let since = match &record.run {
                 hypermesh_planner::Run::Running { since, .. } => Some(since.to_string()),

@@ -28,7 +28,7 @@ fn pods_look_as_people_know_them() -> Result<()> {
     let ours = bench.ok("get instances.hypermesh.online web-1 -o json")?.json()?;
     ensure!(ours["metadata"]["resourceVersion"] == whole["metadata"]["resourceVersion"], "{ours}");
     let described = bench.ok("describe pod web-1")?.says("Node:             node-1")?;
-    described.says("QoS Class:          BestEffort")?;
+    described.says("QoS Class:                   BestEffort")?;
     bench.ok("explain pod.spec.containers.image")?.says("FIELD: image")?;
     bench.run("get pod other")?.fails(1)?.says("pods \"other\" not found")?;
     Ok(())

@@ -226,11 +226,7 @@ async fn warnings(namespace: &str, session: &mut Session) -> Result<Vec<Value>, 
     select_events(namespace, "involvedObject.kind=Instance,type=Warning", session).await
 }
 
-async fn select_events(
-    namespace: &str,
-    selector: &str,
-    session: &mut Session,
-) -> Result<Vec<Value>, Error> {
+async fn select_events(namespace: &str, selector: &str, session: &mut Session) -> Result<Vec<Value>, Error> {
     let path = format!("/api/v1/namespaces/{}/events", path_segment(namespace));
     let call = Call::get(path).query(&[("fieldSelector", selector), ("limit", "500")]);
     let mut list: Value = match session.send(&call).await {
