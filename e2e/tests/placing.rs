@@ -276,7 +276,7 @@ fn play(admin: &Client) -> Result<()> {
         let place = format!("{INSTANCES}/{name}");
         if one["metadata"]["deletionTimestamp"].is_string() {
             admin.merge(&place, &json!({"metadata": {"finalizers": []}}))?;
-        } else if one["spec"]["nodeName"].is_string() && one["status"]["phase"].is_null() {
+        } else if one["spec"]["nodeName"].is_string() && one["status"]["phase"] == "Pending" {
             let ready = json!({"type": "Ready", "status": "True", "reason": "ContainersReady", "message": "",
                 "lastTransitionTime": "2026-01-01T00:00:00Z"});
             // It may have gone meanwhile.
