@@ -185,7 +185,10 @@ fn a_job_ends_and_a_schedule_that_cannot_be_read_says_so() -> Result<()> {
     let path = format!("{GROUP}/workloads/once");
     let job = until("the end of the job", || {
         let all = instances(&admin, "once")?;
-        ensure!(all.iter().filter(|instance| instance["status"]["phase"] == "Pending").count() <= 2, "{all:?}");
+        ensure!(
+            all.iter().filter(|instance| instance["status"]["phase"] == "Pending").count() <= 2,
+            "{all:?}"
+        );
         for instance in all.iter().filter(|instance| instance["status"]["phase"] == "Pending") {
             report(&admin, instance, &json!({"phase": "Succeeded"}))?;
         }
