@@ -20,9 +20,10 @@ use tempfile::TempDir;
 const ENDLESS: [&str; 2] = ["up", "proxy"];
 /// Beginnings of examples that need a node which runs something, or what could run there. They are understood, and not run:
 /// tests with agents do.
-const OF_NODES: [&str; 12] = [
+const OF_NODES: [&str; 13] = [
     "nexusctl attach",
     "nexusctl cp",
+    "nexusctl delete node",
     "nexusctl exec",
     "nexusctl image import",
     "nexusctl image inspect",

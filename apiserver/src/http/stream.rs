@@ -161,9 +161,21 @@ fn caller(api: &Api, who: &mut Who, head: &Parts) -> Result<Caller, Box<Status>>
     Ok(Caller { user, audit: api.audit(head), signed })
 }
 
+/// What an answer of an agent may claim to be. A node in other hands must not have a browser take its answer for a page of
+/// this server, as which it would act in the name of whoever looks (behind `nexusctl proxy`: with their signature).
+const HARMLESS: [&str; 3] = ["text/plain", "application/json", "application/octet-stream"];
+
+fn harmless(kind: Option<&HeaderValue>) -> HeaderValue {
+    let essence = kind.and_then(|kind| kind.to_str().ok()).and_then(|kind| kind.split(';').next());
+    let known = HARMLESS
+        .into_iter()
+        .find(|known| essence.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(known)));
+    HeaderValue::from_static(known.unwrap_or("text/plain"))
+}
+
 /// The answer of an agent as the answer to the client.
 fn relay(answer: Response<Body>, framed: bool) -> Response<Outgoing> {
-    let kind = answer.headers().get(header::CONTENT_TYPE).cloned();
+    let kind = harmless(answer.headers().get(header::CONTENT_TYPE));
     let body = BodyStream::new(answer.into_body()).filter_map(|frame| {
         std::future::ready(match frame {
             Ok(frame) => frame.into_data().ok().map(Ok),
@@ -175,7 +187,7 @@ fn relay(answer: Response<Body>, framed: bool) -> Response<Outgoing> {
     if framed {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     } else {
-        headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("text/plain")));
+        headers.insert(header::CONTENT_TYPE, kind);
     }
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response
@@ -215,4 +227,21 @@ fn handed_on(exchange: &mut Exchange<'_>) -> Upload {
 /// Whether the client asks for WebSocket.
 pub(super) fn is_websocket(head: &Parts) -> bool {
     websocket::is_websocket(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_answers_no_page() {
+        let of = |kind: &'static str| harmless(Some(&HeaderValue::from_static(kind)));
+        assert_eq!(of("application/json; charset=utf-8"), "application/json");
+        for kind in
+            ["text/html", "image/svg+xml", "application/xhtml+xml;x=text/plain", "text/plain, text/html", ""]
+        {
+            assert_eq!(of(kind), "text/plain", "{kind}");
+        }
+        assert_eq!(harmless(None), "text/plain");
+    }
 }

@@ -112,7 +112,7 @@ fn refused(status: &Status) -> String {
         return format!("Error from server (HTTP {}): {}", status.code, escape(&status.message));
     }
     if let Some((asked, newest)) = too_large(&status.message) {
-        return format!("revision {asked} is yet to come: the newest is {newest}");
+        return format!("error: revision {asked} is yet to come: the newest is {newest}");
     }
     // A reason is one word.
     let reason = escape(&status.reason).replace('\n', "\\n");
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(of(401, "Unauthorized", clocks), format!("Error from server (Unauthorized): {clocks}"));
         assert_eq!(
             of(504, "Timeout", "Timeout: Too large resource version: 999, current: 59"),
-            "revision 999 is yet to come: the newest is 59"
+            "error: revision 999 is yet to come: the newest is 59"
         );
     }
 

@@ -29,7 +29,7 @@ Examples:
   nexusctl get workloads,networks -A --show-labels
   nexusctl get workload/web network/office -o wide
   nexusctl get wl web -o jsonpath='{.spec.template.spec.containers[*].image}'
-  nexusctl get wl -o custom-columns=NAME:.metadata.name,REPLICAS:.spec.replicas --sort-by=.spec.replicas
+  nexusctl get wl -o custom-columns=NAME:.metadata.name,N:.spec.replicas --sort-by=.spec.replicas
   nexusctl get workloads --at 10m
   nexusctl get --raw /readyz")]
 pub struct Arguments {

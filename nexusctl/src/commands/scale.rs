@@ -36,7 +36,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub choice: Choice,
     /// How many there should be
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub replicas: u32,
     /// Only where so many are asked for now
     #[arg(long, value_name = "N")]

@@ -150,10 +150,11 @@ fn explain_certificate(reason: &CertificateError) -> String {
     }
 }
 
-/// `DnsName("api.example.com")` is `api.example.com`.
-fn bare(name: &str) -> &str {
+/// `DnsName("api.example.com")` is `api.example.com`, and `IpAddress(0::1)` is `::1`.
+fn bare(name: &str) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
-    inner.trim_matches('"')
+    let inner = inner.trim_matches('"');
+    inner.parse::<std::net::IpAddr>().map_or_else(|_| inner.to_owned(), |address| address.to_string())
 }
 
 /// A span of time, as people say it.
@@ -163,5 +164,17 @@ pub(crate) fn span(seconds: u64) -> String {
         s if s >= 7_200 => format!("{} hours", s / 3_600),
         s if s >= 120 => format!("{} minutes", s / 60),
         s => format!("{s} seconds"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bare;
+
+    #[test]
+    fn names_are_told_as_people_write_them() {
+        let told =
+            ["DnsName(\"api.example.com\")", "IpAddress(0::1)", "IpAddress(127.0.0.1)", "odd"].map(bare);
+        assert_eq!(told, ["api.example.com", "::1", "127.0.0.1", "odd"]);
     }
 }
