@@ -21,6 +21,7 @@ pub mod objects;
 pub mod pressure;
 pub mod private;
 pub mod publish;
+mod rest;
 pub mod server;
 pub mod settings;
 pub mod supervision;
@@ -29,4 +30,5 @@ pub mod worker;
 pub mod workers;
 
 pub use agent::{Agent, AgentError};
+pub use rest::let_go;
 pub use settings::Settings;

@@ -13,7 +13,6 @@ use hypermesh_agent::Agent;
 use hypermesh_agent::failure::chain;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What is logged unless RUST_LOG says otherwise.
@@ -49,16 +48,6 @@ fn run() -> Result<()> {
     runtime.block_on(serve(flags))
 }
 
-/// Once a minute, gives back the pages of the program that nothing needs while instances only run: most of an agent's memory.
-/// Finding the others again is some hundred page faults, no reading.
-async fn let_go() {
-    loop {
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        // An agent that ends meanwhile has nothing to give back.
-        drop(tokio::task::spawn_blocking(hypermesh_shim::memory::let_go).await);
-    }
-}
-
 async fn serve(flags: Flags) -> Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let settings = flags.settings().await?;
@@ -69,7 +58,7 @@ async fn serve(flags: Flags) -> Result<()> {
     }
     let address = agent.address().map(|address| address.to_string()).unwrap_or_default();
     tracing::info!(node, address, "the agent starts");
-    tokio::spawn(let_go());
+    tokio::spawn(hypermesh_agent::let_go());
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}

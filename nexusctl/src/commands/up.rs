@@ -167,7 +167,7 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     session.say("dns         inactive: this version serves no DNS yet")?;
     session.say("ready")?;
     session.flush()?;
-    tokio::spawn(let_go());
+    tokio::spawn(hypermesh_agent::let_go());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -179,15 +179,6 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     controllers.stop().await;
     server.stop().await;
     Ok(Exit::Success)
-}
-
-/// Once a minute, gives back the pages of the program that nobody has touched since: most of the memory of a cluster that is
-/// idle. Finding the others again is some hundred page faults, no reading.
-async fn let_go() {
-    loop {
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        drop(tokio::task::spawn_blocking(hypermesh_shim::memory::let_go).await);
-    }
 }
 
 /// Reads everything that is stored and names what is wrong.
