@@ -62,6 +62,9 @@ pub struct Apart {
     running: Option<Child>,
 }
 
+/// How full the machine's disk is says nothing about what is tested here.
+const ANY_DISK: [&str; 2] = ["--evict-below-disk", "0"];
+
 /// The name of the node whose agent is a process of its own.
 pub const NODE: &str = "node-1";
 
@@ -118,7 +121,7 @@ impl Rig {
         let said = self.folder.path().join("up.out");
         let child = Command::new(binary()?)
             .args(["up", "--api", &format!("127.0.0.1:{}", self.api)])
-            .args(self.apart.as_ref().map(|_| "--no-agent"))
+            .args(if self.apart.is_some() { &["--no-agent"][..] } else { &ANY_DISK })
             .arg("--data-dir")
             .arg(self.data())
             .stdin(Stdio::null())
@@ -152,7 +155,8 @@ impl Rig {
         ensure!(built.exists(), "{} is not built: cargo build --workspace --bins", built.display());
         let joined = self.agent().join("agent.kubeconfig").exists();
         let mut command = Command::new(self.apart()?.program.clone().unwrap_or(built));
-        command.args(["--node-name", NODE, "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.agent());
+        command.args(ANY_DISK).args(["--node-name", NODE, "--listen", "127.0.0.1:0", "--data-dir"]);
+        command.arg(self.agent());
         if !joined {
             let token = self.nexusctl(&["token", "create"])?;
             command.args(["--server", &format!("127.0.0.1:{}", self.api), "--token", token.trim(), "--ca"]);

@@ -30,6 +30,9 @@ pub struct Policy {
     /// A label that this machine's node gets when it is made: key=value; may be given several times
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "no_agent")]
     pub node_label: Vec<String>,
+    /// Percent of the disk that have to be available, or instances have to go; 4Gi are enough [default: 10]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "no_agent", value_parser = clap::value_parser!(u8).range(0..=99))]
+    pub evict_below_disk: Option<u8>,
 }
 
 impl Policy {
@@ -39,6 +42,7 @@ impl Policy {
         settings.policy.privileged = self.allow_privileged;
         settings.policy.require_user_namespaces = self.require_user_namespaces;
         settings.images.plain_http = self.plain_http.iter().cloned().collect();
+        settings.pressure.disk_percent = self.evict_below_disk.unwrap_or(settings.pressure.disk_percent);
         for name in &self.allow_capability {
             settings.allow_capability(name)?;
         }
@@ -69,7 +73,7 @@ mod tests {
     fn what_is_said_to_up_is_what_its_agent_lets_instances_do() {
         let words = "up --allow-host-path /srv --allow-host-path /data --allow-privileged --allow-capability net_admin \
                      --require-user-namespaces --mirror docker.io=127.0.0.1:5000/hub --plain-http 127.0.0.1:5000 \
-                     --node-label disk=fast";
+                     --node-label disk=fast --evict-below-disk 2";
         let up = Up::parse_from(words.split_whitespace());
         let mut settings = Settings::new("node-1", Path::new("/var/lib/x"));
         up.arguments.policy.apply(&mut settings).unwrap();
@@ -79,6 +83,7 @@ mod tests {
         assert_eq!(settings.images.mirrors["docker.io"][0].prefix, "hub");
         assert!(settings.images.plain_http.contains("127.0.0.1:5000"));
         assert_eq!(settings.labels["disk"], "fast");
+        assert_eq!(settings.pressure.disk_percent, 2);
     }
 
     #[test]
