@@ -75,7 +75,7 @@ impl Scale {
             watchers: 1_000,
             events: 100,
             starts: 3,
-            settle: 3,
+            settle: 10,
         }
     }
 }
