@@ -8,6 +8,7 @@
 //! without its sandbox and volumes; what is ending starts nothing and comes to its end; a plan without actions names
 //! the time at which there may be some.
 
+pub mod admission;
 pub mod backoff;
 pub mod environment;
 pub mod eviction;
@@ -24,6 +25,7 @@ mod status;
 pub mod user;
 pub mod volume;
 
+pub use admission::{Demand, Ground, Rejection, admit};
 pub use identity::{InstanceUid, InvalidUid};
 pub use instance::{Ending, Instance};
 pub use next::{plan, pull_policy};

@@ -16,7 +16,8 @@ pub(crate) use wind_down::over;
 #[must_use]
 pub fn plan(instance: &Instance, record: &Record, now: Timestamp) -> Plan {
     let mut next = Next { instance, record, now, plan: Plan::default() };
-    if instance.ending.is_some() || record.eviction.is_some() || over(instance, record) {
+    let unwanted = record.eviction.is_some() || record.rejection.is_some();
+    if instance.ending.is_some() || unwanted || over(instance, record) {
         next.wind_down();
     } else {
         next.go_on();

@@ -6,6 +6,7 @@
 mod begin;
 mod learn;
 
+use crate::admission::Rejection;
 use crate::backoff::{LONGEST_FOR_OBJECTS, after, wait};
 use crate::plan::StopReason;
 use crate::probe::{Answers, ProbeKind};
@@ -29,6 +30,8 @@ pub struct Record {
     pub containers: BTreeMap<String, ContainerRecord>,
     /// Set once the node needs what it has.
     pub eviction: Option<Eviction>,
+    /// Set where the node did not take it on: nothing of it is ever begun.
+    pub rejection: Option<Rejection>,
 }
 
 /// That the node needs what an instance has.

@@ -54,9 +54,10 @@ pub fn status(
     let conditions = conditions::conditions(&tell, &init, &main, phase, surroundings, now);
     let address = |ip: &IpAddr| IpAddress::parse(&ip.to_string()).ok();
     let pod_ips: Vec<IpAddress> = record.addresses().iter().filter_map(address).collect();
-    let (reason, message) = match &record.eviction {
-        Some(eviction) => (Some("Evicted".to_owned()), Some(cut(&eviction.message))),
-        None => (None, tell.held_up()),
+    let (reason, message) = match (&record.rejection, &record.eviction) {
+        (Some(rejection), _) => (Some(rejection.reason.clone()), Some(cut(&rejection.message))),
+        (None, Some(eviction)) => (Some("Evicted".to_owned()), Some(cut(&eviction.message))),
+        (None, None) => (None, tell.held_up()),
     };
     InstanceStatus {
         observed_generation: Some(instance.generation),
@@ -112,7 +113,7 @@ impl Tell<'_> {
 
     /// kubelet's `getPhase`, but that an instance has not ended before its sidecars have.
     fn phase(&self, initialised: bool) -> InstancePhase {
-        if self.record.eviction.is_some() {
+        if self.record.eviction.is_some() || self.record.rejection.is_some() {
             return InstancePhase::Failed;
         }
         let records = || self.record.containers.values();
@@ -145,7 +146,11 @@ impl Tell<'_> {
         refused.map(|refused| cut(&refused.message))
     }
 
+    /// Of what was not taken on no container waits, nor ever will.
     fn containers(&self, init: bool, initialised: bool) -> Vec<ContainerStatus> {
+        if self.record.rejection.is_some() {
+            return Vec::new();
+        }
         let of_list = |(role, _): &(Role, &Container)| (*role != Role::Main) == init;
         self.instance
             .containers()

@@ -429,3 +429,31 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn what_a_node_does_not_take_on_has_failed_before_it_began() {
+    let pod = json!({
+        "containers": [{"name": "web", "image": "web:1"}], "initContainers": [{"name": "i", "image": "i"}],
+    });
+    let mut world = World::new(instance(pod), Kind);
+    world.record.rejection = Some(crate::Rejection {
+        at: world.now,
+        reason: "OutOfcpu".to_owned(),
+        message: "Pod was rejected: Node didn't have enough resource: cpu".to_owned(),
+    });
+    let plan = world.settle();
+    assert!(plan.actions.is_empty() && plan.wake_at.is_none() && !plan.finished, "{plan:?}");
+    let told = crate::status(&world.instance, &world.record, crate::Surroundings::default(), world.now);
+    assert_eq!((told.phase, told.reason.as_deref()), (Some(InstancePhase::Failed), Some("OutOfcpu")));
+    assert!(told.container_statuses.is_empty() && told.init_container_statuses.is_empty());
+    let ready = told.conditions.iter().find(|condition| condition.kind == "Ready").unwrap();
+    assert_eq!(ready.reason, "PodFailed");
+    // What was kept of it is read back, and so is what was kept before there was such a thing.
+    let kept = serde_json::to_string(&world.record).unwrap();
+    assert_eq!(serde_json::from_str::<crate::Record>(&kept).unwrap(), world.record);
+    let older: crate::Record = serde_json::from_str(&kept.replace("\"rejection\"", "\"unknown\"")).unwrap();
+    assert_eq!(older.rejection, None);
+    world.delete(30);
+    assert!(world.settle().finished);
+    assert!(world.log.is_empty(), "nothing was ever begun: {:?}", world.log);
+}
