@@ -16,6 +16,7 @@
 mod ahead;
 mod blocks;
 mod decide;
+mod kept;
 mod recover;
 mod silence;
 
@@ -29,6 +30,7 @@ use crate::timing::Timing;
 use ahead::Ahead;
 use blocks::Blocks;
 use hypermesh_chain::{Certificate, Hash, Height, PublicKey};
+pub use kept::Kept;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 

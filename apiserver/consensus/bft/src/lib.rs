@@ -30,7 +30,7 @@ mod translate;
 pub use certify::Flaw;
 pub use context::{Members, MembersError};
 pub use core::CoreError;
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, Kept};
 pub use event::{Action, Event, Head, Timer, To};
 pub use message::Message;
 pub use signer::{Contradiction, Identity};

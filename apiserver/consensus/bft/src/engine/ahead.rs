@@ -5,7 +5,7 @@ use hypermesh_chain::{Height, PublicKey};
 use std::collections::BTreeMap;
 
 /// Statements of one sender about one height.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// Statements that wait for their height.
 #[derive(Debug, Default)]
@@ -22,6 +22,11 @@ impl Ahead {
         if kept.len() < MOST && !kept.contains(&message) {
             kept.push(message);
         }
+    }
+
+    /// How much is kept.
+    pub(super) fn count(&self) -> usize {
+        self.0.values().flat_map(BTreeMap::values).map(Vec::len).sum()
     }
 
     /// What was said of a height.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// A replica is sent the same block again only so often.
 const MOST_ANSWERS: u32 = 4;
 /// Blocks that may be named at one height.
-const MOST_NAMED: usize = 32;
+pub(super) const MOST_NAMED: usize = 32;
 
 /// A block that is here.
 #[derive(Debug)]
@@ -79,6 +79,11 @@ impl Blocks {
     /// Whether some block was proposed in a round.
     pub(super) fn is_proposed_in(&self, round: u32) -> bool {
         self.named.values().flatten().any(|named| named.round == round)
+    }
+
+    /// How many blocks came early, are named, and are here.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        (self.early.len(), self.named.len(), self.known.len())
     }
 
     /// Goes to the next height; what came early for it stays.
