@@ -24,7 +24,7 @@ hypermesh-driver: hypermesh-bft hypermesh-chain hypermesh-consensus hypermesh-wa
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-runtime hypermesh-schemas
 hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-bft hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-structural hypermesh-wal hypermesh-wire nexusctl
 hypermesh-image:
-hypermesh-machine: hypermesh-api hypermesh-chain hypermesh-consensus hypermesh-pipeline hypermesh-schemas hypermesh-store
+hypermesh-machine: hypermesh-api hypermesh-bft hypermesh-chain hypermesh-consensus hypermesh-driver hypermesh-pipeline hypermesh-schemas hypermesh-store hypermesh-wal
 hypermesh-merge: hypermesh-api hypermesh-structural
 hypermesh-network: hypermesh-chain
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural

@@ -16,6 +16,10 @@ use crate::{
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
+mod authorities;
+
+pub(crate) use authorities::{check as check_authorities, verify as verify_authorities};
+
 /// What is certified of a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Header {
@@ -111,6 +115,20 @@ pub enum BlockError {
         /// Place of the request.
         index: u32,
     },
+    /// What an endorsement names as absent does not fit its batch.
+    #[error("endorsement {endorsement} names absent requests out of order, or beyond its batch")]
+    Absent {
+        /// Place of the endorsement.
+        endorsement: usize,
+    },
+    /// An endorsement names a request twice.
+    #[error("endorsement {endorsement} names request {digest} twice")]
+    Twice {
+        /// Place of the endorsement.
+        endorsement: usize,
+        /// The request's digest.
+        digest: Hash,
+    },
     /// An endorsed request that no endorsement covers.
     #[error("request {index} is endorsed by no replica")]
     Uncovered {
@@ -138,6 +156,9 @@ pub enum BlockError {
 impl Block {
     /// The most requests of a block.
     pub const MAX_REQUESTS: usize = BatchEndorsement::MAX_REQUESTS;
+    /// The most requests that a block's endorsements together may name as absent. It bounds what a block that orders
+    /// little can make others hash.
+    pub const MAX_ABSENT: usize = 1 << 16;
 
     /// What the header commits to: the list of the requests' digests, and their witness (the bytes of all signatures
     /// and endorsements). The witness stands beside the list, so a proof of one request needs one digest of it.
@@ -166,44 +187,24 @@ impl Block {
     /// Verifies what needs no state: that the header names these requests, and that every signature and endorsement
     /// holds. Times, replays and rights are the pipeline's.
     pub fn verify_authorities(&self, cluster: &ClusterId) -> Result<(), BlockError> {
+        self.verify_authorities_but(cluster, |_, _| false).map(drop)
+    }
+
+    /// [`Block::verify_authorities`] for who has verified some of the requests before: of those that are `known` (given
+    /// the request and its digest; the answer must rest on the signatures' bytes too) no signature is verified again.
+    /// Endorsements are. Returns the requests' digests.
+    pub fn verify_authorities_but(
+        &self,
+        cluster: &ClusterId,
+        known: impl Fn(&Request, &Hash) -> bool,
+    ) -> Result<Vec<Hash>, BlockError> {
         let digests: Vec<_> = self.requests.iter().map(Request::digest).collect();
         let found = Self::requests_root_of(&digests, &self.requests, &self.endorsements);
         if found != self.header.requests {
             return Err(BlockError::Requests { header: self.header.requests, found });
         }
-        self.verify_endorsements(cluster, &digests)?;
-        for (index, request) in self.requests.iter().enumerate() {
-            request.verify(cluster).map_err(|source| BlockError::Signature { index, source })?;
-        }
-        Ok(())
-    }
-
-    fn verify_endorsements(&self, cluster: &ClusterId, digests: &[Hash]) -> Result<(), BlockError> {
-        let mut covered = vec![false; self.requests.len()];
-        for (endorsement, batch) in self.endorsements.iter().enumerate() {
-            let mut batch_digests = Vec::with_capacity(batch.indices.len().min(self.requests.len()));
-            for &index in &batch.indices {
-                let place = index as usize;
-                let (Some(request), Some(digest), Some(mark)) =
-                    (self.requests.get(place), digests.get(place), covered.get_mut(place))
-                else {
-                    return Err(BlockError::OutOfRange { endorsement, index });
-                };
-                let own = request.authority.endorsement().is_some_and(|e| e.replica == batch.replica);
-                if !own || *mark {
-                    return Err(BlockError::Misplaced { endorsement, index });
-                }
-                *mark = true;
-                batch_digests.push(*digest);
-            }
-            let verdict = batch.verify(cluster, &batch_digests);
-            verdict.map_err(|source| BlockError::Endorsement { endorsement, source })?;
-        }
-        let needed = self.requests.iter().map(|request| request.authority.endorsement().is_some());
-        match needed.zip(covered).position(|(needed, covered)| needed && !covered) {
-            Some(index) => Err(BlockError::Uncovered { index }),
-            None => Ok(()),
-        }
+        verify_authorities(&self.requests, &self.endorsements, &digests, cluster, known)?;
+        Ok(digests)
     }
 }
 
@@ -213,14 +214,7 @@ impl Canonical for Block {
 
     fn check(&self) -> Result<(), RuleError> {
         self.header.check()?;
-        RuleError::limit("requests", self.requests.len(), Self::MAX_REQUESTS)?;
-        self.requests.iter().try_for_each(Request::check)?;
-        RuleError::limit("endorsements", self.endorsements.len(), self.requests.len())?;
-        for batch in &self.endorsements {
-            RuleError::ensure(!batch.indices.is_empty(), "endorsements", "one covers no request")?;
-            RuleError::limit("endorsements", batch.indices.len(), self.requests.len())?;
-        }
-        Ok(())
+        check_authorities(&self.requests, &self.endorsements)
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod attestation;
 pub mod block;
+pub mod bundle;
 pub mod certificate;
 pub mod codec;
 mod domain;
@@ -25,6 +26,7 @@ pub mod validator;
 pub use address::ClusterPrefix;
 pub use attestation::HeadAttestation;
 pub use block::{Block, BlockError, Header, Receipt, event_leaf, events_root, receipts_root};
+pub use bundle::Bundle;
 pub use certificate::{Certificate, CertificateError, Vote, VoteKind};
 pub use codec::{Canonical, DecodeError, RuleError};
 pub use evidence::Evidence;

@@ -9,6 +9,7 @@ mod base;
 mod blocks;
 mod error;
 pub mod feed;
+mod log_sealer;
 mod open;
 mod prepared;
 mod reading;

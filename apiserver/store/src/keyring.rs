@@ -267,7 +267,17 @@ impl Keyring {
         Hash::of(&[&*self.index, &inner.0])
     }
 
-    fn nonce(&self) -> Result<[u8; NONCE_LEN], StoreError> {
+    /// A cipher for what is kept beside the store. Its key follows from that of the index, which never changes: no
+    /// rotation of data keys has to know of it.
+    pub(crate) fn beside(&self, domain: &str) -> Result<LessSafeKey, StoreError> {
+        let length = (domain.len() as u64).to_be_bytes();
+        let inner = Hash::of(&[b"hypermesh beside the store 1", &*self.index, &length, domain.as_bytes()]);
+        let key = Zeroizing::new(Hash::of(&[&*self.index, &inner.0]).0);
+        cipher(&*key)
+    }
+
+    /// A nonce that was not used in this opening of the store.
+    pub(crate) fn nonce(&self) -> Result<[u8; NONCE_LEN], StoreError> {
         let mut nonces = self.nonces.lock();
         let mut nonce = [0; NONCE_LEN];
         nonce[..8].copy_from_slice(&nonces.draw);

@@ -31,6 +31,7 @@ mod records;
 mod reseal;
 mod restore;
 mod room;
+mod sealer;
 mod store;
 mod view;
 
@@ -44,5 +45,6 @@ pub use mark::Head;
 pub use options::{KeyRotation, Options};
 pub use reseal::Reseal;
 pub use room::Room;
+pub use sealer::Sealer;
 pub use store::{Block, Blocks, Store, Usage};
 pub use view::View;

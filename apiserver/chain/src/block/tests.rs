@@ -192,6 +192,104 @@ fn a_block_has_no_more_endorsements_than_requests() {
     assert!(Block::decode(&block.encode()).is_err());
 }
 
+/// A batch of five requests of replica 1, of which the block has the first and the fourth.
+fn partial() -> (Block, Vec<Hash>) {
+    let all: Vec<_> = (1..=5).map(|nonce| request(nonce, Some(1))).collect();
+    let batch: Vec<_> = all.iter().map(Request::digest).collect();
+    let requests = vec![all[3].clone(), request(9, None), all[0].clone()];
+    let mut endorsement = BatchEndorsement::sign(&key(1), &cluster(), &batch, vec![2, 0]);
+    endorsement.absent = vec![(1, batch[1]), (2, batch[2]), (4, batch[4])];
+    (seal(Block { header: header(), requests, endorsements: vec![endorsement] }), batch)
+}
+
+#[test]
+fn a_part_of_a_batch_stands_under_its_one_signature() {
+    let (block, batch) = partial();
+    block.verify_authorities(&cluster()).unwrap();
+    assert_eq!(Block::decode(&block.encode()).unwrap(), block);
+    // The rest of it, in another block.
+    let requests: Vec<_> = [2, 3, 5].map(|nonce| request(nonce, Some(1))).to_vec();
+    let mut rest = block.endorsements[0].clone();
+    (rest.indices, rest.absent) = (vec![0, 1, 2], vec![(0, batch[0]), (3, batch[3])]);
+    let rest = seal(Block { header: header(), requests, endorsements: vec![rest] });
+    rest.verify_authorities(&cluster()).unwrap();
+    assert_ne!(Block::requests_root(&rest.requests, &rest.endorsements), {
+        let mut other = rest.endorsements[0].clone();
+        other.absent[0].1.0[0] ^= 1;
+        Block::requests_root(&rest.requests, &[other])
+    });
+}
+
+#[test]
+fn what_is_absent_is_said_in_one_form_or_not_at_all() {
+    type Change = fn(&mut BatchEndorsement);
+    let cases: [(Change, &str); 9] = [
+        (|e| e.absent.swap(0, 1), "endorsement 0 names absent requests out of order, or beyond its batch"),
+        (|e| e.absent[1].0 = 1, "endorsement 0 names absent requests out of order, or beyond its batch"),
+        (|e| e.absent[2].0 = 5, "endorsement 0 names absent requests out of order, or beyond its batch"),
+        (|e| e.absent[0].1 = e.absent[1].1, "endorsement 0 names request"),
+        (|e| e.absent[0].1 = request(1, Some(1)).digest(), "endorsement 0 names request"),
+        (|e| e.absent[0].1.0[0] ^= 1, "endorsement 0 does not verify"),
+        (|e| drop(e.absent.pop()), "endorsement 0 does not verify"),
+        (|e| e.absent[2].0 = 3, "endorsement 0 does not verify"),
+        (|e| e.indices.reverse(), "endorsement 0 does not verify"),
+    ];
+    for (change, error) in cases {
+        let mut block = partial().0;
+        change(&mut block.endorsements[0]);
+        let found = seal(block).verify_authorities(&cluster()).unwrap_err().to_string();
+        assert!(found.starts_with(error), "{found}");
+    }
+    let broken: [Change; 4] = [
+        |e| e.absent.swap(0, 1),
+        |e| e.absent[2].0 = 5,
+        |e| e.indices.clear(),
+        |e| e.absent = (0..BatchEndorsement::MAX_REQUESTS as u32).map(|i| (i, Hash([0; 32]))).collect(),
+    ];
+    for change in broken {
+        let mut block = partial().0;
+        change(&mut block.endorsements[0]);
+        assert!(Block::decode(&block.encode()).is_err());
+    }
+}
+
+#[test]
+fn a_foreign_request_is_not_covered_by_a_batch_that_names_others() {
+    let (mut block, _) = partial();
+    block.requests[0] = request(4, Some(2));
+    let error = seal(block).verify_authorities(&cluster()).unwrap_err().to_string();
+    assert_eq!(error, "request 0 is not endorsement 0's to cover");
+}
+
+#[test]
+fn what_a_block_names_as_absent_is_bounded() {
+    let total = BatchEndorsement::MAX_REQUESTS as u32;
+    let mut block = block();
+    let absent: Vec<_> = (1..total).map(|place| (place, Hash([0; 32]))).collect();
+    let one = |index| BatchEndorsement {
+        indices: vec![index],
+        absent: absent.clone(),
+        ..block.endorsements[0].clone()
+    };
+    let four: Vec<_> = (0..4).map(one).collect();
+    let five: Vec<_> = (0..5).map(one).collect();
+    block.endorsements = four;
+    assert_eq!(block.check(), Ok(()));
+    block.endorsements = five;
+    assert!(block.check().is_err());
+}
+
+#[test]
+fn what_is_known_is_not_verified_again() {
+    let mut block = block();
+    signature_of(&mut block.requests[2]).signature = Signature([0; 64]);
+    let block = seal(block);
+    let known = block.requests[2].clone();
+    assert!(block.verify_authorities_but(&cluster(), |_, _| false).is_err());
+    let digests = block.verify_authorities_but(&cluster(), |request, _| *request == known).unwrap();
+    assert_eq!(digests, block.requests.iter().map(Request::digest).collect::<Vec<_>>());
+}
+
 #[test]
 fn an_event_is_its_revision_key_change_and_object() {
     let record = |body: &'static [u8]| Record {

@@ -2,7 +2,8 @@
 //!
 //! An endorsed request carries who the replica says its user is; the batch endorsement is the replica's signature over
 //! many of them at once. It covers the digests in the order of the batch, and neither height nor place in a block: a
-//! batch is endorsed before a proposer takes it up, and is taken up whole.
+//! batch is endorsed when its requests are told to the other replicas, before a proposer takes it up. What a block leaves
+//! out of a batch is named by its digest, so that the one signature goes on holding for the rest.
 
 use crate::{
     codec::{self, RuleError, to_bytes},
@@ -81,7 +82,11 @@ pub struct BatchEndorsement {
     /// signed: a wrong place leads to other digests, over which the signature does not verify.
     #[borsh(deserialize_with = "codec::at_most::<_, _, { BatchEndorsement::MAX_REQUESTS }>")]
     pub indices: Vec<u32>,
-    /// Over cluster, count and list root of the requests' digests.
+    /// What else is in the batch: places in it, strictly rising, and digests. All other places are those of `indices`.
+    /// The proposer's to fill in, too, and bound by the signature as the indices are.
+    #[borsh(deserialize_with = "codec::at_most::<_, _, { BatchEndorsement::MAX_REQUESTS }>")]
+    pub absent: Vec<(u32, Hash)>,
+    /// Over cluster, count and list root of the digests of the whole batch.
     pub signature: Signature,
 }
 
@@ -187,12 +192,40 @@ impl BatchEndorsement {
 
     /// Endorses the requests with these `digests`, which stand in the block at `indices`.
     pub fn sign(key: &SigningKey, cluster: &ClusterId, digests: &[Hash], indices: Vec<u32>) -> Self {
-        Self { replica: key.public(), indices, signature: key.sign(&Self::message(cluster, digests)) }
+        let signature = key.sign(&Self::message(cluster, digests));
+        Self { replica: key.public(), indices, absent: Vec::new(), signature }
     }
 
-    /// Verifies that the replica endorsed exactly these `digests`, in this order.
+    /// Verifies that the replica endorsed exactly these `digests`, in this order: those of the whole batch.
     pub fn verify(&self, cluster: &ClusterId, digests: &[Hash]) -> Result<(), SignatureError> {
         self.replica.verify(&Self::message(cluster, digests), &self.signature)
+    }
+
+    /// How many requests the batch has, those that are absent too.
+    pub fn total(&self) -> usize {
+        self.indices.len() + self.absent.len()
+    }
+
+    /// The digests of the whole batch in its order, given those that are `present`. `None` if what is absent does not fit
+    /// between them.
+    pub fn whole(&self, present: &[Hash]) -> Option<Vec<Hash>> {
+        self.check().ok()?;
+        let (mut present, mut absent) = (present.iter(), self.absent.iter().peekable());
+        let next = |place| match absent.next_if(|(at, _)| *at as usize == place) {
+            Some((_, digest)) => Some(*digest),
+            None => present.next().copied(),
+        };
+        (0..self.total()).map(next).collect()
+    }
+
+    /// Whether the batch keeps its rules: at least one request is there, and what is absent stands in the batch, in
+    /// strictly rising order.
+    pub(crate) fn check(&self) -> Result<(), RuleError> {
+        RuleError::ensure(!self.indices.is_empty(), "endorsements", "one covers no request")?;
+        RuleError::limit("endorsements.absent", self.total(), Self::MAX_REQUESTS)?;
+        RuleError::ascending("endorsements.absent", self.absent.iter().map(|(place, _)| place))?;
+        let within = self.absent.last().is_none_or(|(place, _)| (*place as usize) < self.total());
+        RuleError::ensure(within, "endorsements.absent", "names a place beyond the batch")
     }
 
     /// What is signed.

@@ -14,6 +14,7 @@
 //! it is about.
 
 mod ahead;
+mod barrier;
 mod blocks;
 mod decide;
 mod kept;
@@ -28,6 +29,7 @@ use crate::message::{Decided, Message, SignedVote};
 use crate::signer::Identity;
 use crate::timing::Timing;
 use ahead::Ahead;
+use barrier::Barrier;
 use blocks::Blocks;
 use hypermesh_chain::{Certificate, Hash, Height, PublicKey};
 pub use kept::Kept;
@@ -111,6 +113,7 @@ pub struct Engine {
     decided: VecDeque<(PublicKey, Decided)>,
     /// Who waits for decided blocks.
     loading: BTreeSet<PublicKey>,
+    barrier: Barrier,
     /// Whether entries were logged since the last flush.
     dirty: bool,
     /// Entries in the log since it was begun anew, in bytes.
@@ -149,6 +152,7 @@ impl Engine {
             last_asked: None,
             decided: VecDeque::new(),
             loading: BTreeSet::new(),
+            barrier: Barrier::default(),
             dirty: false,
             logged: 0,
             recalled: BTreeSet::new(),
@@ -190,14 +194,17 @@ impl Engine {
                 self.work = work;
                 self.begin_if_due()?;
                 self.release();
+                self.hush();
                 self.prepare_if_wanted();
             }
+            Event::Barrier(number) => self.barrier_wanted(number),
             Event::Prepared(Some(block)) => self.prepared(block)?,
             Event::Prepared(None) => self.nothing_prepared(),
             Event::Judged { block, verdict } => self.judged(block, verdict)?,
             Event::Committed { head, work } => {
                 self.work = work;
                 self.committed(head)?;
+                self.settle_barrier();
             }
             Event::Loaded { to, blocks } => self.loaded(to, blocks),
         }
@@ -266,12 +273,17 @@ impl Engine {
         self.log(entry);
         match entry {
             Entry::Proposal(signed) => self.proposed(signed),
-            Entry::Vote(SignedVote { vote, voter, .. }) => {
+            Entry::Vote(signed @ SignedVote { vote, voter, .. }) => {
+                self.barrier.voted(signed, &self.core.public());
                 self.speakers.insert(*voter, vote.round);
                 if let Some(block) = vote.block {
                     self.blocks.vouched(&block, *voter);
                 }
                 self.release();
+                Ok(())
+            }
+            Entry::Polka(polka) => {
+                self.barrier.polled(polka);
                 Ok(())
             }
             _ => Ok(()),
@@ -305,6 +317,7 @@ impl Engine {
             }
             Timer::Fetch => self.fetch(),
             Timer::Ask => self.ask_again(),
+            Timer::Barrier => self.barrier_again(),
         }
         Ok(())
     }
@@ -332,6 +345,16 @@ impl Engine {
                 self.actions.push(Action::Requests { from, requests });
                 Ok(())
             }
+            Message::Probe { number, height } => {
+                self.probed(from, number, height);
+                Ok(())
+            }
+            Message::Reached { number, height, proof } => {
+                self.told_reach(from, number, height, proof);
+                Ok(())
+            }
+            // What is left out is between state machines.
+            Message::LeftOut { .. } => Ok(()),
         }
     }
 

@@ -28,6 +28,9 @@ pub enum Event {
         /// What.
         message: Message,
     },
+    /// A read wants to miss nothing that was acknowledged anywhere before now ([`Action::Passed`]). Numbers rise, and no
+    /// process of this replica uses one again.
+    Barrier(u64),
     /// Another replica can be reached from now on.
     Connected(PublicKey),
     /// A timer went off.
@@ -68,6 +71,8 @@ pub enum Timer {
     Fetch,
     /// Decided blocks do not come.
     Ask,
+    /// Others do not answer what a barrier asks.
+    Barrier,
 }
 
 /// To whom a message goes.
@@ -133,4 +138,7 @@ pub enum Action {
     },
     /// Keep proof that a validator contradicted itself.
     Evidence(Evidence),
+    /// The state that is kept holds all that was acknowledged anywhere before [`Event::Barrier`] of this number, or of a
+    /// lower one, came.
+    Passed(u64),
 }

@@ -77,6 +77,15 @@ pub struct Decided {
     pub certificate: Certificate,
 }
 
+/// Why a block may have been decided at a height.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Reach {
+    /// It was.
+    Decided(Certificate),
+    /// A quorum prevoted it, and who says so has precommitted it.
+    Polka(Polka),
+}
+
 /// A message from one replica to another.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Message {
@@ -116,6 +125,29 @@ pub enum Message {
     Decided(Vec<Decided>),
     /// Requests that wait to be ordered, as the state machine encodes them.
     Requests(Vec<Bytes>),
+    /// Which height may have been decided by now, anywhere? Asked before a consistent read.
+    Probe {
+        /// The asker's number for the question.
+        number: u64,
+        /// The newest height that is decided at the asker.
+        height: Height,
+    },
+    /// The answer to a [`Message::Probe`].
+    Reached {
+        /// The number of the question.
+        number: u64,
+        /// The highest height at which this replica has precommitted a block, or knows one to be decided.
+        height: Height,
+        /// Why; not needed where the asker is that far itself.
+        proof: Option<Reach>,
+    },
+    /// Requests that a proposer did not order, since they come to nothing.
+    LeftOut {
+        /// They come to nothing once this height is decided.
+        height: Height,
+        /// Their digests.
+        requests: Vec<Hash>,
+    },
 }
 
 impl Message {
@@ -161,7 +193,17 @@ impl Message {
 
     fn check(&self) -> Result<(), RuleError> {
         match self {
-            Self::Vote(_) | Self::Want { .. } | Self::Head { .. } | Self::Ask { .. } => Ok(()),
+            Self::Vote(_)
+            | Self::Want { .. }
+            | Self::Head { .. }
+            | Self::Ask { .. }
+            | Self::Probe { .. }
+            | Self::Reached { proof: None, .. } => Ok(()),
+            Self::Reached { proof: Some(Reach::Decided(certificate)), .. } => certificate.check(),
+            Self::Reached { proof: Some(Reach::Polka(polka)), .. } => {
+                limit("signatures", polka.signatures.len(), ValidatorSet::MAX)
+            }
+            Self::LeftOut { requests, .. } => limit("requests", requests.len(), Self::MOST_REQUESTS),
             Self::Proposal(signed) => signed.proposal.check(),
             Self::Polka(polka) => limit("signatures", polka.signatures.len(), ValidatorSet::MAX),
             Self::Round(entry) => limit("votes", entry.votes.len(), ValidatorSet::MAX),

@@ -3,6 +3,8 @@
 //! A [`Driver`] holds the three together. Events go in; what goes out is for the world around it: messages to send, timers
 //! to start and stop, requests that others told of. It owns no clock, thread or socket.
 //!
+//! What is logged is sealed by whoever has a key for it ([`Sealer`]): the log holds requests, and a disk is not private.
+//!
 //! The order of actions is kept: nothing is given out that stands behind a flush before the flush has succeeded. After a
 //! failure nothing more is done, and nothing more is said: a replica that does not know what it has written, or whose
 //! machine failed half-way, is silent until its process begins anew.
@@ -34,7 +36,24 @@ pub enum Output {
         /// As the state machine encodes them.
         requests: Vec<bytes::Bytes>,
     },
+    /// The machine's state holds all that was acknowledged anywhere before the barrier of this number, or of a lower one,
+    /// was asked for.
+    Passed(u64),
 }
+
+/// Keeps what is logged from who reads the disk.
+pub trait Sealer: Send {
+    /// Seals an entry.
+    fn seal(&self, entry: &[u8]) -> Result<Vec<u8>, SealError>;
+
+    /// Opens a sealed entry.
+    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError>;
+}
+
+/// An entry cannot be sealed or opened.
+#[derive(Debug, Error)]
+#[error("an entry cannot be sealed, or is not what was sealed here")]
+pub struct SealError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// The replica has stopped.
 #[derive(Debug, Error)]
@@ -42,6 +61,9 @@ pub enum DriverError<E: std::error::Error + 'static> {
     /// The log cannot be read or written.
     #[error("the replica stops: its log failed")]
     Log(#[source] WalError),
+    /// An entry of the log cannot be sealed or opened.
+    #[error("the replica stops: its log cannot be sealed or opened")]
+    Seal(#[source] SealError),
     /// The engine cannot go on.
     #[error("the replica stops: its engine cannot go on")]
     Engine(#[source] EngineError),
@@ -63,10 +85,10 @@ pub enum NoLog {
 }
 
 /// A replica among others: engine, log and state machine.
-#[derive(Debug)]
 pub struct Driver<M, D> {
     engine: Engine,
     log: Log<D>,
+    sealer: Box<dyn Sealer>,
     machine: M,
     limits: Limits,
     stopped: bool,
@@ -88,6 +110,7 @@ impl<M: StateMachine, D: Disk> Driver<M, D> {
     pub fn open(
         machine: M,
         disk: D,
+        sealer: Box<dyn Sealer>,
         identity: Identity,
         timing: Timing,
         no_log: NoLog,
@@ -96,10 +119,12 @@ impl<M: StateMachine, D: Disk> Driver<M, D> {
         let (log, recovered) = Log::open(disk).map_err(DriverError::Log)?;
         let engine = Engine::new(identity, head(&machine), timing).map_err(DriverError::Engine)?;
         let limits = Limits::default();
-        let mut driver = Self { engine, log, machine, limits, stopped: false };
+        let opened: Result<Vec<_>, _> = recovered.entries.iter().map(|entry| sealer.open(entry)).collect();
+        let entries = opened.map_err(DriverError::Seal)?;
+        let mut driver = Self { engine, log, sealer, machine, limits, stopped: false };
         let began = driver.engine.head().height > Height(0);
         let lost = recovered.new && began && no_log == NoLog::Lost;
-        let actions = driver.engine.recover(&recovered.entries, lost).map_err(DriverError::Engine)?;
+        let actions = driver.engine.recover(&entries, lost).map_err(DriverError::Engine)?;
         let mut events = VecDeque::new();
         let mut outputs = driver.perform(actions, now, &mut events)?;
         events.push_back(Event::Work(driver.machine.has_work()));
@@ -158,7 +183,10 @@ impl<M: StateMachine, D: Disk> Driver<M, D> {
         let mut outputs = Vec::new();
         for action in actions {
             match action {
-                Action::Log(entry) => self.log.append(&entry).map_err(DriverError::Log)?,
+                Action::Log(entry) => {
+                    let sealed = self.sealer.seal(&entry).map_err(DriverError::Seal)?;
+                    self.log.append(&sealed).map_err(DriverError::Log)?;
+                }
                 Action::Sync => self.log.sync().map_err(DriverError::Log)?,
                 Action::Restart => self.log.restart().map_err(DriverError::Log)?,
                 Action::Send(to, message) => outputs.push(Output::Send(to, message)),
@@ -166,6 +194,7 @@ impl<M: StateMachine, D: Disk> Driver<M, D> {
                 Action::Stop(timer) => outputs.push(Output::Stop(timer)),
                 Action::StopSteps => outputs.push(Output::StopSteps),
                 Action::Requests { from, requests } => outputs.push(Output::Requests { from, requests }),
+                Action::Passed(number) => outputs.push(Output::Passed(number)),
                 other => events.extend(self.ask_machine(other, now).map_err(DriverError::Machine)?),
             }
         }
@@ -203,6 +232,16 @@ impl<M: StateMachine, D: Disk> Driver<M, D> {
             // The rest is not the machine's.
             _ => None,
         })
+    }
+}
+
+impl<M: std::fmt::Debug, D: std::fmt::Debug> std::fmt::Debug for Driver<M, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver")
+            .field("engine", &self.engine)
+            .field("machine", &self.machine)
+            .field("stopped", &self.stopped)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@
 //! network does is simulated elsewhere, with a smaller machine.
 
 use super::support::*;
+use crate::log_sealer::LogSealer;
 use crate::replica::Answer;
 use crate::{Config, Machine};
 use hypermesh_bft::{Event, Identity, Message, Timer, Timing, To};
@@ -47,8 +48,9 @@ impl Node {
         let machine = Machine::open(config, &genesis_of_four()).unwrap();
         let identity = Identity { key: key.clone(), cluster: machine.cluster, group: GroupId(0) };
         let disk = Folder::open(&dir.join("log")).unwrap();
-        let opened =
-            Driver::open(machine, disk, identity, Timing::default(), NoLog::New, Timestamp(time)).unwrap();
+        let sealer = Box::new(LogSealer::new(&machine.store).unwrap());
+        let (timing, time) = (Timing::default(), Timestamp(time));
+        let opened = Driver::open(machine, disk, sealer, identity, timing, NoLog::New, time).unwrap();
         (Self { key, driver: opened.driver, timers: BTreeMap::new() }, opened.outputs)
     }
 
@@ -116,7 +118,7 @@ impl Cluster {
                 Output::Start(timer, after) => drop(node.timers.insert(timer, self.elapsed + after)),
                 Output::Stop(timer) => drop(node.timers.remove(&timer)),
                 Output::StopSteps => node.timers.retain(|timer, _| !matches!(timer, Timer::Step(..))),
-                Output::Requests { .. } => {}
+                Output::Requests { .. } | Output::Passed(_) => {}
             }
         }
     }
@@ -337,8 +339,9 @@ fn a_replica_whose_log_cannot_be_flushed_falls_silent() {
     let identity = Identity { key, cluster: machine.cluster, group: GroupId(0) };
     let disk = Broken(Folder::open(&dir.path().join("log")).unwrap());
     let time = Timestamp(START + SECOND);
+    let sealer = Box::new(LogSealer::new(&machine.store).unwrap());
     let mut driver =
-        Driver::open(machine, disk, identity, Timing::default(), NoLog::New, time).unwrap().driver;
+        Driver::open(machine, disk, sealer, identity, Timing::default(), NoLog::New, time).unwrap().driver;
     let mut answer = submit(driver.machine(), signed(create("entry", 1, time.0), 1, time.0));
     let error = driver.handle(Event::Work(true), time).unwrap_err();
     assert_eq!(error.to_string(), "the replica stops: its log failed");

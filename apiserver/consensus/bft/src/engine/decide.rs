@@ -55,6 +55,7 @@ impl Engine {
             return Err(CoreError::Broken(format!("height {height} was kept and not decided")).into());
         }
         self.head = head;
+        self.barrier.next_height(expected);
         (self.running, self.votes, self.wanted) = (false, true, None);
         self.blocks.next(self.height());
         let mut ahead = std::mem::take(&mut self.ahead);

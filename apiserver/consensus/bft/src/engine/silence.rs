@@ -73,7 +73,12 @@ impl Engine {
         self.work = false;
         let round = self.core.round().filter(|round| self.running && !self.core.has_proposed(*round));
         self.wanted = round.filter(|round| self.core.members().proposer(*round).key() == self.core.public());
-        if self.is_quiet() && !self.armed.is_empty() {
+        self.hush();
+    }
+
+    /// Holds the timers that run, if there is nothing to wait for any more.
+    pub(super) fn hush(&mut self) {
+        if self.running && self.deciding.is_none() && !self.armed.is_empty() && self.is_quiet() {
             self.held.append(&mut self.armed);
             self.actions.push(Action::StopSteps);
         }

@@ -30,6 +30,9 @@ fn all() -> Vec<Message> {
         Message::Ask { from: height },
         Message::Decided(vec![Decided { block: Bytes::from_static(b"b"), certificate: certificate() }]),
         Message::Requests(vec![Bytes::from_static(b"r")]),
+        Message::Probe { number: 5, height },
+        Message::Reached { number: 5, height, proof: Some(Reach::Decided(certificate())) },
+        Message::LeftOut { height, requests: vec![block] },
     ]
 }
 
@@ -46,7 +49,7 @@ fn what_is_written_is_read() {
         assert!(Message::decode(&newer).is_err());
     }
     assert!(Message::decode(&[]).is_err());
-    assert!(Message::decode(&[VERSION, 10]).is_err(), "there is no such message");
+    assert!(Message::decode(&[VERSION, 13]).is_err(), "there is no such message");
 }
 
 #[test]
@@ -64,6 +67,12 @@ fn limits_hold() {
     assert!(Message::decode(&Message::Decided(vec![decided; Message::MOST_BLOCKS + 1]).encode()).is_err());
     let long = Message::Requests(vec![Bytes::new(); Message::MOST_REQUESTS + 1]);
     assert!(Message::decode(&long.encode()).is_err());
+    let polka = Polka { group: GroupId(0), height: Height(1), round: 0, block: Hash([1; 32]), signatures };
+    let reached = Message::Reached { number: 1, height: Height(1), proof: Some(Reach::Polka(polka)) };
+    assert!(Message::decode(&reached.encode()).is_err());
+    let left = |n| Message::LeftOut { height: Height(1), requests: vec![Hash([1; 32]); n] };
+    assert!(Message::decode(&left(Message::MOST_REQUESTS).encode()).is_ok());
+    assert!(Message::decode(&left(Message::MOST_REQUESTS + 1).encode()).is_err());
     let mut short = Message::Head { height: Height(1) }.encode();
     short.resize(Message::MOST_SHORT + 1, 0);
     assert!(matches!(Message::decode(&short), Err(DecodeError::TooLong { .. })));
@@ -71,7 +80,7 @@ fn limits_hold() {
 
 #[test]
 fn a_list_that_claims_to_be_long_takes_no_memory() {
-    for tag in [2, 3, 8, 9] {
+    for tag in [2, 3, 8, 9, 12] {
         let mut bytes = vec![VERSION, tag];
         bytes.extend([0; 48]);
         bytes.extend(u32::MAX.to_le_bytes());
@@ -82,7 +91,7 @@ fn a_list_that_claims_to_be_long_takes_no_memory() {
 
 proptest! {
     #[test]
-    fn what_is_read_is_written_the_same(tag in 0_u8..10, rest in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn what_is_read_is_written_the_same(tag in 0_u8..13, rest in prop::collection::vec(any::<u8>(), 0..300)) {
         let bytes = [&[VERSION, tag][..], &rest].concat();
         if let Ok(message) = Message::decode(&bytes) {
             prop_assert_eq!(message.encode(), bytes);

@@ -85,6 +85,8 @@ impl World {
                 events.push_back(Event::Work(work));
                 Ok(())
             }
+            // Nobody reads here.
+            Action::Passed(_) => Ok(()),
             Action::Evidence(evidence) => {
                 self.evidence += 1;
                 self.check_evidence(place, &evidence)
