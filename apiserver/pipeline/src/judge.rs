@@ -26,7 +26,7 @@ pub struct Judged {
 pub fn judge(kind: &Kind, mut object: Value) -> Result<Judged, Status> {
     crate::verb::check_type(kind, &mut object)?;
     let mut unknown = Vec::new();
-    metadata::decode(kind, &mut object, &mut unknown)?;
+    metadata::decode(kind.into(), &mut object, &mut unknown)?;
     unknown.extend(kind.schema.prune(&mut object));
     hook::decode(kind, &mut object);
     kind.schema.apply_defaults(&mut object);

@@ -49,7 +49,7 @@ pub fn set_finalizers(object: &mut Value, finalizers: Vec<String>) {
 }
 
 /// Checks JSON types as a decoder into ObjectMeta would, drops nulls, and collects unknown fields.
-pub fn decode(kind: &Kind, object: &mut Value, unknown: &mut Vec<String>) -> Result<(), Status> {
+pub fn decode(typed: Typed<'_>, object: &mut Value, unknown: &mut Vec<String>) -> Result<(), Status> {
     let Some(map) = object.as_object_mut() else {
         return Err(Status::bad_request("the object provided is not a JSON object"));
     };
@@ -57,7 +57,7 @@ pub fn decode(kind: &Kind, object: &mut Value, unknown: &mut Vec<String>) -> Res
         map.insert("metadata".into(), Value::Object(Map::new()));
     }
     if !map.get("metadata").is_some_and(Value::is_object) {
-        return Err(mistyped(kind, "metadata", &Mistyped::of(map.get("metadata"), "v1.ObjectMeta")));
+        return Err(typed.mistyped("metadata", &Mistyped::of(map.get("metadata"), "v1.ObjectMeta")));
     };
     let Some(meta) = of(object) else { return Ok(()) };
     meta.retain(|_, value| !value.is_null());
@@ -93,7 +93,7 @@ pub fn decode(kind: &Kind, object: &mut Value, unknown: &mut Vec<String>) -> Res
                 Ok(())
             }
         };
-        fits.map_err(|why| mistyped(kind, &format!("metadata.{field}"), &why))?;
+        fits.map_err(|why| typed.mistyped(&format!("metadata.{field}"), &why))?;
     }
     for field in strange {
         unknown.push(format!("metadata.{field}"));
@@ -133,8 +133,8 @@ fn owner_references(value: &Value, strange: &mut Vec<String>) -> Result<(), Mist
     Ok(())
 }
 
-/// Why a value is none of a field of ObjectMeta.
-enum Mistyped {
+/// Why a value is none of a field.
+pub enum Mistyped {
     /// What was found, and the type of the field, in Go's words.
     Type(&'static str, &'static str),
     /// Text that is no time.
@@ -142,7 +142,8 @@ enum Mistyped {
 }
 
 impl Mistyped {
-    fn of(found: Option<&Value>, wanted: &'static str) -> Self {
+    /// What was found in place of what is `wanted`.
+    pub fn of(found: Option<&Value>, wanted: &'static str) -> Self {
         let found = match found {
             None | Some(Value::Null) => "null",
             Some(Value::Bool(_)) => "bool",
@@ -179,19 +180,41 @@ pub fn unite_owners(object: &mut Value) -> Vec<String> {
     twice
 }
 
-/// The reference's words, which clients take apart.
-fn mistyped(kind: &Kind, field: &str, why: &Mistyped) -> Status {
-    let (name, version) = (&kind.definition.names.kind, &kind.definition.version);
-    let why = match why {
-        Mistyped::Type(found, wanted) => {
-            format!("json: cannot unmarshal {found} into Go struct field {name}.{field} of type {wanted}")
-        }
-        Mistyped::Time(text) => {
-            let text = hypermesh_api::printed::quoted(text);
-            format!("{field}: parsing time {text}: it must be a time in RFC 3339 form")
-        }
-    };
-    Status::bad_request(format!("{name} in version {version:?} cannot be handled as a {name}: {why}"))
+/// What an object is decoded as.
+#[derive(Clone, Copy, Debug)]
+pub struct Typed<'t> {
+    /// `ConfigMap`
+    pub kind: &'t str,
+    /// `v1`
+    pub version: &'t str,
+}
+
+impl<'t> From<&'t Kind> for Typed<'t> {
+    fn from(kind: &'t Kind) -> Self {
+        Self { kind: &kind.definition.names.kind, version: &kind.definition.version }
+    }
+}
+
+impl Typed<'_> {
+    /// The refusal of what is none, in the reference's words, which clients take apart.
+    pub fn refuse(self, why: &str) -> Status {
+        let Self { kind, version } = self;
+        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    }
+
+    /// The refusal of a field of another type.
+    pub fn mistyped(self, field: &str, why: &Mistyped) -> Status {
+        self.refuse(&match why {
+            Mistyped::Type(found, wanted) => {
+                let kind = self.kind;
+                format!("json: cannot unmarshal {found} into Go struct field {kind}.{field} of type {wanted}")
+            }
+            Mistyped::Time(text) => {
+                let text = hypermesh_api::printed::quoted(text);
+                format!("{field}: parsing time {text}: it must be a time in RFC 3339 form")
+            }
+        })
+    }
 }
 
 /// Validates metadata of an object that is about to be stored.

@@ -22,6 +22,7 @@ use crate::call::Call;
 use crate::entropy::Entropy;
 use crate::execution::{BlockFacts, Execution};
 use crate::fault::Fault;
+use crate::metadata::Typed;
 use crate::outcome::Reply;
 use crate::registry::Kind;
 use crate::state::StateReader;
@@ -98,36 +99,39 @@ impl<'w> Request<'w> {
     /// Decodes metadata, and tells and drops unknown fields.
     pub fn decode_as_given(&mut self, object: &mut Value) -> Result<(), Status> {
         let problems = self.take_in(object)?;
+        let kind = Arc::clone(&self.kind);
+        self.mind((&*kind).into(), problems)
+    }
+
+    /// Does with what strict decoding minds what `fieldValidation` says.
+    pub fn mind(&mut self, of: Typed<'_>, problems: Vec<String>) -> Result<(), Status> {
         match self.call.options.field_validation {
-            FieldValidation::Ignore => {}
-            FieldValidation::Warn => self.warnings.extend(problems),
-            FieldValidation::Strict => {
-                if !problems.is_empty() {
-                    let names = &self.kind.definition;
-                    return Err(Status::bad_request(format!(
-                        "{kind} in version {version:?} cannot be handled as a {kind}: {problems}",
-                        kind = names.names.kind,
-                        version = names.version,
-                        problems = strict_decoding_error(&problems)
-                    )));
-                }
+            FieldValidation::Ignore => Ok(()),
+            FieldValidation::Warn => {
+                self.warnings.extend(problems);
+                Ok(())
             }
+            FieldValidation::Strict if problems.is_empty() => Ok(()),
+            FieldValidation::Strict => Err(of.refuse(&strict_decoding_error(&problems))),
         }
-        Ok(())
     }
 
     /// Decodes metadata and drops unknown fields. What strict decoding minds comes back, in its words.
     pub fn take_in(&mut self, object: &mut Value) -> Result<Vec<String>, Status> {
         let kind = Arc::clone(&self.kind);
         check_type(&kind, object)?;
-        let mut problems: Vec<String> =
-            self.call.duplicates.drain(..).map(|path| format!("duplicate field \"{path}\"")).collect();
+        let mut problems = self.written_twice();
         let mut unknown = Vec::new();
-        crate::metadata::decode(&kind, object, &mut unknown)?;
+        crate::metadata::decode((&*kind).into(), object, &mut unknown)?;
         unknown.extend(kind.schema.prune(object));
         crate::hook::decode(&kind, object);
         problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
         Ok(problems)
+    }
+
+    /// What strict decoding says of keys that occur twice in the body. They are told once.
+    pub fn written_twice(&mut self) -> Vec<String> {
+        self.call.duplicates.drain(..).map(|path| format!("duplicate field \"{path}\"")).collect()
     }
 
     /// Checks that the object belongs where the request's path says, and puts it there.
@@ -215,13 +219,18 @@ fn strict_decoding_error(problems: &[String]) -> String {
 
 /// `apiVersion` and `kind` must be those of the path; a built-in kind may leave them out.
 pub(crate) fn check_type(kind: &Kind, object: &mut Value) -> Result<(), Status> {
-    let names = &kind.definition.names;
+    let definition = &kind.definition;
+    check_names((&kind.api_version, &definition.names.kind), definition.strategy.built_in, object)
+}
+
+/// `apiVersion` and `kind` must be these; what `may_lack` them gets them.
+fn check_names((api_version, kind): (&str, &str), may_lack: bool, object: &mut Value) -> Result<(), Status> {
     let Some(map) = object.as_object_mut() else {
         return Err(Status::bad_request("the object provided is not a JSON object"));
     };
-    for (field, wanted) in [("apiVersion", kind.api_version.as_str()), ("kind", names.kind.as_str())] {
+    for (field, wanted) in [("apiVersion", api_version), ("kind", kind)] {
         match map.get(field) {
-            None if kind.definition.strategy.built_in => {
+            None if may_lack => {
                 map.insert(field.into(), wanted.into());
             }
             Some(Value::String(given)) if given == wanted => {}

@@ -24,9 +24,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
     request: &mut Request<'_>,
 ) -> Result<Reply, Fault> {
     let name = request.call.info.name.clone();
-    if request.call.media == Media::StrategicMergePatch && !request.kind.definition.strategy.built_in {
-        return Err(Status::unsupported_media_type(&TAKEN).into());
-    }
+    refuse_strange_media(request)?;
     let Some(live) = Live::load(execution, request)? else {
         return Err(Status::not_found(request.kind.subject(&name)).into());
     };
@@ -38,25 +36,53 @@ pub(super) fn run<R: StateReader + ?Sized>(
     replace::run(execution, request, live, object, Tracked::No)
 }
 
-/// Makes an object of what was patched, and holds the patch to `fieldValidation`. What is wrong with it is wrong with the
-/// patch: 422, where an object that was sent as a whole gets 400.
+/// 415 for a strategic merge patch of a kind that is not built in.
+pub(super) fn refuse_strange_media(request: &Request<'_>) -> Result<(), Status> {
+    let strategic = request.call.media == Media::StrategicMergePatch;
+    if strategic && !request.kind.definition.strategy.built_in {
+        return Err(Status::unsupported_media_type(&TAKEN));
+    }
+    Ok(())
+}
+
+/// Makes an object of what was patched, and holds the patch to `fieldValidation`.
+fn decode(request: &mut Request<'_>, live: &Live, object: &mut Value, body: &Value) -> Result<(), Status> {
+    let problems = problems(request, body);
+    let taken = request.take_in(object);
+    settle(request, (problems, taken), body, || live.whole())?;
+    request.complete(object);
+    Ok(())
+}
+
+/// What strict decoding minds about a patch itself. Of a JSON patch that is what its operations hold twice, and what nobody
+/// knows there; the other patches are shaped as the object is.
+pub(super) fn problems(request: &mut Request<'_>, body: &Value) -> Vec<String> {
+    if request.call.media != Media::JsonPatch {
+        return Vec::new();
+    }
+    let mut problems = request.written_twice();
+    problems.extend(strange_members(body).map(|path| format!("unknown field \"{path}\"")));
+    problems.iter_mut().for_each(|problem| problem.insert_str(0, "json patch "));
+    problems
+}
+
+/// Holds a patch to `fieldValidation`, by what is minded about it and by what came of decoding what it made of `before`. What
+/// is wrong with that is wrong with the patch: 422, where an object that was sent as a whole gets 400.
 ///
 /// Source: `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
-fn decode(request: &mut Request<'_>, live: &Live, object: &mut Value, body: &Value) -> Result<(), Status> {
-    let mut problems = Vec::new();
-    if request.call.media == Media::JsonPatch {
-        // What is written twice and what is unknown are members of operations.
-        problems.extend(request.call.duplicates.drain(..).map(|path| format!("duplicate field \"{path}\"")));
-        problems.extend(strange_members(body).map(|path| format!("unknown field \"{path}\"")));
-        problems.iter_mut().for_each(|problem| problem.insert_str(0, "json patch "));
-    }
-    match request.take_in(object) {
+pub(super) fn settle(
+    request: &mut Request<'_>,
+    (mut problems, taken): (Vec<String>, Result<Vec<String>, Status>),
+    body: &Value,
+    before: impl FnOnce() -> Result<Value, Status>,
+) -> Result<(), Status> {
+    match taken {
         Ok(more) => problems.extend(more),
         Err(status) => {
             let inner = status.message.split_once(" cannot be handled as a ").map(|(_, after)| after);
             let inner = inner.and_then(|after| after.split_once(": ")).map(|(_, why)| why);
             let why = inner.unwrap_or(&status.message).to_owned();
-            return Err(not_taken(request, live, body, why)?);
+            return Err(not_taken(request, before, body, why)?);
         }
     }
     match request.call.options.field_validation {
@@ -64,10 +90,9 @@ fn decode(request: &mut Request<'_>, live: &Live, object: &mut Value, body: &Val
         FieldValidation::Warn => problems.into_iter().for_each(|problem| request.warn(problem)),
         FieldValidation::Strict if problems.is_empty() => {}
         FieldValidation::Strict => {
-            return Err(not_taken(request, live, body, super::strict_decoding_error(&problems))?);
+            return Err(not_taken(request, before, body, super::strict_decoding_error(&problems))?);
         }
     }
-    request.complete(object);
     Ok(())
 }
 
@@ -83,11 +108,16 @@ fn strange_members(body: &Value) -> impl Iterator<Item = String> {
 
 /// The refusal of a patch that makes no object, as the reference words it: of a strategic merge patch it shows the patch, of
 /// others what they made of the object. Neither the kind nor the name is told.
-fn not_taken(request: &mut Request<'_>, live: &Live, body: &Value, why: String) -> Result<Status, Status> {
+fn not_taken(
+    request: &mut Request<'_>,
+    before: impl FnOnce() -> Result<Value, Status>,
+    body: &Value,
+    why: String,
+) -> Result<Status, Status> {
     let mut shown = if request.call.media == Media::StrategicMergePatch {
         printed::plain(body)
     } else {
-        let mut object = live.whole()?;
+        let mut object = before()?;
         apply(request, &mut object, body)?;
         let mut text = String::new();
         printed::push_json(&mut text, &object);

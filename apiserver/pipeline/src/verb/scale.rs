@@ -1,10 +1,12 @@
 //! `/scale`: an `autoscaling/v1` Scale over paths that start at the object's root.
+//!
+//! Source: `ScaleREST` of `k8s.io/apiextensions-apiserver/pkg/registry/customresource`.
 
 use super::replace::{Live, Tracked};
 use super::{Request, patch, replace};
 use crate::execution::Execution;
 use crate::fault::Fault;
-use crate::metadata;
+use crate::metadata::{self, Mistyped, Typed};
 use crate::outcome::{Body, Reply};
 use crate::registry::{FieldPath, Kind};
 use crate::state::StateReader;
@@ -12,34 +14,50 @@ use hypermesh_api::request::Verb;
 use hypermesh_api::{FieldError, Status, Subject};
 use serde_json::{Value, json};
 
+const API_VERSION: &str = "autoscaling/v1";
+const TYPED: Typed<'static> = Typed { kind: "Scale", version: "v1" };
+/// The halves of a Scale, their types and the fields of each with theirs, by the reference's names.
+const HALVES: [(&str, &str, &[(&str, &str)]); 2] = [
+    ("spec", "v1.ScaleSpec", &[("replicas", "int32")]),
+    ("status", "v1.ScaleStatus", &[("replicas", "int32"), ("selector", "string")]),
+];
+
 pub(super) fn run<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     request: &mut Request<'_>,
 ) -> Result<Reply, Fault> {
     let name = request.call.info.name.clone();
-    let Some(live) = Live::load(execution, request)? else {
-        return Err(Status::not_found(request.kind.subject(&name)).into());
-    };
-    let mut scale = of(&request.kind, &live.value);
-    let body = std::mem::take(&mut request.call.body);
-    if request.call.info.verb == Verb::Patch {
-        patch::apply(request, &mut scale, &body)?;
-    } else {
-        scale = body;
-    }
-    let replicas = wanted(&name, &scale)?;
     let Some(paths) = request.kind.definition.subresources.scale.clone() else {
         return Err(Status::unknown_path().into());
     };
+    let mut scale = Value::Null;
+    if request.call.info.verb == Verb::Patch {
+        patch::refuse_strange_media(request)?;
+    } else {
+        scale = request.take_body()?;
+        let problems = decode(request, &mut scale)?;
+        request.mind(TYPED, problems)?;
+        request.place(&mut scale, Some(&name))?;
+    }
+    let Some(live) = Live::load(execution, request)? else {
+        return Err(Status::not_found(request.kind.subject(&name)).into());
+    };
+    if request.call.info.verb == Verb::Patch {
+        scale = patched(request, &live)?;
+        request.place(&mut scale, Some(&name))?;
+    }
+    let replicas = wanted(&name, &scale)?;
     let mut object = live.value.clone();
     if !FieldPath::parse(&paths.spec_replicas_path).set(&mut object, replicas.into()) {
         return Err(Status::internal(format!("{} is not an object's field", paths.spec_replicas_path)).into());
     }
-    let version = scale.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or("").to_owned();
-    if let Some(meta) = metadata::of(&mut object)
-        && !version.is_empty()
-    {
-        meta.insert("resourceVersion".into(), version.into());
+    for precondition in ["resourceVersion", "uid"] {
+        let given = metadata::text(&scale, precondition).to_owned();
+        if let Some(meta) = metadata::of(&mut object)
+            && !given.is_empty()
+        {
+            meta.insert(precondition.into(), given.into());
+        }
     }
     let reply = replace::run(execution, request, live, object, Tracked::No)?;
     let stored: Value = serde_json::from_slice(reply.body.bytes()).map_err(Status::internal)?;
@@ -47,23 +65,81 @@ pub(super) fn run<R: StateReader + ?Sized>(
     Ok(Reply { code: reply.code, body: Body::Document(document.into()) })
 }
 
-fn wanted(name: &str, scale: &Value) -> Result<i64, Status> {
-    let subject = Subject { group: "autoscaling", resource: "Scale", name };
-    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or(json!(0));
-    let given = scale.pointer("/metadata/name").and_then(Value::as_str).unwrap_or(name);
-    if given != name {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({given}) does not match the name on the URL ({name})"
-        )));
-    }
-    match replicas.as_i64() {
-        Some(n) if (0..=i64::from(i32::MAX)).contains(&n) => Ok(n),
-        Some(_) => {
-            let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
-            Err(Status::invalid(subject, &[error]))
+/// What a patch makes of the Scale of an object.
+fn patched(request: &mut Request<'_>, live: &Live) -> Result<Value, Status> {
+    let before = of(&request.kind, &live.value);
+    let body = std::mem::take(&mut request.call.body);
+    let mut scale = before.clone();
+    patch::apply(request, &mut scale, &body)?;
+    let problems = patch::problems(request, &body);
+    let taken = decode(request, &mut scale);
+    patch::settle(request, (problems, taken), &body, || Ok(before))?;
+    Ok(scale)
+}
+
+/// Checks JSON types as a decoder into a Scale would, and drops nulls and unknown fields. What strict decoding minds comes
+/// back, in its words.
+fn decode(request: &mut Request<'_>, scale: &mut Value) -> Result<Vec<String>, Status> {
+    super::check_names((API_VERSION, TYPED.kind), true, scale)?;
+    let mut problems = request.written_twice();
+    let mut unknown = Vec::new();
+    metadata::decode(TYPED, scale, &mut unknown)?;
+    let Some(map) = scale.as_object_mut() else { return Ok(problems) };
+    map.retain(|field, value| {
+        let half = HALVES.iter().any(|(half, ..)| half == field);
+        if !half && !matches!(field.as_str(), "apiVersion" | "kind" | "metadata") {
+            unknown.push(field.clone());
+            return false;
         }
-        None => Err(Status::bad_request("spec.replicas of the Scale must be an integer")),
+        !(half && value.is_null())
+    });
+    for (half, wanted, fields) in HALVES {
+        let members = match map.get_mut(half) {
+            None => continue,
+            Some(Value::Object(members)) => members,
+            Some(other) => return Err(TYPED.mistyped(half, &Mistyped::of(Some(other), wanted))),
+        };
+        let mut wrong = None;
+        members.retain(|field, value| {
+            let path = format!("{half}.{field}");
+            match fields.iter().find(|(name, _)| name == field) {
+                None => {
+                    unknown.push(path);
+                    return false;
+                }
+                Some((_, wanted)) if !value.is_null() && !fits(value, wanted) => {
+                    wrong.get_or_insert((path, Mistyped::of(Some(value), wanted)));
+                }
+                Some(_) => {}
+            }
+            !value.is_null()
+        });
+        if let Some((path, why)) = wrong {
+            return Err(TYPED.mistyped(&path, &why));
+        }
     }
+    problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    Ok(problems)
+}
+
+/// Whether a value is one of a type of the reference's.
+fn fits(value: &Value, wanted: &str) -> bool {
+    match wanted {
+        "int32" => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+        _ => value.is_string(),
+    }
+}
+
+/// How many replicas a decoded Scale asks for.
+fn wanted(name: &str, scale: &Value) -> Result<i64, Status> {
+    let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
+    if replicas < 0 {
+        let error =
+            FieldError::invalid("spec.replicas", replicas.into(), "must be greater than or equal to 0");
+        let subject = Subject { group: "autoscaling", resource: TYPED.kind, name };
+        return Err(Status::invalid(subject, &[error]));
+    }
+    Ok(replicas)
 }
 
 /// The Scale of an object.
@@ -86,8 +162,8 @@ pub fn of(kind: &Kind, object: &Value) -> Value {
         map.insert("selector".into(), selector.into());
     }
     json!({
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
+        "kind": TYPED.kind,
+        "apiVersion": API_VERSION,
         "metadata": meta,
         "spec": {"replicas": number(paths.map(|p| &p.spec_replicas_path))},
         "status": status,

@@ -206,7 +206,57 @@ fn scale_reads_and_writes_its_paths() {
     assert_eq!(cluster.run(put(&path, old)).code, 409);
     insta::assert_snapshot!(cluster.run(merge(&path, json!({"spec": {"replicas": -1}}))).refusal(), @r#"422 Invalid: Scale.autoscaling "a1" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"#);
     insta::assert_snapshot!(cluster.run(merge(&path, json!({"spec": {"replicas": 50}}))).refusal(), @r#"422 Invalid: Asset.hm.example.com "a1" is invalid: spec.replicas: Invalid value: 50: too many"#);
-    assert_eq!(cluster.run(merge(&path, json!({"spec": {"replicas": "x"}}))).code, 400);
+    let wrong = cluster.run(merge(&path, json!({"spec": {"replicas": "x"}}))).refusal();
+    let why = "json: cannot unmarshal string into Go struct field Scale.spec.replicas of type int32";
+    assert!(wrong.starts_with("422 Invalid: ") && wrong.ends_with(why), "{wrong}");
+    let strategic = patch(&path, Media::StrategicMergePatch, json!({"spec": {"replicas": 1}}));
+    assert_eq!(cluster.run(strategic).code, 415);
+}
+
+#[test]
+fn a_scale_is_held_to_field_validation() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({"replicas": 2})))).object();
+    let path = |validation: &str| format!("{ASSETS}/a1/scale?fieldValidation={validation}");
+    let strange = || {
+        json!({
+            "metadata": {"name": "a1", "strange": 1}, "spec": {"replicas": 3, "replica": 4}, "speck": {},
+            "status": {"replicas": 9, "selector": null},
+        })
+    };
+    insta::assert_snapshot!(cluster.run(put(path("Strict"), strange())).refusal(), @r#"400 BadRequest: Scale in version "v1" cannot be handled as a Scale: strict decoding error: unknown field "metadata.strange", unknown field "speck", unknown field "spec.replica""#);
+    let wrong = cluster.run(merge(path("Strict"), json!({"spec": {"replica": 4}}))).refusal();
+    let why = r#"strict decoding error: unknown field "spec.replica""#;
+    assert!(wrong.starts_with("422 Invalid: ") && wrong.ends_with(why), "{wrong}");
+    let outcome = cluster.run(put(path("Warn"), strange()));
+    assert_eq!(outcome.warnings.len(), 3, "{:?}", outcome.warnings);
+    assert_eq!(outcome.object()["spec"], json!({"replicas": 3}));
+    let outcome = cluster.run(put(path("Ignore"), strange()));
+    assert_eq!((outcome.warnings.len(), outcome.code), (0, 200));
+    for (wrong, words) in [
+        (
+            json!({"metadata": {"name": "a1"}, "spec": {"replicas": 1.5}}),
+            "number into Go struct field Scale.spec.replicas of type int32",
+        ),
+        (
+            json!({"metadata": {"name": "a1"}, "spec": []}),
+            "array into Go struct field Scale.spec of type v1.ScaleSpec",
+        ),
+        (json!({"metadata": {"name": "a1"}, "spec": {"replicas": 1u64 << 40}}), "of type int32"),
+        (json!({"metadata": {"name": "a1"}, "kind": "Skale"}), "the kind in the data (Skale) does not match"),
+        (json!({"spec": {"replicas": 1}}), "name must be provided"),
+        (json!({"metadata": {"name": "a2"}, "spec": {"replicas": 1}}), "does not match the name on the URL"),
+        (
+            json!({"metadata": {"name": "a1", "namespace": "other"}}),
+            "the namespace of the provided object does not match",
+        ),
+    ] {
+        let refusal = cluster.run(put(path("Warn"), wrong.clone())).refusal();
+        assert!(refusal.starts_with("400 ") && refusal.contains(words), "{wrong}: {refusal}");
+    }
+    let other = json!({"metadata": {"name": "a1", "uid": "another"}, "spec": {"replicas": 1}});
+    assert_eq!(cluster.run(put(path("Strict"), other)).code, 409);
+    assert_eq!(cluster.asset("a1").unwrap()["spec"]["replicas"], 3);
 }
 
 #[test]
