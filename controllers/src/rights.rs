@@ -48,6 +48,7 @@ pub fn objects() -> Vec<Value> {
         {"apiGroups": [OURS], "resources": ["nodes/status"], "verbs": ["patch"]},
         {"apiGroups": [OURS], "resources": ["nodes/liveness"], "verbs": ["get"]},
         {"apiGroups": [OURS], "resources": ["instances"], "verbs": ["create", "delete", "get", "list", "patch", "watch"]},
+        {"apiGroups": [OURS], "resources": ["instances/binding"], "verbs": ["create"]},
         {"apiGroups": [OURS], "resources": ["instances/status"], "verbs": ["patch"]},
         // Workloads make instances, and runs of schedules. They keep their templates, and copy what these refer to, so that
         // one can go back to it; which ConfigMaps and Secrets those are is for the templates to say.

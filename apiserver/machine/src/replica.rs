@@ -207,7 +207,7 @@ impl Replica {
             }
         };
         let Receipt { code, revision, writes, .. } = receipt;
-        Some(Outcome { code, body, warnings: Vec::new(), revision, writes })
+        Some(Outcome { code, body, warnings: Vec::new(), audit: Vec::new(), revision, writes })
     }
 
     /// The newest committed state.

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::identities::{self, Identities};
 use crate::nodes::Nodes;
-use crate::outcome::{Outcome, Reply};
+use crate::outcome::{Outcome, Remarks, Reply};
 use crate::overlay::{Overlay, Savepoint};
 use crate::record::Stamp;
 use crate::registry::{Kind, Registry};
@@ -215,22 +215,23 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
     pub fn execute(&mut self, call: Call) -> Result<Outcome, ReadError> {
         let savepoint = self.overlay.savepoint();
         self.began = savepoint;
-        let mut warnings = Vec::new();
+        let mut remarks = Remarks::default();
         let dry_run = call.options.dry_run;
         let authority = call.authority.without_user();
         self.rehearses = dry_run.then(|| self.overlay.revision());
-        let run = catch_unwind(AssertUnwindSafe(|| self.run(call, &mut warnings)));
+        let run = catch_unwind(AssertUnwindSafe(|| self.run(call, &mut remarks)));
         self.rehearses = None;
         let result = match run {
             Ok(result) => result,
             Err(_) => Err(Status::internal("the request made the server fail; it changed nothing").into()),
         };
+        let Remarks { warnings, audit } = remarks;
         let reply = match result {
             Ok(reply) => reply,
             Err(Fault::Read(error)) => return Err(error),
             Err(Fault::Refused(status)) => {
                 self.overlay.rollback(savepoint);
-                return Ok(Outcome { warnings, ..Outcome::refused(&status) });
+                return Ok(Outcome { warnings, audit, ..Outcome::refused(&status) });
             }
         };
         if dry_run {
@@ -242,7 +243,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         if writes > 0 {
             self.seen.insert(&authority, self.block.time);
         }
-        Ok(Outcome { code: reply.code, body: reply.body, warnings, revision, writes })
+        Ok(Outcome { code: reply.code, body: reply.body, warnings, audit, revision, writes })
     }
 
     fn follow(&mut self, savepoint: Savepoint) {
@@ -262,14 +263,14 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         }
     }
 
-    fn run(&mut self, call: Call, warnings: &mut Vec<String>) -> Result<Reply, Fault> {
+    fn run(&mut self, call: Call, remarks: &mut Remarks) -> Result<Reply, Fault> {
         authn::check_validity(&call, &self.derived.config, self.block.time)?;
         if self.window.contains(&call.authority) || self.seen.contains(&call.authority) {
             return Err(Status::failure(409, "Conflict", "this request was executed before").into());
         }
         let user = authn::authenticate(&self.overlay, &self.derived.identities, &call)?;
         if verb::transaction::is(&call.info) {
-            return verb::transaction::run(self, &user, call, warnings);
+            return verb::transaction::run(self, &user, call, remarks);
         }
         let RequestInfo { group, version, resource, .. } = &call.info;
         let stored = self.derived.registry.resource(group, version, resource).cloned();
@@ -283,7 +284,7 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
         };
         check_scope(&kind, &call.info)?;
         self.authorize(&user, &call, call.info.verb)?;
-        let mut request = verb::Request::new(kind, user, call, &self.block, warnings);
+        let mut request = verb::Request::new(kind, user, call, &self.block, remarks);
         match view {
             Some(view) => verb::view::run(self, &mut request, view),
             None => verb::dispatch(self, &mut request),
@@ -292,9 +293,18 @@ impl<'a, R: StateReader + ?Sized> Execution<'a, R> {
 
     /// Refuses unless `user` may do `verb` on what the call names, and its replica may vouch for that.
     pub(crate) fn authorize(&self, user: &UserInfo, call: &Call, verb: Verb) -> Result<(), Fault> {
-        let asked = Attributes { verb: verb.as_str(), ..call.attributes() };
-        self.derived.decide(user, &asked, None, |key| self.overlay.get(key))??;
-        authn::check_grant(&self.overlay, &self.grant, call, &asked)
+        self.authorize_as(user, call, &Attributes { verb: verb.as_str(), ..call.attributes() })
+    }
+
+    /// Refuses unless `user` may do what is asked for, which is not what the call names, and its replica may vouch for that.
+    pub(crate) fn authorize_as(
+        &self,
+        user: &UserInfo,
+        call: &Call,
+        asked: &Attributes<'_>,
+    ) -> Result<(), Fault> {
+        self.derived.decide(user, asked, None, |key| self.overlay.get(key))??;
+        authn::check_grant(&self.overlay, &self.grant, call, asked)
     }
 
     /// Refuses unless a new object may be made in `namespace`.

@@ -24,6 +24,15 @@ impl Body {
     }
 }
 
+/// What is to be said of a request beside what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// To whoever sent it: texts of `Warning: 299` headers.
+    pub warnings: Vec<String>,
+    /// To who reads the server's log.
+    pub audit: Vec<String>,
+}
+
 /// What a request came to: the same on every replica.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -33,6 +42,8 @@ pub struct Outcome {
     pub body: Body,
     /// Texts of `Warning: 299` headers.
     pub warnings: Vec<String>,
+    /// What is noted of it in the server's log.
+    pub audit: Vec<String>,
     /// Revision of the last write, or 0.
     pub revision: Revision,
     /// How many writes it made. An outcome without writes need not be ordered.
@@ -47,6 +58,7 @@ impl Outcome {
             code: status.code,
             body: Body::Document(body.into()),
             warnings: Vec::new(),
+            audit: Vec::new(),
             revision: Revision(0),
             writes: 0,
         }

@@ -1,12 +1,14 @@
 //! What kinds turn on beyond their schema. One file a hook; a hook is named by a kind's definition, never by a kind's
 //! name.
 
+mod binding;
 mod certificate_signing_request;
 mod config_map;
 mod event;
 mod identity;
 mod namespace;
 mod node_restriction;
+mod pod_security;
 mod rbac;
 mod secret;
 mod selector;
@@ -95,6 +97,7 @@ pub(crate) fn authorize<R: StateReader + ?Sized>(
     old: Option<&Value>,
 ) -> Result<(), Fault> {
     node_restriction::check(execution, request, object, old)?;
+    binding::check(execution, request, object, old)?;
     for hook in &request.kind.definition.strategy.hooks {
         match hook {
             Hook::Role => rbac::authorize_role(execution, request, object, old)?,
@@ -107,6 +110,16 @@ pub(crate) fn authorize<R: StateReader + ?Sized>(
         }
     }
     Ok(())
+}
+
+/// Whether a namespace lets an object in that its user may store, and what there is to say of it.
+pub(crate) fn admit<R: StateReader + ?Sized>(
+    execution: &Execution<'_, R>,
+    request: &mut Request<'_>,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<(), Fault> {
+    pod_security::admit(execution, request, object, old)
 }
 
 /// Whether an object may go at all, by whatever way.

@@ -47,6 +47,7 @@ pub(super) fn prepare(object: &mut Value, old: Option<&Value>, subresource: &str
 /// The namespaces that every cluster has cannot be deleted, and so nothing may own them.
 pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = finalizers(object);
+    errors.extend(super::pod_security::validate_namespace(object, old));
     errors.extend(old.and_then(|old| emptier(object, old)));
     let kept = crate::genesis::NAMESPACES.contains(&metadata::text(object, "name"));
     if kept && object.pointer("/metadata/ownerReferences").is_some() {

@@ -129,6 +129,10 @@ fn own_node<R: StateReader + ?Sized>(
         if !same("/spec/taints") {
             return Some("a node does not change its taints once it is made".to_owned());
         }
+        // Whoever has taken a node over is not to bring new instances to it.
+        if !same("/spec/unschedulable") {
+            return Some("a node does not say whether it is cordoned once it is made".to_owned());
+        }
         if !same("/metadata/ownerReferences") {
             return Some("a node does not say what owns it".to_owned());
         }

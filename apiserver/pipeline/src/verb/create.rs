@@ -112,6 +112,7 @@ pub(super) fn store_with<R: StateReader + ?Sized>(
     let object_name = metadata::text(&object, "name").to_owned();
     request.refuse(&object_name, &request.validate(&object, None))?;
     crate::hook::authorize(execution, request, &object, None)?;
+    crate::hook::admit(execution, request, &object, None)?;
     let key = request.key(&object_name)?;
     if let Some(existing) = execution.overlay.get(&key)? {
         let subject = kind.subject(&object_name);

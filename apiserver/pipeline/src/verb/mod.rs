@@ -23,7 +23,7 @@ use crate::entropy::Entropy;
 use crate::execution::{BlockFacts, Execution};
 use crate::fault::Fault;
 use crate::metadata::Typed;
-use crate::outcome::Reply;
+use crate::outcome::{Remarks, Reply};
 use crate::registry::Kind;
 use crate::state::StateReader;
 use hypermesh_api::options::FieldValidation;
@@ -40,7 +40,7 @@ pub(crate) struct Request<'w> {
     pub user: UserInfo,
     pub call: Call,
     pub entropy: Entropy,
-    warnings: &'w mut Vec<String>,
+    remarks: &'w mut Remarks,
 }
 
 impl<'w> Request<'w> {
@@ -49,10 +49,10 @@ impl<'w> Request<'w> {
         user: UserInfo,
         call: Call,
         block: &BlockFacts,
-        warnings: &'w mut Vec<String>,
+        remarks: &'w mut Remarks,
     ) -> Self {
         let entropy = Entropy::new(&block.cluster, block.height, &call.digest);
-        Self { kind, user, call, entropy, warnings }
+        Self { kind, user, call, entropy, remarks }
     }
 
     /// The key of an object of the request's kind and namespace.
@@ -64,7 +64,12 @@ impl<'w> Request<'w> {
 
     /// Tells whoever asks something beside the reply.
     pub fn warn(&mut self, words: String) {
-        self.warnings.push(words);
+        self.remarks.warnings.push(words);
+    }
+
+    /// Has something noted in the server's log.
+    pub fn note(&mut self, words: String) {
+        self.remarks.audit.push(words);
     }
 
     /// The body as it was sent, checked to be an object.
@@ -108,7 +113,7 @@ impl<'w> Request<'w> {
         match self.call.options.field_validation {
             FieldValidation::Ignore => Ok(()),
             FieldValidation::Warn => {
-                self.warnings.extend(problems);
+                self.remarks.warnings.extend(problems);
                 Ok(())
             }
             FieldValidation::Strict if problems.is_empty() => Ok(()),

@@ -100,6 +100,7 @@ pub(super) fn run<R: StateReader + ?Sized>(
     errors.extend(request.validate(&new, Some(&live.value)));
     request.refuse(&name, &errors)?;
     crate::hook::authorize(execution, request, &new, Some(&live.value))?;
+    crate::hook::admit(execution, request, &new, Some(&live.value))?;
     super::create::check_unique(execution, request, &live.key, &new)?;
     let salt = if kind.has(Hook::Secret) { request.entropy.salt() } else { Vec::new() };
     let record = record::encode_with(&kind, &mut new, execution.stamp(), salt, managed.as_deref())?;

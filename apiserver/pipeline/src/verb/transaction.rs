@@ -8,7 +8,7 @@ use crate::authz::UserInfo;
 use crate::call::Call;
 use crate::execution::{Execution, MOST_REQUEST_WEIGHT, MOST_REQUEST_WRITES};
 use crate::fault::Fault;
-use crate::outcome::{Body, Reply};
+use crate::outcome::{Body, Remarks, Reply};
 use crate::state::StateReader;
 use hypermesh_api::request::Verb;
 use hypermesh_api::{Cause, Status};
@@ -33,7 +33,7 @@ pub(crate) fn run<R: StateReader + ?Sized>(
     execution: &mut Execution<'_, R>,
     user: &UserInfo,
     mut call: Call,
-    warnings: &mut Vec<String>,
+    remarks: &mut Remarks,
 ) -> Result<Reply, Fault> {
     if call.info.verb != Verb::Create || !call.info.name.is_empty() {
         let subject = hypermesh_api::Subject { group: GROUP, resource: RESOURCE, name: "" };
@@ -49,7 +49,7 @@ pub(crate) fn run<R: StateReader + ?Sized>(
             return Err(at(Status::failure(413, "RequestEntityTooLarge", why).into(), i));
         }
         let reply =
-            one(execution, user, &call, item, (i, &duplicates), warnings).map_err(|fault| at(fault, i))?;
+            one(execution, user, &call, item, (i, &duplicates), remarks).map_err(|fault| at(fault, i))?;
         if i > 0 {
             bytes.push(b',');
         }
@@ -85,7 +85,7 @@ fn one<R: StateReader + ?Sized>(
     call: &Call,
     item: Value,
     (index, duplicates): (usize, &[String]),
-    warnings: &mut Vec<String>,
+    remarks: &mut Remarks,
 ) -> Result<Reply, Fault> {
     let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
     let (api_version, kind_name, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
@@ -116,7 +116,7 @@ fn one<R: StateReader + ?Sized>(
         duplicates.iter().filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect();
     call.info.name = name;
     execution.authorize(user, &call, Verb::Patch)?;
-    let mut request = Request::new(Arc::clone(&kind), user.clone(), call, &execution.block, warnings);
+    let mut request = Request::new(Arc::clone(&kind), user.clone(), call, &execution.block, remarks);
     apply::object(execution, &mut request, item)
 }
 

@@ -18,6 +18,7 @@ mod jobs;
 mod namespaces;
 mod node_rights;
 mod objects;
+mod pod_security;
 mod properties;
 mod rights;
 mod state;

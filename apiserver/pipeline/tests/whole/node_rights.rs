@@ -290,6 +290,8 @@ fn a_node_is_the_key_that_it_is_registered_by() {
         .object();
     for (ask, why) in [
         (merge(&path, json!({"spec": {"taints": null}})), "takes no taint off"),
+        (merge(&path, json!({"spec": {"unschedulable": true}})), "cordons itself not"),
+        (merge("/api/v1/nodes/n1", json!({"spec": {"unschedulable": true}})), "nor as a Node of core/v1"),
         (
             merge(&path, json!({"metadata": {"labels": {"node-restriction.kubernetes.io/x": "y"}}})),
             "reserved label",
@@ -313,6 +315,11 @@ fn a_node_is_the_key_that_it_is_registered_by() {
         assert_eq!(cluster.run(ask.by_node("n1")).code, 403, "{why}");
     }
     // What an owner has said stays when the node writes something else.
+    cluster.run(merge(&path, json!({"spec": {"unschedulable": true}}))).object();
+    let uncordon = json!({"spec": {"unschedulable": false}});
+    assert_eq!(cluster.run(merge(&path, uncordon.clone()).by_node("n1")).code, 403);
+    let again = json!({"spec": {"unschedulable": false}, "metadata": {"labels": {"example.com/rack": "1"}}});
+    assert_eq!(cluster.run(merge(&path, again).by_node("n1")).code, 403);
     cluster
         .run(merge(
             &path,
