@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use hypermesh_api::request::{RequestInfo, Verb};
 use hypermesh_api::{FieldError, Status, Subject, decode_json};
 use hypermesh_chain::{ObjectKey, Timestamp};
-use hypermesh_pipeline::authz::{UserInfo, node_of};
+use hypermesh_pipeline::authz::node_of;
 use hypermesh_pipeline::{Kind, clock, record};
 use hypermesh_pki::token::{self, Bound, Claims, Named};
 use hypermesh_wire::{BodyFormat, Offer, transcode};
@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 const USUAL: i64 = 3600;
 const LEAST: i64 = 600;
 const MOST: i64 = 365 * 24 * 3600;
+/// The most that a node gets: as long as a projected volume may ask for. Whoever has taken a node over has it no longer.
+const MOST_OF_NODE: i64 = 24 * 3600;
 
 pub(super) async fn answer(
     api: &Api,
@@ -43,7 +45,8 @@ pub(super) async fn answer(
     let record = reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?;
     let record = record.filter(|record| !record.facts.deleting).ok_or_else(missing)?;
     let now = api.unix_now();
-    let seconds = life(&asked)?;
+    let of_node = node_of(&who.user).is_some();
+    let seconds = life(&asked, of_node)?;
     let audiences: Vec<String> = asked
         .pointer("/spec/audiences")
         .and_then(Value::as_array)
@@ -51,7 +54,10 @@ pub(super) async fn answer(
         .filter(|list: &Vec<String>| !list.is_empty())
         .unwrap_or_else(|| vec![api.issuer.clone()]);
     let bound = bound(api, info, &asked)?;
-    check_node(api, &who.user, info, bound.instance.as_ref())?;
+    if let Some(node) = node_of(&who.user) {
+        check_node(api, node, info, bound.instance.as_ref())?;
+        check_audiences(api, node, info, bound.instance.as_ref(), &audiences)?;
+    }
     let claims = Claims {
         iss: api.issuer.clone(),
         sub: format!("system:serviceaccount:{}:{}", info.namespace, info.name),
@@ -91,7 +97,7 @@ pub(super) async fn answer(
     reply::document(bytes.into(), StatusCode::CREATED, &accepted, false, &exchange.head.headers)
 }
 
-fn life(asked: &Value) -> Result<i64, Box<Status>> {
+fn life(asked: &Value, of_node: bool) -> Result<i64, Box<Status>> {
     let field = "spec.expirationSeconds";
     let seconds = asked.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(USUAL);
     let error = match seconds {
@@ -100,6 +106,9 @@ fn life(asked: &Value) -> Result<i64, Box<Status>> {
         }
         s if s > MOST => {
             FieldError::invalid(field, s.into(), "may not specify a duration larger than 1 year")
+        }
+        s if of_node && s > MOST_OF_NODE => {
+            FieldError::invalid(field, s.into(), "may not specify a duration larger than 24 hours, as a node")
         }
         s => return Ok(s),
     };
@@ -117,11 +126,10 @@ struct BoundTo {
 /// A node gets tokens for what its instances run as, and each for one of them.
 fn check_node(
     api: &Api,
-    user: &UserInfo,
+    node: &str,
     info: &RequestInfo,
     instance: Option<&Named>,
 ) -> Result<(), Box<Status>> {
-    let Some(node) = node_of(user) else { return Ok(()) };
     let nodes = &api.replica.reading().derived.nodes;
     let runs = |bound: &Named| {
         let instance = (info.namespace.as_str(), bound.name.as_str(), record::uid_of(&bound.uid));
@@ -136,6 +144,45 @@ fn check_node(
          an Instance by name and uid"
     );
     Err(Box::new(Status::forbidden(subject, why)))
+}
+
+/// A node gets tokens for the API server, and for whom its instance asks for one in a projected volume.
+///
+/// Source: KEP-4412, ServiceAccountNodeAudienceRestriction.
+fn check_audiences(
+    api: &Api,
+    node: &str,
+    info: &RequestInfo,
+    instance: Option<&Named>,
+    audiences: &[String],
+) -> Result<(), Box<Status>> {
+    if audiences.iter().all(|audience| *audience == api.issuer) {
+        return Ok(());
+    }
+    let key = instance
+        .and_then(|named| ObjectKey::new(access::INSTANCES, info.namespace.as_str(), named.name.as_str()));
+    let record = match key {
+        Some(key) => api.replica.reading().get(&key).map_err(|error| Box::new(Status::internal(error)))?,
+        None => None,
+    };
+    let object: Value =
+        record.and_then(|record| serde_json::from_slice(&record.body).ok()).unwrap_or_default();
+    let known =
+        |audience: &String| *audience == api.issuer || asked_for(&object).any(|asked| asked == audience);
+    let Some(unknown) = audiences.iter().find(|audience| !known(audience)) else { return Ok(()) };
+    let subject = Subject { group: "", resource: "serviceaccounts", name: &info.name };
+    let why = format!(
+        "node {node:?} requests tokens for the API server and for the audiences of its instances' projected volumes; \
+         {unknown:?} is none"
+    );
+    Err(Box::new(Status::forbidden(subject, why)))
+}
+
+/// The audiences that the projected volumes of an Instance name.
+fn asked_for(instance: &Value) -> impl Iterator<Item = &str> {
+    let volumes = instance.pointer("/spec/pod/volumes").and_then(Value::as_array).into_iter().flatten();
+    let sources = volumes.filter_map(|volume| volume.pointer("/projected/sources")?.as_array()).flatten();
+    sources.filter_map(|source| source.pointer("/serviceAccountToken/audience")?.as_str())
 }
 
 /// The Secret or Instance that the token is bound to, which must exist as it is named.
@@ -176,4 +223,33 @@ fn bound(api: &Api, info: &RequestInfo, asked: &Value) -> Result<BoundTo, Box<St
     } else {
         BoundTo { secret: named, ..BoundTo::default() }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_gets_no_token_that_outlives_a_day() {
+        let asked = |seconds: i64| json!({"spec": {"expirationSeconds": seconds}});
+        assert_eq!(life(&json!({}), true).unwrap(), USUAL);
+        assert_eq!(life(&asked(86_400), true).unwrap(), 86_400);
+        let refused = life(&asked(86_401), true).unwrap_err();
+        assert!(refused.message.contains("larger than 24 hours"), "{}", refused.message);
+        assert_eq!(life(&asked(86_401), false).unwrap(), 86_401);
+        assert!(life(&asked(MOST + 1), false).is_err() && life(&asked(LEAST - 1), true).is_err());
+    }
+
+    #[test]
+    fn audiences_are_those_of_projected_volumes() {
+        let instance = json!({"spec": {"pod": {"volumes": [
+            {"name": "a", "emptyDir": {}},
+            {"name": "b", "projected": {"sources": [
+                {"serviceAccountToken": {"path": "t", "audience": "vault"}},
+                {"serviceAccountToken": {"path": "u"}}, {"secret": {"name": "audience"}}]}},
+            {"name": "c", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "sts"}}]}},
+        ]}}});
+        assert_eq!(asked_for(&instance).collect::<Vec<_>>(), ["vault", "sts"]);
+        assert_eq!(asked_for(&json!({})).count(), 0);
+    }
 }

@@ -131,7 +131,11 @@ async fn order(
     if by_author && let Some(original) = replica.original(&call.digest) {
         return Ok((original, received.room));
     }
+    let (user, target) = (author.who.user.name.as_str(), head.uri.path());
     let outcome = replica.submit(request, call).await.map_err(|unavailable| unavailable.0)?;
+    for note in &outcome.audit {
+        tracing::info!(audit = api.audit(head), user, method = %head.method, target, note, "noted");
+    }
     Ok((outcome, received.room))
 }
 
