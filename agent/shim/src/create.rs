@@ -1,6 +1,7 @@
 //! Making a container by libcontainer, in a child.
 
 use crate::child::{self, Door, Word};
+use crate::filter::{self, Program};
 use crate::home;
 use crate::join;
 use crate::namespaces::Namespaces;
@@ -13,7 +14,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::sched::{CloneFlags, setns};
-use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use oci_spec::runtime::{Capabilities, Capability, LinuxNamespaceType, Mount, Process, Spec};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -42,6 +43,8 @@ pub(crate) struct Making<'a> {
     pub(crate) users: Option<&'a IdMaps>,
     /// Where its first process says why its program could not be executed; closed when it is.
     pub(crate) executed: BorrowedFd<'a>,
+    /// The filter of system calls that its program is confined by, if not one that its specification holds.
+    pub(crate) filter: Option<BorrowedFd<'a>>,
     pub(crate) never: Option<program::FileId>,
 }
 
@@ -51,6 +54,7 @@ impl Making<'_> {
         let mut keep = self.namespaces.fds();
         keep.extend(self.asker);
         keep.push(self.executed);
+        keep.extend(self.filter);
         keep.extend(self.stdio.iter().flatten().map(|fd| fd.as_fd()));
         keep
     }
@@ -84,7 +88,9 @@ impl Making<'_> {
         let making = stage::making(self.stage);
         fs::create_dir(&making)
             .map_err(|error| format!("{} could not be made ({error})", making.display()))?;
-        let Completed { cwd, user, processes } =
+        let read = |file| Program::read(file).map_err(|error| format!("its filter is lost ({error})"));
+        let program = self.filter.map(read).transpose()?;
+        let Completed { cwd, user, processes, keeps_right } =
             self.complete_spec(&bundle, &making, !self.create.cgroups.is_empty())?;
         stage::make_folder(&stage::root(self.stage), &cwd);
         if let Some(stdio) = self.stdio {
@@ -101,7 +107,8 @@ impl Making<'_> {
         if enters {
             join::enter(&self.create.cgroups, &stage::decoy(self.stage))?;
         }
-        let executor = Execute { executed: self.executed.as_raw_fd(), never: self.never };
+        let confine = program.map(|program| Confine { program, keeps_right });
+        let executor = Execute { executed: self.executed.as_raw_fd(), confine, never: self.never };
         let mut builder = ContainerBuilder::new(id.to_string(), SyscallType::default())
             .with_executor(executor)
             .with_root_path(&making)
@@ -177,6 +184,11 @@ impl Making<'_> {
             let held = held.as_ref().ok_or("a namespace is to be joined that the instance does not have")?;
             namespace.set_path(Some(PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))));
         }
+        let mut keeps_right = true;
+        if let (Some(_), Some(process)) = (self.filter, spec.process_mut()) {
+            keeps_right = has_right(process);
+            lend_right(process);
+        }
         let process = spec.process().as_ref();
         let cwd = process.map(|process| process.cwd().clone()).unwrap_or_default();
         let user = process.map(|process| process.user().uid()).unwrap_or_default();
@@ -188,7 +200,7 @@ impl Making<'_> {
         }
         let path = making.join(CONFIG);
         spec.save(&path).map_err(|error| format!("{}: {}", path.display(), crate::chain(&error)))?;
-        Ok(Completed { cwd, user, processes: processes.map(|pids| pids.limit()) })
+        Ok(Completed { cwd, user, processes: processes.map(|pids| pids.limit()), keeps_right })
     }
 }
 
@@ -200,6 +212,30 @@ struct Completed {
     user: u32,
     /// How many processes it may have, where that is set later.
     processes: Option<i64>,
+    /// Whether the right to load filters is its own.
+    keeps_right: bool,
+}
+
+/// Whether a process has the right to load a filter without a promise, as its own.
+fn has_right(process: &Process) -> bool {
+    let effective = process.capabilities().as_ref().and_then(|sets| sets.effective().as_ref());
+    effective.is_some_and(|set| set.contains(&Capability::SysAdmin))
+}
+
+/// Lends a process that right until its filter is loaded: libcontainer takes away what is not its own before our code runs
+/// again. It is not lent to what is executed: that is limited by the bounding set, which lacks it.
+fn lend_right(process: &mut Process) {
+    if process.no_new_privileges() == Some(true) {
+        return;
+    }
+    let Some(mut sets) = process.capabilities().clone() else { return };
+    let lent = |set: &Option<Capabilities>| {
+        set.as_ref().map(|set| set.iter().copied().chain([Capability::SysAdmin]).collect::<Capabilities>())
+    };
+    let (effective, permitted) = (lent(sets.effective()), lent(sets.permitted()));
+    sets.set_effective(effective);
+    sets.set_permitted(permitted);
+    process.set_capabilities(Some(sets));
 }
 
 /// Where a container's terminal comes from.
@@ -230,7 +266,23 @@ impl Console {
 #[derive(Clone, Debug)]
 struct Execute {
     executed: RawFd,
+    confine: Option<Confine>,
     never: Option<program::FileId>,
+}
+
+/// The filter that a container's first process loads by itself.
+#[derive(Clone, Debug)]
+struct Confine {
+    program: Program,
+    /// Whether it keeps the right to do so, which it has as its own.
+    keeps_right: bool,
+}
+
+impl Confine {
+    fn load(&self) -> Result<(), String> {
+        self.program.load()?;
+        if self.keeps_right { Ok(()) } else { filter::give_up_right() }
+    }
 }
 
 impl Execute {
@@ -245,8 +297,10 @@ impl Execute {
 }
 
 impl Executor for Execute {
+    /// The last thing that is done before it waits for its start: what it waits with is what its program will be.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        self.find(spec).map(drop).map_err(ExecutorValidationError::ArgValidationError)
+        let confined = self.confine.as_ref().map_or(Ok(()), Confine::load);
+        confined.and_then(|()| self.find(spec).map(drop)).map_err(ExecutorValidationError::ArgValidationError)
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {

@@ -1,5 +1,6 @@
 //! How a shim begins: before it listens, everything that it holds is made, or the reason is told and nothing stays.
 
+use crate::filter::{self, FILTER};
 use crate::join::Joining;
 use crate::namespaces::{Namespaces, Stage, become_root_of_ones_own};
 use crate::probe::PROBE;
@@ -26,6 +27,15 @@ pub const READY: &str = "ready\n";
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let folder = match arguments.as_slice() {
+        [filter] if filter == FILTER => {
+            return match filter::main() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(why) => {
+                    eprint!("{why}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         [folder] => PathBuf::from(folder),
         [probe, folder, cgroups @ ..] if probe == PROBE => {
             let probed = crate::probe::probe(Path::new(folder), cgroups);

@@ -4,6 +4,7 @@
 //! is that of libcontainer's first process.
 
 use crate::child::{self, Mouth, Word};
+use crate::filter;
 use crate::program;
 use crate::protocol::{Exec, ExecUser, IdMaps, RefusalKind, TerminalSize};
 use libcontainer::syscall::syscall::create_syscall;
@@ -31,6 +32,8 @@ pub(crate) struct Entering<'a> {
     pub(crate) stdio: &'a [OwnedFd],
     /// How the Instance's users map to those of the node.
     pub(crate) users: Option<&'a IdMaps>,
+    /// The container's filter of system calls, where the shim was handed it.
+    pub(crate) filter: Option<BorrowedFd<'a>>,
     pub(crate) never: Option<program::FileId>,
 }
 
@@ -38,6 +41,7 @@ impl Entering<'_> {
     /// What the child needs of the shim's descriptors.
     pub(crate) fn keep(&self) -> Vec<BorrowedFd<'_>> {
         let mut keep = vec![self.first];
+        keep.extend(self.filter);
         keep.extend(self.stdio.iter().map(|fd| fd.as_fd()));
         keep
     }
@@ -128,12 +132,16 @@ impl Entering<'_> {
             rustix::thread::set_no_new_privs(true).map_err(|errno| errno.to_string())?;
         }
         child::close_on_exec();
-        let filter = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-        let load = || match filter {
-            Some(filter) => seccomp::initialize_seccomp(filter)
+        let read =
+            |file| filter::Program::read(file).map_err(|error| format!("its filter is lost ({error})"));
+        let handed = self.filter.map(read).transpose()?;
+        let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        let load = || match (&handed, profile) {
+            (Some(program), _) => program.load(),
+            (None, Some(profile)) => seccomp::initialize_seccomp(profile)
                 .map(drop)
                 .map_err(|error| format!("the filter of system calls: {}", crate::chain(&error))),
-            None => Ok(()),
+            (None, None) => Ok(()),
         };
         // Without it, loading a filter takes rights that are given up below.
         if !no_new_privileges {

@@ -17,6 +17,7 @@ mod child;
 mod create;
 mod entry;
 mod exec;
+pub mod filter;
 mod home;
 mod join;
 mod log;

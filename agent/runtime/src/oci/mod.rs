@@ -2,6 +2,7 @@
 
 mod client;
 mod container;
+mod filters;
 mod ids;
 mod node;
 mod probe;

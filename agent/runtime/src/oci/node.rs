@@ -1,6 +1,7 @@
 //! What is the node's: where things are, what it can do, and clearing away what belongs to nobody.
 
 use super::OciOptions;
+use super::filters::Filters;
 use super::sandbox::lock;
 use super::spawn::Program;
 use crate::cgroup::{Cgroups, write};
@@ -34,6 +35,8 @@ pub(super) struct Node {
     pub(super) cgroups: Cgroups,
     pub(super) report: Report,
     pub(super) program: Program,
+    /// Filters of system calls that were compiled.
+    pub(super) filters: Filters,
     /// What the agent itself may give.
     pub(super) bounding: BTreeSet<String>,
     /// Instances that there are, and where their ranges of ids begin.

@@ -78,7 +78,8 @@ pub(super) async fn probe(options: OciOptions) -> Result<Node, RuntimeError> {
     };
     let report = Report { rootless, cgroups: cgroups.version, missing };
     let bounding = bounding().map_err(io_error("reading", "/proc/self/status"))?;
-    Ok(Node { options, cgroups, report, program, bounding, known: Default::default() })
+    let (filters, known) = Default::default();
+    Ok(Node { options, cgroups, report, program, filters, bounding, known })
 }
 
 /// What a program says that it could do as a shim, in these cgroups.

@@ -14,9 +14,10 @@ use futures_util::future::join_all;
 use hypermesh_shim::process;
 use hypermesh_shim::protocol::{
     Call, ContainerId, Create, Event, ExecId, IdMaps, InstanceId, Network, RefusalKind, Reply, SandboxConfig,
-    VERSION,
+    TAKES_FILTERS, VERSION,
 };
 use hypermesh_shim::state::{ContainerState, Exit, Layout, Phase, ShimState};
+use oci_spec::runtime::Spec;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
@@ -295,6 +296,21 @@ impl OciSandbox {
         }
     }
 
+    /// Takes the filter of system calls out of a specification and gives it compiled, if the shim takes it so.
+    async fn filter(&self, spec: &mut Spec) -> Result<Vec<OwnedFd>, RuntimeError> {
+        let linux = spec.linux_mut().as_mut().filter(|_| self.shim.version >= TAKES_FILTERS);
+        let Some((linux, profile)) = linux.and_then(|linux| {
+            let profile = linux.seccomp().clone()?;
+            Some((linux, profile))
+        }) else {
+            return Ok(Vec::new());
+        };
+        let compiled = self.node.filters.of(&profile, &self.node.program).await;
+        let compiled = compiled.map_err(|why| RuntimeError::Invalid { what: "seccomp".to_owned(), why })?;
+        linux.set_seccomp(None);
+        Ok(vec![compiled.try_clone().map_err(io_error("handing on", "a filter of system calls"))?])
+    }
+
     async fn make(&self, id: ContainerId, spec: ContainerSpec) -> Result<Arc<dyn Container>, RuntimeError> {
         let cgroups = &self.node.cgroups;
         let cgroup = self.cgroup(&id);
@@ -312,7 +328,8 @@ impl OciSandbox {
             capabilities: &self.node.capabilities(self.config.user.is_some()),
             rootless: self.node.report.rootless,
         };
-        let built = build(&with_sysctls, &context)?;
+        let mut built = build(&with_sysctls, &context)?;
+        let filter = self.filter(&mut built.spec).await?;
         let bundle = self.layout.container(&id);
         if bundle.exists() && !lock(&self.containers).contains_key(&id) {
             self.clear_half_made(&id, &cgroup, &bundle).await?;
@@ -353,7 +370,7 @@ impl OciSandbox {
             return Err(error);
         }
         let call = Call::Create(Box::new(create));
-        let answer = self.call_for(&id, "be created", call, Vec::new()).await;
+        let answer = self.call_for(&id, "be created", call, filter).await;
         let (reply, _) = answer.inspect_err(|error| {
             // What the shim refused it has cleared away; of what it was never asked it knows nothing.
             if error.is_permanent() {

@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 /// The name of the program that is a shim and nothing else.
@@ -61,6 +61,30 @@ impl Program {
         command.arg0("hypermesh-shim").args(&self.arguments);
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
+    }
+
+    /// Has the shim's program do something that ends soon: it reads `input`, and writes to a file. An error is its words.
+    pub(super) async fn run(&self, argument: &str, input: &[u8], output: &OwnedFd) -> Result<(), String> {
+        let told =
+            |error: io::Error| format!("{} {argument} could not be run ({error})", self.path.display());
+        let mut command = self.command();
+        command.arg(argument).stdin(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdout(Stdio::from(output.try_clone().map_err(told)?));
+        let mut child = command.spawn().map_err(told)?;
+        let done = async {
+            if let Some(mut stdin) = child.stdin.take() {
+                // Where it ends early the pipe breaks; its words say why.
+                let _ = stdin.write_all(input).await;
+            }
+            child.wait_with_output().await
+        };
+        let ended = tokio::time::timeout(PATIENCE, done).await;
+        let ended = ended.map_err(|_| told(io::ErrorKind::TimedOut.into()))?.map_err(told)?;
+        if ended.status.success() {
+            return Ok(());
+        }
+        let words: String = String::from_utf8_lossy(&ended.stderr).chars().take(1000).collect();
+        Err(if words.is_empty() { format!("it ended with {}", ended.status) } else { words })
     }
 
     /// Starts a shim for an Instance's folder; done when it listens.

@@ -18,7 +18,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What is spoken here.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// From which version on a shim takes a container's filter of system calls with [`Call::Create`].
+pub const TAKES_FILTERS: u32 = 2;
 
 /// The longest frame, in bytes: room for a command line and an environment as long as Linux takes them.
 pub const MAX_FRAME: usize = 4 << 20;
@@ -104,7 +107,8 @@ pub enum Call {
         /// What the agent speaks.
         version: u32,
     },
-    /// Make a container, whose bundle (`config.json`) lies in its folder. [`Reply::Container`].
+    /// Make a container, whose bundle (`config.json`) lies in its folder. A descriptor that comes with it is its filter of
+    /// system calls ([`crate::filter`]), which is loaded instead of what the bundle says of one. [`Reply::Container`].
     Create(Box<Create>),
     /// Let a created container run. Answered when its program runs, or could not. [`Reply::Container`].
     Start {

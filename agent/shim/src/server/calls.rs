@@ -41,7 +41,7 @@ impl Shim {
     pub(super) fn call(&mut self, asker: Asker, call: Call, fds: Vec<OwnedFd>) {
         let answer = match call {
             Call::Hello { version: _ } => self.hello(asker),
-            Call::Create(create) => match self.create(asker, *create) {
+            Call::Create(create) => match self.create(asker, *create, fds) {
                 Ok(()) => return,
                 Err(refusal) => Err(refusal),
             },
@@ -96,7 +96,7 @@ impl Shim {
         Ok((Reply::Hello { version: VERSION, containers, network }, Vec::new()))
     }
 
-    fn create(&mut self, asker: Asker, create: Create) -> Result<(), Refusal> {
+    fn create(&mut self, asker: Asker, create: Create, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
         let id = create.container.clone();
         if self.held.ending.is_some() {
             return Err(refuse(RefusalKind::WrongState, "the instance is ending"));
@@ -104,8 +104,9 @@ impl Shim {
         if self.held.containers.contains_key(&id) {
             return Err(refuse(RefusalKind::AlreadyExists, format!("there is a container {id} already")));
         }
-        let (container, ends) =
+        let (mut container, ends) =
             Container::open(create).map_err(|message| refuse(RefusalKind::Failed, message))?;
+        container.filter = fds.into_iter().next();
         let asker_mounts = self.held.connections.get(&asker.connection).filter(|_| !self.rootless);
         let asker_mounts = asker_mounts.and_then(super::connection::Connection::mounts);
         let (stage, shm) = (self.stage.of(id.as_str()), self.stage.shm());
@@ -119,6 +120,7 @@ impl Shim {
             stdio: &ends.stdio,
             users: self.users.as_ref(),
             executed: ends.executed.as_fd(),
+            filter: container.filter.as_ref().map(|fd| fd.as_fd()),
             never: self.never,
         };
         let door = self.stage.door(id.as_str());
@@ -156,6 +158,7 @@ impl Shim {
             first: process.as_fd(),
             stdio: fds,
             users: self.users.as_ref(),
+            filter: container.filter.as_ref().map(|fd| fd.as_fd()),
             never: self.never,
         };
         let (pid, ear) = child::fork(&entering.keep(), |mouth| entering.run(mouth))

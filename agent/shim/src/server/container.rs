@@ -30,6 +30,8 @@ pub(super) struct Container {
     pub(super) starting: Option<Asker>,
     /// Who waits for it to be forgotten.
     pub(super) deleting: Vec<Asker>,
+    /// The filter of system calls that its processes are confined by, where it came with it.
+    pub(super) filter: Option<OwnedFd>,
     /// Why its program was not executed, as far as it has been told.
     pub(super) failure: String,
     /// Who is told that it could not be made, once nothing of it is left.
@@ -76,6 +78,7 @@ impl Container {
             executed: Some(executed),
             starting: None,
             deleting: Vec::new(),
+            filter: None,
             failure: String::new(),
             refused: None,
         };
