@@ -168,8 +168,11 @@ impl Store {
             holders.entry(lease.manifest).or_default().push(holder);
         }
         for id in self.snapshots()? {
-            if let Some(rootfs) = self.snapshot(&id)? {
-                holders.entry(rootfs.manifest).or_default().push(id);
+            match self.snapshot(&id) {
+                Ok(Some(rootfs)) => holders.entry(rootfs.manifest).or_default().push(id),
+                // Nothing runs in what a crash of the machine left half.
+                Ok(None) | Err(StoreError::Damaged(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         for list in holders.values_mut() {

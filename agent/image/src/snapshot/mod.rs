@@ -18,7 +18,7 @@ pub(crate) use mounts::unmount_below;
 
 use crate::digest::Digest;
 use crate::remove::{Usage, usage};
-use crate::store::{Store, StoreError, check_id, errno_error, io_error, open_dir, write_synced};
+use crate::store::{Store, StoreError, check_id, errno_error, io_error, open_dir};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -106,7 +106,19 @@ impl Store {
     /// If the image is not whole, the id is none, overlayfs was insisted on in vain, or the disk would not.
     pub fn prepare(&self, id: &str, manifest: &Digest, options: RootFsOptions) -> Result<RootFs, StoreError> {
         check_id(id)?;
-        if let Some(there) = self.snapshot(id)? {
+        let there = match self.snapshot(id) {
+            // The machine crashed when it had just been made: nothing ran in it.
+            Err(StoreError::Damaged(_)) => {
+                self.remove_snapshot(id)?;
+                None
+            }
+            Ok(None) if self.snapshot_path(id).exists() => {
+                self.remove_snapshot(id)?;
+                None
+            }
+            there => there?,
+        };
+        if let Some(there) = there {
             let form = match options.form {
                 Wanted::Best => true,
                 Wanted::Overlay => matches!(there.form, Form::Overlay(_)),
@@ -136,7 +148,9 @@ impl Store {
             let rootfs = RootFs { id, store, manifest: manifest.clone(), form, reason, read_only };
             let json = serde_json::to_vec_pretty(&rootfs)
                 .map_err(|error| io_error("writing", &making)(error.into()))?;
-            write_synced(&making.join("rootfs.json"), &json)?;
+            // Not synced: after a crash of the machine nobody runs in it, and every start would wait for the disk.
+            let file = making.join("rootfs.json");
+            fs::write(&file, json).map_err(io_error("writing", &file))?;
             fs::rename(&making, &place).map_err(io_error("placing", &place))?;
             Ok(rootfs)
         });
@@ -229,7 +243,7 @@ impl Store {
     /// A container's root file system, if it has one.
     ///
     /// # Errors
-    /// If the disk would not, or what is there was damaged.
+    /// If the disk would not, or what is there is not whole ([`StoreError::Damaged`]).
     pub fn snapshot(&self, id: &str) -> Result<Option<RootFs>, StoreError> {
         check_id(id)?;
         let path = self.snapshot_path(id).join("rootfs.json");
@@ -237,7 +251,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(io_error("reading", &path))?,
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| io_error("reading", &path)(error.into()))
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| StoreError::Damaged(path))
     }
 
     /// The ids of all root file systems.

@@ -36,6 +36,26 @@ fn skip(why: &str) {
     drop(file.and_then(|mut file| io::Write::write_all(&mut file, format!("{name}: {why}\n").as_bytes())));
 }
 
+#[test]
+fn a_root_that_a_crash_of_the_machine_left_half_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let manifest = image(&store, "test/a:1", &[tar(&[("a", "a")])]);
+    let options = RootFsOptions { form: Wanted::Copy, ..RootFsOptions::default() };
+    for left in [Some(""), None] {
+        store.prepare("c-0", &manifest, options).unwrap();
+        let note = dir.path().join("snapshots/c-0/rootfs.json");
+        match left {
+            Some(text) => fs::write(&note, text).unwrap(),
+            None => fs::remove_file(&note).unwrap(),
+        }
+        assert_eq!(store.holders().unwrap().len(), 0);
+        let made = store.prepare("c-0", &manifest, options).unwrap();
+        assert_eq!(store.snapshot("c-0").unwrap(), Some(made));
+        assert_eq!(fs::read_to_string(dir.path().join("snapshots/c-0/rootfs/a")).unwrap(), "a");
+    }
+}
+
 fn layers() -> Vec<Vec<u8>> {
     let first = tar(&[("etc/a", "1"), ("etc/b", "1"), ("opt/x", "1"), ("gone/y", "1"), ("file", "1")]);
     let second = tar(&[

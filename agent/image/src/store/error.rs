@@ -20,6 +20,9 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// The machine crashed before the disk had it.
+    #[error("{} is not whole: the machine crashed when it had just been written", .0.display())]
+    Damaged(PathBuf),
     /// Another process has it.
     #[error("the image store {} is in use by another process; one at a time can have it", .0.display())]
     InUse(PathBuf),

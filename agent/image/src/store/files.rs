@@ -19,7 +19,7 @@ pub(crate) fn write_atomically(path: &Path, temporary: &Path, bytes: &[u8]) -> R
 }
 
 /// Writes a file that is in a folder nobody knows yet.
-pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut file = File::create(path).map_err(io_error("making", path))?;
     file.write_all(bytes).map_err(io_error("writing", path))?;
     file.sync_all().map_err(io_error("syncing", path))

@@ -2,6 +2,10 @@
 //!
 //! Its first line has the form's version and the checksum of the rest, which is JSON. The one before is kept: a damaged
 //! index costs the last change, and never the store.
+//!
+//! What only tells who uses an image, leases and times, is not synced ([`Index::note`]): after a crash of the machine
+//! nothing runs that would use one, and every start of a container would wait for the disk. It is a crash of the machine
+//! alone that may lose it; names are as they were, for what they said last stays synced beside it.
 
 use super::files::{sync_parent, write_atomically};
 use super::{Finding, StoreError, io_error};
@@ -68,7 +72,10 @@ impl Index {
     pub(super) fn load(root: &Path, findings: &mut Vec<Finding>) -> Result<Self, StoreError> {
         let (path, before) = (root.join("index"), root.join("index.before"));
         let why = match read(&path) {
-            Ok(index) => return Ok(index),
+            Ok(index) => {
+                sync(&path)?;
+                return Ok(index);
+            }
             Err(Trouble::Fatal(error)) => return Err(error),
             Err(Trouble::Missing) => None,
             Err(Trouble::Damaged(why)) => Some(why),
@@ -103,17 +110,53 @@ impl Index {
             }
             None => Self::default(),
         };
-        index.save(root)?;
+        index.save(root, true)?;
         Ok(index)
     }
 
-    /// Replaces the index; the one that was stays as `index.before`.
-    pub(super) fn save(&self, root: &Path) -> Result<(), StoreError> {
-        let path = root.join("index");
+    /// Whether another index says the same but for who uses what, and when.
+    pub(super) fn names_the_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&ImageRecord, &ImageRecord)| {
+            ImageRecord { last_used: other.last_used, ..one.clone() } == *other
+        };
+        self.images.keys().eq(other.images.keys())
+            && self.images.values().zip(other.images.values()).all(same)
+    }
+
+    fn text(&self, path: &Path) -> Result<Vec<u8>, StoreError> {
         let body =
-            serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(io_error("writing", &path))?;
+            serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(io_error("writing", path))?;
         let mut bytes = format!("{MAGIC} {VERSION} {}\n", Digest::of(&body)).into_bytes();
         bytes.extend(body);
+        Ok(bytes)
+    }
+
+    /// Replaces the index; the one that was stays as `index.before`, if that is to be.
+    pub(super) fn save(&self, root: &Path, keeps: bool) -> Result<(), StoreError> {
+        let path = root.join("index");
+        let bytes = self.text(&path)?;
+        if keeps {
+            Self::keep(root)?;
+        }
+        write_atomically(&path, &root.join("tmp/index"), &bytes)
+    }
+
+    /// Replaces the index without waiting for the disk. With `keeps`, the one that was is synced, and stays as
+    /// `index.before`: it is what a crash of the machine leaves at the least.
+    pub(super) fn note(&self, root: &Path, keeps: bool) -> Result<(), StoreError> {
+        let path = root.join("index");
+        let bytes = self.text(&path)?;
+        if keeps {
+            Self::keep(root)?;
+        }
+        let new = root.join("tmp/index");
+        fs::write(&new, bytes).map_err(io_error("writing", &new))?;
+        fs::rename(&new, &path).map_err(io_error("replacing", &path))
+    }
+
+    /// Has the index that is there stay as `index.before`.
+    fn keep(root: &Path) -> Result<(), StoreError> {
+        let path = root.join("index");
         // A second name first, so that at every moment one of both is whole.
         let before = root.join("index.before");
         let link = root.join("tmp/index.before");
@@ -126,14 +169,17 @@ impl Index {
             }
         }
         match fs::rename(&link, &before) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("keeping", &before)(error));
-            }
-            _ => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("keeping", &before)(error)),
+            _ => Ok(()),
         }
-        write_atomically(&path, &root.join("tmp/index"), &bytes)?;
-        sync_parent(&path)
     }
+}
+
+/// Has the disk hold what was noted by a process before this one.
+fn sync(path: &Path) -> Result<(), StoreError> {
+    let synced = fs::File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(io_error("syncing", path))?;
+    sync_parent(path)
 }
 
 fn read(path: &Path) -> Result<Index, Trouble> {

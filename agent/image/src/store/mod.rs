@@ -32,8 +32,6 @@ pub use images::{Image, ImageStatus};
 pub use index::{ImageRecord, LeaseRecord};
 pub use layers::LayerRecord;
 
-pub(crate) use files::write_synced;
-
 use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::remove::remove_in;
@@ -79,6 +77,8 @@ pub struct Store {
 /// What is known without looking at the disk.
 struct State {
     index: Index,
+    /// Whether the index on the disk is synced: then it stays beside the next one.
+    synced: bool,
     layers: BTreeMap<Digest, LayerRecord>,
     next_layer: u64,
     /// Blobs and layers that somebody is making.
@@ -120,8 +120,15 @@ impl Store {
         let index = Index::load(&root, &mut findings)?;
         let (layers, next_layer) = layers::load(&root, whiteouts, &mut findings)?;
         findings.truncate(FINDINGS);
-        let state =
-            State { index, layers, next_layer, busy: BTreeSet::new(), held: BTreeMap::new(), generation: 0 };
+        let state = State {
+            index,
+            synced: true,
+            layers,
+            next_layer,
+            busy: BTreeSet::new(),
+            held: BTreeMap::new(),
+            generation: 0,
+        };
         let store = Self {
             root,
             dir,
@@ -218,8 +225,13 @@ impl Store {
         let mut index = state.index.clone();
         let result = change(&mut index);
         if index != state.index {
-            index.save(&self.root)?;
-            state.index = index;
+            let (synced, noted) = (state.synced, index.names_the_same(&state.index));
+            if noted {
+                index.note(&self.root, synced)?;
+            } else {
+                index.save(&self.root, synced)?;
+            }
+            (state.index, state.synced) = (index, !noted);
             state.generation += 1;
         }
         Ok(result)

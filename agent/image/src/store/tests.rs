@@ -187,6 +187,34 @@ fn a_damaged_index_costs_the_last_change_and_not_the_store() {
 }
 
 #[test]
+fn a_crash_of_the_machine_costs_who_used_an_image_and_not_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let manifest = image(&store, "test/a:1", &[tar(&[("a", "a")])]);
+    for round in 0..3 {
+        store.lease(&format!("holder-{round}"), &manifest).unwrap();
+    }
+    drop(store);
+    let synced = fs::read_to_string(dir.path().join("index.before")).unwrap();
+    assert!(
+        synced.contains("test/a:1") && !synced.contains("holder-0"),
+        "what is synced stays beside what is not"
+    );
+    // The last of what was written was not on the disk.
+    fs::write(dir.path().join("index"), "").unwrap();
+    let (store, findings) = open(dir.path());
+    assert!(matches!(&findings[..], [Finding::IndexBefore(_)]), "{findings:?}");
+    assert!(store.named(&name("test/a:1")).is_some() && store.leases().is_empty());
+    // What an agent noted that was killed alone is found again, and is what stays from then on.
+    store.lease("holder-4", &manifest).unwrap();
+    drop(store);
+    let (store, findings) = open(dir.path());
+    assert_eq!((findings.len(), store.leases().len()), (0, 1));
+    store.lease("holder-5", &manifest).unwrap();
+    assert!(fs::read_to_string(dir.path().join("index.before")).unwrap().contains("holder-4"));
+}
+
+#[test]
 fn every_moment_of_a_change_of_the_index_leaves_one_that_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
