@@ -4,12 +4,16 @@
 
 use crate::error::NetworkError;
 use crate::pool::Ipv4Pool;
+use crate::service::Service;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+
+/// The file of what is published.
+const SERVICES: &str = "services.json";
 
 /// One attached instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,15 +99,29 @@ impl Folder {
 
     /// Keeps one.
     pub fn keep(&self, attachment: &Attachment) -> Result<(), NetworkError> {
-        let path = self.file(&attachment.id);
+        self.write(&self.file(&attachment.id), attachment)
+    }
+
+    /// Keeps what is published.
+    pub fn keep_services(&self, services: &[Service]) -> Result<(), NetworkError> {
+        self.write(&self.0.join(SERVICES), &services)
+    }
+
+    /// What was published last. What cannot be read is nothing: who publishes says it again.
+    pub fn services(&self) -> Vec<Service> {
+        let bytes = fs::read(self.0.join(SERVICES)).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    fn write(&self, path: &Path, value: &impl Serialize) -> Result<(), NetworkError> {
         let write = || {
-            let bytes = serde_json::to_vec(attachment)?;
+            let bytes = serde_json::to_vec(value)?;
             let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
             file.write_all(&bytes)?;
-            file.persist(&path)?;
+            file.persist(path)?;
             Ok(())
         };
-        write().map_err(|source| NetworkError::State { path: path.clone(), source })
+        write().map_err(|source| NetworkError::State { path: path.to_owned(), source })
     }
 
     /// Forgets one.
@@ -128,7 +146,9 @@ impl Folder {
 
     /// Removes it, and what it lies in, unless something is left there.
     pub fn remove(&self) {
-        let _ = fs::remove_file(self.0.join("pool"));
+        for file in ["pool", SERVICES] {
+            let _ = fs::remove_file(self.0.join(file));
+        }
         let above = self.0.parent().map(Path::to_owned);
         for path in
             [self.0.join("namespaces"), self.0.join("attachments"), self.0.clone()].into_iter().chain(above)

@@ -59,8 +59,8 @@ pub struct Network {
     state: Mutex<State>,
     published: tokio::sync::Mutex<ports::Ports>,
     forwards: Mutex<Vec<Proxy>>,
-    /// Whose packets are let in, those included that are being attached; none: the kernel does not filter bridges.
-    guarded: Option<tokio::sync::Mutex<BTreeMap<String, Attachment>>>,
+    /// None: the kernel does not filter bridges.
+    guarded: Option<Guarded>,
     moves: watch::Receiver<()>,
     following: AbortHandle,
 }
@@ -68,6 +68,16 @@ pub struct Network {
 struct State {
     leases: Leases,
     attached: BTreeMap<String, Attachment>,
+}
+
+/// Whose packets are let in. Rules are replaced as a whole, which takes longer than to want others: what many want at once
+/// is done at once.
+#[derive(Default)]
+struct Guarded {
+    /// How often it has changed who is let in; and who is, those included that are being attached.
+    wanted: Mutex<(u64, BTreeMap<String, Attachment>)>,
+    /// Up to which change the rules have it.
+    enforced: tokio::sync::Mutex<u64>,
 }
 
 /// What went through an instance's link, in bytes.
@@ -155,7 +165,7 @@ impl Network {
             config,
             host,
             links,
-            guarded: firewall.is_some().then(tokio::sync::Mutex::default),
+            guarded: firewall.is_some().then(Guarded::default),
             firewall,
             folder,
             bridge,
@@ -178,7 +188,7 @@ impl Network {
                 ),
             });
         }
-        network.publish(Vec::new()).await?;
+        network.take_over().await?;
         Ok((network, missing))
     }
 
@@ -221,11 +231,9 @@ impl Network {
                 link: link_name(&self.config.bridge, id),
             }
         };
-        let joined = match self.admit(&attachment).await {
-            Ok(()) => self.join(&attachment).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = joined {
+        // Side by side: nothing is in it yet that would send.
+        let (admitted, joined) = tokio::join!(self.admit(&attachment), self.join(&attachment));
+        if let Err(error) = admitted.and(joined) {
             if let Err(left) = self.part(&attachment).await {
                 tracing::warn!(id, error = %chain(&left), "what is left of a failed attachment is removed later");
             }
@@ -331,16 +339,30 @@ impl Network {
         self.guard(|guarded| drop(guarded.insert(attachment.id.clone(), attachment.clone()))).await
     }
 
-    /// Changes whose packets are let in, one change after the other.
+    /// Changes whose packets are let in. Done when the rules have it.
     async fn guard(
         &self,
         change: impl FnOnce(&mut BTreeMap<String, Attachment>),
     ) -> Result<(), NetworkError> {
         let (Some(firewall), Some(guarded)) = (self.firewall.clone(), &self.guarded) else { return Ok(()) };
-        let mut guarded = guarded.lock().await;
-        change(&mut guarded);
-        let text = guard::text(&self.config.bridge, &link_head(&self.config.bridge), guarded.values());
-        blocking_set(firewall, text).await
+        let number = {
+            let mut wanted = guarded.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.0 += 1;
+            change(&mut wanted.1);
+            wanted.0
+        };
+        let mut enforced = guarded.enforced.lock().await;
+        if *enforced >= number {
+            return Ok(());
+        }
+        let (newest, text) = {
+            let wanted = guarded.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            let head = link_head(&self.config.bridge);
+            (wanted.0, guard::text(&self.config.bridge, &head, wanted.1.values()))
+        };
+        blocking_set(firewall, text).await?;
+        *enforced = newest;
+        Ok(())
     }
 
     fn by_id(&self) -> BTreeMap<String, Attachment> {
@@ -399,12 +421,16 @@ impl Network {
 
     /// The reverse of [`Self::join`], from any point of it.
     async fn part(&self, attachment: &Attachment) -> Result<(), NetworkError> {
-        self.links.unlead(self.bridge, &self.ends(attachment)).await?;
-        self.links.remove(&attachment.link).await?;
-        let path = attachment.namespace.clone();
-        let failed = |source| NetworkError::Namespace { path: attachment.namespace.clone(), source };
-        blocking(move || netns::remove(&path)).await.map_err(failed)?;
-        self.guard(|guarded| drop(guarded.remove(&attachment.id))).await?;
+        let ends = self.ends(attachment);
+        let taken = async {
+            self.links.unlead(self.bridge, &ends).await?;
+            self.links.remove(&attachment.link).await?;
+            let path = attachment.namespace.clone();
+            let failed = |source| NetworkError::Namespace { path: attachment.namespace.clone(), source };
+            blocking(move || netns::remove(&path)).await.map_err(failed)
+        };
+        let (taken, shut) = tokio::join!(taken, self.guard(|guarded| drop(guarded.remove(&attachment.id))));
+        taken.and(shut)?;
         self.folder.forget(&attachment.id)
     }
 

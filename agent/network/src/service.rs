@@ -1,10 +1,11 @@
 //! A published port: who may reach it, and what stands behind it.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -22,7 +23,7 @@ impl fmt::Display for Protocol {
 }
 
 /// Who may reach a published port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reach {
     /// Who reaches one address of the node.
     At(IpAddr),
@@ -36,7 +37,7 @@ pub enum Reach {
 
 /// Since when somebody has wanted a port: of two who want the same one of the node, the first has it, however they come
 /// and go meanwhile.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Claim {
     /// When whose it is was made, in seconds since 1970.
     pub since: i64,
@@ -45,7 +46,7 @@ pub struct Claim {
 }
 
 /// One published port of one workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Whose it is, for messages: `default/web`.
     pub name: String,
@@ -64,7 +65,7 @@ pub struct Service {
 }
 
 /// One instance behind a published port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     /// The instance's stable address.
     pub ipv6: Ipv6Addr,

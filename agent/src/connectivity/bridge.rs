@@ -40,6 +40,21 @@ struct Wanted {
     strange: Vec<Refused>,
 }
 
+impl Wanted {
+    /// What an agent before this one published: it stays until this one knows what is to be.
+    fn of(services: Vec<Service>) -> Self {
+        let mut wanted = Self::default();
+        for service in services {
+            match (service.address, InstanceUid::parse(&service.claim.uid)) {
+                (Some(_), _) => wanted.published.push(service),
+                (None, Ok(uid)) => wanted.direct.entry(uid).or_default().push(service),
+                (None, Err(_)) => {}
+            }
+        }
+        wanted
+    }
+}
+
 impl Bridge {
     /// Opens the node's network, and leads instances to the first of `api_servers` that answers.
     ///
@@ -54,8 +69,11 @@ impl Bridge {
             bridge.close().await;
             return Err(failed()(error));
         }
+        let kept = Wanted::of(network.services().await);
         let missing = missing.into_iter().map(|lack| Missing { reason: lack.reason, message: lack.message });
-        Ok(Self::around(network, prefix, missing.collect()))
+        let bridge = Self::around(network, prefix, missing.collect());
+        *bridge.wanted.lock().await = kept;
+        Ok(bridge)
     }
 
     fn around(network: Network, prefix: hypermesh_chain::ClusterPrefix, missing: Vec<Missing>) -> Self {
@@ -142,6 +160,12 @@ impl Connectivity for Bridge {
                         adopted.removed.push(format!("the network of the instance {}", attachment.id));
                     }
                 }
+            }
+            let mut ports = self.wanted.lock().await;
+            let before = ports.direct.len();
+            ports.direct.retain(|uid, _| wanted.contains(uid));
+            if ports.direct.len() < before {
+                self.enforce(&ports).await?;
             }
             Ok(adopted)
         })

@@ -21,6 +21,7 @@ type Port = (u16, Protocol);
 pub(super) struct Ports {
     proxies: BTreeMap<Port, (String, Proxy)>,
     rules: Option<String>,
+    services: Vec<Service>,
 }
 
 /// What became of a published port.
@@ -55,6 +56,7 @@ impl Network {
     /// When the rules are refused as a whole: those before them stay in force.
     pub async fn publish(&self, mut services: Vec<Service>) -> Result<Vec<Published>, NetworkError> {
         services.sort_by(|a, b| order(a).cmp(&order(b)));
+        let asked = services.clone();
         let world = of_the_world(&self.links.addresses().await?, self.config.prefix);
         let mut ports = self.published.lock().await;
         let holders = holders(&services);
@@ -77,7 +79,38 @@ impl Network {
             outcomes.push(Published { name, port, protocol, problem });
         }
         self.enforce(&mut ports, &services, &world).await?;
+        if ports.services != asked {
+            // For who comes after: until it knows better, it leads them as they were.
+            self.folder.keep_services(&asked)?;
+            ports.services = asked;
+        }
         Ok(outcomes)
+    }
+
+    /// What is published: at first, what a process before this one published, to the instances that are still attached.
+    pub async fn services(&self) -> Vec<Service> {
+        self.published.lock().await.services.clone()
+    }
+
+    /// Publishes what a process before this one did: it stays as it was until somebody says otherwise.
+    pub(super) async fn take_over(&self) -> Result<(), NetworkError> {
+        let mut services = self.folder.services();
+        let there: BTreeSet<Ipv6Addr> = self.attached().iter().map(|attachment| attachment.ipv6).collect();
+        for service in &mut services {
+            service.backends.retain(|backend| there.contains(&backend.ipv6));
+        }
+        // What leads to nobody is nobody's to serve.
+        services.retain(|service| !service.backends.is_empty());
+        match self.publish(services).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(
+                    error = super::chain(&error),
+                    "what was published before is not led for the moment"
+                );
+                self.publish(Vec::new()).await.map(drop)
+            }
+        }
     }
 
     fn is_reserved(&self, port: u16) -> bool {
