@@ -33,6 +33,16 @@ pub struct Fetched {
     pub pulled: Option<String>,
 }
 
+/// All that a run takes of its image.
+pub struct Ready {
+    /// What it is.
+    pub image: Image,
+    /// Whom it wants to run as.
+    pub user: ImageUser,
+    /// The run's root file system.
+    pub root: RootFs,
+}
+
 /// An image is not here, in the words that people are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotFetched {
@@ -189,15 +199,6 @@ impl Images {
         leased.map_err(|error| NotFetched::of(Refusal::ImageInspectError, chain(&error)))
     }
 
-    /// What an image is.
-    ///
-    /// # Errors
-    /// When it is not here, or damaged.
-    pub async fn image(&self, digest: &Digest) -> Result<Image, StoreError> {
-        let (store, digest) = (Arc::clone(&self.store), digest.clone());
-        blocking(move || store.image(&digest)).await
-    }
-
     /// A container's root file system, made once. It can be written to, whatever the container may: what is mounted in it
     /// has to have a place, which few images have. Who may not write gets it read-only once all is mounted.
     ///
@@ -205,34 +206,39 @@ impl Images {
     /// When the image is not whole, or the disk would not.
     pub async fn root(&self, id: &str, digest: &Digest) -> Result<RootFs, StoreError> {
         let (store, id, digest) = (Arc::clone(&self.store), id.to_owned(), digest.clone());
-        let options = RootFsOptions { read_only: false, ..RootFsOptions::default() };
-        blocking(move || match store.prepare(&id, &digest, options) {
-            // Of another image or form, which never ran: the same run would have asked for the same.
-            Err(StoreError::SnapshotExists(_)) => {
-                store.remove_snapshot(&id)?;
-                store.prepare(&id, &digest, options)
-            }
-            made => made,
+        blocking(move || make_root(&store, &id, &digest)).await
+    }
+
+    /// All that a run takes of its image, in one go.
+    ///
+    /// # Errors
+    /// When it is not here, damaged or not whole, does not know the user that it names, or the disk would not.
+    pub async fn ready(&self, id: &str, digest: &Digest) -> Result<Ready, String> {
+        let (store, id, digest) = (Arc::clone(&self.store), id.to_owned(), digest.clone());
+        blocking(move || {
+            let told = |error: StoreError| chain(&error);
+            let image = store.image(&digest).map_err(told)?;
+            let layers = store.unpack_image(&digest).map_err(told)?;
+            let folders: Vec<_> = layers.iter().rev().map(|layer| store.layer_path(layer)).collect();
+            let (passwd, group) = (of_layers(&folders, "etc/passwd"), of_layers(&folders, "etc/group"));
+            // Numbers alone need no file.
+            let user = hypermesh_image::resolve_user(&image.config.config.user, &passwd, &group)
+                .map_err(|error| chain(&error))?;
+            let user = ImageUser { uid: user.uid, gid: user.gid, groups: user.groups };
+            let root = make_root(&store, &id, &digest).map_err(told)?;
+            Ok(Ready { image, user, root })
         })
         .await
     }
 
-    /// Whom the image wants to run as.
-    ///
-    /// # Errors
-    /// When the image does not know them.
-    pub async fn user(&self, image: &Image) -> Result<ImageUser, String> {
-        let spec = image.config.config.user.clone();
-        // Numbers alone need no file.
-        let (store, digest) = (Arc::clone(&self.store), image.manifest_digest.clone());
-        let found = blocking(move || -> Result<hypermesh_image::User, String> {
-            let layers = store.unpack_image(&digest).map_err(|error| chain(&error))?;
-            let folders: Vec<_> = layers.iter().rev().map(|layer| store.layer_path(layer)).collect();
-            let (passwd, group) = (of_layers(&folders, "etc/passwd"), of_layers(&folders, "etc/group"));
-            hypermesh_image::resolve_user(&spec, &passwd, &group).map_err(|error| chain(&error))
-        });
-        let user = found.await?;
-        Ok(ImageUser { uid: user.uid, gid: user.gid, groups: user.groups })
+    /// Lets go of an image and of a root file system that nobody wants any more; what cannot be removed now goes when
+    /// the agent begins again.
+    pub async fn let_go(&self, holder: &str, root: &str) {
+        let (store, holder, root) = (Arc::clone(&self.store), holder.to_owned(), root.to_owned());
+        blocking(move || {
+            let _ = store.remove_snapshot(&root).and_then(|()| store.release(&holder));
+        })
+        .await;
     }
 
     /// Removes a container's root file system.
@@ -260,6 +266,18 @@ impl Images {
             Ok(())
         })
         .await
+    }
+}
+
+fn make_root(store: &Store, id: &str, digest: &Digest) -> Result<RootFs, StoreError> {
+    let options = RootFsOptions { read_only: false, ..RootFsOptions::default() };
+    match store.prepare(id, digest, options) {
+        // Of another image or form, which never ran: the same run would have asked for the same.
+        Err(StoreError::SnapshotExists(_)) => {
+            store.remove_snapshot(id)?;
+            store.prepare(id, digest, options)
+        }
+        made => made,
     }
 }
 

@@ -212,7 +212,10 @@ impl Worker {
             self.instance.pod().image_pull_secrets.iter().map(|secret| secret.name.to_string()).collect();
         let objects = self.pull_secrets.glance();
         let (host, holder) = (self.host.clone(), holder(&self.instance, &name));
-        let fetching = Fetching { host, container, policy, attempt, secrets, pulls, objects, holder };
+        let root = root_id(&self.instance, &name, attempt);
+        let ending = self.ending.subscribe();
+        let fetching =
+            Fetching { host, container, policy, attempt, secrets, pulls, objects, holder, root, ending };
         self.then(fetching.fetch());
     }
 
@@ -344,6 +347,11 @@ impl Worker {
             }
         });
     }
+}
+
+/// What the root file system of a run is called.
+pub(super) fn root_id(instance: &Instance, container: &str, attempt: u32) -> String {
+    format!("{}-{container}-{attempt}", instance.uid)
 }
 
 /// Who holds a container's image, and whose root file system it is.

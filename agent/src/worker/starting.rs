@@ -1,12 +1,12 @@
 //! Having an image here, and beginning a run.
 
-use super::act::started;
+use super::act::{root_id, started};
 use super::run_id;
 use crate::connectivity::Attached;
 use crate::containers::{Making, NotMade};
 use crate::failure::chain;
 use crate::host::Host;
-use crate::images::keyring;
+use crate::images::{Ready, keyring};
 use crate::objects::Glance;
 use hypermesh_image::Digest;
 use hypermesh_planner::{Exit, ExitReason, Fields, Instance, Outcome, Refusal, Sources};
@@ -27,6 +27,10 @@ pub(super) struct Fetching {
     pub pulls: bool,
     pub objects: Glance,
     pub holder: String,
+    /// The root file system that it is fetched for.
+    pub root: String,
+    /// Whether the instance is to go.
+    pub ending: watch::Receiver<bool>,
 }
 
 impl Fetching {
@@ -47,12 +51,16 @@ impl Fetching {
             }
         };
         match self.host.images.fetch(&self.container.image, self.policy, &keys, &self.holder).await {
-            Ok(fetched) => Outcome::ImageReady {
-                container,
-                attempt,
-                id: fetched.digest.to_string(),
-                pulled: fetched.pulled,
-            },
+            Ok(fetched) => {
+                // Made beside the sandbox, and not after it. Why it cannot be made is told when it is asked for.
+                let _ = self.host.images.root(&self.root, &fetched.digest).await;
+                if *self.ending.borrow() {
+                    // Who clears away may have been here already.
+                    self.host.images.let_go(&self.holder, &self.root).await;
+                }
+                let (id, pulled) = (fetched.digest.to_string(), fetched.pulled);
+                Outcome::ImageReady { container, attempt, id, pulled }
+            }
             Err(not) => {
                 let message = with_missing(not.message, not.refusal, &missing);
                 Outcome::ImageRefused { container, attempt, refusal: not.refusal, message }
@@ -115,10 +123,9 @@ impl Starting {
         self.clear().await.map_err(create)?;
         let digest = self.digest.as_ref().ok_or_else(|| create("its image is not here".to_owned()))?;
         let images = &self.host.images;
-        let image = images.image(digest).await.map_err(|error| create(chain(&error)))?;
-        let image_user = images.user(&image).await.map_err(create)?;
-        let snapshot = format!("{}-{name}-{}", self.instance.uid, self.attempt);
-        let root = images.root(&snapshot, digest).await.map_err(|error| create(chain(&error)))?;
+        let snapshot = root_id(&self.instance, name, self.attempt);
+        let Ready { image, user: image_user, root } =
+            images.ready(&snapshot, digest).await.map_err(create)?;
         let making = Making {
             instance: &self.instance,
             container: &self.container,
@@ -195,7 +202,7 @@ impl Starting {
             if let Some(old) = self.sandbox.container(&id) {
                 old.delete().await.map_err(|error| chain(&error))?;
             }
-            let snapshot = format!("{}-{name}-{attempt}", self.instance.uid);
+            let snapshot = root_id(&self.instance, name, attempt);
             if attempt < self.attempt {
                 self.host.images.remove_root(&snapshot).await.map_err(|error| chain(&error))?;
             }
