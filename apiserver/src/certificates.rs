@@ -1,6 +1,8 @@
 //! The certificates of a data folder, for who looks after it without a running server.
 
+use crate::folder::Folder;
 use crate::store_key::{self, StoreKeyError};
+use crate::upkeep;
 use hypermesh_chain::{Genesis, Timestamp};
 use hypermesh_pipeline::clock;
 pub use hypermesh_pki::make_request;
@@ -13,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// How long a server is waited for that looks who uses the former authority.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a running server is waited for that takes something up, or looks who uses the former authority.
+const PATIENCE: Duration = Duration::from_secs(5 * upkeep::LOOK.as_secs());
 
 /// How long is looked who uses the former authority before it may go, in seconds: who works with a cluster every hour is
 /// seen, and bundles and kubeconfigs that hold both authorities have come to where they are read.
@@ -47,6 +49,26 @@ pub enum CertificatesError {
          --force"
     )]
     NotWatched,
+    /// A running server does not take up what was written.
+    #[error(
+        "the server of this folder (process {holder}) has not taken up {what} in {} s: its log says why; {next}", PATIENCE.as_secs()
+    )]
+    NotTakenUp {
+        /// Its process id.
+        holder: String,
+        /// What it was waited for.
+        what: &'static str,
+        /// What to do.
+        next: &'static str,
+    },
+    /// Whether a server runs cannot be told.
+    #[error("cannot tell whether a server of {folder} runs")]
+    Holder {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The kubeconfig names no server.
     #[error("{0} names no server; start the cluster once, and it is written anew")]
     Kubeconfig(PathBuf),
@@ -102,18 +124,49 @@ pub fn status(dir: &Path) -> Result<Vec<Certificate>, CertificatesError> {
 /// Renews the server's and the administrator's certificate. A running server takes them up by itself.
 pub fn rotate(dir: &Path) -> Result<(), CertificatesError> {
     let now = now();
-    open(dir, now)?.reissue(Renewal { server: true, admin: true }, now)?;
+    let mut pki = open(dir, now)?;
+    take_along(dir, &mut pki, now)?;
+    pki.reissue(Renewal { server: true, admin: true }, now)?;
     Ok(())
 }
 
-/// Makes new authorities beside those of the cluster: from here on both count. A running server takes them up by itself.
+/// Makes new authorities beside those of the cluster: from here on both count. A running server is waited for, which takes
+/// them up first and then gives the folder's own clients certificates of them: nobody is ever shown one too early.
 ///
 /// # Errors
-/// While another rotation is under way, and where the files cannot be used.
+/// While another rotation is under way; where the files cannot be used; where a running server does not follow.
 pub fn begin_rotation(dir: &Path) -> Result<(), CertificatesError> {
     let now = now();
-    open(dir, now)?.begin_rotation(now)?;
+    let mut pki = open(dir, now)?;
+    pki.begin_rotation(now)?;
+    take_along(dir, &mut pki, now)
+}
+
+/// Has the folder's own clients follow a rotation that has begun. A certificate of the new authority is no good until the
+/// server takes those: one that runs does it by itself, once it does.
+fn take_along(dir: &Path, pki: &mut Pki, now: i64) -> Result<(), CertificatesError> {
+    let begun = Instant::now();
+    while pki.old().is_some() {
+        let Some(holder) = holder(dir)? else {
+            pki.take_along(now)?;
+            return Ok(());
+        };
+        // What a server tells, it tells once it is done.
+        if !pki.leaves_behind() && rotation::seen(dir)?.is_some() {
+            return Ok(());
+        }
+        if begun.elapsed() >= PATIENCE {
+            let next = "the new authorities are made, and the kubeconfigs follow once it does";
+            return Err(CertificatesError::NotTakenUp { holder, what: "the new authorities", next });
+        }
+        std::thread::sleep(PATIENCE / 100);
+        pki.reload()?;
+    }
     Ok(())
+}
+
+fn holder(dir: &Path) -> Result<Option<String>, CertificatesError> {
+    Folder::holder(dir).map_err(|source| CertificatesError::Holder { folder: dir.to_owned(), source })
 }
 
 /// Over what a rotation is ended.
@@ -138,7 +191,8 @@ pub fn finish_rotation(dir: &Path, regardless: Regardless) -> Result<Vec<String>
     let mut runs = false;
     let mut breaks = Vec::new();
     if rotation::under_way(dir)? {
-        match looked(dir)? {
+        let asked = now();
+        match told(dir, |seen| seen.looked > asked)? {
             None if regardless == Regardless::OfAll => {
                 breaks.push(
                     "nobody has looked who uses the former authority: no server of this folder runs"
@@ -159,10 +213,16 @@ pub fn finish_rotation(dir: &Path, regardless: Regardless) -> Result<Vec<String>
         }
     }
     let mut pki = open(dir, now())?;
+    take_along(dir, &mut pki, now())?;
     if runs {
         // First the server shows what everybody trusts by now, and then nothing else is trusted.
         pki.show_new_authority(now())?;
-        looked(dir)?;
+        let shown = told(dir, |seen| seen.shows == pki.server.serial)?;
+        if let (None, Some(holder)) = (shown, holder(dir)?) {
+            let next = "the rotation goes on: end it again once it does";
+            let what = "its certificate of the new authority";
+            return Err(CertificatesError::NotTakenUp { holder, what, next });
+        }
     }
     pki.finish_rotation(now())?;
     Ok(breaks)
@@ -231,11 +291,15 @@ fn obstacles(seen: &rotation::Seen, now: i64) -> Vec<Obstacle> {
     all
 }
 
-/// What a server has seen until now: one that runs tells it every few seconds.
-fn looked(dir: &Path) -> Result<Option<rotation::Seen>, PkiError> {
-    let (begun, asked) = (Instant::now(), now());
+/// What a server has told, once it is what is waited for: one that runs tells every few seconds. `None` where it does not
+/// come to that in time.
+fn told(
+    dir: &Path,
+    awaited: impl Fn(&rotation::Seen) -> bool,
+) -> Result<Option<rotation::Seen>, CertificatesError> {
+    let begun = Instant::now();
     loop {
-        let seen = rotation::seen(dir)?.filter(|seen| seen.looked > asked);
+        let seen = rotation::seen(dir)?.filter(|seen| awaited(seen));
         if seen.is_some() || begun.elapsed() >= PATIENCE {
             return Ok(seen);
         }

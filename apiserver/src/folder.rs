@@ -5,6 +5,10 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a folder is waited for that somebody only asks about.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A data folder that is this process' own until the value is dropped.
 #[derive(Debug)]
@@ -26,19 +30,45 @@ impl Folder {
             .write(true)
             .open(&path)
             .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                lock.read_to_string(&mut holder).map_err(failed)?;
-                return Err(ServerError::InUse { path: dir.to_owned(), holder: holder.trim().to_owned() });
+        let begun = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if begun.elapsed() < MOMENT => std::thread::sleep(MOMENT / 10),
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    lock.read_to_string(&mut holder).map_err(failed)?;
+                    return Err(ServerError::InUse {
+                        path: dir.to_owned(),
+                        holder: holder.trim().to_owned(),
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         lock.set_len(0).map_err(failed)?;
         lock.seek(SeekFrom::Start(0)).map_err(failed)?;
         writeln!(lock, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { _lock: lock })
+    }
+
+    /// The process that has taken the folder, as it names itself; `None` where none has. Who starts in the same moment
+    /// waits for the answer.
+    pub fn holder(dir: &Path) -> std::io::Result<Option<String>> {
+        let mut lock = match File::open(dir.join("lock")) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                lock.read_to_string(&mut holder)?;
+                Ok(Some(holder.trim().to_owned()))
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 }
 
@@ -62,10 +92,13 @@ mod tests {
     #[test]
     fn a_folder_is_taken_once_and_the_holder_is_named() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Folder::holder(dir.path()).unwrap(), None, "there is nothing yet");
         let held = Folder::take(dir.path()).unwrap();
+        assert_eq!(Folder::holder(dir.path()).unwrap(), Some(std::process::id().to_string()));
         let error = Folder::take(dir.path()).unwrap_err().to_string();
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(held);
+        assert_eq!(Folder::holder(dir.path()).unwrap(), None);
         Folder::take(dir.path()).unwrap();
     }
 }

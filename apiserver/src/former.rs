@@ -104,8 +104,9 @@ impl Former {
         state.former.is_some().then(|| state.seen.clone())
     }
 
-    /// Tells what was seen until now, and what was found in the cluster, where a rotation is under way.
-    pub fn tell(&self, dir: &Path, left: Option<Left>, now: i64) -> Result<(), PkiError> {
+    /// Tells what was seen until now, what was found in the cluster, and which certificate (its serial number) is shown, where
+    /// a rotation is under way.
+    pub fn tell(&self, dir: &Path, left: Option<Left>, shows: &str, now: i64) -> Result<(), PkiError> {
         if !self.active.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -118,6 +119,7 @@ impl Former {
                 state.seen.since = now;
             }
             state.seen.looked = now;
+            shows.clone_into(&mut state.seen.shows);
             if let Some(left) = left {
                 state.seen.left = left;
             }
@@ -143,7 +145,7 @@ mod tests {
         let before = open().client_ca.key_identifier();
         former.follow(&open());
         assert!(former.admits("ann", None, before.as_deref(), 1));
-        former.tell(dir.path(), None, 1).unwrap();
+        former.tell(dir.path(), None, "a1", 1).unwrap();
         assert_eq!(rotation::seen(dir.path()).unwrap(), None, "there is nothing to tell");
         open().begin_rotation(1_800_000_000).unwrap();
         former.follow(&open());
@@ -158,7 +160,7 @@ mod tests {
         ] {
             assert!(former.admits(user, key, authority.as_deref(), 7));
         }
-        former.tell(dir.path(), None, 8).unwrap();
+        former.tell(dir.path(), None, "a1", 8).unwrap();
         let seen = rotation::seen(dir.path()).unwrap().unwrap();
         let new: Vec<&String> = seen.keys.iter().collect();
         assert_eq!(new, ["01".repeat(32).as_str()], "whose key came with a new one");
@@ -167,9 +169,9 @@ mod tests {
         // A server that starts anew goes on where that before it was.
         let again = Former::default();
         again.follow(&open());
-        again.tell(dir.path(), None, 9).unwrap();
+        again.tell(dir.path(), None, "b2", 9).unwrap();
         let seen = rotation::seen(dir.path()).unwrap().unwrap();
-        assert_eq!((seen.since, seen.looked, seen.clients.len()), (8, 9, 2));
+        assert_eq!((seen.since, seen.looked, seen.shows.as_str(), seen.clients.len()), (8, 9, "b2", 2));
         again.signed([String::from("aa")]);
         assert!(again.seen().unwrap().keys.contains("aa"));
         open().finish_rotation(1_800_000_000).unwrap();

@@ -134,7 +134,7 @@ mod tests {
         };
         let (path, stale) = bundle("default", credentials.with_pki(|pki| pki.bundle()));
         own_writes::apply(replica, Author::Operator, &path, &stale).await.unwrap();
-        credentials.with_pki(|pki| pki.begin_rotation(now)).unwrap();
+        credentials.with_pki(|pki| pki.begin_rotation(now).and_then(|()| pki.take_along(now))).unwrap();
         let (path, fresh) = bundle("kube-system", credentials.with_pki(|pki| pki.bundle()));
         own_writes::apply(replica, Author::Operator, &path, &fresh).await.unwrap();
         let key = SigningKey::from_seed(&[7; 32]).public();

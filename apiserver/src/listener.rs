@@ -2,8 +2,7 @@
 
 use crate::connection::{self, Admission, Handshakes, Refused};
 use crate::http::Api;
-use arc_swap::ArcSwap;
-use rustls::ServerConfig;
+use crate::tls::Tls;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +17,7 @@ const MOST_HANDSHAKES: usize = 1024;
 /// Accepts connections until `closing` turns true, then lets them finish.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Arc<ArcSwap<ServerConfig>>,
+    tls: Tls,
     api: Arc<Api>,
     admission: Arc<Admission>,
     mut closing: watch::Receiver<bool>,
@@ -53,7 +52,7 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (api, tls, handshakes) = (Arc::clone(&api), tls.load_full(), Arc::clone(&handshakes));
+        let (api, tls, handshakes) = (Arc::clone(&api), tls.config(), Arc::clone(&handshakes));
         let (open, closing) = (open.clone(), closing.clone());
         tokio::spawn(async move {
             let _held = (place, open);

@@ -5,12 +5,9 @@
 
 use crate::connection::Admission;
 use crate::http::{Api, Client, Incoming, Outgoing};
-use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,10 +39,10 @@ const LONGEST_FIELDS: u64 = 64 * 1024;
 /// For how long clients may remember that HTTP/3 is served, in seconds.
 const REMEMBER: u32 = 3600;
 
-/// Binds UDP and begins to serve. `secret` stays the same over restarts.
+/// Binds UDP and begins to serve, with one TLS for good. `secret` stays the same over restarts.
 pub(crate) fn start(
     address: SocketAddr,
-    tls: &Arc<ArcSwap<ServerConfig>>,
+    tls: ServerConfig,
     api: &Arc<Api>,
     admission: &Arc<Admission>,
     secret: &[u8],
@@ -70,13 +67,11 @@ pub(crate) fn start(
 
 fn bind(
     address: SocketAddr,
-    tls: &Arc<ArcSwap<ServerConfig>>,
+    tls: ServerConfig,
     api: &Arc<Api>,
     admission: &Arc<Admission>,
     secret: &[u8],
 ) -> Result<Router, BindError> {
-    let mut config = ServerConfig::clone(&tls.load());
-    config.cert_resolver = Arc::new(Current(Arc::clone(tls)));
     let settings = Settings {
         idle_timeout: SILENCE,
         handshake_timeout: PATIENCE,
@@ -94,7 +89,7 @@ fn bind(
         answer_patience: STALL,
         ..HttpLimits::default()
     };
-    let endpoint = Endpoint::with_tls(Some(ServerTls::from_rustls(config)), None)
+    let endpoint = Endpoint::with_tls(Some(ServerTls::from_rustls(tls)), None)
         .address(address)
         .settings(settings)
         .reset_secret(secret)
@@ -115,16 +110,6 @@ pub(crate) async fn serve(router: Router, mut closing: watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
     if !router.shutdown(FAREWELL).await {
         tracing::warn!("some HTTP/3 connections did not finish in {} s and were cut", FAREWELL.as_secs());
-    }
-}
-
-/// The certificate that the TCP side shows now.
-#[derive(Debug)]
-struct Current(Arc<ArcSwap<ServerConfig>>);
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load().cert_resolver.resolve(hello)
     }
 }
 

@@ -5,24 +5,20 @@ use crate::connection::Admission;
 use crate::credentials::Credentials;
 use crate::folder::Folder;
 use crate::http::Api;
-use crate::left_behind::{self, Authorities};
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::quic;
 use crate::store_key;
 use crate::streams::Agents;
-use crate::streams::agents::AgentsError;
-use arc_swap::ArcSwap;
+use crate::tls::Tls;
+use crate::upkeep::{self, Upkeep};
 use hypermesh_chain::validator::Validator;
 use hypermesh_chain::{Genesis, Timestamp, ValidatorSet};
 use hypermesh_machine::{OpenError, Replica, read_genesis, write_genesis};
 use hypermesh_pipeline::PIPELINE_VERSION;
-use hypermesh_pki::rotation::Left;
 use hypermesh_pki::{Pki, PkiError, Settings};
 use hypermesh_store::{KeyRotation, Options};
 use parking_lot::Mutex;
-use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -33,8 +29,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How often certificates are looked after: what `nexusctl certs` has written is taken up as soon.
-const UPKEEP: Duration = Duration::from_secs(2);
 /// How often history is compacted.
 const COMPACT: Duration = Duration::from_secs(300);
 
@@ -131,7 +125,7 @@ impl Server {
             address: limits.connections_per_address,
         });
         let (folder, pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
-        let tls = Arc::new(ArcSwap::new(tls_config(&pki)?));
+        let tls = Tls::of(&pki)?;
         let (closing, closed) = watch::channel(false);
         let signer = pki.service_account_key.signing_key()?;
         let metrics = Arc::new(Metrics::default());
@@ -143,7 +137,7 @@ impl Server {
             metrics,
             limits,
         ));
-        match shown_to_agents(&pki).and_then(Agents::bind) {
+        match upkeep::shown_to_agents(&pki).and_then(Agents::bind) {
             Ok(agents) => drop(api.agents.set(agents)),
             Err(error) => {
                 let source = error.source().map(tracing::field::display);
@@ -152,19 +146,14 @@ impl Server {
         }
         let kubeconfig = pki.kubeconfig_path().to_owned();
         let controllers_kubeconfig = pki.controllers_kubeconfig_path().to_owned();
-        let quic = quic::start(address, &tls, &api, &admission, &pki.server_key.der());
-        let tls_of_listener = Arc::clone(&tls);
+        let quic = quic::start(address, tls.lasting()?, &api, &admission, &pki.server_key.der());
+        let shows = pki.server.serial.clone();
         let pki = Arc::new(Mutex::new(pki));
+        let upkeep = Upkeep::new(Arc::clone(&pki), tls.clone(), Arc::clone(&api), shows);
         let credentials = Credentials::new(Arc::clone(&pki), Arc::clone(&replica));
         let mut tasks = vec![
-            tokio::spawn(look_after_certificates(Arc::clone(&pki), tls, Arc::clone(&api), closed.clone())),
-            tokio::spawn(listener::serve(
-                listener,
-                Arc::clone(&tls_of_listener),
-                api,
-                admission,
-                closed.clone(),
-            )),
+            tokio::spawn(upkeep.run(closed.clone())),
+            tokio::spawn(listener::serve(listener, tls, api, admission, closed.clone())),
             tokio::spawn(crate::signer::run(Arc::clone(&replica), pki, closed.clone())),
             tokio::spawn(crate::default_policy::run(Arc::clone(&replica), closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
@@ -260,6 +249,8 @@ fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica
         }
     }
     let mut pki = Pki::open(&config.dir, settings, unix_now())?;
+    // What is trusted from the first connection on is what is here now.
+    pki.take_along(unix_now())?;
     let key = pki.replica_key.signing_key()?;
     let genesis = match genesis {
         Some(genesis) => genesis,
@@ -338,110 +329,6 @@ fn names(address: SocketAddr, further: &[String]) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// TLS 1.3 and nothing older; clients may show a certificate, and one that is shown must be good.
-pub(crate) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServerError> {
-    let failed = |error: &dyn std::fmt::Display| ServerError::Tls(error.to_string());
-    let mut roots = rustls::RootCertStore::empty();
-    for authority in pki.client_authorities() {
-        roots.add(authority.der.clone()).map_err(|e| failed(&e))?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|e| failed(&e))?;
-    let chain = vec![pki.server.der.clone()];
-    let key = rustls::pki_types::PrivateKeyDer::try_from(pki.server_key.der()).map_err(|e| failed(&e))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|e| failed(&e))?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(|e| failed(&e))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.max_early_data_size = 0;
-    Ok(Arc::new(config))
-}
-
-/// Renews certificates in time, and takes up what `nexusctl certs rotate` has written.
-async fn look_after_certificates(
-    pki: Arc<Mutex<Pki>>,
-    tls: Arc<ArcSwap<ServerConfig>>,
-    api: Arc<Api>,
-    mut closing: watch::Receiver<bool>,
-) {
-    // What goes wrong is said once, until it goes right.
-    let mut said = false;
-    api.former.follow(&pki.lock());
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(UPKEEP) => {}
-            _ = closing.wait_for(|closing| *closing) => return,
-        }
-        let left = left_behind(&pki, &api).await;
-        let mut pki = pki.lock();
-        let looked = pki.reload().and_then(|reloaded| Ok((reloaded, pki.renew(unix_now())?)));
-        let changed = match looked {
-            Ok((reloaded, renewal)) => {
-                said = false;
-                if renewal.server || renewal.admin {
-                    tracing::info!(
-                        server = renewal.server,
-                        admin = renewal.admin,
-                        "certificates were renewed"
-                    );
-                }
-                reloaded || renewal.server
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut said, true) {
-                    tracing::error!(%error, source = error.source(), "certificates could not be looked after");
-                }
-                false
-            }
-        };
-        api.former.follow(&pki);
-        if let Err(error) = api.former.tell(pki.dir(), left, unix_now()) {
-            tracing::warn!(%error, "who still uses the former authority cannot be told");
-        }
-        if changed {
-            match tls_config(&pki) {
-                Ok(config) => tls.store(config),
-                Err(error) => tracing::error!(%error, "the new certificate cannot be used"),
-            }
-            match (api.agents.get(), shown_to_agents(&pki)) {
-                (Some(agents), Ok(identity)) => agents.show(identity),
-                (_, Err(error)) => tracing::error!(%error, "agents cannot be shown the new certificate"),
-                (None, Ok(_)) => {}
-            }
-        }
-    }
-}
-
-/// What the end of a rotation that is under way would leave behind; `None` where none is.
-async fn left_behind(pki: &Mutex<Pki>, api: &Api) -> Option<Left> {
-    let authorities = Authorities::of(&pki.lock())?;
-    let seen = api.former.seen()?;
-    let reading = api.replica.reading();
-    let found = tokio::task::spawn_blocking(move || left_behind::left(&reading, &authorities, &seen)).await;
-    match found {
-        Ok(Ok(left)) => Some(left),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "what a rotation of the authorities leaves behind cannot be read");
-            None
-        }
-        Err(error) => {
-            tracing::error!(%error, "looking for what a rotation leaves behind ended by a panic");
-            None
-        }
-    }
-}
-
-/// What agents see of this server: its own certificate, of the authority that they know.
-fn shown_to_agents(pki: &Pki) -> Result<stoq::Identity, AgentsError> {
-    Ok(stoq::Identity::from_pem(pki.server.pem.as_bytes(), pki.server_key.pem().as_bytes())?)
 }
 
 /// Replaces the key that seals the store when it is old, or when somebody has asked for it.

@@ -83,6 +83,8 @@ pub struct Pki {
     agent_kubeconfig: PathBuf,
     /// Whether the cluster has registered the controllers' key.
     controllers_sign: bool,
+    /// Whether certificates were issued that kubeconfigs do not hold yet: writing them failed.
+    owes_kubeconfigs: bool,
     agent: Option<Agent>,
     settings: Settings,
     /// Signs the server.
@@ -165,6 +167,7 @@ impl Pki {
             agent: Agent::read(&folder)?,
             controllers_kubeconfig,
             controllers_sign,
+            owes_kubeconfigs: false,
             replica_key: KeyFile::ed25519(at("replica.key"))?,
             service_account_key,
             folder,
@@ -181,17 +184,14 @@ impl Pki {
             ca_key,
             client_ca_key,
         };
-        if pki.was_left_behind() {
-            pki.reissue(Renewal { server: false, admin: true }, now)?;
-        }
         pki.renew(now)?;
         pki.write_kubeconfigs()?;
         Ok(pki)
     }
 
-    /// Whether the beginning of a rotation was cut short before all clients of this folder had certificates of the new
-    /// authority: at its end they would be shut out.
-    fn was_left_behind(&self) -> bool {
+    /// Whether clients of this folder still have certificates of the former authority of a rotation that is under way: at
+    /// its end they would be shut out.
+    pub fn leaves_behind(&self) -> bool {
         let Some(former) = self.old.as_ref().map(|old| old.client_ca.key_identifier()) else { return false };
         let agent = self.agent.as_ref().map(|agent| &agent.held);
         let mut clients = [&self.admin, &self.controllers].into_iter().chain(agent);
@@ -255,15 +255,20 @@ impl Pki {
             if let Some(agent) = &mut self.agent {
                 agent.reissue(&signer, now, life)?;
             }
+            self.owes_kubeconfigs = true;
+        }
+        if self.owes_kubeconfigs {
             self.write_kubeconfigs()?;
+            self.owes_kubeconfigs = false;
         }
         Ok(what)
     }
 
     /// Takes up what another process (`nexusctl certs rotate`) has written. True when something was new.
     pub fn reload(&mut self) -> Result<bool, PkiError> {
+        let listed = Self::list(self.dir())?;
         let mut changed = self.reload_authorities()?;
-        for (name, held) in Self::list(self.dir())? {
+        for (name, held) in listed {
             let mine = match name {
                 "server" => &mut self.server,
                 "admin" => &mut self.admin,
@@ -311,8 +316,8 @@ impl Pki {
         Ok(true)
     }
 
-    /// Begins to change the authorities: new ones are made, both are trusted, and the folder's own clients get certificates
-    /// of the new one. The server goes on showing its certificate of the old one, which is all that clients of before trust.
+    /// Begins to change the authorities: new ones are made, and both are trusted. The server goes on showing its certificate
+    /// of the old one, which is all that clients of before trust. The folder's own clients follow by [`Self::take_along`].
     ///
     /// # Errors
     /// [`PkiError::Rotating`] while another rotation is under way; files that cannot be written.
@@ -321,8 +326,20 @@ impl Pki {
             return Err(PkiError::Rotating);
         }
         rotation::begin(&self.folder, self.settings.authority_life, now)?;
-        self.reload_authorities()?;
-        self.reissue(Renewal { server: false, admin: true }, now).map(drop)
+        self.reload_authorities().map(drop)
+    }
+
+    /// Gives the folder's own clients certificates of the new authority, where they have none yet: for the server that takes
+    /// these by now, or where none runs. Whether there was something to do.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn take_along(&mut self, now: i64) -> Result<bool, PkiError> {
+        let behind = self.leaves_behind();
+        if behind {
+            self.reissue(Renewal { server: false, admin: true }, now)?;
+        }
+        Ok(behind)
     }
 
     /// Gives the server a certificate of the new authority, while both still count: so that it shows that before anybody is
@@ -623,6 +640,8 @@ mod tests {
         assert!(matches!(open(dir.path(), now).finish_rotation(now), Err(PkiError::NotRotating)));
         open(dir.path(), now).begin_rotation(now + 1).unwrap();
         assert!(running.reload().unwrap() && !running.reload().unwrap());
+        assert_eq!(issuer(&running.admin), b"client-ca.old.crt", "no server takes the new one's yet");
+        assert!(running.take_along(now + 1).unwrap() && !running.take_along(now + 1).unwrap());
         assert_ne!(running.ca.pem, before.0);
         assert_eq!(running.bundle(), format!("{}{}", running.ca.pem, before.0));
         assert_eq!(running.client_authorities().count(), 2);
@@ -728,6 +747,7 @@ mod tests {
             let before: Vec<_> = left.iter().map(|name| std::fs::read(at(name)).unwrap()).collect();
             let mut pki = open(dir.path(), now);
             pki.begin_rotation(now).unwrap();
+            pki.take_along(now).unwrap();
             for (name, text) in left.iter().zip(before) {
                 std::fs::write(at(name), text).unwrap();
             }
@@ -738,7 +758,8 @@ mod tests {
             };
             let told: Vec<_> = findings.iter().filter(theirs).collect();
             assert!(told.len() == left.len() && told.iter().all(|finding| finding.mends), "{findings:?}");
-            let pki = open(dir.path(), now + 1);
+            let mut pki = open(dir.path(), now + 1);
+            assert_eq!(pki.take_along(now + 1).unwrap(), !left.is_empty());
             for held in [&pki.admin, &pki.controllers] {
                 assert_eq!(issuer(held), b"client-ca.crt", "{left:?}");
             }

@@ -6,7 +6,10 @@
 //! | begun | the same | both | what either signed; the folder's own clients have new certificates |
 //! | finished | a certificate of the new authority | the new one | what the new one signed |
 //!
-//! So a kubeconfig of before works until the end, and one that is written in between works after it. `ca.old.crt` is the mark
+//! So a kubeconfig of before works until the end, and one that is written in between works after it. Between two steps the
+//! order keeps everybody in: a server that runs takes what an authority signs before anybody is given such a certificate, so
+//! it is the server itself that gives the folder's own clients theirs ([`Pki::take_along`](crate::Pki::take_along)); and it
+//! shows a certificate of the new authority before anybody is told to trust nothing else ([`Seen::shows`]). `ca.old.crt` is the mark
 //! of a rotation that is under way; `*.new.*` are drafts. Every step is a rename of a whole file, and [`recover`] brings what a
 //! crash has cut short to its end, or back.
 //!
@@ -65,6 +68,9 @@ pub struct Seen {
     pub since: i64,
     /// When the server last looked.
     pub looked: i64,
+    /// The serial number of the certificate that the server shows.
+    #[serde(default)]
+    pub shows: String,
     /// By client: its user, and the beginning of its key.
     pub clients: BTreeMap<String, i64>,
     /// Keys, in hexadecimal, that were seen with a certificate of the new authority, or without any.

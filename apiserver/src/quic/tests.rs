@@ -1,5 +1,5 @@
 use super::*;
-use crate::server::tls_config;
+use crate::tls::Tls;
 use crate::{Config, Server};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
@@ -221,10 +221,8 @@ async fn a_renewed_certificate_is_shown_at_once() {
     let names = vec!["127.0.0.1".to_owned()];
     let settings = hypermesh_pki::Settings::new("https://127.0.0.1".to_owned(), names);
     let mut pki = Pki::open(dir.path(), settings, now).unwrap();
-    let tls = Arc::new(ArcSwap::new(tls_config(&pki).unwrap()));
-    let mut config = ServerConfig::clone(&tls.load());
-    config.cert_resolver = Arc::new(Current(Arc::clone(&tls)));
-    let tls_of_quic = ServerTls::from_rustls(config);
+    let tls = Tls::of(&pki).unwrap();
+    let tls_of_quic = ServerTls::from_rustls(tls.lasting().unwrap());
     let endpoint = Endpoint::with_tls(Some(tls_of_quic), None).address(ANY).bind().unwrap();
     let target = Target::named("127.0.0.1", [endpoint.local_addr().unwrap()]);
     let quiet = |connection: stoq::Connection, _: stoq::Closing| async move {
@@ -241,6 +239,43 @@ async fn a_renewed_certificate_is_shown_at_once() {
     let before = pki.server.der.clone();
     pki.reissue(Renewal { server: true, admin: false }, now).unwrap();
     assert_ne!(before, pki.server.der);
-    tls.store(tls_config(&pki).unwrap());
+    tls.follow(&pki).unwrap();
     assert_eq!(shown().await, pki.server.der);
+}
+
+#[tokio::test]
+async fn clients_are_taken_by_the_authorities_that_count_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = crate::server::unix_now();
+    let names = vec!["127.0.0.1".to_owned()];
+    let settings = hypermesh_pki::Settings::new("https://127.0.0.1".to_owned(), names);
+    let mut pki = Pki::open(dir.path(), settings, now).unwrap();
+    let tls = Tls::of(&pki).unwrap();
+    let tls_of_quic = ServerTls::from_rustls(tls.lasting().unwrap());
+    let endpoint = Endpoint::with_tls(Some(tls_of_quic), None).address(ANY).bind().unwrap();
+    let target = Target::named("127.0.0.1", [endpoint.local_addr().unwrap()]);
+    // Whom the client takes the server for is told by the first byte; whom it is taken for, by whether that comes.
+    let greets = |connection: stoq::Connection, _: stoq::Closing| async move {
+        let mut stream = connection.open_uni().await.unwrap();
+        stream.write_all(b"!").await.unwrap();
+        let _ = stream.finish();
+        connection.closed().await;
+        Ok(())
+    };
+    let _router = Router::builder(endpoint).accept("greets", greets).spawn().unwrap();
+    let taken = async |pki: &Pki| {
+        let authorities = [pki.ca.der.clone()].into_iter().chain(pki.old().map(|old| old.ca.der.clone()));
+        let trust = Trust::authorities(authorities.collect::<Vec<_>>()).unwrap();
+        let identity = Identity::from_pem(pki.admin.pem.as_bytes(), pki.admin_key.pem().as_bytes()).unwrap();
+        let client = Endpoint::client(trust).identity(identity).address(ANY).bind().unwrap();
+        let Ok(connection) = client.connect(&target, b"greets").await else { return false };
+        connection.accept_uni().await.is_ok()
+    };
+    assert!(taken(&pki).await);
+    pki.begin_rotation(now).unwrap();
+    assert!(taken(&pki).await, "of the former authority");
+    pki.take_along(now).unwrap();
+    assert!(!taken(&pki).await, "nobody has said that the new authority counts");
+    tls.follow(&pki).unwrap();
+    assert!(taken(&pki).await);
 }
