@@ -28,6 +28,7 @@ use hypermesh_api::query::Query;
 use hypermesh_api::request::{RequestInfo, Verb};
 use hypermesh_api::{Status, Subject};
 use hypermesh_stream::{Caller, FRAMES, IDLE, ImageAction, RAW, Route, STREAM, User};
+use sessions::Form;
 use std::io;
 use std::sync::Arc;
 use stoq::http3::Body;
@@ -86,25 +87,29 @@ pub(super) async fn answer(
     }
     let Some(route) = Route::of_api(info, method, query)? else { return Err(wrong()) };
     let caller = caller(api, &mut who, exchange.head)?;
-    let (node, route) = match route.instance() {
-        Some(_) => instance::find(api, info, route)?,
-        None => (node_named(api, &info.name)?, route),
+    let (node, route, form) = match route.instance() {
+        Some(_) => {
+            let found = instance::find(api, info, route)?;
+            // What asks for no session is refused as that, whatever its node is like.
+            let form = Form::of(exchange.head, &found.route)?;
+            (found.node(api)?, found.route, form)
+        }
+        None => (node_named(api, &info.name)?, route, None),
     };
     let asking = Asking { api: Arc::clone(api), node, route, caller };
+    if let Some(form) = form {
+        return sessions::answer(asking, form, &who, exchange).await;
+    }
     let answer = match &asking.route {
         Route::Log(..) => {
             let place = api.room.enter(who.caller.clone())?;
             relay(asking.ask(Empty::<Bytes>::new()).await?, false).map(|body| body.keeping(place))
         }
-        Route::Stats => relay(asking.ask(Empty::<Bytes>::new()).await?, false),
         Route::Images(ImageAction::Import | ImageAction::Pull(_)) => {
             let place = api.room.enter(who.caller.clone())?;
             relay(asking.ask(handed_on(exchange)).await?, false).map(|body| body.keeping(place))
         }
-        Route::Images(_) => relay(asking.ask(Empty::<Bytes>::new()).await?, false),
-        Route::Exec(..) | Route::Attach(..) | Route::PortForward(..) => {
-            return sessions::answer(asking, &who, exchange).await;
-        }
+        _ => relay(asking.ask(Empty::<Bytes>::new()).await?, false),
     };
     Ok(answer)
 }

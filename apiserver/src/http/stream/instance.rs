@@ -11,8 +11,29 @@ use serde_json::Value;
 /// Names the container that is meant where nobody says it.
 const DEFAULT_CONTAINER: &str = "/metadata/annotations/kubectl.kubernetes.io~1default-container";
 
-/// The node that runs it, and the route with its uid and container.
-pub(super) fn find(api: &Api, info: &RequestInfo, route: Route) -> Result<(Node, Route), Box<Status>> {
+/// An instance that is there and can be asked for.
+pub(super) struct Found {
+    /// With its uid and container.
+    pub route: Route,
+    name: String,
+    node: String,
+}
+
+impl Found {
+    /// The node that runs it.
+    pub fn node(&self, api: &Api) -> Result<Node, Box<Status>> {
+        node_named(api, &self.node).map_err(|mut status| {
+            if status.code == 404 {
+                let (name, node) = (&self.name, &self.node);
+                status.message = format!("pod {name} is bound to node {node:?}, which does not exist");
+            }
+            status
+        })
+    }
+}
+
+/// The instance of a route that names one.
+pub(super) fn find(api: &Api, info: &RequestInfo, route: Route) -> Result<Found, Box<Status>> {
     let reading = api.replica.reading();
     let subject = Subject { group: &info.group, resource: &info.resource, name: &info.name };
     let missing = || Box::new(Status::not_found(subject));
@@ -38,13 +59,8 @@ pub(super) fn find(api: &Api, info: &RequestInfo, route: Route) -> Result<(Node,
             "cannot exec into, attach to or forward ports of a completed pod; current phase is {phase}"
         )));
     }
-    let node = node_named(api, node).map_err(|mut status| {
-        if status.code == 404 {
-            status.message = format!("pod {} is bound to node {node:?}, which does not exist", info.name);
-        }
-        status
-    })?;
-    Ok((node, route.with_uid(text("/metadata/uid"))))
+    let route = route.with_uid(text("/metadata/uid"));
+    Ok(Found { route, name: info.name.clone(), node: node.to_owned() })
 }
 
 /// The route about the container that is meant: the one that is named, the only one, or the annotated one.

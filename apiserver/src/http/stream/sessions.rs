@@ -28,37 +28,61 @@ const WAITING: usize = 8;
 /// Bytes of SPDY that are read at once.
 const READ: usize = 32 * 1024;
 
+/// How a client wants a session carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// On the request itself, as what this names.
+    Plain(&'static str),
+    /// On the connection, which becomes a WebSocket.
+    WebSocket,
+    /// On the connection, which becomes SPDY.
+    Spdy,
+}
+
+impl Form {
+    /// The form that a request for a session asks for; `None` for what is no session. 400 for a request that asks for none.
+    pub fn of(head: &Parts, route: &Route) -> Result<Option<Self>, Box<Status>> {
+        if !matches!(route, Route::Exec(..) | Route::Attach(..) | Route::PortForward(..)) {
+            return Ok(None);
+        }
+        if let Some(form) = plain_form(head, route)? {
+            return Ok(Some(Self::Plain(form)));
+        }
+        if websocket::is_websocket(head) {
+            return Ok(Some(Self::WebSocket));
+        }
+        if websocket::is_asked(head, "SPDY/3.1") {
+            return Ok(Some(Self::Spdy));
+        }
+        let words = format!(
+            "Upgrade request required: GET with Upgrade: websocket over HTTP/1.1, or POST with {STREAM}"
+        );
+        Err(Box::new(Status::bad_request(words)))
+    }
+}
+
 /// An exec, an attach, or forwarded ports.
 pub(super) async fn answer(
     asking: Asking,
+    form: Form,
     who: &Who,
     exchange: &mut Exchange<'_>,
 ) -> Result<Response<Outgoing>, Box<Status>> {
     let head = exchange.head;
     let place = asking.api.room.enter(who.caller.clone())?;
-    if let Some(form) = plain_form(head, &asking.route)? {
-        let answer = asking.ask(handed_on(exchange)).await?;
-        let mut response = relay(answer, true).map(|body| body.keeping(place));
-        response.headers_mut().insert(STREAM, HeaderValue::from_static(form));
-        return Ok(response);
-    }
     let forwards = matches!(asking.route, Route::PortForward(..));
-    if websocket::is_websocket(head) {
-        if forwards {
-            return tunnel(asking, head, place);
+    match form {
+        Form::Plain(form) => {
+            let answer = asking.ask(handed_on(exchange)).await?;
+            let mut response = relay(answer, true).map(|body| body.keeping(place));
+            response.headers_mut().insert(STREAM, HeaderValue::from_static(form));
+            Ok(response)
         }
-        return terminal_over_websocket(asking, head, place).await;
+        Form::WebSocket if forwards => tunnel(asking, head, place),
+        Form::WebSocket => terminal_over_websocket(asking, head, place).await,
+        Form::Spdy if forwards => spdy(asking, head, place),
+        Form::Spdy => terminal_over_spdy(asking, head, place).await,
     }
-    if websocket::is_asked(head, "SPDY/3.1") {
-        return if forwards {
-            spdy(asking, head, place)
-        } else {
-            terminal_over_spdy(asking, head, place).await
-        };
-    }
-    let words =
-        format!("Upgrade request required: GET with Upgrade: websocket over HTTP/1.1, or POST with {STREAM}");
-    Err(Box::new(Status::bad_request(words)))
 }
 
 /// An exec or attach over bare SPDY.
@@ -318,5 +342,33 @@ async fn events(mut body: Outgoing, sender: &mut websocket::Sender) -> Goodbye {
                 return Goodbye::Failed;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+    use hypermesh_stream::{Instance, RAW};
+
+    fn form(headers: &[(&str, &str)]) -> Result<Option<Form>, u16> {
+        let mut request = Request::get("/x");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        Form::of(&head, &Route::PortForward(Instance::default(), 80)).map_err(|status| status.code)
+    }
+
+    #[test]
+    fn a_session_is_asked_for_in_one_of_three_forms() {
+        let upgrade = |to: &'static str| form(&[("connection", "Upgrade"), ("upgrade", to)]);
+        assert_eq!(form(&[(STREAM, RAW)]), Ok(Some(Form::Plain(RAW))));
+        assert_eq!(upgrade("websocket"), Ok(Some(Form::WebSocket)));
+        assert_eq!(upgrade("SPDY/3.1"), Ok(Some(Form::Spdy)));
+        assert_eq!(upgrade("h2c"), Err(400));
+        assert_eq!(form(&[]), Err(400));
+        let (head, ()) = Request::get("/x").body(()).unwrap().into_parts();
+        assert_eq!(Form::of(&head, &Route::Stats).unwrap(), None);
     }
 }
