@@ -27,6 +27,7 @@ hypermesh-image:
 hypermesh-machine: hypermesh-api hypermesh-bft hypermesh-chain hypermesh-consensus hypermesh-driver hypermesh-pipeline hypermesh-schemas hypermesh-store hypermesh-wal
 hypermesh-merge: hypermesh-api hypermesh-structural
 hypermesh-network: hypermesh-chain
+hypermesh-peers: hypermesh-bft hypermesh-chain stoq
 hypermesh-pipeline: hypermesh-api hypermesh-chain hypermesh-merge hypermesh-schemas hypermesh-structural
 hypermesh-pki: hypermesh-chain
 hypermesh-planner: hypermesh-schemas

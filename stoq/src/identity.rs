@@ -3,6 +3,8 @@
 //! The secret key leaves this module only inside rustls' signer. An identity can be replaced while connections
 //! are open; those keep what they were made with.
 
+mod signer;
+
 use crate::error::TlsError;
 use arc_swap::ArcSwap;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
@@ -11,6 +13,7 @@ use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use signer::Elsewhere;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +24,8 @@ const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 /// Names that stand for keys end so; `invalid` is never resolved (RFC 6761 §6.4).
 const KEY_NAME_SUFFIX: &str = ".key.invalid";
+/// What a signer signs, once, for the key of stateless resets.
+const RESET_SECRET: &[u8] = b"stoq: the secret of stateless resets, version 1";
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// An Ed25519 public key: 32 bytes, shown as hex.
@@ -124,6 +129,22 @@ impl Identity {
         let der = PrivatePkcs8KeyDer::from(der);
         let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).map_err(TlsError::Issue)?;
         Self::self_signed(&pair)
+    }
+
+    /// The Ed25519 key of a signer that keeps its secret to itself, with a certificate that it signs. What it signs are
+    /// handshakes (RFC 8446 §4.4.3), the certificate (RFC 5280), and one text that begins with the library's name.
+    pub fn of_signer(
+        key: PublicKey,
+        sign: impl Fn(&[u8]) -> [u8; 64] + Send + Sync + 'static,
+    ) -> Result<Self, TlsError> {
+        // An Ed25519 signature is the same each time (RFC 8032 §5.1.6), and nobody else can make it.
+        let reset_key = reset_key(&sign(RESET_SECRET));
+        let signer = Elsewhere { public: key, sign: Arc::new(sign) };
+        let params = CertificateParams::new(vec![key.server_name()]).map_err(TlsError::Issue)?;
+        let certificate = params.self_signed(&signer).map_err(TlsError::Issue)?;
+        let certified = CertifiedKey::new(vec![certificate.der().clone()], Arc::new(signer));
+        certified.keys_match().map_err(TlsError::Identity)?;
+        Ok(Self { certified: Arc::new(certified), reset_key })
     }
 
     /// A key with the certificates issued for it, the key's own first.
@@ -262,6 +283,16 @@ mod tests {
             "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
         );
         assert!(!format!("{identity:?}").contains("9d61"));
+    }
+
+    #[test]
+    fn a_signer_that_keeps_its_secret_has_the_identity_of_its_key() {
+        let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let key = PublicKey(aws_lc_rs::signature::KeyPair::public_key(&pair).as_ref().try_into().unwrap());
+        let sign = move |message: &[u8]| pair.sign(message).as_ref().try_into().unwrap();
+        let identity = Identity::of_signer(key, sign).unwrap();
+        assert_eq!(identity.public_key(), Some(key));
+        assert_eq!(identity.public_key(), Identity::from_seed(&[7; 32]).unwrap().public_key());
     }
 
     #[test]
