@@ -19,7 +19,7 @@ use crate::{join, liveness, node, pressure, private, publish};
 use futures_util::StreamExt as _;
 use hypermesh_chain::{ClusterId, ClusterPrefix, PublicKey};
 use hypermesh_client::{Client, Config, Trust};
-use hypermesh_planner::{Gravity, InstanceUid};
+use hypermesh_planner::{Gravity, Ground, InstanceUid};
 use hypermesh_runtime::oci::{self, OciOptions};
 use hypermesh_runtime::{Ability, InstanceId, RuntimeError};
 use kube::core::DynamicObject;
@@ -92,6 +92,7 @@ pub struct Agent {
     listening: Listening,
     itself: node::Itself,
     serving: watch::Sender<publish::Serving>,
+    ground: watch::Sender<Option<Arc<Ground>>>,
 }
 
 impl Agent {
@@ -132,6 +133,7 @@ impl Agent {
         let address = local_address(servers.first().copied());
         let (_, told_address) = watch::channel(address);
         let (serving, served) = watch::channel(publish::Serving::default());
+        let (ground, known_ground) = watch::channel(None);
         let api = NodeApi::new(kube.clone(), &settings.node);
         let host = Host {
             layout,
@@ -144,6 +146,7 @@ impl Agent {
             connectivity: Arc::clone(&connectivity),
             authorities: me.authorities.as_str().into(),
             serving: served,
+            ground: known_ground,
             address: told_address,
             memory: facts::memory().map(|(all, _)| all).unwrap_or_default(),
             // Who may not lower it has at least what the agent itself has.
@@ -164,7 +167,7 @@ impl Agent {
             lacks: lack.into_iter().collect(),
         };
         let workers = Workers::new(host.clone());
-        Ok(Self { host, workers, client, cluster, listening, itself, serving })
+        Ok(Self { host, workers, client, cluster, listening, itself, serving, ground })
     }
 
     /// What this node can do for instances, in words; empty: everything.
@@ -195,13 +198,16 @@ impl Agent {
     /// When what was kept cannot be read, or earlier containers cannot be found.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
         self.adopt().await?;
-        let Self { host, workers, client, cluster, listening, itself, serving } = self;
+        let Self { host, workers, client, cluster, listening, itself, serving, ground } = self;
         let answering: Serving = listening.serve(host.clone(), workers.clone(), cluster)?;
         let (pressures, told) = watch::channel(pressure::Pressures::new());
         let settings = Arc::clone(&itself.settings);
         let mut tasks = JoinSet::new();
         let of = (host.clone(), workers.clone());
-        let begin = move || node::keep(of.0.api.clone(), itself.clone(), of.0.address.clone(), told.clone());
+        let begin = move || {
+            let around = node::Around { address: of.0.address.clone(), pressures: told.clone() };
+            node::keep(of.0.api.clone(), itself.clone(), around, ground.clone())
+        };
         tasks.spawn(duty("telling of the node", host.clone(), begin));
         let of = (settings.node.clone(), workers.clone());
         let begin = move || liveness::tell(client.clone(), of.0.clone(), facts::boot_id(), of.1.clone());
@@ -212,8 +218,8 @@ impl Agent {
         let of = (host.clone(), workers.clone());
         let begin = move || publish::watch(of.0.clone(), of.1.clone(), serving.clone());
         tasks.spawn(duty("publishing ports", host.clone(), begin));
-        let of = (host.api.clone(), workers.clone());
-        let begin = move || follow(of.0.clone(), of.1.clone());
+        let of = (host.api.clone(), workers.clone(), host.ground.clone());
+        let begin = move || follow(of.0.clone(), of.1.clone(), of.2.clone());
         tasks.spawn(duty("following instances", host.clone(), begin));
         if settings.kubeconfig == settings.layout.kubeconfig() {
             // What others wrote, they renew.
@@ -302,8 +308,11 @@ async fn duty<F: Future<Output = ()>>(what: &'static str, host: Host, begin: imp
     supervise(begin, told).await;
 }
 
-/// Follows the instances that are bound to this node.
-async fn follow(api: NodeApi, workers: Workers) {
+/// Follows the instances that are bound to this node, once it is known what decides on whether it takes them on.
+async fn follow(api: NodeApi, workers: Workers, mut ground: watch::Receiver<Option<Arc<Ground>>>) {
+    if ground.wait_for(Option::is_some).await.is_err() {
+        return;
+    }
     let config =
         watcher::Config::default().fields(&format!("spec.nodeName={}", api.node())).streaming_lists();
     let mut events = std::pin::pin!(watcher(api.all_instances(), config).default_backoff());

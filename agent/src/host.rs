@@ -8,6 +8,7 @@ use crate::objects::Objects;
 use crate::publish::Serving;
 use crate::settings::{Layout, Policy};
 use crate::volumes::Volumes;
+use hypermesh_planner::Ground;
 use hypermesh_runtime::RuntimeClass;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Host {
     pub authorities: Arc<str>,
     /// What published ports lead to.
     pub serving: watch::Receiver<Serving>,
+    /// What decides on whom it takes on; none: its Node is not known yet.
+    pub ground: watch::Receiver<Option<Arc<Ground>>>,
     /// Its address.
     pub address: watch::Receiver<Option<IpAddr>>,
     /// Its memory, in bytes.

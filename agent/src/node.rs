@@ -7,14 +7,17 @@ use crate::failure::chain;
 use crate::pressure::Pressures;
 use crate::settings::Settings;
 use futures_util::StreamExt as _;
+use hypermesh_planner::Ground;
 use hypermesh_planner::eviction::Scarce;
 use hypermesh_runtime::{Ability, Report, RuntimeClass};
+use hypermesh_schemas::value::Quantity;
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,19 +47,33 @@ pub struct Itself {
     pub lacks: Vec<String>,
 }
 
-/// Keeps the Node true for as long as the agent runs.
-pub async fn keep(
-    api: NodeApi,
-    node: Itself,
-    address: watch::Receiver<Option<IpAddr>>,
-    mut pressures: watch::Receiver<Pressures>,
-) {
+/// What the node's status is made of and may change.
+#[derive(Clone)]
+pub struct Around {
+    /// Its address.
+    pub address: watch::Receiver<Option<IpAddr>>,
+    /// What is short.
+    pub pressures: watch::Receiver<Pressures>,
+}
+
+/// Keeps the Node true for as long as the agent runs, and tells what decides on whom it takes on.
+pub async fn keep(api: NodeApi, node: Itself, around: Around, ground: watch::Sender<Option<Arc<Ground>>>) {
+    let Around { address, mut pressures } = around;
     let nodes: Api<DynamicObject> = Api::all_with(api.client().clone(), &ours("Node", "nodes"));
     let config = watcher::Config::default().fields(&format!("metadata.name={}", api.node()));
     let mut events = std::pin::pin!(watcher(nodes, config).default_backoff());
     let mut seen: Option<DynamicObject> = None;
     let mut known = false;
     loop {
+        if let (true, Some(object)) = (known, seen.as_ref()) {
+            let now = Some(Arc::new(ground_of(&node, object)));
+            ground.send_if_modified(|before| {
+                *before != now && {
+                    before.clone_from(&now);
+                    true
+                }
+            });
+        }
         if known {
             let (address, pressures) = (*address.borrow(), pressures.borrow().clone());
             match settle(&api, &node, seen.as_ref(), address, &pressures).await {
@@ -173,7 +190,33 @@ fn is_told(object: &DynamicObject, status: &Value) -> bool {
     })
 }
 
-fn status(node: &Itself, object: &DynamicObject, address: Option<IpAddr>, pressures: &Pressures) -> Value {
+/// What decides on whom the node takes on: what was said of it, and what there is. Of resources that it knows itself it
+/// takes its own word.
+fn ground_of(node: &Itself, object: &DynamicObject) -> Ground {
+    let read = |pointer: &str| object.data.pointer(pointer).cloned().unwrap_or_default();
+    // Where one of them is not understood, by a newer server's, the others count.
+    let taints = read("/spec/taints").as_array().cloned().unwrap_or_default();
+    let taints = taints.into_iter().filter_map(|taint| serde_json::from_value(taint).ok()).collect();
+    let mut allocatable: BTreeMap<String, Quantity> =
+        serde_json::from_value(read("/status/allocatable")).unwrap_or_default();
+    let own: BTreeMap<String, Quantity> =
+        serde_json::from_value(amounts(node).allocatable).unwrap_or_default();
+    allocatable.extend(own);
+    Ground {
+        name: object.metadata.name.clone().unwrap_or_default(),
+        labels: object.metadata.labels.clone().unwrap_or_default(),
+        taints,
+        allocatable,
+    }
+}
+
+struct NodeAmounts {
+    capacity: Value,
+    allocatable: Value,
+}
+
+/// What there is, and what instances may have of it.
+fn amounts(node: &Itself) -> NodeAmounts {
     let (memory, _) = facts::memory().unwrap_or_default();
     let disk = rustix::fs::statvfs(node.settings.layout.root());
     let disk = disk.map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize)).unwrap_or_default();
@@ -189,6 +232,14 @@ fn status(node: &Itself, object: &DynamicObject, address: Option<IpAddr>, pressu
         })
     };
     let kept = node.settings.pressure.disk_left(disk);
+    NodeAmounts {
+        capacity: amounts(memory, disk),
+        allocatable: amounts(memory.saturating_sub(spare), disk.saturating_sub(kept)),
+    }
+}
+
+fn status(node: &Itself, object: &DynamicObject, address: Option<IpAddr>, pressures: &Pressures) -> Value {
+    let NodeAmounts { capacity, allocatable } = amounts(node);
     let mut addresses = vec![json!({"type": "Hostname", "address": facts::hostname()})];
     addresses.extend(address.map(|address| json!({"type": "InternalIP", "address": address.to_string()})));
     let host = node.settings.advertise.clone().or_else(|| {
@@ -199,8 +250,8 @@ fn status(node: &Itself, object: &DynamicObject, address: Option<IpAddr>, pressu
     });
     let mut status = json!({
         "addresses": addresses,
-        "capacity": amounts(memory, disk),
-        "allocatable": amounts(memory.saturating_sub(spare), disk.saturating_sub(kept)),
+        "capacity": capacity,
+        "allocatable": allocatable,
         "nodeInfo": facts::node_info(RUNTIME),
         "conditions": conditions(node, object, pressures),
     });

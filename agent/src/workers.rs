@@ -5,7 +5,7 @@ use crate::host::Host;
 use crate::keeping::{self, Kept};
 use crate::supervision::{Fall, supervise};
 use crate::worker::{Begin, Order, View, Worker};
-use hypermesh_planner::{Ending, Gravity, Instance, InstanceUid, Notice, Record};
+use hypermesh_planner::{Demand, Ending, Gravity, Instance, InstanceUid, Notice, Record, Rejection, admit};
 use hypermesh_runtime::Sandbox;
 use hypermesh_schemas::instance::{InstancePhase, InstanceStatus};
 use jiff::Timestamp;
@@ -28,11 +28,25 @@ struct Inner {
 
 struct Slot {
     instance: Arc<Instance>,
+    /// What it takes of the node, for as long as it has not ended.
+    demand: Demand,
     orders: mpsc::UnboundedSender<Order>,
     view: watch::Receiver<Option<View>>,
     task: AbortHandle,
     /// Whether the API server has said that it wants it, or that it does not, since the agent began.
     confirmed: bool,
+}
+
+impl Slot {
+    /// Whether it has what it asked for: until it has ended, or, one that is to go, until nothing of it is left.
+    fn holds(&self) -> bool {
+        let view = self.view.borrow();
+        let Some(view) = view.as_ref() else { return self.instance.ending.is_none() };
+        let record = &view.record;
+        let left = record.sandbox.stage.begun || record.volumes.begun;
+        !matches!(view.status.phase, Some(InstancePhase::Succeeded | InstancePhase::Failed))
+            && (left || self.instance.ending.is_none())
+    }
 }
 
 impl Workers {
@@ -108,9 +122,36 @@ impl Workers {
             // It has ended, and nothing is kept of it: it is not begun again.
             return;
         }
+        let record = Record { rejection: self.judge(&instance, &all), ..Record::default() };
+        if let Some(rejection) = &record.rejection {
+            self.reject(&instance, rejection, &record);
+        }
         self.keep(&instance.uid, object);
-        let slot = self.begin(Arc::new(instance), Record::default(), None, told, true);
+        let slot = self.begin(Arc::new(instance), record, None, told, true);
         all.insert(slot.instance.uid.clone(), slot);
+    }
+
+    /// Why the node does not take an instance on beside those that it has; none: it does.
+    fn judge(&self, instance: &Instance, all: &BTreeMap<InstanceUid, Slot>) -> Option<Rejection> {
+        // Who is to go takes nothing; and without its Node nobody follows instances.
+        if instance.ending.is_some() {
+            return None;
+        }
+        let ground = self.0.host.ground.borrow().clone()?;
+        let others = all.values().filter(|slot| slot.holds()).map(|slot| &slot.demand);
+        admit(&Demand::read(instance.pod()), others, &ground, Timestamp::now()).err()
+    }
+
+    /// Keeps that an instance was not taken on, before the instance itself: who comes after must not begin it.
+    fn reject(&self, instance: &Instance, rejection: &Rejection, record: &Record) {
+        let layout = &self.0.host.layout;
+        let folder = crate::private::folder(&layout.instance(&instance.uid));
+        if let Err(error) = folder.and_then(|()| keeping::keep_record(layout, &instance.uid, record)) {
+            tracing::warn!(instance = %instance.uid, %error, "that the instance was not taken on cannot be kept");
+        }
+        let (gravity, message) = (Gravity::Warning, rejection.message.clone());
+        let notice = Notice { gravity, container: None, reason: rejection.word(), message };
+        self.0.host.announcer.instance(instance, notice);
     }
 
     fn keep(&self, uid: &InstanceUid, object: &DynamicObject) {
@@ -194,7 +235,8 @@ impl Workers {
             confirmed,
         };
         let task = tokio::spawn(self.clone().look_after(begin, view.clone()));
-        Slot { instance, orders, view, task: task.abort_handle(), confirmed }
+        let demand = Demand::read(instance.pod());
+        Slot { instance, demand, orders, view, task: task.abort_handle(), confirmed }
     }
 
     /// Looks after an instance until nothing of it is left here, whatever its worker stumbles over.
