@@ -99,8 +99,9 @@ properties: rocksdb tools-test ## repeat the property tests with new seeds [PROP
 	cargo nextest run --workspace --exclude hypermesh-e2e --exclude hypermesh-fuzz --profile fuzz \
 		--stress-duration $(PROPERTIES_TIME)
 
-sim: ## run replicas under a simulated clock, network and disk [SEEDS=0..1000, or one seed]
-	cargo run --release -p hypermesh-sim -- '$(SEEDS)'
+# Overflows are checked, as in what libFuzzer drives.
+sim: ## run replicas under a simulated clock, network and disk [SEEDS=0..1000, or one seed and TRACE=1; WITHOUT=loss,cuts]
+	cargo run --quiet --profile fuzz -p hypermesh-sim -- '$(SEEDS)' $(if $(TRACE),--trace) $(if $(WITHOUT),--without '$(WITHOUT)')
 
 clean: ## remove what was built here; RocksDB stays, in $(HYPERMESH_CACHE)
 	cargo clean

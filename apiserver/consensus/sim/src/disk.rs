@@ -1,4 +1,4 @@
-//! A disk that loses what was not flushed.
+//! A disk that loses what was not flushed, may fail to flush, and may have no room.
 
 use crate::random::Random;
 use hypermesh_wal::Disk;
@@ -18,6 +18,8 @@ pub struct VirtualDisk(Rc<RefCell<Files>>);
 struct Files {
     files: BTreeMap<String, File>,
     salts: u64,
+    full: bool,
+    broken: bool,
 }
 
 #[derive(Debug)]
@@ -27,10 +29,15 @@ struct File {
 }
 
 impl VirtualDisk {
-    /// What a power failure leaves: of each unflushed tail some beginning, with some sectors never written.
-    pub fn crash(&self, random: &mut Random) {
-        for file in self.0.borrow_mut().files.values_mut() {
+    /// What a power failure leaves: of each unflushed tail some beginning, with some sectors never written. Tells how
+    /// many bytes were not flushed.
+    pub fn crash(&self, random: &mut Random) -> usize {
+        let mut unflushed = 0;
+        let mut files = self.0.borrow_mut();
+        files.broken = false;
+        for file in files.files.values_mut() {
             let tail = file.bytes.len() - file.flushed;
+            unflushed += tail;
             let kept = random.below(tail as u64 + 1) as usize;
             file.bytes.truncate(file.flushed + kept);
             let mut start = file.flushed.next_multiple_of(SECTOR);
@@ -45,11 +52,32 @@ impl VirtualDisk {
             }
             file.flushed = file.bytes.len();
         }
+        unflushed
     }
 
     /// Takes the disk out and puts an empty one in.
     pub fn replace(&self) {
         self.0.borrow_mut().files.clear();
+    }
+
+    /// Whether there is no room for one byte more.
+    pub fn is_full(&self) -> bool {
+        self.0.borrow().full
+    }
+
+    /// Fills the disk, or makes room again.
+    pub fn set_full(&self, full: bool) {
+        self.0.borrow_mut().full = full;
+    }
+
+    /// Whether a flush would fail.
+    pub fn is_broken(&self) -> bool {
+        self.0.borrow().broken
+    }
+
+    /// From now on until the next crash, what is written is not flushed, and a flush fails.
+    pub fn break_flush(&self) {
+        self.0.borrow_mut().broken = true;
     }
 }
 
@@ -67,19 +95,28 @@ impl Disk for VirtualDisk {
     }
 
     fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if self.is_full() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = File { bytes: bytes.to_vec(), flushed: bytes.len() };
         self.0.borrow_mut().files.insert(name.to_owned(), file);
         Ok(())
     }
 
+    /// A full disk takes the first half.
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut files = self.0.borrow_mut();
-        files.files.get_mut(name).ok_or_else(missing)?.bytes.extend_from_slice(bytes);
-        Ok(())
+        let fits = if files.full { bytes.len() / 2 } else { bytes.len() };
+        let file = files.files.get_mut(name).ok_or_else(missing)?;
+        file.bytes.extend(bytes.iter().take(fits));
+        if fits == bytes.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let mut files = self.0.borrow_mut();
+        if files.broken {
+            return Err(io::Error::other("I/O error"));
+        }
         let file = files.files.get_mut(name).ok_or_else(missing)?;
         file.flushed = file.bytes.len();
         Ok(())

@@ -1,13 +1,15 @@
-//! A small state machine: numbered entries under names, in the blocks, headers and state tree of the real one.
+//! A small state machine: registers under names, in the blocks, headers and state tree of the real one.
 //!
 //! It stands for the pipeline and the store where thousands of runs are wanted in a minute. Like them it executes a block
-//! before it is voted for, names the state after it in the header, orders nothing twice and nothing that its author did
-//! not authorize, and keeps a block durably or not at all. An author's signature is a keyed digest here, whose key no
-//! replica has.
+//! before it is voted for, names the state after it in the header, orders nothing twice and nothing that nobody had the
+//! right to ask for ([`requests`]), and keeps a block durably or not at all.
 
+pub mod requests;
+
+use crate::scenario::Planted;
 use bytes::Bytes;
 use hypermesh_bft::Head;
-use hypermesh_chain::request::{Authority, Endorsement, Media, Method, Request, User};
+use hypermesh_chain::request::Request;
 use hypermesh_chain::{
     Block, Canonical, Certificate, ClusterId, GroupId, Hash, Header, Height, PublicKey, Revision, StateTree,
     Timestamp, ValidatorSet,
@@ -16,47 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A block may be dated this far from the clock of who judges it, in microseconds.
-const MOST_SKEW: u64 = 10_000_000;
+pub const MOST_SKEW: u64 = 10_000_000;
 /// Requests in a block.
 const MOST_REQUESTS: usize = 8;
-
-/// What authors sign with; replicas, honest or not, never see it.
-const AUTHORS_KEY: &[u8] = b"known to authors alone";
-
-/// A request of an author, signed.
-pub fn request(number: u64) -> Request {
-    let name = format!("entry-{number}");
-    let tag = Hash::of(&[AUTHORS_KEY, name.as_bytes()]);
-    unauthorized(number, &tag.to_string())
-}
-
-/// A request that claims to be an author's.
-pub fn forged(number: u64) -> Request {
-    unauthorized(number, &Hash::default().to_string())
-}
-
-fn unauthorized(number: u64, tag: &str) -> Request {
-    let endorsement = Endorsement {
-        replica: PublicKey([0; 32]),
-        user: User::default(),
-        received: Timestamp(0),
-        nonce: number,
-        manager: tag.to_owned(),
-    };
-    Request {
-        method: Method::Post,
-        target: format!("/entry-{number}"),
-        media: Media::None,
-        body: Bytes::new(),
-        authority: Authority::Endorsed(endorsement),
-    }
-}
-
-fn is_authorized(request: &Request) -> bool {
-    let name = request.target.trim_start_matches('/');
-    let tag = Hash::of(&[AUTHORS_KEY, name.as_bytes()]).to_string();
-    request.authority.endorsement().is_some_and(|endorsement| endorsement.manager == tag)
-}
 
 /// What survives a crash.
 #[derive(Clone, Debug)]
@@ -65,8 +29,22 @@ pub struct Kept {
     pub blocks: Vec<(Bytes, Certificate)>,
     head: Header,
     head_id: Hash,
-    tree: StateTree,
+    state: State,
     ordered: BTreeSet<Hash>,
+}
+
+/// Registers, and the tree over them.
+#[derive(Clone, Debug, Default)]
+struct State {
+    tree: StateTree,
+    registers: BTreeMap<String, u64>,
+}
+
+/// A block that was executed and is not kept yet.
+#[derive(Debug)]
+struct Executed {
+    block: Arc<Block>,
+    state: State,
 }
 
 /// A state machine of one replica.
@@ -78,16 +56,19 @@ pub struct Ledger {
     kept: Kept,
     /// Requests that wait, by digest.
     pool: BTreeMap<Hash, Request>,
-    /// Blocks that were executed and are not kept yet.
-    executed: BTreeMap<Hash, (Arc<Block>, StateTree)>,
-    /// A planted fault: headers are taken at their word.
-    pub ignores_roots: bool,
+    executed: BTreeMap<Hash, Executed>,
+    planted: Option<Planted>,
 }
 
 impl Ledger {
     /// A ledger at the beginning.
-    pub fn new(cluster: ClusterId, key: PublicKey, validators: ValidatorSet) -> Self {
-        let tree = StateTree::new();
+    pub fn new(
+        cluster: ClusterId,
+        key: PublicKey,
+        validators: ValidatorSet,
+        planted: Option<Planted>,
+    ) -> Self {
+        let state = State::default();
         let head = Header {
             version: 1,
             group: GroupId(0),
@@ -100,21 +81,14 @@ impl Ledger {
             requests: Hash::default(),
             receipts: Hash::default(),
             events: Hash::default(),
-            state: tree.root(),
+            state: state.tree.root(),
             first_revision: Revision(1),
             last_revision: Revision(0),
         };
-        let kept = Kept { blocks: Vec::new(), head, head_id: Hash([1; 32]), tree, ordered: BTreeSet::new() };
-        let ignores_roots = false;
-        Self {
-            cluster,
-            key,
-            validators,
-            kept,
-            pool: BTreeMap::new(),
-            executed: BTreeMap::new(),
-            ignores_roots,
-        }
+        let (blocks, ordered) = (Vec::new(), BTreeSet::new());
+        let kept = Kept { blocks, head, head_id: Hash([1; 32]), state, ordered };
+        let (pool, executed) = (BTreeMap::new(), BTreeMap::new());
+        Self { cluster, key, validators, kept, pool, executed, planted }
     }
 
     /// Forgets what a crash forgets.
@@ -136,9 +110,14 @@ impl Ledger {
         Head { height: head.height, block: *head_id, proposer, validators: self.validators.clone() }
     }
 
+    /// The newest height.
+    pub fn height(&self) -> u64 {
+        self.kept.head.height.0
+    }
+
     /// The root of the state that is there, whatever the newest header says.
     pub fn root(&self) -> Hash {
-        self.kept.tree.root()
+        self.kept.state.tree.root()
     }
 
     /// Whether a request was ordered.
@@ -146,10 +125,16 @@ impl Ledger {
         self.kept.ordered.contains(digest)
     }
 
+    /// A register as it is here: 0 before it was written.
+    pub fn register(&self, register: u64) -> u64 {
+        self.kept.state.registers.get(&requests::path(register)).copied().unwrap_or(0)
+    }
+
     /// Takes a request that is to be ordered. What is not authorized is refused, as it would be at the edge.
     pub fn enqueue(&mut self, request: Request) {
         let digest = request.digest();
-        if is_authorized(&request) && !self.kept.ordered.contains(&digest) {
+        let known = self.pool.contains_key(&digest) || self.kept.ordered.contains(&digest);
+        if !known && requests::authorize(&request, &self.validators, &self.cluster).is_ok() {
             self.pool.insert(digest, request);
         }
     }
@@ -164,16 +149,21 @@ impl Ledger {
         self.pool.values().map(|request| Bytes::from(request.encode())).collect()
     }
 
-    /// Makes a block of what waits.
-    pub fn prepare(&mut self, now: Timestamp) -> Option<Arc<Block>> {
-        let requests: Vec<Request> = self.pool.values().take(MOST_REQUESTS).cloned().collect();
+    /// Makes a block of what waits, or of what `compose` makes of that.
+    pub fn prepare(
+        &mut self,
+        now: Timestamp,
+        compose: impl FnOnce(Vec<Request>) -> Vec<Request>,
+    ) -> Option<Arc<Block>> {
+        let mut requests = compose(self.pool.values().cloned().collect());
+        requests.truncate(MOST_REQUESTS);
         if requests.is_empty() {
             return None;
         }
         let time = Timestamp(now.0.max(self.kept.head.time.0 + 1));
-        let (block, tree) = self.execute(requests, time, self.key);
-        let block = Arc::new(block);
-        self.executed.insert(self.id(&block), (Arc::clone(&block), tree));
+        let executed = self.execute(requests, time, self.key);
+        let block = Arc::clone(&executed.block);
+        self.executed.insert(self.id(&block), executed);
         Some(block)
     }
 
@@ -186,6 +176,7 @@ impl Ledger {
         let header = &block.header;
         if let Some(now) = fresh
             && header.time.0.abs_diff(now.0) > MOST_SKEW
+            && self.planted != Some(Planted::UncheckedTime)
         {
             return Err("its time is far".to_owned());
         }
@@ -195,27 +186,40 @@ impl Ledger {
         if self.validators.power(&header.proposer).is_none() {
             return Err("its proposer is no validator".to_owned());
         }
+        if self.planted != Some(Planted::IgnoredAuthority) {
+            self.judge_requests(&block.requests)?;
+        }
+        let own = self.execute(block.requests.clone(), header.time, header.proposer);
+        let mut expected = own.block.header.clone();
+        if self.planted == Some(Planted::IgnoredRoots) {
+            expected.state = header.state;
+        }
+        if expected != *header {
+            return Err("its header is not what its requests come to".to_owned());
+        }
+        self.executed.insert(id, Executed { block: Arc::new(block.clone()), ..own });
+        Ok(())
+    }
+
+    fn judge_requests(&self, requests: &[Request]) -> Result<(), String> {
         let mut seen = BTreeSet::new();
-        for request in &block.requests {
+        for request in requests {
             let digest = request.digest();
-            if !is_authorized(request) {
-                return Err(format!("request {digest} is not its author's"));
-            }
             if self.kept.ordered.contains(&digest) || !seen.insert(digest) {
                 return Err(format!("request {digest} was ordered before"));
             }
+            // What waits here was authorized when it came.
+            if !self.pool.contains_key(&digest) {
+                requests::authorize(request, &self.validators, &self.cluster)?;
+            }
         }
-        let (own, tree) = self.execute(block.requests.clone(), header.time, header.proposer);
-        if own.header != *header && !self.ignores_roots {
-            return Err("its header is not what its requests come to".to_owned());
-        }
-        self.executed.insert(id, (Arc::new(block.clone()), tree));
         Ok(())
     }
 
     /// Keeps a block, durably.
     pub fn commit(&mut self, id: &Hash, certificate: &Certificate) -> Result<(), String> {
-        let (block, tree) = self.executed.remove(id).ok_or("a block that was not executed is to be kept")?;
+        let executed = self.executed.remove(id).ok_or("a block that was not executed is to be kept")?;
+        let Executed { block, state } = executed;
         certificate.verify(&self.validators, &self.cluster).map_err(|error| error.to_string())?;
         for request in &block.requests {
             let digest = request.digest();
@@ -223,7 +227,7 @@ impl Ledger {
             self.kept.ordered.insert(digest);
         }
         self.kept.blocks.push((Bytes::from(block.encode()), certificate.clone()));
-        (self.kept.head, self.kept.head_id, self.kept.tree) = (block.header.clone(), *id, tree);
+        (self.kept.head, self.kept.head_id, self.kept.state) = (block.header.clone(), *id, state);
         self.executed.clear();
         Ok(())
     }
@@ -237,13 +241,10 @@ impl Ledger {
         block.header.id(&self.cluster)
     }
 
-    fn execute(&self, requests: Vec<Request>, time: Timestamp, proposer: PublicKey) -> (Block, StateTree) {
+    fn execute(&self, requests: Vec<Request>, time: Timestamp, proposer: PublicKey) -> Executed {
         let parent = &self.kept.head;
-        let mut tree = self.kept.tree.clone();
-        for request in &requests {
-            tree.insert(request.target.as_bytes(), request.digest());
-        }
-        let writes = requests.len() as u64;
+        let mut state = self.kept.state.clone();
+        requests.iter().for_each(|request| state.apply(request));
         let header = Header {
             version: parent.version,
             group: parent.group,
@@ -256,10 +257,20 @@ impl Ledger {
             requests: Block::requests_root(&requests, &[]),
             receipts: Hash::default(),
             events: Hash::default(),
-            state: tree.root(),
+            state: state.tree.root(),
             first_revision: Revision(parent.last_revision.0 + 1),
-            last_revision: Revision(parent.last_revision.0 + writes),
+            last_revision: Revision(parent.last_revision.0 + requests.len() as u64),
         };
-        (Block { header, requests, endorsements: Vec::new() }, tree)
+        let block = Arc::new(Block { header, requests, endorsements: Vec::new() });
+        Executed { block, state }
+    }
+}
+
+impl State {
+    fn apply(&mut self, request: &Request) {
+        let path = request.path();
+        let value = std::str::from_utf8(&request.body).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        self.registers.insert(path.to_owned(), value);
+        self.tree.insert(path.as_bytes(), Hash::of(&[&value.to_le_bytes()]));
     }
 }

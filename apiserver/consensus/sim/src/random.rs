@@ -38,4 +38,10 @@ impl Random {
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         of.get(self.below(of.len() as u64) as usize)
     }
+
+    /// One of several, of which there is at least one.
+    pub fn one_of<T: Copy, const N: usize>(&mut self, of: [T; N]) -> T {
+        const { assert!(N > 0) };
+        of[(self.below(N as u64) as usize).min(N - 1)]
+    }
 }

@@ -3,21 +3,24 @@
 mod clients;
 mod network;
 mod perform;
+mod power;
+mod tell;
 
+use crate::coverage::Coverage;
 use crate::disk::VirtualDisk;
-use crate::invariant::{self, Invariant, Observation};
+use crate::invariant::{self, Invariant, Observation, Setting};
 use crate::ledger::Ledger;
 use crate::random::Random;
-use crate::replica::Replica;
-use crate::scenario::{Planted, SECOND, Scenario};
+use crate::replica::{Incoming, Replica};
+use crate::scenario::{SECOND, Scenario};
 use clients::Client;
 use hypermesh_bft::{Event, Identity, Timer};
 use hypermesh_chain::{ClusterId, GroupId, Hash, PublicKey, SigningKey, Validator, ValidatorSet};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// After the troubles, everybody must be answered within this time.
-const PATIENCE: u64 = 120 * SECOND;
+const PATIENCE: u64 = 60 * SECOND;
 /// So long after the last answer nothing is said any more, and for as long it is listened.
 const SILENCE: u64 = 20 * SECOND;
 /// More happenings than any sound run has.
@@ -30,8 +33,10 @@ enum Happening {
     Arrival { from: usize, to: usize, bytes: Rc<[u8]> },
     /// A timer goes off, if it is still the one that was started.
     Timer { replica: usize, timer: Timer, number: u64 },
-    /// A client makes a request, or comes again with it.
-    Client(usize),
+    /// A disk has done what it was asked for, if its replica is still in the life that asked.
+    Disk { replica: usize, number: u64 },
+    /// A client does something, or comes again with it.
+    Client { client: usize, attempt: u64 },
     /// A replica tells the others of requests that wait at it.
     Gossip(usize),
     /// A replica that is down comes up.
@@ -40,25 +45,37 @@ enum Happening {
     Outage,
     /// A link is cut, for a time, in one direction or both.
     Cut,
+    /// The replicas are parted into two groups, for a time, in one direction or both.
+    Split,
     /// A link works again.
     Mended { from: usize, to: usize },
+    /// Some disk has no room.
+    Full,
+    /// It has room again.
+    Room(usize),
+    /// Some clock is set anew.
+    Jump,
     /// All troubles end.
     Peace,
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The height that was reached.
     pub height: u64,
     /// Happenings.
     pub happenings: u64,
-    /// Crashes.
-    pub crashes: u64,
-    /// Proof of contradictions that honest replicas have.
-    pub evidence: u64,
     /// Simulated time, in microseconds.
     pub time: u64,
+    /// How long it took from the end of the troubles until all was well, in microseconds.
+    pub healed: u64,
+    /// The most heights that were decided while one request waited.
+    pub waited: u64,
+    /// The most actions that a replica has begun.
+    pub actions: u64,
+    /// What happened, and how often.
+    pub coverage: Coverage,
     /// A digest of all that happened: two runs of one seed have the same.
     pub trace: Hash,
 }
@@ -87,15 +104,24 @@ pub struct World {
     queue: BTreeMap<(u64, u64), Happening>,
     number: u64,
     happenings: u64,
-    crashes: u64,
-    evidence: u64,
     peace: bool,
     replicas: Vec<Replica>,
+    /// How often each replica went down.
+    lives: Vec<u64>,
     places: BTreeMap<PublicKey, usize>,
     /// Links that do not work: from, to.
     cut: BTreeSet<(usize, usize)>,
     clients: Vec<Client>,
+    /// Operations that clients have begun.
+    begun: u64,
+    /// The height at which a request was first made.
+    issued: BTreeMap<Hash, u64>,
+    waited: u64,
+    /// The highest height that some replica keeps.
+    height: u64,
     invariants: Vec<Box<dyn Invariant>>,
+    coverage: Coverage,
+    traced: bool,
     trace: Hash,
 }
 
@@ -111,24 +137,25 @@ impl World {
         // Distinct keys, each with the power of one, are a set.
         let validators = ValidatorSet::new(validators).unwrap_or_default();
         let places = keys.iter().enumerate().map(|(place, key)| (key.public(), place)).collect();
-        let replicas = keys.into_iter().enumerate().map(|(place, key)| {
-            let liar = scenario.liars.iter().find(|liar| liar.replica == place);
-            let planted = scenario.planted.filter(|_| liar.is_none());
-            let mut ledger = Ledger::new(cluster, key.public(), validators.clone());
-            ledger.ignores_roots = planted == Some(Planted::IgnoredRoots);
-            Replica {
-                identity: Identity { key, cluster, group: GroupId(0) },
-                disk: VirtualDisk::default(),
-                ledger,
-                life: None,
-                skew: random.between(0..4_000_000) as i64 - 2_000_000,
-                behaviour: liar.map(|liar| liar.kind.start()),
-                timers: BTreeMap::new(),
-                planted,
-            }
-        });
-        let replicas = replicas.collect();
-        let clients = (0..scenario.requests).map(Client::new).collect();
+        let replicas: Vec<Replica> = keys
+            .into_iter()
+            .enumerate()
+            .map(|(place, key)| replica(&scenario, place, key, cluster, &validators, &mut random))
+            .collect();
+        let key_of = |replica: &Replica| replica.identity.key.public();
+        let setting = Setting {
+            cluster,
+            validators,
+            keys: replicas.iter().map(key_of).collect(),
+            liars: replicas.iter().filter(|replica| !replica.is_honest()).map(key_of).collect(),
+            skew: scenario.skew,
+            wrong_clock: scenario.wrong_clock.and_then(|(place, _)| replicas.get(place)).map(key_of),
+        };
+        let mut coverage = Coverage::default();
+        scenario.liars.iter().for_each(|liar| coverage.count(liar.kind.name()));
+        coverage.add("clocks that were wrong", u64::from(scenario.wrong_clock.is_some()));
+        let clients = clients::all(&scenario);
+        let lives = vec![0; replicas.len()];
         Self {
             scenario,
             random,
@@ -136,16 +163,26 @@ impl World {
             queue: BTreeMap::new(),
             number: 0,
             happenings: 0,
-            crashes: 0,
-            evidence: 0,
             peace: false,
             replicas,
+            lives,
             places,
             cut: BTreeSet::new(),
             clients,
-            invariants: invariant::all(),
+            begun: 0,
+            issued: BTreeMap::new(),
+            waited: 0,
+            height: 0,
+            invariants: invariant::all(&setting),
+            coverage,
+            traced: false,
             trace: Hash::default(),
         }
+    }
+
+    /// The same, told on the standard output, a line for everything that happens.
+    pub fn traced(self) -> Self {
+        Self { traced: true, ..self }
     }
 
     /// Lets it happen.
@@ -162,25 +199,27 @@ impl World {
             }
             self.happen(happening)?;
         }
+        let healed = self.now.saturating_sub(self.scenario.trouble);
         self.fall_silent()?;
         let honest = || self.replicas.iter().filter(|replica| replica.is_honest());
-        let heights: Vec<u64> = honest().map(|replica| replica.ledger.head().height.0).collect();
-        let unanswered = self.clients.iter().filter(|client| !client.is_answered()).count();
+        let heights: Vec<u64> = honest().map(|replica| replica.ledger.height()).collect();
+        let unanswered = self.clients.iter().map(Client::unanswered).sum();
         self.observe(&Observation::Ended { unanswered, heights: &heights })?;
         Ok(Report {
             height: heights.into_iter().max().unwrap_or(0),
             happenings: self.happenings,
-            crashes: self.crashes,
-            evidence: self.evidence,
             time: self.now,
+            healed,
+            waited: self.waited,
+            actions: self.replicas.iter().map(|replica| replica.actions).max().unwrap_or(0),
+            coverage: self.coverage,
             trace: self.trace,
         })
     }
 
     /// Honest replicas that have nothing to decide say nothing.
     fn fall_silent(&mut self) -> Result<(), Failure> {
-        let answered = self.clients.iter().all(Client::is_answered);
-        if !self.scenario.liars.is_empty() || !answered {
+        if !self.scenario.liars.is_empty() || !self.is_answered() {
             return Ok(());
         }
         let (begin, mut said) = (self.now, 0);
@@ -205,29 +244,41 @@ impl World {
             self.later(SECOND / 4, Happening::Gossip(place));
         }
         for client in 0..self.clients.len() {
-            let after = self.random.below(self.scenario.trouble);
-            self.later(after, Happening::Client(client));
+            let after = self.random.below(self.scenario.pause);
+            self.later(after, Happening::Client { client, attempt: 0 });
         }
-        for _ in 0..self.scenario.outages {
-            let after = self.random.below(self.scenario.trouble);
-            self.later(after, Happening::Outage);
+        let Scenario { outages, splits, jumps, trouble, .. } = self.scenario;
+        let often = [
+            (outages, Happening::Outage),
+            (splits, Happening::Split),
+            (self.scenario.disks.full, Happening::Full),
+            (jumps, Happening::Jump),
+        ];
+        for (times, happening) in often {
+            for _ in 0..times {
+                let after = self.random.below(trouble);
+                self.later(after, happening.clone());
+            }
         }
         if self.scenario.cuts > 0 {
             self.later(self.scenario.cuts, Happening::Cut);
         }
-        self.later(self.scenario.trouble, Happening::Peace);
+        self.later(trouble, Happening::Peace);
         Ok(())
+    }
+
+    fn is_answered(&self) -> bool {
+        self.clients.iter().all(|client| client.unanswered() == 0)
     }
 
     /// Whether nobody waits for anything any more, or has waited too long.
     fn is_over(&self) -> bool {
-        let deadline = self.scenario.trouble + PATIENCE;
-        let height = |replica: &Replica| replica.ledger.head().height;
-        let mut honest = self.replicas.iter().filter(|replica| replica.is_honest()).map(height);
+        let deadline = self.scenario.trouble + self.scenario.requests * self.scenario.pause + PATIENCE;
+        let mut honest =
+            self.replicas.iter().filter(|replica| replica.is_honest()).map(|replica| replica.ledger.height());
         let first = honest.next();
         let level = honest.all(|height| Some(height) == first);
-        let answered = self.clients.iter().all(Client::is_answered);
-        self.now > deadline || (self.peace && answered && level)
+        self.now > deadline || (self.peace && level && self.is_answered())
     }
 
     fn later(&mut self, after: u64, happening: Happening) {
@@ -239,41 +290,47 @@ impl World {
         match happening {
             Happening::Arrival { from, to, bytes } => self.arrive(from, to, &bytes),
             Happening::Timer { replica, timer, number } => {
-                let runs = self.replicas.get(replica).and_then(|replica| replica.timers.get(&timer));
-                if runs != Some(&number) {
-                    return Ok(());
-                }
-                if let Some(replica) = self.replicas.get_mut(replica) {
-                    replica.timers.remove(&timer);
-                }
-                self.drive(replica, Event::Elapsed(timer))
+                self.drive(replica, Incoming::Timer(timer, number))
             }
-            Happening::Client(client) => self.ask(client),
-            Happening::Gossip(replica) => {
-                self.gossip(replica);
-                Ok(())
-            }
+            Happening::Disk { replica, number } => self.disk_done(replica, number),
+            Happening::Client { client, attempt } => self.act_as(client, attempt),
+            Happening::Gossip(replica) => self.gossip(replica),
             Happening::Up(replica) => self.up(replica),
-            Happening::Outage => {
-                self.outage();
-                Ok(())
-            }
+            Happening::Outage => self.outage(),
             Happening::Cut => {
                 self.cut_link();
                 Ok(())
             }
+            Happening::Split => {
+                self.split();
+                Ok(())
+            }
             Happening::Mended { from, to } => {
-                self.cut.remove(&(from, to));
-                self.meet(from, to)
+                if self.cut.remove(&(from, to)) {
+                    self.meet(from, to)
+                } else {
+                    Ok(())
+                }
+            }
+            Happening::Full => {
+                self.fill_disk();
+                Ok(())
+            }
+            Happening::Room(replica) => self.make_room(replica),
+            Happening::Jump => {
+                self.set_clock();
+                Ok(())
             }
             Happening::Peace => self.end_troubles(),
         }
     }
 
     fn end_troubles(&mut self) -> Result<(), Failure> {
+        self.tell(|| "the troubles are over".to_owned());
         self.peace = true;
         self.cut.clear();
         for place in 0..self.replicas.len() {
+            self.make_room(place)?;
             self.up(place)?;
         }
         let pairs = (0..self.replicas.len()).flat_map(|a| (0..self.replicas.len()).map(move |b| (a, b)));
@@ -286,7 +343,7 @@ impl World {
         for (one, other) in [(a, b), (b, a)] {
             let key = self.replicas.get(other).map(|replica| replica.identity.key.public());
             if let Some(key) = key {
-                self.drive(one, Event::Connected(key))?;
+                self.drive(one, Incoming::Event(Event::Connected(key)))?;
             }
         }
         Ok(())
@@ -311,28 +368,30 @@ impl World {
         let time = self.now.to_le_bytes();
         self.trace = Hash::of(&[&self.trace.0, &time, what]);
     }
+}
 
-    /// Hands an event to a replica, and does what that leads to. A replica that is down sees nothing.
-    fn drive(&mut self, place: usize, event: Event) -> Result<(), Failure> {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let Some(replica) = self.replicas.get_mut(place) else { return Ok(()) };
-            let Some(life) = &mut replica.life else { return Ok(()) };
-            match life.engine.handle(event) {
-                Ok(actions) => self.perform(place, actions, &mut events)?,
-                Err(error) => return self.stopped(place, &error.to_string()),
-            }
-        }
-        Ok(())
-    }
-
-    /// An honest replica that stops is a fault; a liar may.
-    fn stopped(&mut self, place: usize, why: &str) -> Result<(), Failure> {
-        let Some(replica) = self.replicas.get_mut(place) else { return Ok(()) };
-        replica.stop();
-        if replica.is_honest() {
-            return Err(self.failure("nobody stops", format!("replica {place}: {why}")));
-        }
-        Ok(())
+fn replica(
+    scenario: &Scenario,
+    place: usize,
+    key: SigningKey,
+    cluster: ClusterId,
+    validators: &ValidatorSet,
+    random: &mut Random,
+) -> Replica {
+    let liar = scenario.liars.iter().find(|liar| liar.replica == place);
+    let planted = scenario.planted.filter(|_| liar.is_none());
+    let ledger = Ledger::new(cluster, key.public(), validators.clone(), planted);
+    let skew = random.below(2 * scenario.skew + 1) as i64 - scenario.skew as i64;
+    let wrong = scenario.wrong_clock.filter(|(wrong, _)| *wrong == place).map(|(_, by)| by);
+    Replica {
+        identity: Identity { key, cluster, group: GroupId(0) },
+        disk: VirtualDisk::default(),
+        ledger,
+        life: None,
+        skew: wrong.unwrap_or(skew),
+        behaviour: liar.map(|liar| liar.kind.start()),
+        planted,
+        actions: 0,
+        barriers: 0,
     }
 }

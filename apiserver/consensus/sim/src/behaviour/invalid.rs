@@ -1,15 +1,12 @@
-//! Proposes blocks that name another state than their requests lead to, or hold a request that nobody made.
+//! Proposes blocks whose headers are wrong: another state than their requests lead to, other requests, another parent,
+//! another proposer.
 
 use super::{Actor, Behaviour, as_it_is};
-use crate::ledger;
 use crate::random::Random;
 use hypermesh_bft::Message;
 use hypermesh_bft::message::SignedProposal;
 use hypermesh_chain::{Block, Canonical, Hash};
 use std::collections::BTreeMap;
-
-/// The numbers of its forged requests begin here: no author uses them.
-const FORGED: u64 = 1 << 32;
 
 #[derive(Debug, Default)]
 pub(super) struct Invalid {
@@ -30,12 +27,12 @@ impl Behaviour for Invalid {
             Message::Block { height, bytes } => {
                 let Ok(mut block) = Block::decode(&bytes) else { return Vec::new() };
                 let id = block.header.id(cluster);
-                if random.chance(500) {
-                    block.header.state.0[0] ^= 1;
-                } else {
-                    block.requests.push(ledger::forged(FORGED + random.below(1000)));
-                    block.header.requests = Block::requests_root(&block.requests, &[]);
-                    block.header.last_revision.0 += 1;
+                match random.below(10) {
+                    0 => drop(block.requests.pop()),
+                    1 => block.header.parent.0[0] ^= 1,
+                    2 => block.header.proposer.0[0] ^= 1,
+                    3 => block.header.height.0 += 1,
+                    _ => block.header.state.0[0] ^= 1,
                 }
                 self.twins.insert(id, block.header.id(cluster));
                 as_it_is(to, &Message::Block { height, bytes: block.encode().into() })

@@ -1,4 +1,4 @@
-//! Says again, to anybody and at any time, what it has said before.
+//! Says again, to anybody and at any time, what was said before: by itself, and by others in their names.
 
 use super::{Actor, Behaviour, as_it_is};
 use crate::random::Random;
@@ -9,6 +9,14 @@ const MOST: usize = 200;
 
 #[derive(Debug, Default)]
 pub(super) struct Replaying(Vec<Message>);
+
+impl Replaying {
+    fn keep(&mut self, message: Message) {
+        if self.0.len() < MOST {
+            self.0.push(message);
+        }
+    }
+}
 
 impl Behaviour for Replaying {
     fn send(
@@ -22,9 +30,11 @@ impl Behaviour for Replaying {
         if let (Some(old), Some(one)) = (random.pick(&self.0), random.clone().pick(actor.others)) {
             sent.push((*one, old.clone()));
         }
-        if self.0.len() < MOST {
-            self.0.push(message);
-        }
+        self.keep(message);
         sent
+    }
+
+    fn hear(&mut self, _actor: Actor<'_>, message: &Message) {
+        self.keep(message.clone());
     }
 }

@@ -11,7 +11,7 @@ impl Invariant for Roots {
     }
 
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), String> {
-        let Observation::Kept { replica, id, block, root } = observation else { return Ok(()) };
+        let Observation::Kept { replica, id, block, root, .. } = observation else { return Ok(()) };
         let certified = block.header.state;
         if *root == certified {
             return Ok(());

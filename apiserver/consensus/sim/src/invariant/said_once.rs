@@ -18,7 +18,7 @@ impl Invariant for SaidOnce {
     }
 
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), String> {
-        let Observation::Said { key, message } = observation else { return Ok(()) };
+        let Observation::Said { key, message, .. } = observation else { return Ok(()) };
         let (place, block) = match message {
             Message::Vote(signed) if signed.voter == *key => {
                 let vote = signed.vote;

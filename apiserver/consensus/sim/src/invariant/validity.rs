@@ -1,14 +1,23 @@
-//! What is ordered was asked for by a client, and is ordered once.
+//! What is ordered was asked for by a client, or vouched for by a replica that lies and may vouch for it; and it is ordered
+//! once. What only an administrator may write no replica may vouch for.
 
-use super::{Invariant, Observation};
-use hypermesh_chain::Hash;
+use super::{Invariant, Observation, Setting};
+use crate::ledger::requests;
+use hypermesh_chain::{Hash, PublicKey};
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Validity {
+    liars: BTreeSet<PublicKey>,
     issued: BTreeSet<Hash>,
-    /// The height at which a request was ordered.
-    ordered: BTreeMap<Hash, u64>,
+    /// The height at which a request was ordered, and its place there.
+    ordered: BTreeMap<Hash, (u64, usize)>,
+}
+
+impl Validity {
+    pub fn new(setting: &Setting) -> Self {
+        Self { liars: setting.liars.clone(), issued: BTreeSet::new(), ordered: BTreeMap::new() }
+    }
 }
 
 impl Invariant for Validity {
@@ -18,19 +27,23 @@ impl Invariant for Validity {
 
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), String> {
         match observation {
-            Observation::Issued(digest) => {
-                self.issued.insert(*digest);
+            Observation::Issued(request) => {
+                self.issued.insert(request.digest());
             }
             Observation::Kept { block, .. } => {
                 let height = block.header.height.0;
-                for request in &block.requests {
+                for (place, request) in block.requests.iter().enumerate() {
                     let digest = request.digest();
-                    if !self.issued.contains(&digest) {
+                    let vouched = requests::endorser(request).is_some_and(|key| self.liars.contains(&key));
+                    if !self.issued.contains(&digest) && (!vouched || requests::is_administration(request)) {
                         return Err(format!("request {digest} at height {height} was made by nobody"));
                     }
-                    let first = *self.ordered.entry(digest).or_insert(height);
-                    if first != height {
-                        return Err(format!("request {digest} is ordered at heights {first} and {height}"));
+                    let first = *self.ordered.entry(digest).or_insert((height, place));
+                    if first != (height, place) {
+                        return Err(format!(
+                            "request {digest} is ordered at height {} and at height {height}",
+                            first.0
+                        ));
                     }
                 }
             }
