@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// Verdicts kept for dials that fail: more names than are dialled at a time.
 const MOST_VERDICTS: usize = 256;
+/// Names of a certificate that are told.
+const MOST_NAMES: usize = 8;
 
 /// By what a peer is judged.
 #[derive(Clone, Debug)]
@@ -344,7 +346,7 @@ fn problem(error: &Error, name: &ServerName<'_>) -> CertificateProblem {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => CertificateProblem::UnknownIssuer,
         CertificateError::NotValidForNameContext { expected, presented } => CertificateProblem::NotForName {
             expected: expected.to_str().into_owned(),
-            presented: presented.iter().take(8).cloned().collect(),
+            presented: presented.iter().take(MOST_NAMES).map(|name| bare(name)).collect(),
         },
         CertificateError::NotValidForName => {
             CertificateProblem::NotForName { expected: name.to_str().into_owned(), presented: Vec::new() }
@@ -357,4 +359,11 @@ fn problem(error: &Error, name: &ServerName<'_>) -> CertificateProblem {
             .unwrap_or_else(|| CertificateProblem::Other(other.to_string())),
         other => CertificateProblem::Other(other.to_string()),
     }
+}
+
+/// `DnsName("api.example.com")` is `api.example.com`, and `IpAddress(0::1)` is `::1`.
+fn bare(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    let inner = inner.trim_matches('"');
+    inner.parse::<std::net::IpAddr>().map_or_else(|_| inner.to_owned(), |address| address.to_string())
 }

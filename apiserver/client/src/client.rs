@@ -198,7 +198,7 @@ impl Shared {
         if renewed == (&config.identity, &config.trust, &config.server_name, &config.cluster) {
             return;
         }
-        config.server_name = read.server_name;
+        (config.server_name, config.server_name_origin) = (read.server_name, read.server_name_origin);
         (config.identity, config.trust, config.cluster) = (identity, read.trust, read.cluster);
         match Stack::new(config) {
             Ok(stack) => {

@@ -16,6 +16,8 @@ pub struct Config {
     pub server: Server,
     /// The name that the server's certificate must carry, if it is not the host.
     pub server_name: Option<String>,
+    /// Who says `server_name`, for error messages: a field of a file, or a flag.
+    pub server_name_origin: Option<String>,
     /// Whose word is taken for who the server is.
     pub trust: Trust,
     /// Who calls.
@@ -157,6 +159,7 @@ impl Config {
         Self {
             server,
             server_name: None,
+            server_name_origin: None,
             trust: Trust::System { bundle: None },
             identity: Identity::default(),
             cluster: None,
@@ -227,6 +230,7 @@ impl Server {
         if host.is_empty() {
             return Err(format!("{text:?} names no host"));
         }
+        crate::material::host(&host).map_err(|why| format!("{text:?}: {why}"))?;
         let port = match authority.as_str().rsplit_once(':') {
             Some((_, port)) if !port.contains(']') => {
                 port.parse().map_err(|_| format!("{text:?}: {port:?} is not a port"))?

@@ -1,12 +1,14 @@
-//! The kubeconfig of a daemon: one file, its current context. Everything that is wrong with it is told with the field.
+//! The kubeconfig of a daemon: one file, its current context. Everything that is wrong with it is told with file, line,
+//! column and field.
 //!
 //! Source: `k8s.io/client-go/tools/clientcmd/api/v1`. Files that it names are relative to it. The command line's
 //! kubeconfigs (several files, merged, with flags) are read by the command line.
 
+mod places;
+
 use crate::config::{Config, Identity, Material, Server, Source, Trust};
 use crate::error::Error;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::material;
 use hypermesh_chain::ClusterId;
 use serde_json::Value;
 use std::io::Read as _;
@@ -22,6 +24,13 @@ pub const SIGNING_EXTENSION: &str = "hypermesh.online/signing";
 
 /// The largest kubeconfig that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
+
+/// Told of parts of an impersonation that nothing here sends: left out, somebody would act as another than is meant.
+pub const NOT_SPOKEN: &str = "uid and further attributes of whoever is impersonated are not sent by this program: without them it \
+    would act as somebody else than is meant, so it does not";
+
+/// Told of groups of nobody.
+pub const NO_USER: &str = "nobody is impersonated: groups go with a user, in `as`";
 
 /// Why no plugin is run.
 const PLUGIN: &str = "credential plugins are run for people, by nexusctl: a daemon takes a client certificate or a \
@@ -39,6 +48,7 @@ pub(crate) fn read(path: &Path) -> Result<Config, Error> {
 /// A kubeconfig, read.
 struct File {
     path: PathBuf,
+    text: String,
     root: Value,
 }
 
@@ -70,7 +80,7 @@ impl File {
             let at = e.location().map_or_else(String::new, |l| format!(":{}:{}", l.line(), l.column()));
             Error::setup(format!("{}{at}", path.display()), "the kubeconfig is not valid YAML".to_owned())
         })?;
-        let file = Self { path: path.to_owned(), root };
+        let file = Self { path: path.to_owned(), text: text.to_owned(), root };
         if !file.root.is_object() {
             return Err(file.fault("kubeconfig", "must be a mapping"));
         }
@@ -78,7 +88,14 @@ impl File {
     }
 
     fn fault(&self, field: &str, message: impl Into<String>) -> Error {
-        Error::setup(format!("{}: {field}", self.path.display()), message.into())
+        Error::setup(self.origin(field), message.into())
+    }
+
+    /// `/etc/k:7:5: clusters[0].cluster.server`
+    fn origin(&self, field: &str) -> String {
+        let at = places::place(&self.text, field)
+            .map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        format!("{}{at}: {field}", self.path.display())
     }
 
     fn entry(&self, what: &str, name: &str, by: &str) -> Result<Entry<'_>, Error> {
@@ -116,7 +133,11 @@ impl File {
         let server = cluster.required("server")?;
         let server = Server::parse(server).map_err(|why| self.fault(&cluster.field("server"), why))?;
         let mut config = Config::new(server);
-        config.server_name = cluster.text("tls-server-name")?.map(str::to_owned);
+        if let Some(name) = cluster.text("tls-server-name")? {
+            material::host(name).map_err(|why| cluster.fault("tls-server-name", why))?;
+            config.server_name = Some(name.to_owned());
+            config.server_name_origin = Some(self.origin(&cluster.field("tls-server-name")));
+        }
         config.trust = cluster.trust()?;
         config.cluster = cluster.id()?;
         if let Some(namespace) = context.text("namespace")? {
@@ -140,8 +161,12 @@ impl File {
         std::iter::once(self.path.clone()).chain(paths).collect()
     }
 
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     fn beside(&self, path: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new(".")).join(path)
+        self.folder().join(path)
     }
 }
 
@@ -169,17 +194,13 @@ impl<'a> Entry<'a> {
 
     /// Data wins over a file, as everywhere.
     fn material(&self, data: &str, file: &str) -> Result<Option<Material>, Error> {
-        let origin = |key: &str| format!("{}: {}", self.file.path.display(), self.field(key));
+        let origin = |key: &str| self.file.origin(&self.field(key));
         if let Some(text) = self.text(data)? {
-            let compact: String = text.split_ascii_whitespace().collect();
-            let pem =
-                STANDARD.decode(compact).map_err(|e| self.fault(data, format!("is not base64: {e}")))?;
+            let pem = material::decode(text, file).map_err(|why| self.fault(data, why))?;
             return Ok(Some(Material { pem, origin: origin(data) }));
         }
         let Some(path) = self.text(file)? else { return Ok(None) };
-        let path = self.file.beside(path);
-        let pem = std::fs::read(&path)
-            .map_err(|e| self.fault(file, format!("cannot read {}: {e}", path.display())))?;
+        let pem = material::read_beside(self.file.folder(), path).map_err(|why| self.fault(file, why))?;
         Ok(Some(Material { pem, origin: origin(file) }))
     }
 
@@ -259,18 +280,31 @@ impl<'a> Entry<'a> {
         let impersonate_groups =
             groups.ok_or_else(|| self.fault("as-groups", "must be a list of strings"))?;
         let impersonate = self.text("as")?.map(str::to_owned);
+        self.impersonates_whole(impersonate.is_some(), impersonate_groups.is_empty())?;
         let must_sign = self.must_sign()?;
         Ok(Identity { certificate, token: self.token()?, impersonate, impersonate_groups, must_sign })
+    }
+
+    /// Refuses what would have somebody act as another than is meant.
+    fn impersonates_whole(&self, user: bool, no_groups: bool) -> Result<(), Error> {
+        for field in ["as-uid", "as-user-extra"] {
+            if self.node.get(field).is_some_and(|node| !node.is_null()) {
+                return Err(self.fault(field, NOT_SPOKEN));
+            }
+        }
+        if !user && !no_groups {
+            return Err(self.fault("as-groups", NO_USER));
+        }
+        Ok(())
     }
 
     fn token(&self) -> Result<Option<String>, Error> {
         let (key, token) = if let Some(token) = self.text("token")? {
             ("token", token.to_owned())
         } else if let Some(path) = self.text("tokenFile")? {
-            let path = self.file.beside(path);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|e| self.fault("tokenFile", format!("cannot read {}: {e}", path.display())))?;
-            ("tokenFile", text)
+            let read = material::read_beside(self.file.folder(), path);
+            let bytes = read.map_err(|why| self.fault("tokenFile", why))?;
+            ("tokenFile", material::text(bytes).map_err(|why| self.fault("tokenFile", why))?)
         } else {
             return Ok(None);
         };

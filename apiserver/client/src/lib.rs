@@ -24,6 +24,7 @@ mod config;
 mod error;
 mod kubeconfig;
 mod layer;
+pub mod material;
 mod metrics;
 pub mod pem;
 mod redirect;
@@ -38,7 +39,7 @@ pub use config::{
 };
 pub use error::Error;
 pub use hypermesh_chain::ClusterId;
-pub use kubeconfig::{CLUSTER_EXTENSION, SIGNING_EXTENSION};
+pub use kubeconfig::{CLUSTER_EXTENSION, NO_USER, NOT_SPOKEN, SIGNING_EXTENSION};
 pub use metrics::{Metrics, Protocol};
 pub use sign::Clock;
 pub use wire::{ConnectError, any_certificate, system_roots};

@@ -59,6 +59,7 @@ struct Inner {
     /// None where TCP alone is to be used.
     http3: Option<Http3>,
     metrics: Arc<Metrics>,
+    words: fault::Words,
 }
 
 impl Wire {
@@ -76,6 +77,7 @@ impl Wire {
             tcp: Tcp::new(config)?,
             http3: if transport == Transport::Tcp { None } else { Some(Http3::new(config)?) },
             metrics: Arc::clone(&config.metrics),
+            words: fault::Words::of(config),
         })))
     }
 }
@@ -104,7 +106,7 @@ impl Inner {
         let mut protocol = None;
         let reply = tokio::time::timeout(bound, self.exchange(request, &server, &mut protocol)).await;
         let reply = match reply {
-            Ok(reply) => reply,
+            Ok(reply) => reply.map_err(|error| self.words.add_to(error)),
             Err(_) => Err(Error::Timeout { server, after: bound }),
         };
         let protocol = protocol.unwrap_or(Protocol::Tcp);

@@ -91,9 +91,11 @@ async fn each_fault_of_a_certificate_is_told() {
     let problem = refused(ours.issue("elsewhere.example", now)).await;
     let expected = CertificateProblem::NotForName {
         expected: "127.0.0.1".to_owned(),
-        presented: vec!["DnsName(\"elsewhere.example\")".to_owned()],
+        presented: vec!["elsewhere.example".to_owned()],
     };
     assert_eq!(problem, expected);
+    let problem = refused(ours.issue("::1", now)).await;
+    assert_eq!(problem.to_string(), "it is not valid for 127.0.0.1; it is for ::1");
 }
 
 #[tokio::test]

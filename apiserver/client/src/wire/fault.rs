@@ -1,5 +1,7 @@
 //! Why no connection came about, in words that say what to do.
 
+use crate::config::{Config, Trust};
+use crate::error::Error;
 use rustls::CertificateError;
 use std::io;
 use std::time::Duration;
@@ -25,6 +27,19 @@ pub enum ConnectError {
     /// TLS failed.
     #[error("TLS failed")]
     Tls(rustls::Error),
+    /// Nobody whose word is taken vouches for the server; in words.
+    #[error("nobody vouches for it")]
+    Unvouched(String),
+    /// The server's certificate is for other names.
+    #[error("it has other names")]
+    OtherName {
+        /// The names in it.
+        presented: Vec<String>,
+        /// The name that was expected.
+        expected: String,
+        /// Who says that, where that is not the server's URL: a field of a file, or a flag.
+        origin: Option<String>,
+    },
     /// TLS stood, and the server closed the connection without a word.
     #[error("closed without a word")]
     Dropped,
@@ -95,6 +110,83 @@ impl ConnectError {
             },
             Self::Misnamed(name) => format!("{name:?} is no name of a host"),
             Self::Tls(error) => explain_tls(error),
+            Self::Unvouched(words) => words.clone(),
+            Self::OtherName { presented, expected, origin } => {
+                let names = if presented.is_empty() { "none".to_owned() } else { presented.join(", ") };
+                match origin {
+                    Some(origin) => format!(
+                        "its certificate is for other names ({names}), not for {expected}, which {origin} asks for: name one of \
+                         them there; `nexusctl up --tls-san` adds a name"
+                    ),
+                    None => format!(
+                        "its certificate is for other names ({names}), not for {expected}: use one of them as the server, or \
+                         --tls-server-name; `nexusctl up --tls-san` adds a name"
+                    ),
+                }
+            }
+        }
+    }
+}
+
+/// What is known of a configuration where a server is refused: by whose word.
+pub(crate) struct Words {
+    unvouched: String,
+    name_origin: Option<String>,
+}
+
+impl Words {
+    pub fn of(config: &Config) -> Self {
+        let unvouched = match &config.trust {
+            Trust::Authorities(material) => format!(
+                "its certificate was not issued by an authority that is trusted here ({}): is this the cluster you mean? If its \
+                 authorities were changed, take the kubeconfig that the cluster has written since",
+                material.origin
+            ),
+            Trust::System { bundle } => {
+                let of = match bundle {
+                    Some(bundle) => format!("in {} (SSL_CERT_FILE)", bundle.display()),
+                    None => "that this machine trusts".to_owned(),
+                };
+                format!(
+                    "its certificate was not issued by an authority {of}, and no other is named: the cluster's belongs into \
+                     certificate-authority-data of its entry in the kubeconfig (empty there is as good as missing), or into a \
+                     file that certificate-authority or --certificate-authority names"
+                )
+            }
+            // Whoever it is, is believed.
+            Trust::Anyone => String::new(),
+        };
+        Self { unvouched, name_origin: config.server_name_origin.clone() }
+    }
+
+    /// The same error, with who says whom to trust.
+    pub fn add_to(&self, error: Error) -> Error {
+        match error {
+            Error::Connect { server, cause } => Error::Connect { server, cause: self.cause(cause) },
+            other => other,
+        }
+    }
+
+    fn cause(&self, cause: ConnectError) -> ConnectError {
+        match cause {
+            ConnectError::Both { tcp, http3 } => {
+                ConnectError::Both { tcp: Box::new(self.cause(*tcp)), http3: Box::new(self.cause(*http3)) }
+            }
+            // Two clusters' authorities may have the same name: then only the signature tells them apart.
+            ConnectError::Tls(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => ConnectError::Unvouched(self.unvouched.clone()),
+            ConnectError::Tls(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForNameContext { expected, presented },
+            )) => ConnectError::OtherName {
+                presented: presented.iter().map(|name| bare(name)).collect(),
+                expected: expected.to_str().into_owned(),
+                origin: self.name_origin.clone(),
+            },
+            ConnectError::OtherName { presented, expected, .. } => {
+                ConnectError::OtherName { presented, expected, origin: self.name_origin.clone() }
+            }
+            other => other,
         }
     }
 }
@@ -119,21 +211,11 @@ fn explain_tls(error: &rustls::Error) -> String {
 
 fn explain_certificate(reason: &CertificateError) -> String {
     match reason {
-        // Two clusters' authorities may have the same name: then only the signature tells them apart.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate was not issued by an authority that the kubeconfig trusts (certificate-authority-data): is \
-             this the cluster you mean? If its authorities were changed, take the kubeconfig that the cluster has written \
-             since"
-                .into()
+            "its certificate was not issued by an authority that is trusted here".into()
         }
-        CertificateError::NotValidForName => "its certificate is for another name".into(),
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            let presented = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
-            format!(
-                "its certificate is for other names ({presented}), not for {}: use one of them as the server, or \
-                 --tls-server-name; `nexusctl up --tls-san` adds a name",
-                expected.to_str()
-            )
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name".into()
         }
         CertificateError::Expired => "its certificate has expired".into(),
         CertificateError::ExpiredContext { time, not_after } => format!(

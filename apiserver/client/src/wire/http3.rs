@@ -12,6 +12,7 @@ use crate::wire::tls;
 use http::{Method, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use rustls::CertificateError;
+use rustls_pki_types::UnixTime;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -148,17 +149,33 @@ fn explain(error: &RequestError) -> ConnectError {
     match error {
         RequestError::Connect(Dial::Resolve { source, .. }) => ConnectError::Unresolved(source.to_string()),
         RequestError::Connect(Dial::NoAnswer { .. }) => ConnectError::NoUdp(PATIENCE),
-        RequestError::Connect(Dial::Certificate { problem: CertificateProblem::UnknownIssuer, .. }) => {
-            ConnectError::Tls(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
-        }
-        RequestError::Connect(Dial::Certificate { problem, .. }) => {
-            ConnectError::Quic(format!("its certificate is refused: {problem}"))
-        }
+        RequestError::Connect(Dial::Certificate { problem, .. }) => refused(problem),
         RequestError::Connect(Dial::Handshake { closed: Closed::CertificateRefused { .. }, .. }) => {
             ConnectError::Dropped
         }
         RequestError::Connect(error) => ConnectError::Quic(chain(error)),
         other => ConnectError::Quic(chain(other)),
+    }
+}
+
+/// What is wrong with a server's certificate.
+fn refused(problem: &CertificateProblem) -> ConnectError {
+    let invalid = |error| ConnectError::Tls(rustls::Error::InvalidCertificate(error));
+    let (begin, since) = (Duration::ZERO, UnixTime::since_unix_epoch);
+    match problem {
+        CertificateProblem::UnknownIssuer => invalid(CertificateError::UnknownIssuer),
+        CertificateProblem::Revoked => invalid(CertificateError::Revoked),
+        // How far apart the two times are is all that is told of them.
+        CertificateProblem::Expired { ago } => {
+            invalid(CertificateError::ExpiredContext { time: since(*ago), not_after: since(begin) })
+        }
+        CertificateProblem::NotYetValid { ahead } => {
+            invalid(CertificateError::NotValidYetContext { time: since(begin), not_before: since(*ahead) })
+        }
+        CertificateProblem::NotForName { expected, presented } => {
+            ConnectError::OtherName { presented: presented.clone(), expected: expected.clone(), origin: None }
+        }
+        problem => ConnectError::Quic(format!("its certificate is refused: {problem}")),
     }
 }
 

@@ -53,6 +53,8 @@ pub(crate) fn unusable(error: rustls::Error, certificate: &Material, key: &Mater
             Error::setup(&key.origin, format!("is not the key of the certificate in {}", certificate.origin))
         }
         rustls::Error::InvalidCertificate(_) => Error::setup(&certificate.origin, NO_CERTIFICATE.to_owned()),
+        // What the library says of a key that it cannot read.
+        rustls::Error::General(_) => Error::setup(&key.origin, NO_KEY.to_owned()),
         other => Error::setup(
             &key.origin,
             format!(
@@ -65,6 +67,10 @@ pub(crate) fn unusable(error: rustls::Error, certificate: &Material, key: &Mater
 /// Told where PEM is well formed and what it holds is not.
 const NO_CERTIFICATE: &str = "holds a block CERTIFICATE that is no X.509 certificate in DER: it is damaged; take it anew from \
     whoever issued it";
+
+/// Told of a key likewise.
+const NO_KEY: &str = "holds a block of a private key in which there is no key of Ed25519, ECDSA or RSA: it is damaged, or of \
+    another algorithm; take it anew from where it came from, or have a new one made by `nexusctl certs request`";
 
 /// The private key of a text in PEM.
 pub(crate) fn private_key(key: &Material) -> Result<PrivateKeyDer<'static>, Error> {
@@ -82,8 +88,14 @@ pub(crate) fn quic_trust(config: &Config) -> Result<stoq::Trust, Error> {
             .map_err(|_| Error::setup(&material.origin, NO_CERTIFICATE.to_owned())),
         Trust::System { bundle } => {
             let roots = Arc::new(system_roots(bundle.as_deref()));
+            if roots.is_empty() {
+                // A machine without certificates trusts nobody.
+                return Ok(stoq::Trust::server_verifier(Arc::new(Alike {
+                    provider: stoq::provider(),
+                    believed: false,
+                })));
+            }
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, stoq::provider()).build();
-            // A machine without certificates trusts nobody.
             verifier
                 .map(|verifier| stoq::Trust::server_verifier(verifier))
                 .map_err(|e| Error::setup("the certificates of this machine", e.to_string()))
@@ -93,9 +105,11 @@ pub(crate) fn quic_trust(config: &Config) -> Result<stoq::Trust, Error> {
 
 /// The name that the server's certificate must carry.
 pub(crate) fn server_name(config: &Config, host: &str) -> Result<ServerName<'static>, Error> {
-    let name = config.server_name.as_deref().unwrap_or(host);
-    ServerName::try_from(name.to_owned())
-        .map_err(|_| Error::setup(config.server.url(), format!("{name:?} is no name of a host")))
+    let (name, origin) = match (&config.server_name, &config.server_name_origin) {
+        (Some(name), Some(origin)) => (name.as_str(), origin.as_str()),
+        (name, _) => (name.as_deref().unwrap_or(host), config.server.url()),
+    };
+    crate::material::host(name).map_err(|why| Error::setup(origin, why))
 }
 
 fn certificates(material: &Material) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -132,16 +146,18 @@ pub fn system_roots(bundle: Option<&Path>) -> RootCertStore {
 
 /// Takes every certificate of a server: whoever is in between can read and change everything.
 pub fn any_certificate(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(AnyCertificate { provider })
+    Arc::new(Alike { provider, believed: true })
 }
 
-/// Takes every certificate, as `insecure-skip-tls-verify` asks; signatures are still checked.
+/// Judges all servers alike: takes every certificate, as `insecure-skip-tls-verify` asks, or none, where nobody is trusted.
+/// Signatures are still checked.
 #[derive(Debug)]
-struct AnyCertificate {
+struct Alike {
     provider: Arc<CryptoProvider>,
+    believed: bool,
 }
 
-impl ServerCertVerifier for AnyCertificate {
+impl ServerCertVerifier for Alike {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -150,7 +166,10 @@ impl ServerCertVerifier for AnyCertificate {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match self.believed {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(rustls::CertificateError::UnknownIssuer.into()),
+        }
     }
 
     fn verify_tls12_signature(

@@ -180,9 +180,44 @@ async fn a_stranger_is_told_in_the_same_words_over_each() {
         let mut config = server.config(transport);
         config.trust = stranger.config(transport).trust;
         let error = get(&Client::new(&config).unwrap()).await.unwrap_err().to_string();
-        let wanted = "its certificate was not issued by an authority that the kubeconfig trusts";
+        let wanted = "its certificate was not issued by an authority that is trusted here (ca)";
         assert!(error.contains(wanted), "{transport:?}: {error}");
         assert!(!error.contains("over HTTP/3"), "told twice: {error}");
+        // Where the kubeconfig names nobody, it is not the kubeconfig's authority that is blamed.
+        config.trust = hypermesh_client::Trust::System { bundle: None };
+        let error = get(&Client::new(&config).unwrap()).await.unwrap_err().to_string();
+        let wanted = "by an authority that this machine trusts, and no other is named";
+        assert!(
+            error.contains(wanted) && error.contains("certificate-authority-data"),
+            "{transport:?}: {error}"
+        );
+        assert!(!error.contains("over HTTP/3"), "told twice: {error}");
+    }
+}
+
+#[tokio::test]
+async fn another_name_is_told_with_who_asks_for_it_over_each() {
+    let server = Server::start(true, true).await;
+    for transport in [Transport::Http3, Transport::Tcp, Transport::Auto] {
+        let mut config = server.config(transport);
+        config.server_name = Some("api.example".to_owned());
+        let told = async |config: &Config| get(&Client::new(config).unwrap()).await.unwrap_err().to_string();
+        let error = told(&config).await;
+        let wanted = "its certificate is for other names (127.0.0.1), not for api.example: use one of them as the server";
+        assert!(error.contains(wanted), "{transport:?}: {error}");
+        config.server_name_origin = Some("/k:7:22: clusters[0].cluster.tls-server-name".to_owned());
+        let error = told(&config).await;
+        let wanted = "not for api.example, which /k:7:22: clusters[0].cluster.tls-server-name asks for: name one of them there";
+        assert!(error.contains(wanted) && !error.contains("over HTTP/3"), "{transport:?}: {error}");
+        // What is no name at all is told before anything is dialled.
+        config.server_name = Some("https://api.example".to_owned());
+        let error = Client::new(&config).err().unwrap().to_string();
+        assert!(
+            error.starts_with(
+                "/k:7:22: clusters[0].cluster.tls-server-name: \"https://api.example\" is no name"
+            ),
+            "{error}"
+        );
     }
 }
 
