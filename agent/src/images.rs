@@ -1,8 +1,11 @@
 //! A node's images: fetched for containers by their pull policies, and looked into.
 
+mod access;
+
 use crate::failure::chain;
 use crate::objects::Glance;
 use crate::settings::{ImageSettings, Layout};
+use access::Access;
 use futures_util::future::BoxFuture;
 use hypermesh_image::{
     Digest, HttpOptions, HttpRegistry, Image, ImageStatus, Keyring, Progress, PullOptions, Puller, Reference,
@@ -11,8 +14,8 @@ use hypermesh_image::{
 use hypermesh_planner::Refusal;
 use hypermesh_planner::user::ImageUser;
 use hypermesh_schemas::workload::container::ImagePullPolicy;
-use std::io::Read as _;
-use std::path::Path;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
@@ -22,6 +25,7 @@ use tokio::sync::{oneshot, watch};
 pub struct Images {
     store: Arc<Store>,
     puller: Puller,
+    access: Arc<Access>,
 }
 
 /// An image that is here for a container.
@@ -67,6 +71,16 @@ pub enum ImagesError {
     /// TLS.
     #[error("registries cannot be reached")]
     Tls(#[from] hypermesh_image::TlsError),
+    /// What is remembered of pulls.
+    #[error(
+        "{path}, which says who may use which image, cannot be used; without it all would be asked for anew"
+    )]
+    Access {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl Images {
@@ -85,7 +99,18 @@ impl Images {
         })?;
         let store = Arc::new(store);
         let options = PullOptions { mirrors: settings.mirrors.clone(), ..PullOptions::default() };
-        Ok(Self { puller: Puller::new(Arc::clone(&store), Arc::new(registry), options), store })
+        let path = layout.image_access();
+        let access = Access::open(&path, &store).map_err(|source| ImagesError::Access { path, source })?;
+        let puller = Puller::new(Arc::clone(&store), Arc::new(registry), options);
+        Ok(Self { puller, store, access: Arc::new(access) })
+    }
+
+    /// Takes archives' images for everybody's.
+    ///
+    /// # Errors
+    /// When the disk would not.
+    pub fn brought<'d>(&self, digests: impl IntoIterator<Item = &'d Digest>) -> io::Result<()> {
+        self.access.brought(digests)
     }
 
     /// The store.
@@ -111,11 +136,20 @@ impl Images {
                 format!("couldn't parse image name \"{name}\": {}", chain(&error)),
             )
         })?;
-        if policy != ImagePullPolicy::Always
-            && let Some(digest) = self.here(name).await?
-        {
+        let here = if policy == ImagePullPolicy::Always { None } else { self.here(name).await? };
+        let found = here.is_some();
+        let credentials = keyring.for_image(&reference);
+        // Somebody else's, it is asked for as if it were not here: what is, is not fetched again.
+        if let Some(digest) = here.filter(|digest| self.access.allows(digest, &reference, &credentials)) {
             self.lease(holder, &digest).await?;
             return Ok(Fetched { digest, pulled: None });
+        }
+        if policy == ImagePullPolicy::Never && found {
+            let message = format!(
+                "Container image \"{name}\" is present with pull policy of Never, but was pulled with other credentials than the \
+                 instance has: let it be pulled with its own (imagePullSecrets), or import it on this node"
+            );
+            return Err(NotFetched::of(Refusal::ErrImageNeverPull, message));
         }
         if policy == ImagePullPolicy::Never {
             let message = format!(
@@ -165,6 +199,11 @@ impl Images {
     ) -> BoxFuture<'a, Result<(Digest, String), NotFetched>> {
         Box::pin(async move {
             let began = Instant::now();
+            let kept = |error: io::Error| {
+                NotFetched::of(Refusal::ErrImagePull, format!("what is pulled cannot be kept: {error}"))
+            };
+            let (access, name) = (Arc::clone(&self.access), reference.clone());
+            let pull = blocking(move || access.begin(&name)).await.map_err(kept)?;
             let (puller, progress) = (self.puller.clone(), progress.clone());
             let (name, keyring) = (reference.clone(), keyring.clone());
             // Dropped when nobody waits any more: then the pull is given up, and goes on where it was another time.
@@ -182,6 +221,14 @@ impl Images {
             let pulled =
                 pulled.await.ok_or_else(|| NotFetched::of(Refusal::ErrImagePull, "it was given up"))?;
             let pulled = pulled.map_err(|error| NotFetched::of(Refusal::ErrImagePull, chain(&error)))?;
+            let (digest, name, opened) = (pulled.manifest.clone(), reference.clone(), pulled.opened);
+            let (access, store) = (Arc::clone(&self.access), Arc::clone(&self.store));
+            let known = blocking(move || {
+                let known = pull.opened(&digest, &name, opened.as_ref());
+                access.sweep(&store);
+                known
+            });
+            known.await.map_err(kept)?;
             let told = format!(
                 "Successfully pulled image \"{}\" in {} from {}. {} bytes came over the network",
                 reference.familiar(),
@@ -282,7 +329,7 @@ fn make_root(store: &Store, id: &str, digest: &Digest) -> Result<RootFs, StoreEr
 }
 
 /// A small file of the topmost layer that has it. What a link leads to is not followed: it may lead anywhere.
-fn of_layers(folders: &[std::path::PathBuf], path: &str) -> Vec<u8> {
+fn of_layers(folders: &[PathBuf], path: &str) -> Vec<u8> {
     const MOST: u64 = 1 << 20;
     for folder in folders {
         let Ok(folder) = rustix::fs::open(

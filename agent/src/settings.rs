@@ -247,6 +247,12 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// Who may use which image.
+    #[must_use]
+    pub fn image_access(&self) -> PathBuf {
+        self.root.join("image-access.json")
+    }
+
     /// What the runtime keeps.
     #[must_use]
     pub fn runtime(&self) -> PathBuf {

@@ -4,6 +4,7 @@
 //! an optional port and path; each label of the host may have `*` and `?`; the path is a prefix of whole components.
 //! All that match are tried, those with the longer path first. What is secret is shown nowhere and wiped when dropped.
 
+use crate::digest::Digest;
 use crate::limits::CREDENTIALS_BYTES;
 use crate::reference::{DEFAULT_REGISTRY, Reference};
 use base64::Engine as _;
@@ -46,6 +47,25 @@ impl fmt::Debug for Credential {
             Self::Identity(_) => f.write_str("Identity"),
             Self::Bearer(_) => f.write_str("Bearer"),
         }
+    }
+}
+
+impl Credential {
+    /// What tells it from every other, and does not tell what it is; none for nothing. Of another salt it is another.
+    #[must_use]
+    pub fn fingerprint(&self, salt: &[u8]) -> Option<Digest> {
+        let parts: [&[u8]; 3] = match self {
+            Self::Anonymous => return None,
+            Self::Basic { username, password } => [b"basic", username.as_bytes(), password.as_bytes()],
+            Self::Identity(token) => [b"identity", b"", token.as_bytes()],
+            Self::Bearer(token) => [b"bearer", b"", token.as_bytes()],
+        };
+        let mut bytes = Zeroizing::new(Vec::new());
+        for part in [salt].into_iter().chain(parts) {
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part);
+        }
+        Some(Digest::of(&bytes))
     }
 }
 
@@ -320,6 +340,26 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn fingerprints_tell_credentials_apart_and_nothing_else() {
+        let basic = |username: &str, password: &str| Credential::Basic {
+            username: username.to_owned(),
+            password: Zeroizing::new(password.to_owned()),
+        };
+        let all = [
+            basic("a", "bc"),
+            basic("ab", "c"),
+            basic("", "abc"),
+            Credential::Identity(Zeroizing::new("abc".to_owned())),
+            Credential::Bearer(Zeroizing::new("abc".to_owned())),
+        ];
+        let of = |salt: &[u8]| all.iter().filter_map(|one| one.fingerprint(salt)).collect::<Vec<_>>();
+        let (here, there) = (of(b"here"), of(b"there"));
+        let distinct: std::collections::BTreeSet<_> = here.iter().chain(&there).collect();
+        assert_eq!((distinct.len(), here == of(b"here")), (10, true));
+        assert_eq!(Credential::Anonymous.fingerprint(b"here"), None);
+    }
 
     fn keyring(keys: &[&str]) -> Keyring {
         let entries =

@@ -251,6 +251,13 @@ async fn import(images: Images, names: Names, folder: PathBuf, body: Body, sink:
             blocking(move || {
                 let options = ImportOptions { unpack: true, ..ImportOptions::default() };
                 let imported = images.store().import(&file.0, &options);
+                let brought = imported.iter().flatten().map(|image| &image.manifest);
+                if let Err(error) = images.brought(brought) {
+                    let error = Some(format!(
+                        "the images are here, and that they are everybody's cannot be kept: {error}"
+                    ));
+                    return Progress { error, ..Progress::default() };
+                }
                 // Where it lies meanwhile says nothing to who has sent it.
                 let place = file.0.display().to_string();
                 let imported = imported.map_err(|error| chain(&error).replace(&place, "what was sent"));

@@ -28,6 +28,7 @@ impl Job<'_> {
     pub(super) async fn run(&self, name: &Reference) -> Result<Pulled, FetchError> {
         let store = Arc::clone(&self.puller.store);
         let mut hold = store.hold();
+        let mut opened = None;
         let (target, document) = match name.digest() {
             Some(digest) if !self.puller.options.ask_always => {
                 self.manifest_by_digest(digest, None, &mut hold).await?
@@ -36,12 +37,14 @@ impl Job<'_> {
                 hold.add(digest);
                 let target = digest.to_string();
                 let fetched = self.again(|| self.registry().manifest(&self.source, &target)).await?;
+                opened = Some(fetched.opened.clone());
                 self.keep_manifest(fetched, Some(digest), &mut hold).await?
             }
             None => {
                 let fetched = self
                     .again(|| self.registry().manifest(&self.source, name.tag().unwrap_or("latest")))
                     .await?;
+                opened = Some(fetched.opened.clone());
                 self.keep_manifest(fetched, None, &mut hold).await?
             }
         };
@@ -67,6 +70,7 @@ impl Job<'_> {
             id: manifest.config.digest,
             from: self.source.host.clone(),
             fetched,
+            opened,
         })
     }
 

@@ -1,5 +1,6 @@
 //! How far a pull is, and what came of it.
 
+use crate::credentials::Credential;
 use crate::digest::Digest;
 use crate::manifest::Descriptor;
 use crate::reference::Reference;
@@ -58,4 +59,6 @@ pub struct Pulled {
     pub from: String,
     /// Bytes that came over the network.
     pub fetched: u64,
+    /// What was shown for its manifest when it was given; none where nobody was asked for it.
+    pub opened: Option<Credential>,
 }

@@ -105,14 +105,14 @@ impl HttpRegistry {
         url.parse().map_err(|_| protocol(&from.host, "its name makes no address"))
     }
 
-    /// Asks for something of a repository, showing what there is to show until it is given.
+    /// Asks for something of a repository, showing what there is to show until it is given; and what was shown then.
     async fn get(
         &self,
         from: &Source,
         url: Uri,
         headers: HeaderMap,
         what: &str,
-    ) -> Result<Response<Incoming>, RegistryError> {
+    ) -> Result<(Response<Incoming>, Credential), RegistryError> {
         let anonymous = [Credential::Anonymous];
         let credentials = if from.credentials.is_empty() { &anonymous[..] } else { &from.credentials };
         let mut refused = None;
@@ -125,9 +125,10 @@ impl HttpRegistry {
             };
             // Once with what is at hand, which may have expired, and once with what was just given.
             for last in [false, true] {
+                let opened = if shown.is_some() { credential.clone() } else { Credential::Anonymous };
                 let response = self.follow(&from.host, url.clone(), &headers, shown.take()).await?;
                 match response.status() {
-                    status if status.is_success() => return Ok(response),
+                    status if status.is_success() => return Ok((response, opened)),
                     StatusCode::UNAUTHORIZED => {
                         self.tokens.forget(&key);
                         let challenges = challenges(response.headers());
@@ -282,14 +283,14 @@ impl Registry for HttpRegistry {
             let url = self.url(from, &format!("manifests/{target}"))?;
             let glue = if target.contains(':') { '@' } else { ':' };
             let what = format!("image {}{glue}{target}", from.repository);
-            let response = self.get(from, url, headers, &what).await?;
+            let (response, opened) = self.get(from, url, headers, &what).await?;
             let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
             let media_type = text("content-type").and_then(|value| value.split(';').next());
             let media_type = media_type.map(|value| value.trim().to_owned());
             let digest = text("docker-content-digest").and_then(|value| value.parse().ok());
             let limit = self.limits.manifest_bytes;
             let bytes = self.collect(&from.host, response, "a manifest", limit).await?;
-            Ok(Fetched { bytes, media_type, digest })
+            Ok(Fetched { bytes, media_type, digest, opened })
         })
     }
 
@@ -308,7 +309,7 @@ impl Registry for HttpRegistry {
             {
                 headers.insert(header::RANGE, range);
             }
-            let response = match self.get(from, url.clone(), headers, &what).await {
+            let (response, _) = match self.get(from, url.clone(), headers, &what).await {
                 // It has less than was there before: from the beginning then.
                 Err(RegistryError::Refused { status: 416, .. }) if offset > 0 => {
                     self.get(from, url, HeaderMap::new(), &what).await?

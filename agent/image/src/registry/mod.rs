@@ -42,6 +42,8 @@ pub struct Fetched {
     pub media_type: Option<String>,
     /// Which digest the registry says it has.
     pub digest: Option<Digest>,
+    /// What was shown when it was given. Where nothing had to be, it is for everybody.
+    pub opened: Credential,
 }
 
 /// A blob on its way.

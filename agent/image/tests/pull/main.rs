@@ -217,7 +217,12 @@ async fn who_asks_is_shown_where_it_is_asked_for() {
         }
         let pulled = node.pull_as(&registry, ":1", &keyring(&registry, "secret")).await.unwrap();
         assert!(node.ready(&pulled));
+        let used = Credential::Basic { username: "me".into(), password: "secret".to_owned().into() };
+        assert_eq!(pulled.opened, Some(used));
     }
+    registry.auth(Auth::Open);
+    let shown = Node::new().pull_as(&registry, ":1", &keyring(&registry, "secret")).await.unwrap();
+    assert_eq!(shown.opened, Some(Credential::Anonymous), "who did not have to show anything did not");
     let tokens = registry.seen("/token");
     let last = tokens.last().unwrap();
     assert_eq!(last.query, "scope=repository%3Ateam%2Fapp%3Apull&service=test&account=me");
