@@ -3,8 +3,8 @@
 use crate::base::Base;
 use crate::error::MachineError;
 use crate::prepared::{Prepared, Waits};
-use crate::replica::{Submission, Waiting};
 use crate::state::Machine;
+use crate::submission::{Submission, Waiting};
 use hypermesh_chain::{
     BatchEndorsement, Block, Hash, Header, Height, PublicKey, Receipt, Request, Revision, Timestamp, block,
 };
@@ -16,27 +16,27 @@ use std::sync::Arc;
 pub(crate) const MOST_SKEW: u64 = 10_000_000;
 
 /// What the execution of requests came to.
-struct Run {
-    requests: Vec<Request>,
-    digests: Vec<Hash>,
-    receipts: Vec<Receipt>,
-    waiting: Vec<Waits>,
-    /// Of requests that another replica ordered, in their order.
-    outcomes: Vec<Outcome>,
-    executed: Executed,
+pub(crate) struct Run {
+    pub requests: Vec<Request>,
+    pub digests: Vec<Hash>,
+    pub receipts: Vec<Receipt>,
+    pub waiting: Vec<Waits>,
+    /// Of requests whose clients do not wait in `waiting`, in their order.
+    pub outcomes: Vec<Outcome>,
+    pub executed: Executed,
 }
 
 impl Machine {
-    fn facts(&self, height: Height, time: Timestamp) -> BlockFacts {
+    pub(crate) fn facts(&self, height: Height, time: Timestamp) -> BlockFacts {
         BlockFacts { cluster: self.cluster.0, height, time }
     }
 
     /// The next block's height.
-    fn next_height(&self) -> Height {
+    pub(crate) fn next_height(&self) -> Height {
         Height(self.head.header.height.0.saturating_add(1))
     }
 
-    /// Executes what waits. Refusals, dry runs and writes that change nothing leave no request in the block: they are
+    /// Executes what waits at a replica that is alone. Refusals, dry runs and writes that change nothing leave no request in the block: they are
     /// answered when the block is committed, since they may rest on its other writes.
     pub(crate) fn make(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Prepared>, MachineError> {
         let time = Timestamp(now.0.max(self.head.header.time.0.saturating_add(1)));
@@ -102,23 +102,18 @@ impl Machine {
         let (mut requests, mut digests, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
         let mut waiting = Vec::with_capacity(taken.len());
         let mut taken = taken.into_iter();
-        let several = self.validators.validators().len() > 1;
         while !execution.is_full()
             && let Some(Submission { request, call, waiting: waits }) = taken.next()
         {
             let digest = call.digest;
             match execution.execute(call) {
                 Ok(outcome) => {
-                    let request = if outcome.writes > 0 {
+                    if outcome.writes > 0 {
                         receipts.push(Prepared::receipt(digest, &outcome));
                         requests.push(request);
                         digests.push(digest);
-                        None
-                    } else {
-                        // The only replica's block is always kept.
-                        several.then_some(request)
-                    };
-                    waiting.push(Waits { waiting: waits, outcome, request });
+                    }
+                    waiting.push(Waits { waiting: waits, outcome });
                 }
                 Err(error) => {
                     let all = waiting.into_iter().map(|w| w.waiting).chain([waits]);
@@ -139,7 +134,7 @@ impl Machine {
     }
 
     /// Builds the block around what was executed.
-    fn seal(
+    pub(crate) fn seal(
         &self,
         run: Run,
         endorsements: Vec<BatchEndorsement>,
@@ -180,24 +175,27 @@ impl Machine {
     /// Executes a block that another made (or that is replayed) and compares what it came to.
     ///
     /// `Ok(Err(why))` is an invalid block; `Err` a machine that cannot tell.
-    pub(crate) fn judge(&self, block: &Block) -> Result<Result<Prepared, String>, MachineError> {
+    pub(crate) fn judge(&mut self, block: &Block) -> Result<Result<Prepared, String>, MachineError> {
         if let Err(why) = self.check_header(&block.header) {
             return Ok(Err(why));
         }
-        if let Err(error) = block.verify_authorities(&self.cluster) {
-            return Ok(Err(format!("its authorities do not hold: {error}")));
-        }
+        let pool = &self.pool;
+        let known = match block
+            .verify_authorities_but(&self.cluster, |request, digest| pool.knows(request, digest))
+        {
+            Ok(digests) => digests,
+            Err(error) => return Ok(Err(format!("its authorities do not hold: {error}"))),
+        };
         let facts = self.facts(block.header.height, block.header.time);
         let base = Base::newest(&self.reading.view, &self.hot);
         let mut execution =
             Execution::begin(&base, self.reading.revision, self.reading.derived.clone(), &self.window, facts);
         let (mut digests, mut receipts, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-        for request in &block.requests {
-            let call = match Call::decode(request) {
+        for (request, digest) in block.requests.iter().zip(known) {
+            let call = match self.pool.take_call(&digest).map_or_else(|| Call::decode(request), Ok) {
                 Ok(call) => call,
                 Err(status) => return Ok(Err(format!("a request does not decode: {status}"))),
             };
-            let digest = call.digest;
             if execution.is_full() {
                 return Ok(Err(format!("request {digest} comes after the block is full")));
             }

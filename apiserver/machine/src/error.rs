@@ -109,6 +109,23 @@ pub enum OpenError {
         /// Version of this binary.
         has: u16,
     },
+    /// The genesis names several replicas, and this one was started alone.
+    #[error("the cluster has other replicas: this one must be started among them")]
+    Others,
+    /// The genesis names one replica, and it was started among others.
+    #[error("the cluster has one replica: there are no others to start it among")]
+    NoOthers,
+    /// The folder of the replication log cannot be made or read.
+    #[error("cannot open the folder of the replication log {path}")]
+    Log {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What the log leads to cannot be taken up.
+    #[error("the replica cannot go on where it stopped")]
+    GoOn(#[source] Box<hypermesh_driver::DriverError<MachineError>>),
     /// The replica's thread does not start.
     #[error("cannot start the replica's thread")]
     Thread(#[source] std::io::Error),

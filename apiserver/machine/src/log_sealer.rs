@@ -7,7 +7,6 @@ use hypermesh_store::{Store, StoreError};
 const DOMAIN: &str = "wal";
 
 /// Seals the entries of a log as values of the store are.
-#[cfg_attr(not(test), expect(dead_code, reason = "the thread among others takes it"))]
 pub(crate) struct LogSealer(hypermesh_store::Sealer);
 
 impl LogSealer {

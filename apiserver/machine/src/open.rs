@@ -25,6 +25,9 @@ pub const GENESIS_FILE: &str = "genesis";
 /// The store's folder, in the data folder.
 pub const STORE_FOLDER: &str = "store";
 
+/// The folder of the replication log, in the data folder.
+pub const LOG_FOLDER: &str = "log";
+
 /// What a machine is opened with.
 #[derive(Debug)]
 pub struct Config {
@@ -93,6 +96,8 @@ impl Machine {
             reading,
             hot: crate::base::Hot::default(),
             queue: VecDeque::new(),
+            pool: crate::pool::Pool::default(),
+            left_out: Vec::new(),
             prepared: BTreeMap::new(),
             store,
         })

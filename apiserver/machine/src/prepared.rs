@@ -1,8 +1,8 @@
 //! A block that was executed and is not committed yet.
 
 use crate::error::MachineError;
-use crate::replica::{Submission, Waiting};
-use hypermesh_chain::{Block, Hash, ObjectKey, Receipt, Request, StateTree};
+use crate::submission::{Submission, Waiting};
+use hypermesh_chain::{Block, Hash, ObjectKey, Receipt, StateTree};
 use hypermesh_pipeline::{Call, Executed, Outcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ pub(crate) struct Prepared {
     pub tree: StateTree,
     pub leaves: Vec<(ObjectKey, Option<Hash>)>,
     pub receipts: Vec<Receipt>,
-    /// Who is answered once it is committed; only the replica that made the block has any.
+    /// Who is answered once it is committed; only a replica that is alone has any.
     pub waiting: Vec<Waits>,
-    /// What each request came to, in a block that another replica made: whoever asked for it here is told.
+    /// What each request came to, where there are several replicas or the block is another's: whoever asked for it here is
+    /// told.
     pub outcomes: Vec<Outcome>,
 }
 
@@ -24,8 +25,6 @@ pub(crate) struct Prepared {
 pub(crate) struct Waits {
     pub waiting: Waiting,
     pub outcome: Outcome,
-    /// What it asked for, if that is not in the block and the block may yet give way to another's.
-    pub request: Option<Request>,
 }
 
 impl Prepared {
@@ -66,8 +65,8 @@ impl Prepared {
     pub fn take_back(self) -> Vec<Submission> {
         let mut ordered = self.block.requests.iter();
         let mut taken = Vec::with_capacity(self.waiting.len());
-        for Waits { waiting, outcome, request } in self.waiting {
-            let request = if outcome.writes > 0 { ordered.next().cloned() } else { request };
+        for Waits { waiting, outcome } in self.waiting {
+            let request = if outcome.writes > 0 { ordered.next().cloned() } else { None };
             let call = request.as_ref().and_then(|request| Call::decode(request).ok());
             match request.zip(call) {
                 Some((request, call)) => taken.push(Submission { request, call, waiting }),

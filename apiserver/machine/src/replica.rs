@@ -1,115 +1,48 @@
 //! A running replica: one thread that writes, and what everyone else holds of it.
+//!
+//! Whether the replica is alone or one of several, who holds it sees the same: requests go in and outcomes come out, and a
+//! [`Reading`] is what is kept.
 
-use crate::error::{MachineError, OpenError};
+use crate::alone;
+use crate::among::{self, Job, Others};
+use crate::base::Base;
+use crate::error::OpenError;
+use crate::evaluate::{State, evaluate};
 use crate::feed::Feed;
 use crate::open::Config;
 use crate::reading::Reading;
 use crate::state::Machine;
+use crate::submission::{Answer, MOST_WAITING, MOST_WAITING_BYTES, Submission, Unavailable, Weight};
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::Sender;
 use hypermesh_api::Status;
 use hypermesh_chain::{
     Canonical, Change, ClusterId, Genesis, Hash, PublicKey, Receipt, Request, Revision, Timestamp,
 };
 use hypermesh_consensus::Limits;
-use hypermesh_consensus::solo::{Solo, Step};
-use hypermesh_pipeline::{Body, Call, Outcome};
-use hypermesh_store::{Room, Store, StoreError};
+use hypermesh_consensus::solo::Solo;
+use hypermesh_pipeline::call::Authority;
+use hypermesh_pipeline::{Body, Call, Outcome, Window};
+use hypermesh_store::Store;
 use parking_lot::Mutex;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
-/// Requests that may wait; beyond it the replica says that it is busy.
-const MOST_WAITING: usize = 16_384;
-/// Bytes of requests that may wait, bodies as they are ordered: who asks may be gone, what was asked waits on.
-const MOST_WAITING_BYTES: usize = 64 << 20;
-
-/// The write did not happen, or it is not known whether it did; the Status says which.
-#[derive(Clone, Debug)]
-pub struct Unavailable(pub Box<Status>);
-
-/// Who waits for an outcome.
-pub(crate) struct Waiting {
-    sender: oneshot::Sender<Result<Outcome, Unavailable>>,
-    /// What waits with them.
-    weight: Option<Weight>,
-}
-
-impl Waiting {
-    pub fn answer(self, outcome: Outcome) {
-        // Who went away does not want to know.
-        let _ = self.sender.send(Ok(outcome));
-    }
-
-    pub fn refuse(self, error: &MachineError) {
-        let _ = self.sender.send(Err(Unavailable(Box::new(refusal(error)))));
-    }
-}
-
-/// A full disk refuses by name and recovers by itself; any other fault stops writes.
-fn refusal(error: &MachineError) -> Status {
-    match error {
-        MachineError::Store(full @ StoreError::DiskFull { .. }) => {
-            let mut status =
-                Status::failure(507, "InsufficientStorage", format!("{full}; nothing was stored"));
-            status.details =
-                Some(hypermesh_api::Details { retry_after_seconds: 10, ..hypermesh_api::Details::default() });
-            status
-        }
-        MachineError::Unsupported(why) => Status::unavailable(*why, 1),
-        other => Status::internal(format!(
-            "the replica stopped writing: {other}; it is not known whether this write was kept"
-        )),
-    }
-}
-
-/// A request that waits to be ordered.
-pub(crate) struct Submission {
-    pub request: Request,
-    pub call: Call,
-    pub waiting: Waiting,
-}
-
-/// Bytes of a request that waits, counted for as long as it does.
-struct Weight {
-    bytes: usize,
-    all: Arc<AtomicUsize>,
-}
-
-impl Weight {
-    /// Counts a request; `None` if too much waits already.
-    fn add(request: &Request, all: &Arc<AtomicUsize>) -> Option<Self> {
-        let bytes = request.body.len() + request.target.len();
-        let add = |now: usize| (now == 0 || now + bytes <= MOST_WAITING_BYTES).then_some(now + bytes);
-        all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-        Some(Self { bytes, all: Arc::clone(all) })
-    }
-}
-
-impl Drop for Weight {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// Where the outcome of a submission arrives.
-pub(crate) type Answer = oneshot::Receiver<Result<Outcome, Unavailable>>;
-
-impl Submission {
-    pub fn new(request: Request, call: Call) -> (Self, Answer) {
-        let (sender, answer) = oneshot::channel();
-        (Self { request, call, waiting: Waiting { sender, weight: None } }, answer)
-    }
+/// The way to the thread that writes.
+#[derive(Clone)]
+enum Door {
+    /// Boxed: the channel has room for all that may wait from the first moment on, and a submission is as large as a page.
+    Alone(Sender<Box<Submission>>),
+    /// There are other replicas.
+    Among(Sender<Job>),
 }
 
 /// A running replica.
 pub struct Replica {
-    /// Boxed: the channel has room for all that may wait from the first moment on, and a submission is as large as a page.
-    sender: Mutex<Option<Sender<Box<Submission>>>>,
+    door: Mutex<Option<Door>>,
     published: Arc<ArcSwap<Reading>>,
     feed: Arc<Feed>,
     store: Store,
@@ -122,7 +55,7 @@ pub struct Replica {
 }
 
 /// The wall clock. Only here: the pipeline has none.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
@@ -139,75 +72,162 @@ impl Replica {
     pub fn start(config: Config, genesis: &Genesis) -> Result<Self, OpenError> {
         let key = config.key.clone();
         let machine = Machine::open(config, genesis)?;
+        if !machine.is_alone() {
+            return Err(OpenError::Others);
+        }
         let (sender, receiver) = crossbeam_channel::bounded(MOST_WAITING);
-        let failure = Arc::new(Mutex::new(None));
-        let replica = Self {
-            sender: Mutex::new(Some(sender)),
-            published: Arc::clone(&machine.published),
-            feed: Arc::clone(&machine.feed),
-            store: machine.store.clone(),
-            cluster: machine.cluster,
-            key: key.public(),
-            nonce: AtomicU64::new(first_nonce(&machine, now())),
-            waiting_bytes: Arc::default(),
-            failure: Arc::clone(&failure),
-            thread: Mutex::new(None),
-        };
+        let replica = Self::of(&machine, Door::Alone(sender));
+        let failure = Arc::clone(&replica.failure);
         let solo = Solo::new(key, machine.cluster, Limits::default());
         let thread = std::thread::Builder::new()
             .name("replica".to_owned())
-            .spawn(move || guarded(machine, &solo, &receiver, &failure))
+            .spawn(move || alone::run(machine, &solo, &receiver, &failure))
             .map_err(OpenError::Thread)?;
         *replica.thread.lock() = Some(thread);
         Ok(replica)
     }
 
-    /// Orders a request and waits for its outcome.
+    /// Opens the machine and the replication log, and starts the thread of one replica among others. What it said
+    /// before it stopped is said again.
+    pub fn start_among(config: Config, genesis: &Genesis, others: Others) -> Result<Self, OpenError> {
+        let machine = Machine::open(config, genesis)?;
+        if machine.is_alone() {
+            return Err(OpenError::NoOthers);
+        }
+        let (sender, receiver) = crossbeam_channel::bounded(MOST_WAITING);
+        let replica = Self::of(&machine, Door::Among(sender));
+        let failure = Arc::clone(&replica.failure);
+        let thread = among::start(machine, others, receiver, failure)?;
+        *replica.thread.lock() = Some(thread);
+        Ok(replica)
+    }
+
+    fn of(machine: &Machine, door: Door) -> Self {
+        Self {
+            door: Mutex::new(Some(door)),
+            published: Arc::clone(&machine.published),
+            feed: Arc::clone(&machine.feed),
+            store: machine.store.clone(),
+            cluster: machine.cluster,
+            key: machine.key.public(),
+            nonce: AtomicU64::new(first_nonce(machine, now())),
+            waiting_bytes: Arc::default(),
+            failure: Arc::default(),
+            thread: Mutex::new(None),
+        }
+    }
+
+    /// Has a request ordered, or answered where it writes nothing, and waits for its outcome. Whoever calls has verified
+    /// its signatures.
     pub async fn submit(&self, request: Request, call: Call) -> Result<Outcome, Unavailable> {
-        let sender = self.sender.lock().clone();
-        let Some(sender) = sender else { return Err(stopped()) };
-        let Some(weight) = Weight::add(&request, &self.waiting_bytes) else {
+        let door = self.door.lock().clone();
+        match door {
+            Some(Door::Alone(sender)) => {
+                let weight = self.weigh(&request, 0)?;
+                let answer = hand_over(request, call, weight, |submission| sender.try_send(submission))?;
+                drop(sender);
+                self.answer(answer).await
+            }
+            Some(Door::Among(sender)) => {
+                // Counted so that as many fit as may wait, however small they are.
+                let weight = self.weigh(&request, MOST_WAITING_BYTES / MOST_WAITING)?;
+                if let Some(outcome) = self.outcome_without_writes(&call).await? {
+                    return Ok(outcome);
+                }
+                let send = |submission| sender.try_send(Job::Submit(submission));
+                let answer = hand_over(request, call, weight, send)?;
+                drop(sender);
+                self.answer(answer).await
+            }
+            None => Err(self.gone()),
+        }
+    }
+
+    fn weigh(&self, request: &Request, least: usize) -> Result<Weight, Unavailable> {
+        Weight::add(request, least, &self.waiting_bytes).ok_or_else(|| {
             let message =
                 format!("{} MiB of writes are waiting; try again in a second", MOST_WAITING_BYTES >> 20);
-            return Err(Unavailable(Box::new(Status::unavailable(message, 1))));
-        };
-        let (mut submission, outcome) = Submission::new(request, call);
-        submission.waiting.weight = Some(weight);
-        if let Err(error) = sender.try_send(Box::new(submission)) {
-            return Err(match error {
-                crossbeam_channel::TrySendError::Full(_) => {
-                    let message = format!("{MOST_WAITING} writes are waiting; try again in a second");
-                    Unavailable(Box::new(Status::unavailable(message, 1)))
-                }
-                crossbeam_channel::TrySendError::Disconnected(_) => stopped(),
-            });
+            Unavailable(Box::new(Status::unavailable(message, 1)))
+        })
+    }
+
+    async fn answer(&self, answer: Answer) -> Result<Outcome, Unavailable> {
+        answer.await.unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// What a request comes to if it writes nothing: a refusal, a dry run, what is so already. It is never ordered. It
+    /// rests on a state that holds all that was acknowledged anywhere before the request came. Nothing if it writes.
+    async fn outcome_without_writes(&self, call: &Call) -> Result<Option<Outcome>, Unavailable> {
+        let reading = self.reading();
+        let outcome = self.evaluate(&reading, call)?;
+        if outcome.writes > 0 {
+            return Ok(None);
         }
-        drop(sender);
-        outcome.await.unwrap_or_else(|_| Err(stopped()))
+        self.barrier().await?;
+        let newest = self.reading();
+        if matches!(call.authority, Authority::Signed { .. })
+            && let Some(original) = original(&self.store, &newest, &call.digest)
+        {
+            return Ok(Some(original));
+        }
+        let same = newest.view.head() == reading.view.head();
+        let outcome = if same { outcome } else { self.evaluate(&newest, call)? };
+        Ok((outcome.writes == 0).then_some(outcome))
+    }
+
+    fn evaluate(&self, reading: &Reading, call: &Call) -> Result<Outcome, Unavailable> {
+        let head = reading.view.head();
+        let state = State {
+            base: &Base::new(&reading.view),
+            revision: reading.revision,
+            derived: &reading.derived,
+            cluster: self.cluster.0,
+            height: head.map(|head| head.height).unwrap_or_default(),
+            time: head.map(|head| head.time).unwrap_or_default(),
+        };
+        evaluate(&state, &Window::default(), call.clone(), now())
+            .map_err(|error| Unavailable(Box::new(Status::internal(error))))
+    }
+
+    /// Waits until [`Replica::reading`] holds every write that any replica acknowledged before this was called: what a
+    /// consistent read begins with. It is immediate for a replica that is alone. Those that wait at the same time share
+    /// one question to the others; while too few of them answer, it waits.
+    ///
+    /// # Errors
+    /// When the replica stops, or has.
+    pub async fn barrier(&self) -> Result<(), Unavailable> {
+        let door = self.door.lock().clone();
+        match door {
+            Some(Door::Alone(_)) => Ok(()),
+            Some(Door::Among(jobs)) => {
+                let (sender, passed) = oneshot::channel();
+                jobs.try_send(Job::Barrier(sender)).map_err(|error| match error {
+                    crossbeam_channel::TrySendError::Full(_) => busy(),
+                    crossbeam_channel::TrySendError::Disconnected(_) => self.gone(),
+                })?;
+                drop(jobs);
+                passed.await.map_err(|_| self.gone())
+            }
+            None => Err(self.gone()),
+        }
+    }
+
+    /// Why nothing is answered any more.
+    fn gone(&self) -> Unavailable {
+        let status = match self.failure() {
+            Some(failure) => Status::internal(format!(
+                "the replica stopped writing: {failure}; it is not known whether this write was kept"
+            )),
+            None => Status::unavailable("the server is shutting down", 1),
+        };
+        Unavailable(Box::new(status))
     }
 
     /// What a signed request came to when it was executed before: a retry is answered as the first try was. `None` if
     /// it was not executed, or so long ago that its receipt is gone. The object of the reply is found again in history;
     /// where the reply was something else, a Status says when the request was executed.
     pub fn original(&self, digest: &Hash) -> Option<Outcome> {
-        let receipt = Receipt::decode(&self.store.outcome(digest).ok()??).ok()?;
-        let before = Revision(receipt.revision.0.saturating_sub(u64::from(receipt.writes)));
-        let effects = self.reading().view.events(before, receipt.writes as usize).unwrap_or_default();
-        let records = effects.into_iter().map(|effect| match effect.change {
-            Change::Created(record) | Change::Updated(record) | Change::Deleted(record) => record,
-        });
-        let body = records.into_iter().find(|record| Hash::of(&[&record.body]) == receipt.body);
-        let body = match body {
-            Some(record) => Body::Object(Arc::new(record)),
-            None => {
-                let mut status = Status::success(hypermesh_api::Details::default());
-                status.message =
-                    format!("the request was executed before, at revision {}", receipt.revision.0);
-                Body::Document(serde_json::to_vec(&status).ok()?.into())
-            }
-        };
-        let Receipt { code, revision, writes, .. } = receipt;
-        Some(Outcome { code, body, warnings: Vec::new(), audit: Vec::new(), revision, writes })
+        original(&self.store, &self.reading(), digest)
     }
 
     /// The newest committed state.
@@ -259,7 +279,7 @@ impl Replica {
 
     /// Takes no more requests, finishes those that wait, and ends the thread.
     pub fn stop(&self) {
-        self.sender.lock().take();
+        self.door.lock().take();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -284,141 +304,44 @@ impl Drop for Replica {
     }
 }
 
-fn stopped() -> Unavailable {
-    Unavailable(Box::new(Status::unavailable("the server is shutting down", 1)))
-}
-
-/// Runs the loop, and says so if it ends by a panic: a replica that is silent must not look ready.
-fn guarded(
-    machine: Machine,
-    solo: &Solo,
-    receiver: &Receiver<Box<Submission>>,
-    failure: &Mutex<Option<String>>,
-) {
-    let run = AssertUnwindSafe(|| write_loop(machine, solo, receiver, failure));
-    if catch_unwind(run).is_ok() {
-        return;
-    }
-    tracing::error!("the replica stops writing: its thread panicked");
-    *failure.lock() = Some("the replica's thread panicked; restart the server".to_owned());
-    let error = MachineError::Unsupported("the replica stopped after a fault; restart the server");
-    for late in receiver.iter() {
-        late.waiting.refuse(&error);
-    }
-}
-
-/// Takes whatever waits into one block after another, without waiting for more: under load blocks grow by themselves.
-fn write_loop(
-    mut machine: Machine,
-    solo: &Solo,
-    receiver: &Receiver<Box<Submission>>,
-    failure: &Mutex<Option<String>>,
-) {
-    let most = Limits::default().requests;
-    loop {
-        if !machine.has_work() {
-            match receiver.recv() {
-                Ok(first) => machine.queue.push_back(*first),
-                Err(_) => return,
-            }
-        }
-        let mut open = true;
-        while machine.queue.len() < most {
-            match receiver.try_recv() {
-                Ok(next) => machine.queue.push_back(*next),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    open = false;
-                    break;
-                }
-            }
-        }
-        if !open && machine.queue.is_empty() {
-            return;
-        }
-        if refuse_when_full(&mut machine) {
-            continue;
-        }
-        match solo.step(&mut machine, now()) {
-            Ok(Step::Committed | Step::Idle) => {}
-            Err(MachineError::Store(StoreError::DiskFull { available, wanted, .. })) => {
-                tracing::warn!(available, wanted, "a block was refused: the disk is full");
-                std::thread::park_timeout(Duration::from_millis(100));
-            }
-            Err(error) => return fail(machine, receiver, failure, &error),
-        }
-    }
-}
-
-/// While the disk has little room, what makes the store grow is refused before it is ordered; deletions go on.
-fn refuse_when_full(machine: &mut Machine) -> bool {
-    let (available, wanted) = match machine.room() {
-        Ok(Room::Low { available, wanted }) => (available, wanted),
-        Ok(Room::Enough) => return false,
-        Err(error) => {
-            tracing::warn!(%error, "the room on the disk cannot be told");
-            return false;
+/// What a signed request came to when it was executed before. See [`Replica::original`].
+pub(crate) fn original(store: &Store, reading: &Reading, digest: &Hash) -> Option<Outcome> {
+    let receipt = Receipt::decode(&store.outcome(digest).ok()??).ok()?;
+    let before = Revision(receipt.revision.0.saturating_sub(u64::from(receipt.writes)));
+    let effects = reading.view.events(before, receipt.writes as usize).unwrap_or_default();
+    let records = effects.into_iter().map(|effect| match effect.change {
+        Change::Created(record) | Change::Updated(record) | Change::Deleted(record) => record,
+    });
+    let body = records.into_iter().find(|record| Hash::of(&[&record.body]) == receipt.body);
+    let body = match body {
+        Some(record) => Body::Object(Arc::new(record)),
+        None => {
+            let mut status = Status::success(hypermesh_api::Details::default());
+            status.message = format!("the request was executed before, at revision {}", receipt.revision.0);
+            Body::Document(serde_json::to_vec(&status).ok()?.into())
         }
     };
-    let error = MachineError::Store(StoreError::DiskFull { dir: machine.dir.clone(), available, wanted });
-    let (shrinking, growing): (Vec<_>, Vec<_>) = std::mem::take(&mut machine.queue)
-        .into_iter()
-        .partition(|s| matches!(s.request.method, hypermesh_chain::Method::Delete));
-    machine.queue.extend(shrinking);
-    for refused in growing {
-        refused.waiting.refuse(&error);
-    }
-    // Work of the state machine itself goes on: emptying and collecting is what makes room.
-    !machine.has_work()
+    let Receipt { code, revision, writes, .. } = receipt;
+    Some(Outcome { code, body, warnings: Vec::new(), audit: Vec::new(), revision, writes })
 }
 
-/// A replica that does not know what it has written must not go on: it answers everyone, and reads stay.
-fn fail(
-    mut machine: Machine,
-    receiver: &Receiver<Box<Submission>>,
-    failure: &Mutex<Option<String>>,
-    error: &MachineError,
-) {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    tracing::error!(error = %text, "the replica stops writing");
-    *failure.lock() = Some(text);
-    for waiting in machine.queue.drain(..) {
-        waiting.waiting.refuse(error);
-    }
-    for (_, prepared) in std::mem::take(&mut machine.prepared) {
-        prepared.refuse(error);
-    }
-    for late in receiver.iter() {
-        late.waiting.refuse(error);
+/// Hands a request to the thread that writes.
+fn hand_over<T>(
+    request: Request,
+    call: Call,
+    weight: Weight,
+    send: impl FnOnce(Box<Submission>) -> Result<(), crossbeam_channel::TrySendError<T>>,
+) -> Result<Answer, Unavailable> {
+    let (mut submission, answer) = Submission::new(request, call);
+    submission.waiting.weight = Some(weight);
+    match send(Box::new(submission)) {
+        Err(crossbeam_channel::TrySendError::Full(_)) => Err(busy()),
+        // Whoever waits is told why by what is left of the replica.
+        Ok(()) | Err(crossbeam_channel::TrySendError::Disconnected(_)) => Ok(answer),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hypermesh_chain::request::{Authority, Media, Method};
-
-    #[test]
-    fn what_waits_is_bounded_by_bytes_too() {
-        let request = |mib: usize| Request {
-            method: Method::Post,
-            target: "/".to_owned(),
-            media: Media::Json,
-            body: vec![b' '; mib << 20].into(),
-            authority: Authority::Signed { signatures: Vec::new() },
-        };
-        let all = Arc::new(AtomicUsize::new(0));
-        let most = MOST_WAITING_BYTES >> 20;
-        let held: Vec<_> = (0..most - 1).map_while(|_| Weight::add(&request(1), &all)).collect();
-        assert_eq!(held.len(), most - 1);
-        assert!(Weight::add(&request(1), &all).is_none(), "the target counts too");
-        drop(held);
-        assert_eq!(all.load(Ordering::Relaxed), 0);
-        assert!(Weight::add(&request(most + 1), &all).is_some(), "one always fits");
-    }
+fn busy() -> Unavailable {
+    let message = format!("{MOST_WAITING} writes are waiting; try again in a second");
+    Unavailable(Box::new(Status::unavailable(message, 1)))
 }

@@ -4,9 +4,10 @@ use crate::base::Hot;
 use crate::blocks::MOST_SKEW;
 use crate::error::MachineError;
 use crate::feed::{Event, Feed};
+use crate::pool::Pool;
 use crate::prepared::Prepared;
 use crate::reading::Reading;
-use crate::replica::Submission;
+use crate::submission::Submission;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hypermesh_chain::{
@@ -20,6 +21,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Bytes of decided blocks that are read in one go, about: what is more is asked for again, and votes come in between.
+const MOST_LOADED: usize = 1 << 20;
 
 /// Old trees kept, so that proofs against recent headers can be made.
 const PROOF_WINDOW: usize = 64;
@@ -47,14 +51,25 @@ pub struct Machine {
     pub(crate) feed: Arc<Feed>,
     /// What the newest state's view holds of records that every block asks for.
     pub(crate) hot: Hot,
+    /// What clients asked this replica, and it has not taken up yet.
     pub(crate) queue: VecDeque<Submission>,
+    /// What waits to be ordered by one of several replicas; a replica that is alone orders its queue.
+    pub(crate) pool: Pool,
+    /// What was left out of blocks that were made here, with the heights that this rests on.
+    pub(crate) left_out: Vec<(Height, Vec<Hash>)>,
     pub(crate) prepared: BTreeMap<Hash, Prepared>,
 }
 
 impl Machine {
     /// Whether a block would have something to do.
     pub fn has_work(&self) -> bool {
-        !self.queue.is_empty() || self.reading.derived.work
+        let waits = if self.is_alone() { !self.queue.is_empty() } else { self.pool.has_work() };
+        waits || self.reading.derived.work
+    }
+
+    /// Whether it is the only replica.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.validators.validators().len() == 1
     }
 
     /// Whether the disk has room for growth.
@@ -85,8 +100,11 @@ impl Machine {
         }
     }
 
-    /// Answers who waits here for requests that another replica has ordered. The rest waits on, in its order.
+    /// Answers who waits here for requests that were ordered. The rest waits on, in its order.
     fn answer_queued(&mut self, mut outcomes: BTreeMap<Hash, Outcome>) {
+        for (digest, outcome) in &outcomes {
+            self.pool.settle(digest, outcome);
+        }
         if outcomes.is_empty() || self.queue.is_empty() {
             return;
         }
@@ -184,18 +202,23 @@ impl StateMachine for Machine {
     }
 
     fn blocks(&self, from: Height, most: usize) -> Result<Vec<(Bytes, Certificate)>, MachineError> {
-        let mut blocks = Vec::new();
+        let (mut blocks, mut bytes) = (Vec::new(), 0);
         for height in (from.0..).take(most) {
+            if bytes >= MOST_LOADED {
+                break;
+            }
             let Some(stored) = self.store.block(Height(height))? else { break };
             let certificate = Certificate::decode(&stored.certificate)
                 .map_err(|_| MachineError::StoredCertificate(Height(height)))?;
+            bytes += stored.block.len();
             blocks.push((Bytes::from(stored.block), certificate));
         }
         Ok(blocks)
     }
 
     fn prepare(&mut self, limits: &Limits, now: Timestamp) -> Result<Option<Arc<Block>>, MachineError> {
-        let Some(prepared) = self.make(limits, now)? else { return Ok(None) };
+        let made = if self.is_alone() { self.make(limits, now)? } else { self.compose(limits, now)? };
+        let Some(prepared) = made else { return Ok(None) };
         let block = Arc::clone(&prepared.block);
         self.prepared.insert(block.header.id(&self.cluster), prepared);
         Ok(Some(block))
@@ -300,7 +323,8 @@ impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Machine")
             .field("head", &self.head)
-            .field("waiting", &self.queue.len())
+            .field("queue", &self.queue.len())
+            .field("pool", &self.pool.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,9 @@
 //! The machine as an engine drives it.
 
 mod agreement;
+mod among;
 mod corpus;
+mod network;
 mod replica;
 mod restart;
 mod support;

@@ -2,8 +2,8 @@
 //! proved.
 
 use hypermesh_chain::{
-    Block, Canonical, Certificate, ClusterId, Genesis, Hash, HeadAttestation, Header, InclusionProof, Proof,
-    RangeProof, Receipt, Request, SigningKey, Validator, ValidatorSet,
+    Block, Bundle, Canonical, Certificate, ClusterId, Genesis, Hash, HeadAttestation, Header, InclusionProof,
+    Proof, RangeProof, Receipt, Request, SigningKey, Validator, ValidatorSet,
 };
 use std::sync::LazyLock;
 
@@ -22,6 +22,11 @@ pub fn target(data: &[u8]) {
     if let Some(block) = one::<Block>(data) {
         let _ = block.verify_authorities(&CLUSTER);
         assert_eq!(block.header.id(&CLUSTER), block.header.id(&CLUSTER));
+    }
+    if let Some(bundle) = one::<Bundle>(data) {
+        if let Ok(digests) = bundle.verify(&CLUSTER) {
+            assert_eq!(digests.len(), bundle.requests.len());
+        }
     }
     if let Some(certificate) = one::<Certificate>(data) {
         // Its keys are not in the input, so that nothing in it can be a quorum of them.

@@ -7,13 +7,13 @@
 use bytes::Bytes;
 use hypermesh_bft::Message;
 use hypermesh_bft::entry::{Entry, Step};
-use hypermesh_bft::message::{Polka, SignedProposal, SignedVote};
+use hypermesh_bft::message::{Polka, Reach, SignedProposal, SignedVote};
 use hypermesh_chain::request::{Media, Method, User};
 use hypermesh_chain::{
-    Authority, BatchEndorsement, Block, Canonical, Certificate, Change, ClusterId, Effect, Endorsement,
-    Evidence, Facts, Genesis, GroupId, Hash, HeadAttestation, Header, Height, ObjectKey, Proposal, PublicKey,
-    Receipt, Record, Request, Revision, Signature, SigningKey, StateTree, Timestamp, Uid, Validator,
-    ValidatorSet, Vote, VoteKind, list, signature,
+    Authority, BatchEndorsement, Block, Bundle, Canonical, Certificate, Change, ClusterId, Effect,
+    Endorsement, Evidence, Facts, Genesis, GroupId, Hash, HeadAttestation, Header, Height, ObjectKey,
+    Proposal, PublicKey, Receipt, Record, Request, Revision, Signature, SigningKey, StateTree, Timestamp,
+    Uid, Validator, ValidatorSet, Vote, VoteKind, list, signature,
 };
 use hypermesh_store::{Commit, Options, Scope, Store};
 use k8s_pb::api::{
@@ -141,10 +141,16 @@ fn seeds_of_the_chain_are_current() {
         HeadAttestation::sign(&key(1), &CLUSTER, GroupId(0), Height(1), certificate.block, [7; 32]);
     let block = Block { header: header.clone(), requests, endorsements };
     assert!(block.verify_authorities(&CLUSTER).is_ok());
+    // Told again when the first of two was ordered.
+    let mut partial = BatchEndorsement::sign(&key(1), &CLUSTER, &[Hash([3; 32]), digest], vec![0]);
+    partial.absent = vec![(0, Hash([3; 32]))];
+    let bundle = Bundle { requests: block.requests.clone(), endorsements: vec![partial] };
+    assert!(bundle.verify(&CLUSTER).is_ok());
     seeds(
         "chain",
         &[
             ("block", block.encode()),
+            ("bundle", bundle.encode()),
             ("certificate", certificate.encode()),
             ("genesis", genesis.encode()),
             ("attestation", attestation.encode()),
@@ -340,6 +346,13 @@ fn seeds_of_replication_are_current() {
         Message::Head { height: Height(9) },
         Message::Ask { from: Height(1) },
         Message::Requests(vec![Bytes::from_static(b"request")]),
+        Message::Probe { number: 1, height: Height(0) },
+        Message::Reached {
+            number: 1,
+            height,
+            proof: Some(Reach::Polka(Polka { group, height, round: 0, block, signatures: Vec::new() })),
+        },
+        Message::LeftOut { height, requests: vec![block] },
     ];
     let encoded = messages.each_ref().map(Message::encode);
     let said: Vec<u8> =

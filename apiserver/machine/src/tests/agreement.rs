@@ -1,11 +1,12 @@
 //! Four machines, each with a store and a log of its own, agree on blocks of real requests under the engine of many.
 //!
 //! Messages arrive in the order in which they were sent; timers go off only when nothing else happens. What a hostile
-//! network does is simulated elsewhere, with a smaller machine.
+//! network does is simulated elsewhere, with a smaller machine; what the thread of a replica does is in `among`.
 
 use super::support::*;
+use crate::heard::Heard;
 use crate::log_sealer::LogSealer;
-use crate::replica::Answer;
+use crate::submission::Answer;
 use crate::{Config, Machine};
 use hypermesh_bft::{Event, Identity, Message, Timer, Timing, To};
 use hypermesh_chain::request::{Media, Method, Request};
@@ -135,12 +136,25 @@ impl Cluster {
         self.perform(place, outputs);
     }
 
+    /// A replica reads what another tells of requests.
+    fn hear(&mut self, from: PublicKey, to: usize, bundles: &[bytes::Bytes]) {
+        let time = Timestamp(self.time);
+        let machine = self.node(to).machine();
+        for bundle in bundles {
+            let heard = Heard::read(from, bundle, &machine.cluster).unwrap();
+            machine.hear(heard, time);
+        }
+        self.drive(to, Event::Work(true));
+    }
+
     /// Delivers everything, and lets timers go off while something is to be decided and no message is under way.
     fn settle(&mut self) {
         for _ in 0..100_000 {
             if let Some((from, to, message)) = self.mail.pop_front() {
-                if self.nodes[to].is_some() {
-                    self.drive(to, Event::Received { from, message });
+                match message {
+                    _ if self.nodes[to].is_none() => {}
+                    Message::Requests(bundles) => self.hear(from, to, &bundles),
+                    message => self.drive(to, Event::Received { from, message }),
                 }
                 continue;
             }
@@ -158,21 +172,16 @@ impl Cluster {
 
     /// A client asks one replica, which tells the others.
     fn ask(&mut self, place: usize, request: &Request) -> Answer {
-        let mut answer = None;
-        for other in 0..self.nodes.len() {
-            if let Some(node) = &mut self.nodes[other] {
-                let waits = submit(node.machine(), request.clone());
-                if other == place {
-                    answer = Some(waits);
-                }
-            }
+        let time = Timestamp(self.time);
+        let machine = self.node(place).machine();
+        let answer = submit(machine, request.clone());
+        let bundles = machine.tell(time);
+        for bundle in bundles {
+            let message = Message::Requests(vec![bundle.encode().into()]);
+            self.perform(place, vec![Output::Send(To::All, message)]);
         }
-        for other in 0..self.nodes.len() {
-            if self.nodes[other].is_some() {
-                self.drive(other, Event::Work(true));
-            }
-        }
-        answer.unwrap()
+        self.drive(place, Event::Work(true));
+        answer
     }
 
     fn signed(&mut self, method: Method, target: &str, media: Media, body: &Value, nonce: u64) -> Request {
@@ -238,7 +247,7 @@ fn nothing_is_said_while_nothing_is_to_be_decided() {
     cluster.settle();
     assert_eq!(cluster.agreed(), 1);
     for node in cluster.nodes.iter_mut().flatten() {
-        let waiting = node.machine().queue.len();
+        let waiting = node.machine().pool.len();
         let quiet = node.timers.is_empty() && node.driver.engine().round().is_none() && waiting == 0;
         assert!(quiet, "{:?} {:?} {waiting}", node.timers, node.driver.engine());
     }
@@ -276,6 +285,10 @@ fn all_may_lose_power_between_voting_and_deciding() {
     drop(cluster.ask(0, &request));
     // Until somebody has precommitted: the block is locked, and nowhere decided.
     while let Some((from, to, message)) = cluster.mail.pop_front() {
+        if let Message::Requests(bundles) = &message {
+            cluster.hear(from, to, bundles);
+            continue;
+        }
         let precommit = matches!(&message, Message::Vote(signed)
             if signed.vote.kind == hypermesh_chain::VoteKind::Precommit && signed.vote.block.is_some());
         if !precommit {
@@ -343,6 +356,7 @@ fn a_replica_whose_log_cannot_be_flushed_falls_silent() {
     let mut driver =
         Driver::open(machine, disk, sealer, identity, Timing::default(), NoLog::New, time).unwrap().driver;
     let mut answer = submit(driver.machine(), signed(create("entry", 1, time.0), 1, time.0));
+    driver.machine().tell(time);
     let error = driver.handle(Event::Work(true), time).unwrap_err();
     assert_eq!(error.to_string(), "the replica stops: its log failed");
     assert!(matches!(driver.handle(Event::Work(true), time), Err(DriverError::Stopped)));

@@ -6,28 +6,6 @@ use hypermesh_chain::request::{Media, Method, Request};
 use hypermesh_pipeline::{Call, Outcome};
 use hypermesh_store::Options;
 use serde_json::Value;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
-
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let waker = Arc::new(Unpark(std::thread::current())).into();
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
 
 fn start(dir: &std::path::Path, store: Options) -> Replica {
     let config = Config { dir: dir.to_owned(), store, key: key(), definitions: definitions() };

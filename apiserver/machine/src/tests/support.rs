@@ -1,6 +1,6 @@
 //! A machine in a folder of its own, and requests to it.
 
-use crate::replica::{Answer, Submission};
+use crate::submission::{Answer, Submission};
 use crate::{Config, Machine};
 use hypermesh_chain::certificate::{Certificate, Vote, VoteKind};
 use hypermesh_chain::request::{Endorsement, Media, Method, Request, User};
@@ -12,6 +12,9 @@ use hypermesh_schemas::KindDefinition;
 use hypermesh_store::Options;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
 
 pub const START: u64 = 1_767_225_600_000_000;
 pub const SECOND: u64 = 1_000_000;
@@ -114,4 +117,24 @@ pub fn step(machine: &mut Machine, time: u64) -> Option<Block> {
     let certificate = certify(machine, &block);
     machine.commit(&block.header.id(&machine.cluster), &certificate).unwrap();
     Some(block)
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future on this thread.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
 }
