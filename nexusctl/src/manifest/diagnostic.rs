@@ -1,7 +1,7 @@
 //! What is wrong with a manifest, shown the way a compiler shows it: file, line, column, the line itself, a caret.
 
 use crate::manifest::node::Span;
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::sync::Arc;
 
 /// Longer lines are shown in part: this many bytes either side of the fault.
@@ -32,6 +32,8 @@ pub struct Diagnostic {
     pub place: Option<(Arc<Source>, Span)>,
     /// Words beside the caret.
     pub label: Option<String>,
+    /// Another place of the same text that it has to do with, and words beside that.
+    pub also: Option<(Span, String)>,
     /// What to do, one line each.
     pub help: Vec<String>,
     /// Whether it is only a warning.
@@ -41,7 +43,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Something wrong that has no place in a text.
     pub fn plain(title: impl Into<String>) -> Self {
-        Self { title: title.into(), place: None, label: None, help: Vec::new(), warning: false }
+        Self { title: title.into(), place: None, label: None, also: None, help: Vec::new(), warning: false }
     }
 
     /// Something wrong at a place.
@@ -50,6 +52,7 @@ impl Diagnostic {
             title: title.into(),
             place: Some((Arc::clone(source), span)),
             label: None,
+            also: None,
             help: Vec::new(),
             warning: false,
         }
@@ -69,6 +72,13 @@ impl Diagnostic {
         self
     }
 
+    /// With another place of the same text, and words beside it.
+    #[must_use]
+    pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.also = Some((span, label.into()));
+        self
+    }
+
     /// With a line of advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -81,7 +91,10 @@ impl Diagnostic {
         let level = if self.warning { Level::WARNING } else { Level::ERROR };
         let title = level.primary_title(printable(&self.title));
         let mut group = match &self.place {
-            Some((source, span)) => located(title, source, *span, self.label.as_deref()),
+            Some((source, span)) => {
+                let also = self.also.as_ref().map(|(span, label)| (*span, label.as_str()));
+                located(title, source, (*span, self.label.as_deref()), also)
+            }
             None => Group::with_title(title),
         };
         for help in &self.help {
@@ -97,38 +110,90 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
+/// A span as offsets into its text, and those of its line.
+struct Place {
+    line: usize,
+    column: usize,
+    start: usize,
+    end: usize,
+    line_start: usize,
+    line_end: usize,
+}
+
+impl Place {
+    fn of(text: &str, span: Span) -> Self {
+        let start = floor(text, offset(text, span));
+        let line_start = text[..start].rfind('\n').map_or(0, |p| p + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |p| start + p);
+        let end = floor(text, span.end.clamp(start, line_end));
+        Self { line: span.line.max(1), column: span.column, start, end, line_start, line_end }
+    }
+
+    /// Whether the line is shown in part.
+    fn is_long(&self) -> bool {
+        self.line_end - self.line_start > 2 * LINE_WINDOW
+    }
+
+    /// The mark of this place in its line.
+    fn mark<'a>(&self, kind: AnnotationKind, label: Option<&str>) -> Annotation<'a> {
+        let marked = self.start - self.line_start..self.end - self.line_start;
+        kind.span(marked).label(label.map(str::to_owned))
+    }
+
+    /// Adds the line, with its mark, to what is shown.
+    fn shown<'a>(
+        &self,
+        group: Group<'a>,
+        source: &'a Source,
+        kind: AnnotationKind,
+        label: Option<&str>,
+        more: Option<Annotation<'a>>,
+    ) -> Group<'a> {
+        let text = &source.text;
+        if !self.is_long() {
+            let snippet = Snippet::source(&text[self.line_start..self.line_end])
+                .line_start(self.line)
+                .path(source.name.as_str())
+                .annotation(self.mark(kind, label));
+            return group.element(snippet.annotations(more));
+        }
+        // The window loses the true column, so it goes into the header by hand.
+        let from = floor(text, self.start.saturating_sub(LINE_WINDOW).max(self.line_start));
+        let to = floor(text, (self.start + LINE_WINDOW).min(self.line_end));
+        let window = &text[from..to];
+        let marked =
+            self.start - from..(self.end.min(to) - from).max(self.start - from + 1).min(window.len().max(1));
+        let snippet = Snippet::source(window)
+            .line_start(self.line)
+            .annotation(kind.span(marked).label(label.map(str::to_owned)));
+        let origin = Origin::path(source.name.as_str()).line(self.line).char_column(self.column);
+        group.element(origin).element(snippet)
+    }
+}
+
 fn located<'a>(
     title: annotate_snippets::Title<'a>,
     source: &'a Source,
-    span: Span,
-    label: Option<&'a str>,
+    (span, label): (Span, Option<&str>),
+    also: Option<(Span, &str)>,
 ) -> Group<'a> {
-    let text = &source.text;
-    let start = floor(text, offset(text, span));
-    let line_start = text[..start].rfind('\n').map_or(0, |p| p + 1);
-    let line_end = text[start..].find('\n').map_or(text.len(), |p| start + p);
-    let end = floor(text, span.end.clamp(start, line_end));
-    if line_end - line_start > 2 * LINE_WINDOW {
-        // The window loses the true column, so it goes into the header by hand.
-        let from = floor(text, start.saturating_sub(LINE_WINDOW).max(line_start));
-        let to = floor(text, (start + LINE_WINDOW).min(line_end));
-        let window = &text[from..to];
-        let marked = start - from..(end.min(to) - from).max(start - from + 1).min(window.len().max(1));
-        let snippet = Snippet::source(window)
-            .line_start(span.line)
-            .annotation(AnnotationKind::Primary.span(marked).label(label.map(str::to_owned)));
-        let origin = Origin::path(source.name.as_str()).line(span.line).char_column(span.column);
-        return title.element(origin).element(snippet);
+    let here = Place::of(&source.text, span);
+    let other = also.map(|(span, label)| (Place::of(&source.text, span), label));
+    let long = |place: &Place| here.is_long() || place.is_long();
+    let beside = other.as_ref().filter(|(other, _)| other.line == here.line && !long(other));
+    let more = beside.map(|(other, label)| other.mark(AnnotationKind::Context, Some(label)));
+    let apart = more.is_none();
+    let group = here.shown(Group::with_title(title), source, AnnotationKind::Primary, label, more);
+    match other {
+        Some((other, label)) if apart && long(&other) => {
+            let place = format!("{label}: line {}, column {}", other.line, other.column);
+            group.element(Level::NOTE.message(place))
+        }
+        Some((other, label)) if apart => {
+            other.shown(group, source, AnnotationKind::Context, Some(label), None)
+        }
+        _ => group,
     }
-    let line = &text[line_start..line_end];
-    let from = start - line_start;
-    let to = (end - line_start).max(from);
-    title.element(
-        Snippet::source(line)
-            .line_start(span.line.max(1))
-            .path(source.name.as_str())
-            .annotation(AnnotationKind::Primary.span(from..to).label(label.map(str::to_owned))),
-    )
 }
 
 /// The byte offset of a span; taken from line and column, which every error carries.

@@ -64,11 +64,15 @@ pub fn named(sources: &[Arc<Source>], naming: Naming) -> Result<Vec<Document>, V
     if faults.is_empty() { Ok(found) } else { Err(faults) }
 }
 
-fn syntax(source: &Arc<Source>, error: yaml::SyntaxError) -> Diagnostic {
+/// What is wrong with a text that is no YAML.
+pub(crate) fn syntax(source: &Arc<Source>, error: yaml::SyntaxError) -> Diagnostic {
     let mut diagnostic = match error.span {
         Some(span) => Diagnostic::at(source, span, error.message),
         None => Diagnostic::plain(format!("{}: {}", source.name, error.message)),
     };
+    if let Some(first) = error.first {
+        diagnostic = diagnostic.also(first, "it stands here first");
+    }
     diagnostic.help.extend(error.help.map(str::to_owned));
     diagnostic
 }

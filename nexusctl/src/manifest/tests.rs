@@ -63,7 +63,38 @@ fn syntax_errors_show_the_line() {
       |
     4 |   a: 3
       |   ^
+      |
+     ::: web.yaml:2:3
+      |
+    2 |   a: 1
+      |   - it stands here first
     ");
+    assert_snapshot!(faults("{kind: X, ä: {\"b\": 1, x: {b: 0}, b: [2]}, c: 0}\n"), @r#"
+    error: duplicate key `b`
+     --> web.yaml:1:34
+      |
+    1 | {kind: X, ä: {"b": 1, x: {b: 0}, b: [2]}, c: 0}
+      |               ---                ^
+      |               |
+      |               it stands here first
+    "#);
+    assert_snapshot!(faults("a: &x {b: 1}\nc:\n  - <<: *x\n    d: 1\n    e: {d: 3}\n    \"d\": 2\n"), @r#"
+    error: duplicate key `d`
+     --> web.yaml:6:5
+      |
+    6 |     "d": 2
+      |     ^^^
+      |
+     ::: web.yaml:4:5
+      |
+    4 |     d: 1
+      |     - it stands here first
+    "#);
+    let long = faults(&format!("{{a: 1, b: {}, a: 2}}\n", "x".repeat(500)));
+    assert!(
+        long.contains(" --> web.yaml:1:513\n") && long.contains("it stands here first: line 1, column 2"),
+        "{long}"
+    );
     assert_snapshot!(faults("spec: [1, 2\nkind: X\n"), @"
     error: illegal placement of ':' indicator
      --> web.yaml:2:5
@@ -214,6 +245,11 @@ fn ten_thousand_lines_point_at_the_right_one() {
           |
     10005 |   key7777: again
           |   ^^^^^^^
+          |
+         ::: web.yaml:7782:3
+          |
+     7782 |   key7777: value
+          |   ------- it stands here first
     ");
 }
 

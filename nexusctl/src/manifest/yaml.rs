@@ -12,7 +12,10 @@ use serde_json::Number;
 use serde_saphyr::{
     Error, Location, MessageFormatter as _, Spanned, UserMessageFormatter, budget::BudgetBreach,
 };
-use std::{cell::Cell, fmt};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 /// The largest text that is read, in bytes.
 pub const LARGEST_TEXT: usize = 64 << 20;
@@ -36,11 +39,17 @@ pub struct SyntaxError {
     pub message: String,
     /// Where, if there is a place.
     pub span: Option<Span>,
+    /// Of a key that stands twice: where it stood first.
+    pub first: Option<Span>,
     /// What to do about it.
     pub help: Option<&'static str>,
 }
 
 thread_local! {
+    /// The keys before the one at which the running parse failed, in the mapping that held it: serde takes an error away
+    /// from what is known where it arises.
+    static BEFORE: RefCell<Vec<(String, Span)>> = const { RefCell::new(Vec::new()) };
+
     /// What the running parse may still keep: `(bytes, nodes)`. serde offers no way to hand state to a `Deserialize`
     /// implementation, so it stands here for the length of one call of [`parse`].
     static LEFT: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
@@ -50,7 +59,7 @@ thread_local! {
 pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
     if text.len() > LARGEST_TEXT {
         let message = format!("the text has {} bytes; at most {LARGEST_TEXT} are read", text.len());
-        return Err(SyntaxError { message, span: None, help: None });
+        return Err(SyntaxError { message, span: None, first: None, help: None });
     }
     // Reading recurses with nesting. How much stack the caller has left is unknown; what the deepest text needs is not.
     std::thread::scope(|scope| {
@@ -59,12 +68,13 @@ pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
         let result = handle
             .map_err(|e| format!("no thread to read it: {e}"))
             .and_then(|handle| handle.join().map_err(|_| "the YAML reader failed on this text".to_owned()));
-        result.unwrap_or_else(|message| Err(SyntaxError { message, span: None, help: None }))
+        result.unwrap_or_else(|message| Err(SyntaxError { message, span: None, first: None, help: None }))
     })
 }
 
 fn read(text: &str) -> Result<Vec<Node>, SyntaxError> {
     LEFT.set((MOST_BYTES, MOST_NODES));
+    BEFORE.take();
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: DEEPEST,
@@ -121,7 +131,10 @@ fn explain(text: &str, error: &Error) -> SyntaxError {
         error = inner;
     }
     let span = error.location().filter(|l| *l != Location::UNKNOWN).map(span);
-    let mut help = None;
+    let (mut help, mut first) = (None, None);
+    if let Error::DuplicateMappingKey { key: Some(key), .. } = error {
+        first = BEFORE.take().into_iter().find(|(name, _)| name == key).map(|(_, span)| span);
+    }
     let message = match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`"),
         Error::DuplicateMappingKey { key: None, .. } => "duplicate key".to_owned(),
@@ -146,7 +159,7 @@ fn explain(text: &str, error: &Error) -> SyntaxError {
             help = Some("YAML is indented with spaces, never with tabs");
         }
     }
-    SyntaxError { message, span, help }
+    SyntaxError { message, span, first, help }
 }
 
 /// The value of a node, before its place is known.
@@ -262,7 +275,15 @@ impl<'de> Visitor<'de> for ContentVisitor {
         take(0)?;
         let mut entries: Vec<Entry> = Vec::new();
         // A key is text, as written: `on: x` has the key `on`, whatever YAML 1.1 makes of that word.
-        while let Some(Spanned { value: key, referenced, .. }) = access.next_key::<Spanned<String>>()? {
+        loop {
+            let key = match access.next_key::<Spanned<String>>() {
+                Ok(key) => key,
+                Err(error) => {
+                    BEFORE.set(entries.into_iter().map(|entry| (entry.key, entry.key_span)).collect());
+                    return Err(error);
+                }
+            };
+            let Some(Spanned { value: key, referenced, .. }) = key else { break };
             let key_span = span(referenced);
             take(key.len())?;
             entries.push(Entry { key, key_span, value: access.next_value()? });
