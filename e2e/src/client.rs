@@ -68,7 +68,7 @@ impl Reply {
 }
 
 impl Client {
-    /// A client of the server at `address`, which `authority` (PEM) has signed, with a certificate and its key (PEM).
+    /// A client of the server at `address`, which one of `authority` (PEM) has signed, with a certificate and its key (PEM).
     pub fn new(
         runtime: Handle,
         address: SocketAddr,
@@ -76,7 +76,9 @@ impl Client {
         identity: Option<(&[u8], &[u8])>,
     ) -> Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority).context("the authority's certificate")?)?;
+        for one in CertificateDer::pem_slice_iter(authority) {
+            roots.add(one.context("the authority's certificate")?)?;
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

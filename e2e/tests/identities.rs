@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
@@ -321,5 +322,57 @@ fn authorities_change_and_nobody_is_locked_out_in_between() -> Result<()> {
     succeeds(&after, &["get", "namespaces"])?;
     let (code, told) = nexusctl(&before, &["get", "namespaces"]);
     ensure!(code == 1 && told.contains("take the kubeconfig that the cluster has written since"), "{told}");
+    Ok(())
+}
+
+/// Calls as the administrator by a new connection each time, with what the kubeconfig says by then, until told to stop: how
+/// often, and what failed.
+fn calls(cluster: &Cluster, stop: &AtomicBool) -> Result<(usize, Vec<String>)> {
+    let (mut count, mut failures) = (0, Vec::new());
+    while !stop.load(Ordering::Relaxed) {
+        let kubeconfig = Kubeconfig::read(cluster.kubeconfig()?)?;
+        let identity = Some((kubeconfig.certificate.as_slice(), kubeconfig.key.as_slice()));
+        let client =
+            Client::new(cluster.runtime().clone(), cluster.address()?, &kubeconfig.authority, identity)?;
+        match client.get("/apis/authentication.k8s.io/v1") {
+            Ok(reply) if reply.code == 200 => count += 1,
+            Ok(reply) => failures.push(format!("{}: {}", reply.code, reply.text())),
+            Err(error) => failures.push(format!("{error:#}")),
+        }
+    }
+    Ok((count, failures))
+}
+
+#[test]
+fn no_call_fails_while_authorities_change() -> Result<()> {
+    let cluster = Cluster::start(Vec::new())?;
+    let data = shown(cluster.dir())?.to_owned();
+    let kubeconfig = cluster.kubeconfig()?.to_owned();
+    let before = Kubeconfig::read(&kubeconfig)?;
+    let stop = AtomicBool::new(false);
+    let (count, failures) = std::thread::scope(|scope| -> Result<_> {
+        let caller = scope.spawn(|| calls(&cluster, &stop));
+        let rotated = || -> Result<()> {
+            succeeds(&kubeconfig, &["certs", "rotate-ca", "--data-dir", &data])?;
+            let between = Kubeconfig::read(&kubeconfig)?;
+            ensure!(between.certificate != before.certificate, "it follows before the command ends");
+            succeeds(&kubeconfig, &["certs", "rotate", "--data-dir", &data])?;
+            succeeds(&kubeconfig, &["certs", "rotate-ca", "--data-dir", &data, "--finish", "--force"])?;
+            // Until the server trusts the former authority no more.
+            let authority = Kubeconfig::read(&kubeconfig)?.authority;
+            let (runtime, address) = (cluster.runtime(), cluster.address()?);
+            until("the end", || {
+                let identity = Some((before.certificate.as_slice(), before.key.as_slice()));
+                let client = Client::new(runtime.clone(), address, &authority, identity)?;
+                let taken = client.get("/version").is_ok_and(|reply| reply.code == 200);
+                Ok((!taken).then_some(()))
+            })
+        };
+        let rotated = rotated();
+        stop.store(true, Ordering::Relaxed);
+        let called = caller.join().map_err(|_| anyhow::anyhow!("the caller panicked"))??;
+        rotated.map(|()| called)
+    })?;
+    ensure!(failures.is_empty() && count > 10, "{count} calls, and these failed: {failures:#?}");
     Ok(())
 }
