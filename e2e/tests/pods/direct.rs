@@ -106,6 +106,23 @@ fn frames_on_the_request_itself() -> Result<()> {
         let (_, refused) = ask(&bench, &target, &[]).await?;
         ensure!(refused.status() == 400, "frames have to be asked for");
         Ok(())
+    })?;
+    // What asks for no session is told so, whatever state its node is in.
+    let silent = serde_json::json!({
+        "apiVersion": "hypermesh.online/v1", "kind": "Node", "metadata": {"name": "silent"},
+        "spec": {"publicKey": "ab".repeat(32)},
+    });
+    bench.cluster.admin()?.post("/apis/hypermesh.online/v1/nodes", &silent)?.expect(201)?;
+    bench.instance_on("web-9", "web", "silent")?;
+    bench.cluster.runtime().block_on(async {
+        for (subresource, form) in [("portforward?port=80", RAW), ("exec?command=cat&stdout=true", FRAMES)] {
+            let target = format!("/api/v1/namespaces/default/pods/web-9/{subresource}");
+            let (_, refused) = ask(&bench, &target, &[]).await?;
+            ensure!(refused.status() == 400, "{subresource}: {}", refused.status());
+            let (_, refused) = ask(&bench, &target, &[(STREAM, form)]).await?;
+            ensure!(refused.status() == 503, "{subresource}: {}", refused.status());
+        }
+        Ok(())
     })
 }
 
