@@ -125,6 +125,7 @@ impl Server {
             address: limits.connections_per_address,
         });
         let (folder, pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
+        let complete = crate::default_policy::at_start(&replica).await;
         let tls = Tls::of(&pki)?;
         let (closing, closed) = watch::channel(false);
         let signer = pki.service_account_key.signing_key()?;
@@ -155,10 +156,13 @@ impl Server {
             tokio::spawn(upkeep.run(closed.clone())),
             tokio::spawn(listener::serve(listener, tls, api, admission, closed.clone())),
             tokio::spawn(crate::signer::run(Arc::clone(&replica), pki, closed.clone())),
-            tokio::spawn(crate::default_policy::run(Arc::clone(&replica), closed.clone())),
             tokio::spawn(compact(Arc::clone(&replica), keep, closed.clone())),
             tokio::spawn(look_after_store_key(Arc::clone(&replica), dir, key_rotation, closed.clone())),
         ];
+        if !complete {
+            let completing = crate::default_policy::run(Arc::clone(&replica), closed.clone());
+            tasks.push(tokio::spawn(completing));
+        }
         tasks.extend(quic.map(|router| tokio::spawn(quic::serve(router, closed))));
         Ok(Self { address, kubeconfig, controllers_kubeconfig, replica, credentials, closing, tasks, folder })
     }
