@@ -234,9 +234,10 @@ fn endpoint(
     let public = stoq::PublicKey::from_bytes(key.public().0);
     let signer = key.clone();
     let identity = Identity::of_signer(public, move |message| signer.sign(message).0);
-    let known = Arc::clone(links);
+    // Connections hold what judged them, and are held by links: this way no circle of them outlives its owner.
+    let known = Arc::downgrade(links);
     let members = Trust::keys_that("a replica of this cluster", move |key| {
-        known.read().contains_key(&PublicKey(*key.as_bytes()))
+        known.upgrade().is_some_and(|links| links.read().contains_key(&PublicKey(*key.as_bytes())))
     });
     Endpoint::server(identity.map_err(StartError::Identity)?)
         .clients(stoq::ClientAuth::Required(members))
