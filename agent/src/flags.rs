@@ -62,6 +62,9 @@ pub(crate) struct Flags {
     /// Refuse instances where their root would be this machine's
     #[arg(long)]
     require_user_namespaces: bool,
+    /// Let instances reach what tells a machine of a cloud who it is, and gives it keys (169.254.169.254)
+    #[arg(long)]
+    allow_metadata: bool,
     /// Open shells and ports only for what a user signed, whatever an API server says
     #[arg(long)]
     require_signatures: bool,
@@ -142,6 +145,7 @@ impl Flags {
             allow_capability: first(self.allow_capability, file.allow_capability),
             require_user_namespaces: self.require_user_namespaces || file.require_user_namespaces,
             require_signatures: self.require_signatures || file.require_signatures,
+            allow_metadata: self.allow_metadata || file.allow_metadata,
             mirror: first(self.mirror, file.mirror),
             plain_http: first(self.plain_http, file.plain_http),
             reserve_ports: first(self.reserve_ports, file.reserve_ports),
@@ -181,6 +185,7 @@ impl Flags {
             settings.add_mirror(mirror)?;
         }
         settings.images.plain_http = self.plain_http.into_iter().collect();
+        settings.network.metadata = self.allow_metadata;
         if !self.reserve_ports.is_empty() {
             settings.network.reserved = self.reserve_ports;
         }

@@ -56,6 +56,8 @@ pub struct NetworkSettings {
     pub pool: Ipv4Pool,
     /// Ports of the node that no instance may have, beside the agent's own.
     pub reserved: Vec<RangeInclusive<u16>>,
+    /// Whether instances reach what tells a machine of a cloud who it is, and gives it keys.
+    pub metadata: bool,
 }
 
 /// Where people come in when nothing else works: nobody is to be there first (`sshd` may start late, or be started again).
@@ -86,6 +88,7 @@ impl NetworkSettings {
             bridge: if apart.is_empty() { "hypermesh0".to_owned() } else { format!("hm{apart}") },
             pool: Ipv4Pool::DEFAULT,
             reserved: vec![SHELL..=SHELL],
+            metadata: false,
         }
     }
 }
@@ -101,6 +104,7 @@ impl NetworkSettings {
             node,
             pool: self.pool,
             reserved: self.reserved.clone(),
+            metadata: self.metadata,
             host: None,
         }
     }

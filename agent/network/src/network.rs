@@ -43,6 +43,8 @@ pub struct Config {
     pub pool: Ipv4Pool,
     /// Ports that are the node's own: no instance has them, whether anybody listens on them or not.
     pub reserved: Vec<RangeInclusive<u16>>,
+    /// Whether instances reach what tells a machine of a cloud who it is, and gives it keys (169.254.169.254).
+    pub metadata: bool,
     /// The namespace that is the node's network; none: the process' own.
     pub host: Option<PathBuf>,
 }

@@ -24,9 +24,17 @@ pub struct Rules<'a> {
     pub node: Ipv6Addr,
     /// The node's addresses under which the world reaches ports that are published to it.
     pub world: &'a [IpAddr],
+    /// Whether instances reach what tells a machine of a cloud who it is.
+    pub metadata: bool,
     /// The published ports.
     pub services: &'a [Service],
 }
+
+/// Where clouds tell a machine who it is, and give it keys: link-local addresses (AWS, Azure, Google, OpenStack and most
+/// others), and those that are not (Azure's agent, Alibaba, Oracle).
+const METADATA4: [&str; 4] = ["100.100.100.200", "168.63.129.16", "169.254.0.0/16", "192.0.0.192"];
+/// The same (AWS).
+const METADATA6: [&str; 2] = ["fd00:ec2::23", "fd00:ec2::254"];
 
 impl Rules<'_> {
     /// The whole transaction.
@@ -55,9 +63,34 @@ impl Rules<'_> {
 \t\tip6 saddr {{ {node}, {api} }} drop
 \t\tip saddr != {pool} drop
 \t\tip saddr {gateway} drop
-\t}}
 "
         );
+        self.closed(out);
+        out.push_str("\t}\n");
+    }
+
+    /// Drops what is for the node alone, before anything leads it elsewhere: its loopback addresses, which a host that
+    /// routes them (`route_localnet`) would answer for, its link-local ones, and what a cloud tells it. Names are asked for
+    /// there, too: some clouds have their resolvers at the same addresses.
+    fn closed(&self, out: &mut String) {
+        let local = [
+            "ip daddr 127.0.0.0/8 drop",
+            "ip6 daddr ::1 drop",
+            "ip6 daddr fe80::/10 meta l4proto != ipv6-icmp drop",
+        ];
+        for rule in local {
+            let _ = writeln!(out, "\t\t{rule}");
+        }
+        if self.metadata {
+            return;
+        }
+        // Who gave instances such addresses meant them.
+        let ours = |text: &&&str| text.parse().is_ok_and(|address: Ipv4Addr| self.pool.contains(address));
+        let four: Vec<&str> = METADATA4.iter().filter(|text| !ours(text)).copied().collect();
+        let (four, six) = (four.join(", "), METADATA6.join(", "));
+        let _ = writeln!(out, "\t\tip daddr {{ {four} }} meta l4proto {{ tcp, udp }} th dport 53 accept");
+        let _ = writeln!(out, "\t\tip daddr {{ {four} }} drop");
+        let _ = writeln!(out, "\t\tip6 daddr {{ {six} }} drop");
     }
 
     /// Leads what is sent to a published port to a backend. Priorities are numbers: nft calls -100 `dstnat` for some hooks
@@ -188,6 +221,7 @@ mod tests {
             instances: &[("fd00::1".parse().unwrap(), Ipv4Addr::new(10, 212, 0, 1))],
             node: "fd00::ff".parse().unwrap(),
             world: &["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+            metadata: false,
             services,
         }
         .text()
@@ -196,6 +230,30 @@ mod tests {
     #[test]
     fn a_whole_table() {
         insta::assert_snapshot!(text(&[service(Reach::World, &[100, 50, 0])]));
+    }
+
+    #[test]
+    fn who_is_to_reach_metadata_does_and_reaches_nothing_else_of_the_node() {
+        let rules = |metadata: bool, pool: &str| {
+            let text = Rules {
+                bridge: "hypermesh0",
+                prefix: ClusterPrefix::of(&hypermesh_chain::ClusterId::default()),
+                pool: Ipv4Pool::parse(pool).unwrap(),
+                instances: &[],
+                node: "fd00::ff".parse().unwrap(),
+                world: &[],
+                metadata,
+                services: &[],
+            };
+            text.text()
+        };
+        let (closed, open) = (rules(false, "10.0.0.0/16"), rules(true, "10.0.0.0/16"));
+        assert!(closed.contains("169.254.0.0/16") && closed.contains("fd00:ec2::254"), "{closed}");
+        assert!(!open.contains("169.254.0.0/16") && !open.contains("fd00:ec2::254"), "{open}");
+        assert!(open.contains("127.0.0.0/8") && open.contains("fe80::/10 meta l4proto"), "{open}");
+        // A range of addresses that somebody chose is theirs.
+        let own = rules(false, "100.100.0.0/16");
+        assert!(!own.contains("100.100.100.200") && own.contains("168.63.129.16"), "{own}");
     }
 
     #[test]

@@ -5,10 +5,10 @@
 mod registry;
 
 use hypermesh_image::{
-    Descriptor, Digest, FetchError, HttpOptions, HttpRegistry, ImageStatus, Keyring, Limits, Mirror,
-    OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, Platform, Progress,
-    PullError, PullOptions, Pulled, Puller, Reference, RegistryError, Retry, Step, Store, StoreError,
-    StoreOptions,
+    Credential, Descriptor, Digest, FetchError, HttpOptions, HttpRegistry, ImageStatus, Keyring, Limits,
+    Mirror, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, Platform,
+    Progress, PullError, PullOptions, Pulled, Puller, Reference, RegistryError, Retry, Step, Store,
+    StoreError, StoreOptions,
 };
 use registry::{Auth, Fault, Registry};
 use serde_json::json;

@@ -169,8 +169,9 @@ impl Network {
             .collect();
         let instances: Vec<_> = instances.into_iter().collect();
         let (bridge, prefix, pool) = (self.config.bridge.as_str(), self.config.prefix, self.config.pool);
-        let node = self.config.node;
-        let rules = Rules { bridge, prefix, pool, instances: &instances, node, world, services }.text();
+        let (node, metadata) = (self.config.node, self.config.metadata);
+        let rules =
+            Rules { bridge, prefix, pool, instances: &instances, node, world, metadata, services }.text();
         if ports.rules.as_ref() == Some(&rules) {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use super::{open, port_of, service};
 use hypermesh_network::{Attachment, Config, Network, Reach, netns};
 use socket2::{Domain, Socket, Type};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -264,4 +264,80 @@ async fn nothing_is_left_of_a_network_that_could_not_be_opened() {
     network.remove().await.unwrap();
     assert_eq!(seen(), before);
     assert!(!world.config().state.exists());
+}
+
+/// Listens on one address of a namespace, and says so to whoever comes.
+fn serve_at(path: &Path, address: SocketAddr) {
+    let listener = netns::within(path, || std::net::TcpListener::bind(address)).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let _ = io::Write::write_all(&mut stream, b"secret");
+        }
+    });
+}
+
+/// Whether somebody answers an instance there.
+fn reaches(from: &Path, address: SocketAddr) -> bool {
+    netns::within(from, || TcpStream::connect_timeout(&address, NOTHING * 3)).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cloud_tells_the_node_is_told_to_no_instance_unless_it_may_be() {
+    for metadata in [false, true] {
+        let Some(world) = World::new() else { return };
+        let (network, missing) = Network::open(Config { metadata, ..world.config() }).await.unwrap();
+        if let Some(missing) = missing.first() {
+            return super::skip(&missing.message);
+        }
+        let a = network.attach("a").await.unwrap();
+        for address in ["169.254.169.254", "169.254.170.2", "168.63.129.16"] {
+            world.ip(&world.beyond, &format!("addr add {address}/32 dev far"));
+            world.ip(&world.node, &format!("route add {address} via 192.0.2.2"));
+        }
+        world.ip(&world.beyond, "addr add fd00:ec2::254/128 dev far nodad");
+        world.ip(&world.node, "-6 route add fd00:ec2::254 via 2001:db8::2");
+        serve(&world.beyond, 80, "keys");
+        serve(&world.beyond, 53, "names");
+        for address in ["169.254.169.254", "169.254.170.2", "168.63.129.16", "fd00:ec2::254"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert!(reaches(&world.node, (address, 80).into()), "the node itself reaches {address}");
+            assert_eq!(reaches(&a.namespace, (address, 80).into()), metadata, "{address}");
+        }
+        // Resolvers of clouds have such addresses, and what is beside them is reached as ever.
+        assert!(reaches(&a.namespace, (Ipv4Addr::new(169, 254, 169, 254), 53).into()));
+        assert!(reaches(&a.namespace, (Ipv4Addr::new(192, 0, 2, 2), 80).into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_listens_on_loopback_and_link_local_addresses_is_the_nodes_alone() {
+    let Some((network, world)) = open(true).await else { return };
+    let a = network.attach("a").await.unwrap();
+    let bridge = world.config().bridge;
+    // As some proxies and overlays set it: what comes for 127.0.0.0/8 from outside is taken.
+    let routed = |path: &Path, link: &str| {
+        let file = format!("/proc/sys/net/ipv4/conf/{link}/route_localnet");
+        netns::within(path, || std::fs::write(&file, "1")).unwrap();
+    };
+    routed(&world.node, "all");
+    routed(&a.namespace, "eth0");
+    let loopback = Ipv4Addr::new(127, 0, 0, 9);
+    serve_at(&world.node, (loopback, 9000).into());
+    assert!(reaches(&world.node, (loopback, 9000).into()));
+    world.ip(&a.namespace, "addr del 127.0.0.1/8 dev lo");
+    world.ip(&a.namespace, "route add 127.0.0.9 via 10.212.0.1 dev eth0 onlink");
+    assert!(!reaches(&a.namespace, (loopback, 9000).into()), "the node's loopback");
+    // A service on the bridge's own link-local address.
+    let shown = world.ip(&world.node, &format!("-6 -o addr show dev {bridge} scope link"));
+    let local = shown.split_whitespace().skip_while(|word| *word != "inet6").nth(1);
+    let Some(local) = local else { return };
+    let local: Ipv6Addr = local.split('/').next().unwrap().parse().unwrap();
+    let scope = |path: &Path, link: &str| -> u32 {
+        world.ip(path, &format!("-o link show dev {link}")).split(':').next().unwrap().parse().unwrap()
+    };
+    let at = |scope: u32| SocketAddr::from(SocketAddrV6::new(local, 9001, 0, scope));
+    serve_at(&world.node, at(scope(&world.node, &bridge)));
+    assert!(reaches(&world.node, at(scope(&world.node, &bridge))));
+    assert!(!reaches(&a.namespace, at(scope(&a.namespace, "eth0"))), "a link-local service of the node");
 }

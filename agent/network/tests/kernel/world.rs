@@ -82,6 +82,7 @@ impl World {
             node: prefix.node(&hypermesh_chain::PublicKey([1; 32])),
             pool: Ipv4Pool::DEFAULT,
             reserved: Vec::new(),
+            metadata: false,
             host: Some(self.node.clone()),
         }
     }

@@ -21,6 +21,9 @@ pub struct Policy {
     /// Refuse instances where their root would be this machine's
     #[arg(long, conflicts_with = "no_agent")]
     pub require_user_namespaces: bool,
+    /// Let instances reach what tells a machine of a cloud who it is, and gives it keys (169.254.169.254)
+    #[arg(long, conflicts_with = "no_agent")]
+    pub allow_metadata: bool,
     /// Another place of a registry's images: registry=host[/prefix]; may be given several times
     #[arg(long, value_name = "REGISTRY=HOST", conflicts_with = "no_agent")]
     pub mirror: Vec<String>,
@@ -41,6 +44,7 @@ impl Policy {
         settings.policy.host_paths.clone_from(&self.allow_host_path);
         settings.policy.privileged = self.allow_privileged;
         settings.policy.require_user_namespaces = self.require_user_namespaces;
+        settings.network.metadata = self.allow_metadata;
         settings.images.plain_http = self.plain_http.iter().cloned().collect();
         settings.pressure.disk_percent = self.evict_below_disk.unwrap_or(settings.pressure.disk_percent);
         for name in &self.allow_capability {
@@ -72,13 +76,14 @@ mod tests {
     #[test]
     fn what_is_said_to_up_is_what_its_agent_lets_instances_do() {
         let words = "up --allow-host-path /srv --allow-host-path /data --allow-privileged --allow-capability net_admin \
-                     --require-user-namespaces --mirror docker.io=127.0.0.1:5000/hub --plain-http 127.0.0.1:5000 \
+                     --require-user-namespaces --allow-metadata --mirror docker.io=127.0.0.1:5000/hub --plain-http 127.0.0.1:5000 \
                      --node-label disk=fast --evict-below-disk 2";
         let up = Up::parse_from(words.split_whitespace());
         let mut settings = Settings::new("node-1", Path::new("/var/lib/x"));
         up.arguments.policy.apply(&mut settings).unwrap();
         assert_eq!(settings.policy.host_paths, ["/srv", "/data"].map(PathBuf::from));
         assert!(settings.policy.privileged && settings.policy.require_user_namespaces);
+        assert!(settings.network.metadata);
         assert!(settings.policy.capabilities.contains("NET_ADMIN"));
         assert_eq!(settings.images.mirrors["docker.io"][0].prefix, "hub");
         assert!(settings.images.plain_http.contains("127.0.0.1:5000"));
