@@ -270,7 +270,8 @@ impl Member {
                 Ok(())
             }
             Message::LeftOut { height, requests } => {
-                self.driver.machine().left_out_by(from, height, &requests);
+                let proposes = self.driver.engine().proposer() == Some(from);
+                self.driver.machine().left_out_by(from, proposes, height, &requests);
                 Ok(())
             }
             message => self.handle(Event::Received { from, message }),

@@ -55,7 +55,7 @@ impl Machine {
         let height = if idle { self.head.header.height } else { self.next_height() };
         if !left_out.is_empty() {
             for digest in &left_out {
-                self.pool.doubt(digest, None, height);
+                self.pool.doubt(digest, height);
             }
             self.left_out.push((height, left_out));
         }

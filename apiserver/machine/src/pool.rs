@@ -87,6 +87,8 @@ pub(crate) struct Entry {
     bytes: usize,
     /// It may come to nothing once this height is decided.
     doubt: Option<Height>,
+    /// The height after which it was last looked at.
+    seen: Option<Height>,
     /// It came to nothing, and is looked at again once a barrier has passed. Until then it is not proposed.
     aside: bool,
     /// When it was told, or looked at, last.
@@ -258,6 +260,7 @@ impl Pool {
             waiting,
             bytes,
             doubt: None,
+            seen: None,
             aside: false,
             told: now,
             looked: now,
@@ -287,11 +290,17 @@ impl Pool {
         }
     }
 
-    /// Somebody says that a request comes to nothing once a height is decided. Its origin knows that it is wanted no more.
-    pub fn doubt(&mut self, digest: &Hash, from: Option<PublicKey>, height: Height) {
-        let Some(entry) = self.get_mut(digest) else { return };
-        if from.is_some_and(|from| entry.origin == Origin::Peer(from)) && !entry.is_awaited() {
+    /// Another replica wants a request no more: it is forgotten if it is that one's.
+    pub fn take_back(&mut self, digest: &Hash, from: PublicKey) {
+        if self.get(digest).is_some_and(|entry| entry.origin == Origin::Peer(from)) {
             drop(self.remove(digest));
+        }
+    }
+
+    /// Who proposes says that a request comes to nothing once a height is decided. It is looked at once a height for that.
+    pub fn doubt(&mut self, digest: &Hash, height: Height) {
+        let Some(entry) = self.get_mut(digest) else { return };
+        if entry.seen.is_some_and(|seen| height <= seen) {
             return;
         }
         let before = entry.doubt;
@@ -315,9 +324,9 @@ impl Pool {
     }
 
     /// A request was looked at, and still writes.
-    pub fn looked_at(&mut self, digest: &Hash, now: Timestamp) {
+    pub fn looked_at(&mut self, digest: &Hash, head: Height, now: Timestamp) {
         if let Some(entry) = self.get_mut(digest) {
-            entry.looked = now;
+            (entry.looked, entry.seen) = (now, Some(head));
             let doubted = entry.doubt.take().is_some();
             self.doubts -= usize::from(doubted);
         }
@@ -426,3 +435,6 @@ impl Gathered {
         self.order.iter().filter_map(endorsement).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

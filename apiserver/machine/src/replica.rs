@@ -129,18 +129,25 @@ impl Replica {
                 self.answer(answer).await
             }
             Some(Door::Among(sender)) => {
-                // Counted so that as many fit as may wait, however small they are.
-                let weight = self.weigh(&request, MOST_WAITING_BYTES / MOST_WAITING)?;
-                if let Some(outcome) = self.outcome_without_writes(&call).await? {
-                    return Ok(outcome);
-                }
-                let send = |submission| sender.try_send(Job::Submit(submission));
-                let answer = hand_over(request, call, weight, send)?;
+                // Whoever waits must not keep the thread from ending.
                 drop(sender);
-                self.answer(answer).await
+                self.submit_among(request, call).await
             }
             None => Err(self.gone()),
         }
+    }
+
+    async fn submit_among(&self, request: Request, call: Call) -> Result<Outcome, Unavailable> {
+        // Counted so that as many fit as may wait, however small they are.
+        let weight = self.weigh(&request, MOST_WAITING_BYTES / MOST_WAITING)?;
+        if let Some(outcome) = self.outcome_without_writes(&call).await? {
+            return Ok(outcome);
+        }
+        let Some(Door::Among(sender)) = self.door.lock().clone() else { return Err(self.gone()) };
+        let send = |submission| sender.try_send(Job::Submit(submission));
+        let answer = hand_over(request, call, weight, send)?;
+        drop(sender);
+        self.answer(answer).await
     }
 
     fn weigh(&self, request: &Request, least: usize) -> Result<Weight, Unavailable> {

@@ -1,7 +1,7 @@
 //! Requests that wait and may come to nothing, looked at anew.
 //!
 //! A proposer leaves out what writes nothing, and says which. It may lie, or say nothing; so everyone looks at what it has
-//! itself, on the state that is kept here, at once or after a while. Who asked is answered from a state that misses nothing
+//! itself, once a height and so much at a time, on the state that is kept here, at once or after a while. Who asked is answered from a state that misses nothing
 //! that was acknowledged anywhere before: the request was told before a barrier was asked for, and is looked at again once
 //! that has passed. Before the barrier is asked for the others are told that the request is wanted no more, so that no
 //! honest replica orders later what was refused.
@@ -17,15 +17,19 @@ use hypermesh_chain::{Hash, Height, PublicKey, Timestamp};
 use hypermesh_pipeline::{Call, Outcome};
 
 /// Requests looked at in one go: a moment's work.
-const MOST: usize = 256;
+const MOST: usize = 64;
 
 impl Machine {
-    /// Another replica says that requests come to nothing once a height is decided.
-    pub(crate) fn left_out_by(&mut self, from: PublicKey, height: Height, requests: &[Hash]) {
+    /// Another replica says that requests come to nothing once a height is decided. Its own it takes back by that; of
+    /// others' it knows if it `proposes`.
+    pub(crate) fn left_out_by(&mut self, from: PublicKey, proposes: bool, height: Height, requests: &[Hash]) {
         // What is further away than the next height is nobody's to know.
-        let height = height.min(Height(self.head.header.height.0.saturating_add(1)));
+        let height = height.min(self.next_height());
         for digest in requests {
-            self.pool.doubt(digest, Some(from), height);
+            self.pool.take_back(digest, from);
+            if proposes || from == self.head.header.proposer {
+                self.pool.doubt(digest, height);
+            }
         }
     }
 
@@ -42,7 +46,7 @@ impl Machine {
         for digest in self.pool.due(self.head.header.height, now, MOST) {
             let Some(call) = self.pool.call_of(&digest) else { continue };
             if self.evaluate(call, now)?.writes > 0 {
-                self.pool.looked_at(&digest, now);
+                self.pool.looked_at(&digest, self.head.header.height, now);
             } else if self.pool.put_aside(&digest) {
                 aside.push(digest);
             }

@@ -6,6 +6,6 @@ mod corpus;
 mod network;
 mod replica;
 mod restart;
-mod support;
+pub(crate) mod support;
 mod verdicts;
 mod workload;
