@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     Round,
     /// How far this replica is: only the newest matters.
     Head,
-    /// A question: whoever asks asks again.
+    /// A question, or an answer to one: whoever asks asks again.
     Question,
 }
 
@@ -85,15 +85,16 @@ impl About {
             Message::Polka(polka) => (polka.height, Kind::Round),
             Message::Round(entry) => (entry.height, Kind::Round),
             Message::Head { height } => (*height, Kind::Head),
-            Message::Want { height, .. } | Message::Ask { from: height } => (*height, Kind::Question),
+            Message::Want { height, .. }
+            | Message::Ask { from: height }
+            | Message::Probe { height, .. }
+            | Message::Reached { height, .. }
+            | Message::LeftOut { height, .. } => (*height, Kind::Question),
             Message::Block { height, .. } => (*height, Kind::Round),
             Message::Decided(decided) => {
                 let last = decided.last().map_or(Height(0), |decided| decided.certificate.height);
                 (last, Kind::Question)
             }
-            Message::Probe { height, .. }
-            | Message::Reached { height, .. }
-            | Message::LeftOut { height, .. } => (*height, Kind::Question),
             Message::Requests(_) => (Height(0), Kind::Question),
         };
         Self { height, kind }

@@ -57,7 +57,7 @@ async fn a_replica_that_begins_anew_is_connected_at_once() {
 
 #[tokio::test]
 async fn a_replica_that_falls_silent_is_noticed_and_what_was_said_is_said_again() {
-    let limits = Limits { silence: Duration::from_secs(1), ..limits() };
+    let limits = Limits { silence: Duration::from_secs(2), ..limits() };
     let two = Machine::start(settings(2, vec![peer(1, &[])], limits.clone()));
     let (address, key_of_two) = (two.node.address(), two.node.key);
     let mut one = Node::of(settings(1, vec![peer(2, &[address])], limits.clone()));

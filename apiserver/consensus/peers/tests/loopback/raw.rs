@@ -4,8 +4,9 @@ use crate::node::*;
 use hypermesh_bft::Message;
 use hypermesh_chain::PublicKey;
 use hypermesh_peers::ALPN;
-use hypermesh_peers::frame::Stream;
+use hypermesh_peers::frame::{HEAD, Stream};
 use hypermesh_peers::hello::{Hello, VERSION};
+use std::time::Duration;
 use stoq::{Closed, Connection, Endpoint, Identity, RecvStream, SendStream, Settings, Target, Trust};
 
 pub struct Raw {
@@ -15,6 +16,18 @@ pub struct Raw {
 /// What an honest replica says first.
 pub fn hello() -> Hello {
     Hello { versions: (VERSION, VERSION), cluster: CLUSTER.0, incarnation: 1, dial: 1, taken: None }
+}
+
+/// The code with which those are closed who have to stay out.
+pub const PENALTY: u64 = 5;
+
+/// What the node says first; nothing if it closes the connection instead.
+async fn hear_hello(recv: &mut RecvStream) -> Option<Hello> {
+    let mut head = [0; HEAD];
+    recv.read_exact(&mut head).await.ok()?;
+    let mut body = vec![0; u32::from_le_bytes(head) as usize];
+    recv.read_exact(&mut body).await.ok()?;
+    Some(Hello::decode(&body).unwrap())
 }
 
 pub fn framed(body: &[u8]) -> Vec<u8> {
@@ -47,18 +60,41 @@ impl Raw {
         Self { connection }
     }
 
-    /// With hellos, up to the point at which the node takes it for the replica.
+    /// With hellos, up to the point at which the node takes it for the replica. While it has to stay out, it comes again.
     pub async fn greeted(seed: u8, node: &mut Node) -> (Self, SendStream, RecvStream) {
-        let raw = Self::dial(seed, node).await;
-        let (send, recv) = raw.greet(&hello()).await;
-        node.connected(key(seed)).await;
-        (raw, send, recv)
+        loop {
+            let raw = Self::dial(seed, node).await;
+            let (send, mut recv) = raw.greet(&hello()).await;
+            if hear_hello(&mut recv).await.is_some() {
+                node.connected(key(seed)).await;
+                return (raw, send, recv);
+            }
+            assert_eq!(raw.closed().await.0, PENALTY);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Dials until what is written first is judged, and not the one who writes it.
+    pub async fn first_words(seed: u8, node: &Node, bytes: &[u8]) -> (u64, String) {
+        loop {
+            let raw = Self::dial(seed, node).await;
+            if let Ok((mut send, _recv)) = raw.connection.open_bi().await {
+                // Whoever is closed meanwhile is told why.
+                let _ = send.write_all(bytes).await;
+                let closed = raw.closed().await;
+                if closed.0 != PENALTY {
+                    return closed;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub async fn greet(&self, hello: &Hello) -> (SendStream, RecvStream) {
         let (mut send, recv) = self.connection.open_bi().await.unwrap();
         let first = [&[Stream::Control.tag()][..], &framed(&hello.encode())].concat();
-        send.write_all(&first).await.unwrap();
+        // Whoever has to stay out is closed meanwhile.
+        let _ = send.write_all(&first).await;
         (send, recv)
     }
 

@@ -62,20 +62,30 @@ async fn a_version_that_is_not_spoken_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn whoever_says_no_hello_is_closed_and_does_not_keep_others_out() {
-    let limits = Limits { hello: Duration::from_millis(300), ..limits() };
-    let mut node = Node::new(1, &[2, 3], limits);
-    let silent = [Raw::dial(2, &node).await, Raw::dial(2, &node).await];
+async fn whoever_says_no_hello_is_closed() {
+    let mut node = Node::new(1, &[2], Limits { hello: Duration::from_millis(500), ..limits() });
+    let silent = Raw::dial(2, &node).await;
+    assert_eq!(silent.closed().await, (10, "a hello was begun and did not come in time".to_owned()));
+    assert_eq!(node.until(key(2), |status| status.violations == 1).await.refused, 1);
+    node.silence().await;
+}
+
+#[tokio::test]
+async fn connections_that_say_no_hello_are_few_and_keep_nobody_else_out() {
+    let mut node = Node::new(1, &[2, 3], limits());
     // They wait, each in a place of their key's.
+    let silent = [Raw::dial(2, &node).await, Raw::dial(2, &node).await];
     let third = Raw::dial(2, &node).await;
-    let (code, reason) = third.closed().await;
-    assert_eq!((code, reason.as_str()), (6, "too many connections of this replica wait for their hello"));
+    let expected = "too many connections of this replica wait for their hello".to_owned();
+    let closed = tokio::select! {
+        closed = third.closed() => closed,
+        // Which of the three comes last is the network's.
+        closed = silent[0].closed() => closed,
+        closed = silent[1].closed() => closed,
+    };
+    assert_eq!(closed, (6, expected));
     let (_other, _send, _recv) = Raw::greeted(3, &mut node).await;
-    for silent in &silent {
-        assert_eq!(silent.closed().await.0, 10);
-    }
-    let status = node.status(key(2));
-    assert_eq!((status.refused, status.violations), (3, 2));
+    assert_eq!(node.status(key(2)).violations, 0);
 }
 
 #[tokio::test]
@@ -92,12 +102,7 @@ async fn what_is_no_hello_is_refused_before_anything_is_read() {
         (b"\x00\x00\x00\x00\x00", 7),
     ];
     for (bytes, code) in cases {
-        eventually(|| node.status(key(2)).last_error.is_none().then_some(()).or(Some(()))).await;
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        let raw = Raw::dial(2, &node).await;
-        let (mut send, _recv) = raw.connection.open_bi().await.unwrap();
-        send.write_all(bytes).await.unwrap();
-        assert_eq!(raw.closed().await.0, code, "{bytes:?}");
+        assert_eq!(Raw::first_words(2, &node, bytes).await.0, code, "{bytes:?}");
     }
     assert_eq!(node.status(key(2)).violations, 5);
     node.silence().await;
