@@ -221,7 +221,10 @@ impl Server {
         };
         let authority = uri.authority().ok_or_else(|| format!("{text:?} names no host"))?;
         if authority.as_str().contains('@') {
-            return Err("credentials do not belong in a URL".into());
+            return Err(
+                "credentials do not belong in a URL: give them to a user (token, or client-certificate)"
+                    .into(),
+            );
         }
         if uri.query().is_some() {
             return Err(format!("{text:?}: a server's URL has no query"));
@@ -233,7 +236,8 @@ impl Server {
         crate::material::host(&host).map_err(|why| format!("{text:?}: {why}"))?;
         let port = match authority.as_str().rsplit_once(':') {
             Some((_, port)) if !port.contains(']') => {
-                port.parse().map_err(|_| format!("{text:?}: {port:?} is not a port"))?
+                let port = port.parse().ok().filter(|port: &u16| *port > 0);
+                port.ok_or_else(|| format!("{text:?} has no port from 1 to 65535"))?
             }
             _ if tls => 443,
             _ => 80,
@@ -336,7 +340,8 @@ mod tests {
             ("http://10.0.0.1", "plain http"),
             ("ftp://x", "not https"),
             ("https://a@b", "credentials"),
-            ("https://x:99999", "not a port"),
+            ("https://x:99999", "no port from 1"),
+            ("https://x:0", "no port from 1"),
             ("https://x?y", "no query"),
             ("https://", "not a URL"),
         ] {
