@@ -6,7 +6,7 @@
 //! being drawn: a forger who chooses the batch chooses its digest anew with every try, and each try passes with a
 //! chance of 2^-128. So this module, like the crate, needs no randomness.
 
-use crate::{codec::to_bytes, domain, ids::Hash};
+use crate::{codec::to_bytes, domain, ids::Hash, planted};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_consensus::{VerificationKey, VerificationKeyBytes, batch};
@@ -116,7 +116,8 @@ pub fn verify_batch(items: &[(PublicKey, &[u8], Signature)]) -> Result<(), Batch
         let signature = ed25519_consensus::Signature::from(signature.0);
         verifier.queue((VerificationKeyBytes::from(key.0), signature, *message));
     }
-    verifier.verify(Coefficients::of(items)).or_else(|_| one_by_one())
+    let blind = planted::is(planted::Fault::BlindBatch);
+    verifier.verify(Coefficients::of(items)).or_else(|_| if blind { Ok(()) } else { one_by_one() })
 }
 
 /// The coefficients of one batch: SHA-256 in counter mode, keyed by a digest of all keys, messages and signatures.

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod key;
 pub mod list;
 pub mod object;
+pub mod planted;
 pub mod proposal;
 pub mod request;
 pub mod signature;

@@ -70,7 +70,7 @@ pub struct Report {
     pub time: u64,
     /// How long it took from the end of the troubles until all was well, in microseconds.
     pub healed: u64,
-    /// The most heights that were decided while one request waited.
+    /// The most heights that were decided while one request waited at an honest replica.
     pub waited: u64,
     /// The most actions that a replica has begun.
     pub actions: u64,
@@ -114,7 +114,7 @@ pub struct World {
     clients: Vec<Client>,
     /// Operations that clients have begun.
     begun: u64,
-    /// The height at which a request was first made.
+    /// The height at which an honest replica first had a request.
     issued: BTreeMap<Hash, u64>,
     waited: u64,
     /// The highest height that some replica keeps.

@@ -59,7 +59,11 @@ impl Invariant for Quorums {
             Observation::Kept { replica, certificate, .. } => {
                 let (height, round) = (certificate.height.0, certificate.round);
                 let Some(key) = self.setting.keys.get(*replica) else { return Ok(()) };
-                self.is_possible((VoteKind::Precommit, height, round, certificate.block), key)
+                // Its own it need not have said otherwise: it decided, crashed, and tells it in the certificate.
+                let own = certificate.signatures.iter().filter(|(signer, _)| signer == key);
+                let subject = (VoteKind::Precommit, height, round, certificate.block);
+                self.voters.entry(subject).or_default().extend(own.map(|(key, _)| *key));
+                self.is_possible(subject, key)
                     .map_err(|why| format!("replica {replica} keeps a block, and {why}"))
             }
             _ => Ok(()),

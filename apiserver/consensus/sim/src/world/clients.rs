@@ -12,6 +12,7 @@ use crate::scenario::{Planted, SECOND, Scenario};
 use hypermesh_bft::{Event, Message, To};
 use hypermesh_chain::request::Request;
 use hypermesh_chain::{Canonical, Hash};
+use std::collections::BTreeMap;
 
 /// How long a client waits before it comes again.
 const PATIENCE: u64 = 2 * SECOND;
@@ -35,6 +36,8 @@ struct Doing {
     /// Its number among all operations.
     operation: u64,
     register: u64,
+    /// The requests that it has made of it, and their numbers among all operations.
+    brought: BTreeMap<Hash, u64>,
     /// What it waits for, and where.
     at: Option<(usize, Wait)>,
     /// What it writes; nothing if it reads.
@@ -117,7 +120,7 @@ impl World {
         self.tell(what);
         self.called(operation, register, write.as_ref().map(|written| written.value))?;
         if let Some(client) = self.clients.get_mut(place) {
-            client.now = Some(Doing { operation, register, at: None, write });
+            client.now = Some(Doing { operation, register, brought: BTreeMap::new(), at: None, write });
         }
         Ok(())
     }
@@ -138,8 +141,7 @@ impl World {
     fn bring(&mut self, place: usize, at: usize, written: &Written) -> Result<(), Failure> {
         let Some(replica) = self.replicas.get(at) else { return Ok(()) };
         let Some(client) = self.clients.get(place) else { return Ok(()) };
-        let Some(doing) = &client.now else { return Ok(()) };
-        let register = doing.register;
+        let Some(register) = client.now.as_ref().map(|doing| doing.register) else { return Ok(()) };
         let request = match &written.signed {
             Some(request) => request.clone(),
             None => {
@@ -149,17 +151,11 @@ impl World {
             }
         };
         let digest = request.digest();
-        if written.signed.is_none() && self.issued.contains_key(&digest) {
-            // It was brought here before.
-        } else if written.signed.is_none() && doing.at.is_some() {
-            // Brought elsewhere before, and never answered: that may be ordered whenever it likes.
-            let (operation, value) = (self.next_operation(), written.value);
-            self.called(operation, register, Some(value))?;
-            if let Some(doing) = self.clients.get_mut(place).and_then(|client| client.now.as_mut()) {
-                doing.operation = operation;
-            }
+        let honest = replica.is_honest();
+        self.brought(place, digest, written.value)?;
+        if honest {
+            self.issued.entry(digest).or_insert(self.height);
         }
-        self.issued.entry(digest).or_insert(self.height);
         self.observe(&Observation::Issued(&request))?;
         if let Some(doing) = self.clients.get_mut(place).and_then(|client| client.now.as_mut()) {
             doing.at = Some((at, Wait::Ordered(digest)));
@@ -172,6 +168,30 @@ impl World {
         replica.ledger.enqueue(request.clone());
         self.send(at, To::All, Message::Requests(vec![request.encode().into()]))?;
         self.drive(at, Incoming::Event(Event::Work(true)))
+    }
+
+    /// A write is an operation of its own for every request that may bring it about: one that was brought somewhere and
+    /// never answered may be ordered whenever it likes.
+    fn brought(&mut self, place: usize, digest: Hash, value: u64) -> Result<(), Failure> {
+        let Some(doing) = self.clients.get_mut(place).and_then(|client| client.now.as_mut()) else {
+            return Ok(());
+        };
+        let register = doing.register;
+        if let Some(operation) = doing.brought.get(&digest) {
+            doing.operation = *operation;
+            return Ok(());
+        }
+        if !doing.brought.is_empty() {
+            let operation = self.next_operation();
+            self.called(operation, register, Some(value))?;
+            if let Some(doing) = self.clients.get_mut(place).and_then(|client| client.now.as_mut()) {
+                doing.operation = operation;
+            }
+        }
+        if let Some(doing) = self.clients.get_mut(place).and_then(|client| client.now.as_mut()) {
+            doing.brought.insert(digest, doing.operation);
+        }
+        Ok(())
     }
 
     /// A client asks a replica for a register.
