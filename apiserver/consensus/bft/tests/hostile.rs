@@ -47,7 +47,7 @@ fn block(number: u8) -> Block {
         proposer: liar().public(),
         validators: validators().hash(),
         next_validators: validators().hash(),
-        requests: Hash::default(),
+        requests: Block::requests_root(&[], &[]),
         receipts: Hash::default(),
         events: Hash::default(),
         state: Hash::default(),

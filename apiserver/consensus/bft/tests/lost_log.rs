@@ -43,7 +43,7 @@ fn block(height: u64, parent: Hash) -> Block {
         proposer: key(1).public(),
         validators: validators().hash(),
         next_validators: validators().hash(),
-        requests: Hash::default(),
+        requests: Block::requests_root(&[], &[]),
         receipts: Hash::default(),
         events: Hash::default(),
         state: Hash::default(),

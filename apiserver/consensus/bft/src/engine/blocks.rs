@@ -53,6 +53,12 @@ pub(super) struct Blocks {
     fetching: bool,
 }
 
+/// Whether a block holds what its header names. Else its bytes are not those of the block with this id, whoever sent
+/// them: of that one, nothing is known by them.
+pub(super) fn is_whole(block: &Block) -> bool {
+    Block::requests_root(&block.requests, &block.endorsements) == block.header.requests
+}
+
 impl Known {
     pub(super) fn new(block: Block, bytes: Bytes) -> Self {
         Self { block: Arc::new(block), bytes, valid: None, ready: false, judging: false }
@@ -128,7 +134,9 @@ impl Engine {
                     let id = block.header.id(&self.core.identity().cluster);
                     if self.blocks.named.contains_key(&id) {
                         self.blocks.early.remove(&key);
-                        self.blocks.insert(id, Known::new(block, bytes));
+                        if is_whole(&block) {
+                            self.blocks.insert(id, Known::new(block, bytes));
+                        }
                     }
                 }
                 Err(error) => {

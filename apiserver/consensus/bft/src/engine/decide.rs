@@ -4,7 +4,7 @@
 //! that the chain names, the block is executed, and it is kept. That is how a replica catches up, and it is one way for
 //! being a moment behind and for having been away for days.
 
-use super::blocks::Known;
+use super::blocks::{Known, is_whole};
 use super::{Engine, EngineError};
 use crate::core::CoreError;
 use crate::event::{Action, Head, Timer, To};
@@ -210,6 +210,9 @@ impl Engine {
         let id = block.header.id(&cluster);
         if id != certificate.block || block.header.height != certificate.height {
             return Err("the certificate is another block's".to_owned());
+        }
+        if !is_whole(&block) {
+            return Err("its requests are not those that its header names".to_owned());
         }
         Ok(Some((id, block)))
     }
