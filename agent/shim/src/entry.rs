@@ -8,12 +8,12 @@ use crate::protocol::{SandboxConfig, VERSION};
 use crate::server::{Held, Shim};
 use crate::state::{self, Layout, ShimState};
 use crate::{process, program, socket};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -110,7 +110,7 @@ fn stand_alone() -> Result<(), String> {
 
 fn take_signals() -> Result<SignalFd, String> {
     let mut blocked = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [Signal::SIGCHLD, Signal::SIGIO, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         blocked.add(signal);
     }
     blocked.thread_block().map_err(|errno| format!("signals could not be blocked ({errno})"))?;
@@ -118,13 +118,25 @@ fn take_signals() -> Result<SignalFd, String> {
         .map_err(|errno| format!("signals could not be read ({errno})"))
 }
 
-/// Looks whether its folder goes away. Where that cannot be seen, the agent is the one to end it.
-fn watch(layout: &Layout) -> Option<Inotify> {
-    let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
-    let gone = AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_MOVE_SELF;
-    watch.add_watch(layout.folder(), gone).ok()?;
-    Some(watch)
+/// Has a signal come when something goes away from its folder, as its state does when that is removed. Where that cannot be
+/// seen, the agent is the one to end it.
+///
+/// By dnotify, since the end of who holds an inotify waits for a grace period of the kernel's, some ten milliseconds, and the
+/// agent waits for this process' end (`fsnotify_destroy_group`).
+fn watch(layout: &Layout) -> Option<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(layout.folder(), flags, Mode::empty()).ok()?;
+    #[expect(unsafe_code, reason = "neither rustix nor nix knows F_NOTIFY")]
+    // SAFETY: it takes numbers, and the descriptor is open.
+    let set = unsafe { libc::fcntl(folder.as_raw_fd(), F_NOTIFY, DN_GONE) };
+    (set == 0).then_some(folder)
 }
+
+/// `F_NOTIFY` of the kernel's `fcntl.h`.
+const F_NOTIFY: libc::c_int = 1026;
+/// `DN_DELETE | DN_RENAME | DN_MULTISHOT` of the same.
+const DN_GONE: libc::c_ulong = 0x8000_0018;
 
 /// Says that it is ready, and holds nothing of who started it from then on.
 fn settle(layout: &Layout) -> std::io::Result<()> {

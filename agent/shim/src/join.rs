@@ -33,6 +33,11 @@ fn is_first_version(folder: &Path) -> bool {
     folder.join(THREADS).exists()
 }
 
+/// Whether a folder has a process, by its pid.
+fn holds(folder: &Path, pid: &str) -> bool {
+    fs::read_to_string(folder.join(PROCESSES)).is_ok_and(|text| text.lines().any(|line| line == pid))
+}
+
 /// Puts this process, which has one thread, into a cgroup of either version.
 pub(crate) fn join(folder: &Path) -> Result<(), String> {
     let joined = match write(&folder.join(THREADS), "0") {
@@ -59,10 +64,12 @@ impl Joining {
         for folder in &first {
             join(folder)?;
         }
+        // Who was born in one needs nobody to move it.
+        let me = std::process::id().to_string();
+        let others: Vec<_> = others.into_iter().filter(|folder| !holds(folder, &me)).collect();
         if others.is_empty() {
             return Ok(Self { mover: None, folders: others });
         }
-        let me = std::process::id().to_string();
         let mover = child::fork_raw(|| {
             let moved = others.iter().try_for_each(|folder| write(&folder.join(PROCESSES), &me));
             child::leave(moved.map_or_else(|error| error.raw_os_error().unwrap_or(libc::EIO), |()| 0));

@@ -8,8 +8,8 @@ use crate::protocol::{Bind, Create, Root};
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change,
-    move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree,
 };
 use std::fs;
 use std::io;
@@ -56,8 +56,14 @@ pub(crate) fn set_up(
         Some(c"mode=0711,size=16m"),
     )
     .map_err(|errno| format!("{} could not be mounted over ({errno})", stage.display()))?;
+    let network = namespaces.network.as_ref().map(|fd| fd.as_fd());
     let trees: Vec<OwnedFd> = in_namespace(asker, || {
-        create.binds.iter().map(|bind| open_bind(bind, user.filter(|_| bind.mapped))).collect()
+        let open = |bind: &Bind| match network.filter(|_| bind.sysfs).map(sysfs) {
+            Some(Ok(seen)) => Ok(seen),
+            // Who is not the node's root has no other network's to hide.
+            None | Some(Err(_)) => open_bind(bind, user.filter(|_| bind.mapped)),
+        };
+        create.binds.iter().map(open).collect()
     })?;
     mount_root(&create.root, user, &root(stage))?;
     for (bind_spec, tree) in create.binds.iter().zip(&trees) {
@@ -175,6 +181,26 @@ fn in_namespace<T>(
     setns(&own, CloneFlags::CLONE_NEWNS)
         .map_err(|errno| format!("the shim's own mounts could not be come back to ({errno})"))?;
     done
+}
+
+/// What the kernel shows of itself and of the devices of one network, mounted nowhere yet: of whichever network its mounter
+/// is in.
+fn sysfs(network: BorrowedFd<'_>) -> Result<OwnedFd, String> {
+    let told = |errno: rustix::io::Errno| format!("sysfs could not be mounted ({errno})");
+    let own = fs::File::open("/proc/self/ns/net").map_err(|error| error.to_string())?;
+    setns(network, CloneFlags::CLONE_NEWNET)
+        .map_err(|errno| format!("the network could not be entered ({errno})"))?;
+    let made = (|| {
+        let context = fsopen("sysfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(&context)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    })();
+    setns(&own, CloneFlags::CLONE_NEWNET)
+        .map_err(|errno| format!("the shim's own network could not be come back to ({errno})"))?;
+    made.map_err(told)
 }
 
 fn open_bind(bind: &Bind, user: Option<BorrowedFd<'_>>) -> Result<OwnedFd, String> {

@@ -186,6 +186,11 @@ impl Cgroups {
         folders
     }
 
+    /// Its folder of version 2, whether that has controllers or only tells processes apart.
+    pub(crate) fn unified(&self, path: &Path) -> Option<PathBuf> {
+        self.all_folders(path).into_iter().find(|folder| folder.is_dir() && !folder.join("tasks").exists())
+    }
+
     /// What a container sees of its own cgroup, by controller (version 1).
     pub(crate) fn views(&self, path: &Path) -> Vec<(String, PathBuf)> {
         if self.version != CgroupVersion::V1 {

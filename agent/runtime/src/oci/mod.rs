@@ -4,6 +4,7 @@ mod client;
 mod container;
 mod filters;
 mod ids;
+mod into_cgroup;
 mod node;
 mod probe;
 mod sandbox;
@@ -162,7 +163,8 @@ impl Oci {
         let kept = layout.folder().join(SPEC);
         state::write(&kept, &spec).map_err(io_error("writing", &kept))?;
         state::write(&layout.config(), &config).map_err(io_error("writing", layout.config()))?;
-        node.program.start(&spec.instance, layout.folder()).await?;
+        let born = node.cgroups.unified(&shim_cgroup);
+        node.program.start(&spec.instance, layout.folder(), born.as_deref()).await?;
         let shim = read_shim(&layout)?.ok_or_else(|| RuntimeError::ShimLost(spec.instance.clone()))?;
         let sandbox = OciSandbox::connect(node.clone(), spec, config, shim).await?;
         Ok(sandbox)

@@ -1,21 +1,29 @@
 //! Starting a shim, in a way that its file is safe from what it runs.
 
+use super::into_cgroup::Birth;
 use crate::error::RuntimeError;
 use hypermesh_shim::READY;
 use hypermesh_shim::protocol::InstanceId;
 use rustix::fs::CWD;
 use rustix::mount::{MountAttrFlags, OpenTreeFlags};
-use std::ffi::OsString;
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::process::Command;
 
 /// The name of the program that is a shim and nothing else.
 const BESIDE: &str = "hypermesh-shim";
+
+/// What shims are called, for whoever lists processes.
+const NAME: &str = "hypermesh-shim";
 
 /// How long a shim may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,14 +59,16 @@ impl Program {
         Ok(own.with_file_name(BESIDE))
     }
 
-    fn command(&self) -> Command {
-        let path = match &self.sealed {
+    fn file(&self) -> PathBuf {
+        match &self.sealed {
             Some(sealed) => PathBuf::from(format!("/proc/self/fd/{}", sealed.as_raw_fd())),
             None => self.path.clone(),
-        };
-        let mut command = Command::new(path);
-        // A name for whoever lists processes.
-        command.arg0("hypermesh-shim").args(&self.arguments);
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.file());
+        command.arg0(NAME).args(&self.arguments);
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     }
@@ -87,16 +97,45 @@ impl Program {
         Err(if words.is_empty() { format!("it ended with {}", ended.status) } else { words })
     }
 
-    /// Starts a shim for an Instance's folder; done when it listens.
-    pub(super) async fn start(&self, instance: &InstanceId, folder: &Path) -> Result<(), RuntimeError> {
+    /// Starts a shim for an Instance's folder; done when it listens. It is born in a cgroup of version 2, if there is one to
+    /// be born in; which it is in otherwise it joins by itself.
+    pub(super) async fn start(
+        &self,
+        instance: &InstanceId,
+        folder: &Path,
+        cgroup: Option<&Path>,
+    ) -> Result<(), RuntimeError> {
         let failed = |why: String| RuntimeError::ShimStart { instance: instance.clone(), why };
-        let said =
-            self.say(&[folder.as_os_str().to_owned()]).await.map_err(|error| failed(error.to_string()))?;
+        let born = cgroup.and_then(|cgroup| self.bear(folder, cgroup).ok());
+        let said = match born {
+            Some((process, out)) => hear(process, out).await,
+            // An old kernel, or one that does not let this user: it goes the long way.
+            None => self.say(&[folder.as_os_str().to_owned()]).await,
+        };
+        let said = said.map_err(|error| failed(error.to_string()))?;
         if said == READY {
             return Ok(());
         }
         let why = if said.is_empty() { "it ended without a word".to_owned() } else { said };
         Err(failed(why))
+    }
+
+    /// Executes a shim in a cgroup. Gives the process, and where it says what it has to say.
+    fn bear(&self, folder: &Path, cgroup: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
+        let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::from);
+        let words = self.arguments.iter().map(OsString::as_os_str).chain([folder.as_os_str()]);
+        let words = std::iter::once(OsStr::new(NAME)).chain(words);
+        let cgroup = File::open(cgroup)?;
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let (out, their_out) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let birth = Birth {
+            program: text(self.file().as_os_str())?,
+            arguments: words.map(text).collect::<io::Result<_>>()?,
+            null: null.as_fd(),
+            out: their_out.as_fd(),
+            cgroup: cgroup.as_fd(),
+        };
+        Ok((birth.give()?, out))
     }
 
     /// What a shim says with some arguments, until it lets its standard output go.
@@ -117,6 +156,32 @@ impl Program {
         // It lives on; tokio reaps it should it end before the agent does.
         drop(child);
         Ok(said)
+    }
+}
+
+/// What a shim says until it lets its standard output go. It lives on, and is waited for until it ends.
+async fn hear(process: OwnedFd, out: OwnedFd) -> io::Result<String> {
+    let out = tokio::net::unix::pipe::Receiver::from_owned_fd(out)?;
+    let mut said = String::new();
+    let mut out = out.take(LONGEST);
+    let heard = tokio::time::timeout(PATIENCE, out.read_to_string(&mut said)).await;
+    if heard.is_err() {
+        let _ = pidfd_send_signal(&process, Signal::KILL);
+    }
+    #[expect(unsafe_code, reason = "tokio asks for a promise that the descriptor stays the same")]
+    // SAFETY: an `OwnedFd` always gives the same descriptor, which is open as long as it lives.
+    let process = unsafe { AsyncFd::register_with_interest(process, Interest::READABLE) }?;
+    tokio::spawn(async move {
+        if process.readable().await.is_ok() {
+            let _ = waitid(
+                WaitId::PidFd(process.get_ref().as_fd()),
+                WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+            );
+        }
+    });
+    match heard {
+        Ok(read) => read.map(|_| said),
+        Err(_) => Err(io::Error::other(format!("it said nothing for {} s", PATIENCE.as_secs()))),
     }
 }
 

@@ -276,7 +276,7 @@ fn process(spec: &ContainerSpec, caps: &BTreeSet<String>) -> Value {
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What containerd hides.
-const MASKED: [&str; 11] = [
+const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -287,6 +287,7 @@ const MASKED: [&str; 11] = [
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
 
@@ -318,6 +319,7 @@ fn mounts(spec: &ContainerSpec, context: &Context<'_>) -> Result<(Vec<Value>, Ve
             mapped: how.mapped && context.user.is_some(),
             propagate: how.propagate,
             alone: how.alone,
+            sysfs: how.sysfs,
         });
         mounts.push(json!({ "destination": target, "type": "bind", "source": path, "options": options }));
     };
@@ -326,10 +328,10 @@ fn mounts(spec: &ContainerSpec, context: &Context<'_>) -> Result<(Vec<Value>, Ve
     if context.owns_network {
         mounts.push(mount("/sys", "sysfs", "sysfs", &sys));
     } else {
-        // The kernel shows a network's devices to who rules it alone, so the node's view is given, and nothing of what is
-        // mounted in it: all cgroups of the node, for one.
+        // The kernel lets who rules a network alone mount what shows its devices, so the shim does, from there; in the node's
+        // own network the node's view is given. Nothing is in it of what the node has mounted there: all cgroups, for one.
         let options: Vec<&str> = ["bind", "rprivate"].into_iter().chain(sys.iter().copied()).collect();
-        let how = How { alone: true, ..How::default() };
+        let how = How { alone: true, sysfs: !context.host_network, ..How::default() };
         bind(&mut mounts, Path::new("/sys"), Path::new("/sys"), &options, how);
     }
     match context.cgroups {
@@ -372,8 +374,12 @@ fn mounts(spec: &ContainerSpec, context: &Context<'_>) -> Result<(Vec<Value>, Ve
                 }
                 // Read-only with all that is mounted below, where `ro` alone would mean the top.
                 options.extend(if wanted.read_only { ["ro", "rro"].as_slice() } else { [].as_slice() });
-                let how =
-                    How { sub_path: sub_path.clone(), mapped: *mapped, propagate: *propagate, alone: false };
+                let how = How {
+                    sub_path: sub_path.clone(),
+                    mapped: *mapped,
+                    propagate: *propagate,
+                    ..How::default()
+                };
                 bind(&mut mounts, &wanted.target, path, &options, how);
             }
             MountSource::Memory { size, mode } => {
@@ -405,6 +411,7 @@ struct How {
     mapped: bool,
     propagate: bool,
     alone: bool,
+    sysfs: bool,
 }
 
 fn filter(spec: &ContainerSpec, caps: &BTreeSet<String>) -> Result<Option<Value>, Invalid> {

@@ -150,10 +150,12 @@ async fn networks_of_all_kinds() {
     let mut spec = node.sandbox_spec("joined");
     spec.network = Network::Path(path.clone());
     let joined = node.class.create(spec).await.unwrap();
-    let script = "readlink /proc/self/ns/net; grep -c fs/cgroup/devices /proc/self/mountinfo; touch /sys/fs/cgroup/x; \
+    let script = "readlink /proc/self/ns/net; echo devices of: $(ls /sys/class/net); touch /sys/class/net/x; grep -c fs/cgroup/devices /proc/self/mountinfo; touch /sys/fs/cgroup/x; \
                   ls /sys/fs/cgroup; ls /sys/fs/cgroup/memory/hypermesh* && echo seen";
     let (_, log) = node.run(&joined, node.spec(script)).await;
-    // The node's own view of `/sys` is given then, without the cgroups in it.
+    // What `/sys` shows is of that network, without the cgroups that the node has mounted there.
+    assert!(log.contains("stdout F devices of: lo\n"), "{log}");
+    let log = log.replace("devices of", "");
     assert!(log.contains("stdout F 0\n") && !log.contains("seen") && !log.contains("devices"), "{log}");
     assert!(log.contains(&format!("net:[{}]", inode(&path))), "{log}");
     let mut spec = node.sandbox_spec("host");

@@ -235,6 +235,9 @@ pub struct Bind {
     /// Whether nothing that is mounted below it is seen.
     #[serde(default)]
     pub alone: bool,
+    /// Whether it is the node's sysfs, seen from the Instance's network: with no other network's devices.
+    #[serde(default)]
+    pub sysfs: bool,
 }
 
 /// A container's root file system.

@@ -15,7 +15,6 @@ use connection::{Asker, Connection};
 use container::Container;
 use jobs::Job;
 use nix::errno::Errno;
-use nix::sys::inotify::Inotify;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -46,7 +45,8 @@ pub(crate) struct Shim {
     pub(crate) never: Option<FileId>,
     pub(crate) listener: UnixListener,
     pub(crate) signals: SignalFd,
-    pub(crate) folder: Option<Inotify>,
+    /// Its folder, held to be told of what goes away from there.
+    pub(crate) folder: Option<OwnedFd>,
     pub(crate) held: Held,
 }
 
@@ -91,7 +91,6 @@ struct Retry {
 enum Token {
     Listener,
     Signals,
-    Folder,
     Connection(u64),
     Job(i32),
     Executed(ContainerId),
@@ -136,10 +135,6 @@ impl Shim {
             PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
         ];
-        if let Some(folder) = &self.folder {
-            tokens.push(Token::Folder);
-            fds.push(PollFd::from_borrowed_fd(folder.as_fd(), PollFlags::IN));
-        }
         for (id, connection) in &self.held.connections {
             let write = if connection.wants_to_write() { PollFlags::OUT } else { PollFlags::empty() };
             tokens.push(Token::Connection(*id));
@@ -186,7 +181,6 @@ impl Shim {
         match token {
             Token::Listener => self.accept(),
             Token::Signals => self.take_signals(buffer),
-            Token::Folder => self.look_at_folder(),
             Token::Connection(id) => {
                 let Some(connection) = self.held.connections.get_mut(id) else { return };
                 if flags.contains(PollFlags::OUT) {
@@ -230,6 +224,7 @@ impl Shim {
             match i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
                 Some(Signal::SIGCHLD) => {}
                 Some(Signal::SIGTERM) => self.end(),
+                Some(Signal::SIGIO) => self.look_at_folder(),
                 _ => {}
             }
         }
@@ -334,8 +329,9 @@ impl Shim {
 
     /// Whether the folder is still this shim's.
     fn look_at_folder(&mut self) {
-        let Some(folder) = &self.folder else { return };
-        while folder.read_events().is_ok_and(|events| !events.is_empty()) {}
+        if self.folder.is_none() {
+            return;
+        }
         let there = crate::state::read::<crate::state::ShimState>(&self.layout.shim());
         let mine = matches!(&there, Ok(Some(state)) if state.process.pid == std::process::id().cast_signed());
         if !mine {
