@@ -333,6 +333,31 @@ fn edits_patches_and_generators_reach_the_server() -> Result<()> {
     bench.ok("patch configmap c --type=json -p [{\"op\":\"remove\",\"path\":\"/data/a\"}]", "")?;
     let map = bench.get(&format!("{MAPS}/c"))?.context("c")?;
     ensure!(map["data"] == json!({"b": "2"}), "{map}");
+    // What is refused is pointed at in the patch, and the object that it made is shown nowhere.
+    let value = "\"value\":{\"x\":1}";
+    for (form, patch, words) in [
+        (
+            "json",
+            "[{\"op\":\"remove\",\"path\":\"/data/a\"}]".to_owned(),
+            "remove \"/data/a\": \"/data\" has no field \"a\"\n --> --patch:1:24",
+        ),
+        (
+            "json",
+            format!("[{{\"op\":\"add\",\"path\":\"/dat\",{value}}}]"),
+            "unknown field `dat`\n --> --patch:1:21",
+        ),
+        (
+            "json",
+            format!("[{{\"op\":\"add\",\"path\":\"/metadata/labels\",\"value\":5}}]"),
+            "expected map[string]string, found number\n --> --patch:1:48",
+        ),
+        ("json", "[{\"op\":\"frob\",\"path\":\"\"}]".to_owned(), "unknown \"op\" \"frob\"\n --> --patch:1:8"),
+        ("strategic", "{\"metadata\":{\"labels\":5}}".to_owned(), "found number\n --> --patch:1:23"),
+    ] {
+        let refused = bench.run(&format!("patch configmap c --type={form} -p {patch}"), "")?;
+        ensure!(refused.code == 1 && refused.err.contains(words), "{patch}: {}", refused.err);
+        ensure!(!refused.err.contains("managedFields"), "{patch}: {}", refused.err);
+    }
     bench.ok("create serviceaccount robot", "")?;
     ensure!(bench.ok("create token robot --duration=10m", "")?.split('.').count() == 3, "no token");
     bench.ok("create rolebinding b --clusterrole=view --user=jane --serviceaccount=default:robot", "")?;

@@ -6,6 +6,7 @@
 mod call;
 mod error;
 mod lines;
+mod refused_patch;
 mod upload;
 
 pub use call::{Call, Reply, encode, path_segment};

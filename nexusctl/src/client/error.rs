@@ -1,5 +1,6 @@
 //! Why a call did not succeed, in words that say what to do.
 
+use super::refused_patch;
 use crate::output::escape;
 use http::{HeaderMap, HeaderValue, header};
 use hypermesh_api::Status;
@@ -153,6 +154,7 @@ pub(crate) fn refusal(code: u16, headers: &HeaderMap, body: &[u8]) -> Error {
     let retryable = code == 429 || code >= 500;
     let retry_after = headers
         .get(header::RETRY_AFTER)
+    refused_patch::shorten(&mut status, headers);
         .and_then(|v| v.to_str().ok()?.trim().parse().ok())
         .filter(|_| retryable)
         .map(Duration::from_secs);

@@ -1,5 +1,7 @@
 //! `patch`: a change of an object, said as a JSON patch, a merge patch, a strategic merge patch, or an apply.
 
+mod operations;
+
 use crate::{
     client::Call,
     commands::{
@@ -9,7 +11,7 @@ use crate::{
     },
     error::{Error, Exit},
     manifest::{
-        Diagnostic, Document, Placed, Source,
+        Diagnostic, Document, Placed, Source, document,
         node::{Content, Node},
         refusal::names_fields,
         yaml,
@@ -134,12 +136,8 @@ fn read(arguments: &Arguments, session: &mut Session) -> Result<(Arc<Source>, No
         }
         (None, None) => return Err(Error::Message("say what to change: -p or --patch-file".into())),
     };
-    let nodes = yaml::parse(&source.text).map_err(|error| {
-        Error::Manifests(vec![match error.span {
-            Some(span) => Diagnostic::at(&source, span, error.message),
-            None => Diagnostic::plain(format!("{}: {}", source.name, error.message)),
-        }])
-    })?;
+    let nodes = yaml::parse(&source.text)
+        .map_err(|error| Error::Manifests(vec![document::syntax(&source, error)]))?;
     let count = nodes.len();
     let Ok([node]) = <[Node; 1]>::try_from(nodes) else {
         return Err(Error::Message(format!("a patch is one document; {} holds {count}", source.name)));
@@ -195,11 +193,13 @@ async fn one(
             let what = if version(&object) == before { "patched (no change)" } else { "patched" };
             Ok(Some((what, object)))
         }
-        // A patch that is shaped as the object is can be pointed at.
-        Err(error) if form != Form::Json && error.status().is_some_and(names_fields) => {
+        Err(error) if error.status().is_some_and(names_fields) => {
+            let status = error.status();
+            // What is minded is a field of the object, or one of an operation.
+            let shaped = form == Form::Json && !status.is_some_and(|s| s.message.contains("json patch "));
             let document = Document {
                 source: Arc::clone(source),
-                node: node.clone(),
+                node: if shaped { operations::shape(node) } else { node.clone() },
                 api_version: target.resource.api_version(),
                 kind: target.resource.kind.clone(),
                 name: target.name.clone(),
@@ -212,6 +212,13 @@ async fn one(
         Err(error) if error.status().is_some_and(|s| s.code == 415) && form == Form::Strategic => {
             let plural = target.resource.qualified_plural();
             Err(Error::Message(format!(
+        Err(error) if form == Form::Json => {
+            let found = error.status().and_then(|status| operations::named(node, &status.message));
+            let Some((span, words)) = found else { return Err(error.into()) };
+            let fault = Diagnostic::at(source, span, words);
+            session.note(&fault.render(session.streams.err_color));
+            Ok(None)
+        }
                 "{plural} take no strategic merge patch: --type=merge or --type=json"
             )))
         }
