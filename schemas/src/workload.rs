@@ -34,7 +34,12 @@ pub fn definition() -> KindDefinition {
     .short_name("wl")
     .names(NameFormat::DnsLabel)
     .scale()
-    .column("Replicas", "integer", ".spec.replicas", "How many instances there should be.")
+    .column(
+        "Replicas",
+        "integer",
+        "first(.spec.job.completions,.spec.replicas)",
+        "How many instances there should be; of a job, how many are to end well.",
+    )
     .column("Up-to-date", "integer", ".status.updatedReplicas", "How many have the newest template.")
     .column("Available", "integer", ".status.availableReplicas", "How many serve.")
     .wide("Images", "string", ".spec.template.spec.containers[*].image", "What its containers run.")

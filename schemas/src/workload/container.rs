@@ -89,7 +89,7 @@ pub enum ImagePullPolicy {
     Always,
     /// When the node does not have it.
     IfNotPresent,
-    /// Never: the node must have it.
+    /// It is not pulled: the node must have it.
     Never,
 }
 

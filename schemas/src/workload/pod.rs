@@ -115,7 +115,7 @@ pub enum RestartPolicy {
     Always,
     /// If it failed.
     OnFailure,
-    /// Never.
+    /// However it ended, it stays so.
     Never,
 }
 
