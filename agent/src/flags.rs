@@ -65,9 +65,13 @@ pub(crate) struct Flags {
     /// Let instances reach what tells a machine of a cloud who it is, and gives it keys (169.254.169.254)
     #[arg(long)]
     allow_metadata: bool,
-    /// Open shells and ports only for what a user signed, whatever an API server says
+    /// Open shells and ports only for what a user signed: a stolen token opens none, nor does a request that was recorded.
+    /// Whose a key is, and what they may do, the API server says; --signature-key goes without it
     #[arg(long)]
     require_signatures: bool,
+    /// A key that opens shells and ports, and no other does, whatever an API server says; may be given several times
+    #[arg(long, value_name = "KEY")]
+    signature_key: Vec<String>,
     /// Another place of a registry's images: registry=host[/prefix]; may be given several times
     #[arg(long, value_name = "REGISTRY=HOST")]
     mirror: Vec<String>,
@@ -145,6 +149,7 @@ impl Flags {
             allow_capability: first(self.allow_capability, file.allow_capability),
             require_user_namespaces: self.require_user_namespaces || file.require_user_namespaces,
             require_signatures: self.require_signatures || file.require_signatures,
+            signature_key: first(self.signature_key, file.signature_key),
             allow_metadata: self.allow_metadata || file.allow_metadata,
             mirror: first(self.mirror, file.mirror),
             plain_http: first(self.plain_http, file.plain_http),
@@ -177,6 +182,9 @@ impl Flags {
         }
         settings.policy.require_user_namespaces = self.require_user_namespaces;
         settings.policy.endorsed_streams = !self.require_signatures;
+        for key in &self.signature_key {
+            settings.add_stream_key(key)?;
+        }
         if let Some(pids) = self.container_pids {
             anyhow::ensure!((1..=MOST_PIDS).contains(&pids), "container-pids is from 1 to {MOST_PIDS}");
             settings.policy.pids = pids;

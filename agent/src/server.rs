@@ -106,7 +106,7 @@ impl Listening {
     /// # Errors
     /// When the endpoint's TLS cannot be used.
     pub fn serve(self, host: Host, workers: Workers, cluster: ClusterId) -> Result<Serving, ServerError> {
-        let judge = Arc::new(Judge::new(host.api.clone(), cluster, host.policy.endorsed_streams));
+        let judge = Arc::new(Judge::new(host.api.clone(), cluster, &host.policy));
         let desk = Desk { host, workers, judge };
         let service = tower::service_fn(move |request| {
             let desk = desk.clone();

@@ -3,7 +3,7 @@
 mod flag;
 
 pub use flag::FlagError;
-use hypermesh_chain::ClusterPrefix;
+use hypermesh_chain::{ClusterPrefix, PublicKey};
 use hypermesh_image::Mirror;
 use hypermesh_network::Ipv4Pool;
 use hypermesh_planner::InstanceUid;
@@ -147,6 +147,8 @@ pub struct Policy {
     /// Whether an API server may open streams for a user who did not sign, by its own word. On one replica that is no
     /// more than it may do anyway.
     pub endorsed_streams: bool,
+    /// The keys that open streams, whoever's an API server says they are; none: those of whoever it says.
+    pub stream_keys: BTreeSet<PublicKey>,
     /// Processes and threads that a container may have, unless it names a limit of its own.
     pub pids: u64,
 }
@@ -164,6 +166,7 @@ impl Default for Policy {
             capabilities: BTreeSet::new(),
             require_user_namespaces: false,
             endorsed_streams: true,
+            stream_keys: BTreeSet::new(),
             pids: USUAL_PIDS,
         }
     }

@@ -3,17 +3,23 @@
 //!
 //! A signature is of a key that the cluster has registered for the very user that the API server names, is fresh, and
 //! counts once. Reading logs and usage takes no signature: what an API server may read of the store is more than that.
+//!
+//! What that is worth: who has a user's token, or has recorded a request, opens nothing with it. It is no protection from an
+//! API server that lies. It says whose a key is, it has judged what the user may do, and it can register a key of its own;
+//! that an Identity is in a certified state would prove no more as long as the one who certifies is the one who answers. An
+//! operator who wants that names the keys ([`Policy::stream_keys`]): then nobody else's count, whatever is said of them.
 
 use super::{Refusal, failed};
 use crate::api::{NodeApi, ours};
 use crate::failure::chain;
-use hypermesh_chain::{ClusterId, Hash};
+use crate::settings::Policy;
+use hypermesh_chain::{ClusterId, Hash, PublicKey};
 use hypermesh_stream::{Author, Caller, Route};
 use jiff::Timestamp;
 use kube::Api;
 use kube::core::DynamicObject;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// For how long a request that was signed counts, in seconds, and how far clocks may differ.
 const FRESH: u64 = 60;
@@ -25,14 +31,16 @@ pub struct Judge {
     api: NodeApi,
     cluster: ClusterId,
     endorsed: bool,
+    keys: BTreeSet<PublicKey>,
     seen: Mutex<Seen>,
 }
 
 impl Judge {
-    /// By the identities of a cluster. `endorsed`: whether an API server's word is enough.
+    /// By the identities of a cluster, as a node's policy has it.
     #[must_use]
-    pub fn new(api: NodeApi, cluster: ClusterId, endorsed: bool) -> Self {
-        Self { api, cluster, endorsed, seen: Mutex::default() }
+    pub fn new(api: NodeApi, cluster: ClusterId, policy: &Policy) -> Self {
+        let (endorsed, keys) = (policy.endorsed_streams, policy.stream_keys.clone());
+        Self { api, cluster, endorsed, keys, seen: Mutex::default() }
     }
 
     /// Whether a request is answered.
@@ -53,6 +61,7 @@ impl Judge {
         };
         let authors = signed.verify(&self.cluster, route).map_err(|error| refuse(chain(&error)))?;
         let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
+        is_named(&authors, &self.keys).map_err(refuse)?;
         for author in &authors {
             is_fresh(author, now).map_err(refuse)?;
             self.is_of(author, &caller.user.name).await?;
@@ -76,6 +85,18 @@ impl Judge {
         }
         Err(failed(403, "Forbidden", format!("the key {key} that signed is not registered for {user}")))
     }
+}
+
+/// Whether one of the keys that this node opens streams for has signed, where it names any.
+fn is_named(authors: &[Author], keys: &BTreeSet<PublicKey>) -> Result<(), String> {
+    if keys.is_empty() || authors.iter().any(|author| keys.contains(&author.key)) {
+        return Ok(());
+    }
+    let signed: Vec<String> = authors.iter().map(|author| author.key.to_string()).collect();
+    Err(format!(
+        "this node opens streams for keys that it was told (--signature-key), and {} is none of them",
+        signed.join(", ")
+    ))
 }
 
 fn is_fresh(author: &Author, now: u64) -> Result<(), String> {
@@ -121,6 +142,17 @@ mod tests {
     fn author(created: u64, expires: Option<u64>, digest: u8) -> Author {
         let key = SigningKey::from_seed(&[1; 32]).public();
         Author { key, created, expires, digest: Hash([digest; 32]) }
+    }
+
+    #[test]
+    fn where_keys_are_named_no_other_opens_anything() {
+        let signed = author(0, None, 1);
+        let other = SigningKey::from_seed(&[2; 32]).public();
+        let of =
+            |keys: &[PublicKey]| is_named(std::slice::from_ref(&signed), &keys.iter().copied().collect());
+        assert_eq!((of(&[]), of(&[signed.key]), of(&[other, signed.key])), (Ok(()), Ok(()), Ok(())));
+        assert!(of(&[other]).unwrap_err().contains(&signed.key.to_string()));
+        assert!(is_named(&[], &[other].into()).is_err());
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub enum FlagError {
     /// `--allow-capability`
     #[error("--allow-capability {0}: Linux has no such capability; NET_ADMIN would be one")]
     Capability(String),
+    /// `--signature-key`
+    #[error("--signature-key {0}: a key has 64 hexadecimal digits, as `nexusctl auth keys` shows them")]
+    SignatureKey(String),
 }
 
 impl Settings {
@@ -60,6 +63,17 @@ impl Settings {
         self.policy.capabilities.insert(known.to_owned());
         Ok(())
     }
+
+    /// Takes a key that opens streams; where there is one, no other does, and nobody opens any without.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn add_stream_key(&mut self, words: &str) -> Result<(), FlagError> {
+        let key = words.parse().map_err(|_| FlagError::SignatureKey(words.to_owned()))?;
+        self.policy.stream_keys.insert(key);
+        self.policy.endorsed_streams = false;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -88,5 +102,9 @@ mod tests {
         assert_eq!(wrong[1].to_string(), "--mirror docker.io: write registry=host[/prefix]");
         assert_eq!(wrong[2].to_string(), "--mirror docker.io=");
         assert!(wrong[3].to_string().contains("NET_ADMIN would be one"));
+        assert!(settings.policy.endorsed_streams);
+        assert!(settings.add_stream_key("ab").unwrap_err().to_string().contains("64 hexadecimal digits"));
+        settings.add_stream_key(&"07".repeat(32)).unwrap();
+        assert!(!settings.policy.endorsed_streams && settings.policy.stream_keys.len() == 1);
     }
 }
