@@ -8,6 +8,6 @@ mod frames;
 mod terminal;
 
 pub use duplex::{Duplex, Ended};
-pub use find::{Place, container_names, find, one};
+pub use find::{Meant, Place, container_names, find, is_leaving, list_of, meant, one, places};
 pub use frames::body;
 pub use terminal::{Raw, size};

@@ -151,6 +151,7 @@ impl Session {
             Some((client, _)) => Rc::clone(client),
             None => self.client().map_err(|error| match error {
                 Error::Client(error) => error,
+                Error::Kubeconfig(error) => crate::client::Error::Kubeconfig(Box::new(error)),
                 other => {
                     crate::client::Error::Setup { origin: "nexusctl".into(), message: other.to_string() }
                 }

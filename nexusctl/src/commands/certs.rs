@@ -9,10 +9,14 @@ use crate::{
     kubeconfig,
     output::aligned,
     session::Session,
+    shell,
 };
 use clap::{Args, Subcommand};
 use hypermesh_apiserver::certificates::{self, Regardless};
 use std::path::{Path, PathBuf};
+
+/// What errors of a data folder name as the next step.
+const ROTATE: &str = "nexusctl certs rotate-ca";
 
 /// What to do with certificates.
 #[derive(Debug, Subcommand)]
@@ -116,7 +120,16 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
             format!("; the kubeconfig in use lies in another data folder: --data-dir {}", dir.display())
         })
         .unwrap_or_default();
-    let failed = |error: &dyn std::error::Error| Error::Message(format!("{}{hint}", chain(error)));
+    // What is to be done next is about the same folder.
+    let place = arguments
+        .data_dir
+        .as_ref()
+        .map(|dir| format!(" --data-dir {}", shell::quote(&dir.display().to_string())))
+        .unwrap_or_default();
+    let failed = |error: &dyn std::error::Error| {
+        let words = chain(error).replace(ROTATE, &format!("{ROTATE}{place}"));
+        Error::Message(format!("{words}{hint}"))
+    };
     if matches!(command, Command::Rotate(_)) {
         certificates::rotate(&dir).map_err(|error| failed(&error))?;
     }
@@ -129,14 +142,8 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
             session.note("The old authorities count no more. Kubeconfigs of before the rotation are refused from now on.");
         } else {
             certificates::begin_rotation(&dir).map_err(|error| failed(&error))?;
-            let place = arguments
-                .folder
-                .data_dir
-                .as_ref()
-                .map(|dir| format!(" --data-dir {}", dir.display()))
-                .unwrap_or_default();
             session.note(&format!(
-                "Old and new authorities count; a running server takes them up within seconds. Give everyone a new \
+                "Old and new authorities count, and the data folder's kubeconfigs are of the new ones. Give everyone a new \
                  kubeconfig, and end it by `nexusctl certs rotate-ca{place} --finish`, an hour from now or later: it says \
                  who was seen with the old ones since, which registered keys were not seen, and which namespaces hand out \
                  too little. Who trusts the old one alone as the server's cannot be seen from here. pki/ca.crt is the new \

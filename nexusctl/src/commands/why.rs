@@ -108,6 +108,15 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     Ok(Exit::Success)
 }
 
+/// What keeps an instance from running, as far as it says so itself: the gravest reason.
+pub(super) fn in_short(object: &Value) -> Option<String> {
+    let bound = object.pointer("/spec/nodeName").is_some();
+    let place = if bound { place::Place::On(None) } else { place::Place::Waits(None) };
+    let report = instance::explain(object, &place, &[], &[], Timestamp::now());
+    let gravest = report.gravest().filter(|reason| reason.weight != Weight::Fact)?;
+    Some(gravest.text.clone())
+}
+
 /// What the words ask about.
 fn asked(words: &[String]) -> Result<(Kind, String), Error> {
     let (kind, name) = match words {

@@ -122,18 +122,27 @@ pub enum Error {
         by: Option<String>,
     },
     /// Files, but none chooses a context.
-    #[error("{}", no_context(known))]
+    #[error("{}", no_context(known, files))]
     NoContext {
         /// Contexts that there are.
         known: Vec<String>,
+        /// The files.
+        files: Vec<PathBuf>,
     },
 }
 
-fn no_context(known: &[String]) -> String {
+fn no_context(known: &[String], files: &[PathBuf]) -> String {
+    let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let files = if files.is_empty() { "the kubeconfig".to_owned() } else { files.join(", ") };
     if known.is_empty() {
-        return "the kubeconfig defines no context, and no --server is given".to_owned();
+        return format!(
+            "{files}: contexts: there is none, and no --server is given: is this a whole kubeconfig?"
+        );
     }
-    format!("no kubeconfig sets current-context: choose one with --context ({})", known.join(", "))
+    format!(
+        "{files}: current-context: is missing: choose one with --context, or `nexusctl config use-context` ({})",
+        known.join(", ")
+    )
 }
 
 fn unknown(what: &str, name: &str, known: &[String], by: Option<&str>) -> String {

@@ -49,6 +49,7 @@ impl Plugin {
     /// The plugin of a user, if there is one; `spec.cluster` is `None` still.
     pub(super) fn of(user: &Named<'_>) -> Result<Option<(Self, bool)>, Error> {
         let Some(exec) = user.section("exec", "user.exec")? else { return Ok(None) };
+        exec.check_fields()?;
         let Text { value: version, place: said } = exec.required("apiVersion")?;
         let beta = match version.strip_prefix(GROUP) {
             Some("/v1") => false,

@@ -10,7 +10,79 @@ use crate::{
         yaml,
     },
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+/// The fields of a file, and of the mappings in it that are read (`k8s.io/client-go/tools/clientcmd/api/v1`).
+const FIELDS: [(&str, &[&str]); 5] = [
+    (
+        "",
+        &[
+            "kind",
+            "apiVersion",
+            "preferences",
+            "clusters",
+            "users",
+            "contexts",
+            "current-context",
+            "extensions",
+        ],
+    ),
+    (
+        "cluster",
+        &[
+            "server",
+            "tls-server-name",
+            "insecure-skip-tls-verify",
+            "certificate-authority",
+            "certificate-authority-data",
+            "proxy-url",
+            "disable-compression",
+            "extensions",
+        ],
+    ),
+    ("context", &["cluster", "user", "namespace", "extensions"]),
+    (
+        "user",
+        &[
+            "client-certificate",
+            "client-certificate-data",
+            "client-key",
+            "client-key-data",
+            "token",
+            "tokenFile",
+            "as",
+            "as-uid",
+            "as-groups",
+            "as-user-extra",
+            "username",
+            "password",
+            "auth-provider",
+            "exec",
+            "extensions",
+        ],
+    ),
+    (
+        "user.exec",
+        &[
+            "command",
+            "args",
+            "env",
+            "apiVersion",
+            "installHint",
+            "provideClusterInfo",
+            "interactiveMode",
+            "stdinUnavailable",
+            "stdinUnavailableMessage",
+        ],
+    ),
+];
+/// How far a field may be from what was meant, in letters.
+const SLIP: usize = 2;
+/// Fields shorter than this are near to too much.
+const SHORT: usize = 5;
 
 /// The largest kubeconfig that is read, in bytes.
 pub(super) const LARGEST: u64 = 16 << 20;
@@ -106,10 +178,34 @@ impl File {
             Content::Null => Ok(None),
             Content::String(value) if value.is_empty() => Ok(None),
             Content::String(value) => Ok(Some(Text { value, place: self.place(found.span, field) })),
-            _ => {
-                Err(self.fault(found.span, field, format!("must be a string; this is {}", found.type_name())))
+            content => {
+                let quotes = match content {
+                    Content::Bool(_) | Content::Number(_) => ": write it in quotes",
+                    _ => "",
+                };
+                let message = format!("must be a string; this is {}{quotes}", found.type_name());
+                Err(self.fault(found.span, field, message))
             }
         }
+    }
+
+    /// Refuses a field that nobody reads and that is spelt nearly like one that is: left out of account, it would be
+    /// missed only where its lack is told as something else. Other unknown fields are somebody else's.
+    fn check_fields(&self, node: &Node, of: &str, path: &str) -> Result<(), Error> {
+        let Content::Map(entries) = &node.content else { return Ok(()) };
+        let known = FIELDS.iter().find(|(name, _)| *name == of).map_or(&[][..], |(_, fields)| fields);
+        for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            if let Some(meant) = known.iter().find(|field| is_slip(&entry.key, field)) {
+                let field = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+                let field = crate::output::escape_line(&field);
+                return Err(self.fault(
+                    entry.key_span,
+                    field,
+                    format!("is no field here; did you mean {meant:?}?"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// `current-context`
@@ -136,7 +232,13 @@ impl File {
             }
         };
         let mut found = Vec::with_capacity(items.len());
+        let mut lines: HashMap<&str, usize> = HashMap::new();
         for (index, item) in items.iter().enumerate() {
+            if !matches!(item.content, Content::Map(_)) {
+                let message =
+                    format!("must be a mapping of `name` and `{inner}`; this is {}", item.type_name());
+                return Err(self.fault(item.span, format!("{list}[{index}]"), message));
+            }
             let name = self.text(item, "name", format!("{list}[{index}].name"))?;
             let Some(name) = name else {
                 return Err(self.fault(item.span, format!("{list}[{index}].name"), "is missing".into()));
@@ -147,6 +249,13 @@ impl File {
             if !matches!(node.content, Content::Map(_) | Content::Null) {
                 let message = format!("must be a mapping; this is {}", node.type_name());
                 return Err(self.fault(node.span, format!("{list}[{index}].{inner}"), message));
+            }
+            if let Some(line) = lines.insert(name.value, item.span.line) {
+                let message = format!(
+                    "there is a {inner} {:?} already, on line {line}: one of the two has to go",
+                    name.value
+                );
+                return Err(Error::Field { place: name.place, message });
             }
             found.push((name.value, Named { file: self, field: list, index, inner, node }));
         }
@@ -224,9 +333,18 @@ impl<'a> Named<'a> {
         extensions.iter().find(|e| e.get("name").and_then(Node::as_str) == Some(name))?.get("extension")
     }
 
-    /// Whether a field is there at all.
+    /// Whether a field is there at all. An empty text is as good as none.
     pub fn has(&self, key: &str) -> bool {
-        self.node.get(key).is_some_and(|n| n.content != Content::Null)
+        let nothing = |content: &Content| {
+            *content == Content::Null || matches!(content, Content::String(s) if s.is_empty())
+        };
+        self.node.get(key).is_some_and(|node| !nothing(&node.content))
+    }
+
+    /// Refuses fields that are spelt nearly like one that is read.
+    pub fn check_fields(&self) -> Result<(), Error> {
+        let path = format!("{}[{}].{}", self.field, self.index, self.inner);
+        self.file.check_fields(self.node, self.inner, &path)
     }
 
     /// A fault at a field.
@@ -235,9 +353,14 @@ impl<'a> Named<'a> {
         self.file.fault(span, self.path(key), message)
     }
 
+    /// Where the kubeconfig lies: what its fields name is relative to that.
+    pub fn folder(&self) -> &'a Path {
+        self.file.path.parent().unwrap_or(Path::new("."))
+    }
+
     /// A file named in a field, relative to the kubeconfig that names it.
     pub fn resolve_path(&self, path: &str) -> PathBuf {
-        self.file.path.parent().unwrap_or(Path::new(".")).join(path)
+        self.folder().join(path)
     }
 }
 
@@ -256,6 +379,11 @@ impl Merged {
     /// The files.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.files.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// Refuses fields of the files that are spelt nearly like one that is read.
+    pub fn check_fields(&self) -> Result<(), Error> {
+        self.files.iter().try_for_each(|file| file.check_fields(&file.root, "", ""))
     }
 
     /// Whether there is no file.
@@ -301,5 +429,41 @@ impl Merged {
             names.extend(file.entries("contexts", "context")?.into_iter().map(|(name, _)| name.to_owned()));
         }
         Ok(names)
+    }
+}
+
+/// Whether a field may have been meant as another: two letters of it are wrong, or `_` stands for `-`.
+fn is_slip(typed: &str, field: &str) -> bool {
+    let bare = |text: &str| text.replace(['-', '_'], "").to_ascii_lowercase();
+    // Longer than any field by more than that is none of them, and distance is quadratic.
+    field.len() >= SHORT
+        && typed.len() <= field.len() + SLIP
+        && (bare(typed) == bare(field) || strsim::osa_distance(typed, field) <= SLIP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_the_keyboard_and_what_is_something_else() {
+        for (typed, field) in [
+            ("sever", "server"),
+            ("certificate_authority_data", "certificate-authority-data"),
+            ("certificate-authorty-data", "certificate-authority-data"),
+            ("token-file", "tokenFile"),
+            ("clientKeyData", "client-key-data"),
+        ] {
+            assert!(is_slip(typed, field), "{typed}");
+        }
+        for (typed, field) in [
+            ("aws", "as"),
+            ("colour", "user"),
+            ("id", "kind"),
+            ("provider", "server"),
+            (&"x".repeat(100_000), "server"),
+        ] {
+            assert!(!is_slip(typed, field), "{typed}");
+        }
     }
 }

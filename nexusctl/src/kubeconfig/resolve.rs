@@ -10,12 +10,12 @@ use crate::{
 };
 use base64::Engine as _;
 use hypermesh_api::name::dns1123_label;
-use hypermesh_client::{CLUSTER_EXTENSION, ClusterId, Identity, Material, SIGNING_EXTENSION, Server};
-use serde_json::{Map, Value};
-use std::{
-    fs,
-    path::{Path, PathBuf},
+use hypermesh_client::{
+    CLUSTER_EXTENSION, ClusterId, Identity, Material, NO_USER, NOT_SPOKEN, SIGNING_EXTENSION, Server,
+    material,
 };
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
 
 /// What the command line says; it wins over every file.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,8 @@ pub struct Target {
     pub server: Server,
     /// The name that the server's certificate must carry, if it is not the host.
     pub tls_server_name: Option<String>,
+    /// Who says that name: a field of a file, or a flag.
+    pub tls_server_name_origin: Option<String>,
     /// Whether any certificate will do.
     pub insecure: bool,
     /// Certificates that the server's must lead to; the machine's own where none is named.
@@ -82,19 +84,27 @@ const PROXIED: &str = "proxies are not spoken to, as requests go to the server i
 
 /// Picks context, cluster and user, and reads what they name.
 pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> {
+    merged.check_fields()?;
     let context = context(merged, overrides)?;
+    context.as_ref().map_or(Ok(()), Named::check_fields)?;
     let cluster = entry(merged, "cluster", overrides.cluster.as_deref(), context.as_ref())?;
     let user = entry(merged, "user", overrides.user.as_deref(), context.as_ref())?;
+    for entry in [&cluster, &user].into_iter().flatten() {
+        entry.check_fields()?;
+    }
 
     let server = match (&overrides.server, &cluster) {
         (Some(server), _) => {
             Server::parse(server).map_err(|message| Error::Flag { flag: "--server", message })?
         }
         (None, Some(cluster)) => {
-            let text = cluster.required("server")?;
+            let missing = || {
+                cluster.fault("server", "is missing: https://HOST:PORT of the API server is expected".into())
+            };
+            let text = cluster.text("server")?.ok_or_else(missing)?;
             Server::parse(text.value).map_err(|message| Error::Field { place: text.place, message })?
         }
-        (None, None) => return Err(Error::NoContext { known: merged.contexts()? }),
+        (None, None) => return Err(Error::NoContext { known: merged.contexts()?, files: merged.paths() }),
     };
     if let Some(cluster) = &cluster
         && cluster.has("proxy-url")
@@ -106,7 +116,7 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
             && cluster.as_ref().map_or(Ok(false), |c| c.flag("insecure-skip-tls-verify"))?);
     let authorities = match (&overrides.certificate_authority, &cluster) {
         (Some(path), _) => Some(read_flag(path, "--certificate-authority")?),
-        (None, Some(cluster)) => material(cluster, "certificate-authority-data", "certificate-authority")?,
+        (None, Some(cluster)) => held(cluster, "certificate-authority-data", "certificate-authority")?,
         (None, None) => None,
     };
     if insecure
@@ -117,11 +127,7 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
         let message = "cannot be true while a certificate authority is named: one of the two has to go";
         return Err(cluster.fault("insecure-skip-tls-verify", message.into()));
     }
-    let tls_server_name = match (&overrides.tls_server_name, &cluster) {
-        (Some(name), _) => Some(name.clone()),
-        (None, Some(cluster)) => cluster.text("tls-server-name")?.map(|t| t.value.to_owned()),
-        (None, None) => None,
-    };
+    let (tls_server_name, tls_server_name_origin) = server_name(cluster.as_ref(), overrides)?.unzip();
     let namespace = match (&overrides.namespace, &context) {
         (Some(namespace), _) => namespace.clone(),
         (None, Some(context)) => match context.text("namespace")? {
@@ -176,6 +182,7 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
     Ok(Target {
         server,
         tls_server_name,
+        tls_server_name_origin,
         insecure,
         authorities,
         cluster: id,
@@ -187,6 +194,25 @@ pub fn resolve(merged: &Merged, overrides: &Overrides) -> Result<Target, Error> 
     })
 }
 
+/// The name that the server's certificate must carry, and who says so.
+fn server_name(
+    cluster: Option<&Named<'_>>,
+    overrides: &Overrides,
+) -> Result<Option<(String, String)>, Error> {
+    if let Some(name) = &overrides.tls_server_name {
+        material::host(name).map_err(|why| flag("--tls-server-name", why))?;
+        return Ok(Some((name.clone(), "--tls-server-name".to_owned())));
+    }
+    let Some(Text { value, place }) = cluster.map_or(Ok(None), |cluster| cluster.text("tls-server-name"))?
+    else {
+        return Ok(None);
+    };
+    match material::host(value) {
+        Ok(_) => Ok(Some((value.to_owned(), place.to_string()))),
+        Err(message) => Err(Error::Field { place, message }),
+    }
+}
+
 fn context<'a>(merged: &'a Merged, overrides: &Overrides) -> Result<Option<Named<'a>>, Error> {
     if let Some(name) = &overrides.context {
         return merged.entry("context", name, None).map(Some);
@@ -194,7 +220,7 @@ fn context<'a>(merged: &'a Merged, overrides: &Overrides) -> Result<Option<Named
     match merged.current_context()? {
         Some(Text { value, place }) => merged.entry("context", value, Some(place.to_string())).map(Some),
         None if overrides.server.is_some() || overrides.cluster.is_some() || merged.is_empty() => Ok(None),
-        None => Err(Error::NoContext { known: merged.contexts()? }),
+        None => Err(Error::NoContext { known: merged.contexts()?, files: merged.paths() }),
     }
 }
 
@@ -278,8 +304,8 @@ fn identity(
             return Err(user.fault(unsupported, message.into()));
         }
     }
-    let certificate = material(user, "client-certificate-data", "client-certificate")?;
-    let key = material(user, "client-key-data", "client-key")?;
+    let certificate = held(user, "client-certificate-data", "client-certificate")?;
+    let key = held(user, "client-key-data", "client-key")?;
     found.certificate = match (certificate, key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (Some(_), None) => {
@@ -297,15 +323,22 @@ fn identity(
     if let Some(token) = user.text("token")? {
         found.token = Some(usable_token(token.value).map_err(|m| user.fault("token", m.into()))?);
     } else if let Some(path) = user.text("tokenFile")? {
-        let file = user.resolve_path(path.value);
-        let text = fs::read_to_string(&file)
-            .map_err(|e| user.fault("tokenFile", format!("cannot read {}: {e}", file.display())))?;
-        found.token = Some(usable_token(&text).map_err(|m| user.fault("tokenFile", m.into()))?);
+        let fault = |message: String| user.fault("tokenFile", message);
+        let text = material::text(material::read_beside(user.folder(), path.value).map_err(fault)?)
+            .map_err(|why| fault(why.to_owned()))?;
+        found.token = Some(usable_token(&text).map_err(|why| fault(why.to_owned()))?);
     }
     found.must_sign = must_sign(user)?;
     if found.impersonate.is_none() {
         found.impersonate = user.text("as")?.map(|t| t.value.to_owned());
         found.impersonate_groups.extend(user.texts("as-groups")?);
+        // Left out, they would have somebody act as another than is meant.
+        if let Some(field) = ["as-uid", "as-user-extra"].into_iter().find(|field| user.has(field)) {
+            return Err(user.fault(field, NOT_SPOKEN.into()));
+        }
+        if found.impersonate.is_none() && user.has("as-groups") && !found.impersonate_groups.is_empty() {
+            return Err(user.fault("as-groups", NO_USER.into()));
+        }
     }
     // A token that the file names goes before one that would have to be asked for.
     let plugin = if found.token.is_some() { None } else { Plugin::of(user)? };
@@ -359,23 +392,18 @@ fn usable_token(token: &str) -> Result<String, &'static str> {
 }
 
 fn read_flag(path: &Path, name: &'static str) -> Result<Material, Error> {
-    let pem = fs::read(path).map_err(|e| flag(name, format!("cannot read {}: {e}", path.display())))?;
+    let pem = material::read(path).map_err(|why| flag(name, why))?;
     Ok(Material { pem, origin: format!("{name} {}", path.display()) })
 }
 
-/// Data wins over a file, as everywhere.
-fn material(entry: &Named<'_>, data: &str, file: &str) -> Result<Option<Material>, Error> {
+/// What a field holds, or the file that another names. Data wins over a file, as everywhere.
+fn held(entry: &Named<'_>, data: &str, file: &str) -> Result<Option<Material>, Error> {
     if let Some(text) = entry.text(data)? {
-        let compact: String = text.value.split_ascii_whitespace().collect();
-        let pem = base64::engine::general_purpose::STANDARD
-            .decode(compact)
-            .map_err(|e| entry.fault(data, format!("is not base64: {e}")))?;
+        let pem = material::decode(text.value, file).map_err(|why| entry.fault(data, why))?;
         return Ok(Some(Material { pem, origin: text.place.to_string() }));
     }
     let Some(text) = entry.text(file)? else { return Ok(None) };
-    let path = entry.resolve_path(text.value);
-    let pem =
-        fs::read(&path).map_err(|e| entry.fault(file, format!("cannot read {}: {e}", path.display())))?;
+    let pem = material::read_beside(entry.folder(), text.value).map_err(|why| entry.fault(file, why))?;
     Ok(Some(Material { pem, origin: text.place.to_string() }))
 }
 

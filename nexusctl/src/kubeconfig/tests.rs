@@ -100,16 +100,16 @@ fn every_fault_has_its_place() {
     assert_snapshot!(fault("- x\n"), @"/k/0:1:1: kubeconfig: must be a mapping; this is a list");
     assert_snapshot!(fault("kind: Pod\n"), @r#"/k/0:1:7: kind: must be "Config"; this is "Pod""#);
     assert_snapshot!(fault(&GOOD.replace("namespace: prod", "namespace: ../x")), @r#"/k/0:6:45: contexts[0].context.namespace: "../x" is no name of a namespace: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"#);
-    assert_snapshot!(fault(""), @"the kubeconfig defines no context, and no --server is given");
+    assert_snapshot!(fault(""), @"/k/0: contexts: there is none, and no --server is given: is this a whole kubeconfig?");
     assert_snapshot!(fault(&GOOD.replace("current-context: here", "current-context: hree")), @r#"/k/0:3:18: current-context: there is no context "hree"; did you mean "here"?"#);
     assert_snapshot!(fault(&GOOD.replace("cluster: c,", "cluster: nope,")), @r#"/k/0:6:22: contexts[0].context.cluster: there is no cluster "nope"; there are c, c2"#);
     assert_snapshot!(fault(&GOOD.replace("user: u, namespace", "user: v, namespace")), @r#"/k/0:6:31: contexts[0].context.user: there is no user "v"; did you mean "u"?"#);
     assert_snapshot!(fault(&GOOD.replace("https://api.example.com:6443/prefix/", "ftp://x")), @r#"/k/0:12:13: clusters[0].cluster.server: "ftp://x": the scheme "ftp" is not https"#);
-    assert_snapshot!(fault(&GOOD.replace("https://api.example.com:6443/prefix/", "https://x:99999")), @r#"/k/0:12:13: clusters[0].cluster.server: "https://x:99999": "99999" is not a port"#);
+    assert_snapshot!(fault(&GOOD.replace("https://api.example.com:6443/prefix/", "https://x:99999")), @r#"/k/0:12:13: clusters[0].cluster.server: "https://x:99999" has no port from 1 to 65535"#);
     assert_snapshot!(fault(&GOOD.replace("https://api.example.com:6443/prefix/", "http://10.0.0.1")), @r#"/k/0:12:13: clusters[0].cluster.server: "http://10.0.0.1": plain http would show credentials to whoever listens: use https"#);
-    assert_snapshot!(fault(&GOOD.replace("    server: https://api.example.com:6443/prefix/\n", "")), @"/k/0:12:5: clusters[0].cluster.server: is missing");
-    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "certificate-authority-data: '%%%'")), @"/k/0:13:33: clusters[0].cluster.certificate-authority-data: is not base64: Invalid symbol 37, offset 0.");
-    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "certificate-authority: ca.crt")), @"/k/0:13:28: clusters[0].cluster.certificate-authority: cannot read /k/ca.crt: No such file or directory (os error 2)");
+    assert_snapshot!(fault(&GOOD.replace("    server: https://api.example.com:6443/prefix/\n", "")), @"/k/0:12:5: clusters[0].cluster.server: is missing: https://HOST:PORT of the API server is expected");
+    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "certificate-authority-data: '%%%'")), @"/k/0:13:33: clusters[0].cluster.certificate-authority-data: is no base64: its character 1 is none of A-Z, a-z, 0-9, + and /; `base64 -w0 FILE` makes it of a file");
+    assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "certificate-authority: ca.crt")), @"/k/0:13:28: clusters[0].cluster.certificate-authority: cannot read /k/ca.crt: there is no such file; a path that does not begin with / begins at the kubeconfig's folder");
     assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "insecure-skip-tls-verify: 'yes'")), @"/k/0:13:31: clusters[0].cluster.insecure-skip-tls-verify: must be true or false; this is a string");
     assert_snapshot!(fault(&GOOD.replace("tls-server-name: internal", "proxy-url: http://p")), @"/k/0:13:16: clusters[0].cluster.proxy-url: proxies are not spoken to, as requests go to the server itself, over UDP or TCP: forward a port of this machine to it (`ssh -L 6443:HOST:6443 …`), and name that by --server https://127.0.0.1:6443 --tls-server-name HOST");
     assert_snapshot!(fault(&GOOD.replace("token: secret-token", "auth-provider: {name: gcp}")), @"/k/0:19:20: users[0].user.auth-provider: Kubernetes has these no more: name the program that took their place in exec");
@@ -145,10 +145,10 @@ fn every_fault_has_its_place() {
     }
     assert_snapshot!(fault(&GOOD.replace("token: secret-token", "password: hunter2")), @"/k/0:19:15: users[0].user.password: no server takes passwords any more: use a client certificate or a token");
     assert_snapshot!(fault(&GOOD.replace("token: secret-token", "client-key-data: aGk=")), @"/k/0:19:5: users[0].user.client-certificate-data: is missing, while there is a client key");
-    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "token: 5")), @"/k/0:19:12: users[0].user.token: must be a string; this is a number");
-    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "tokenFile: nope")), @"/k/0:19:16: users[0].user.tokenFile: cannot read /k/nope: No such file or directory (os error 2)");
-    assert_snapshot!(fault("clusters: {}\n"), @"the kubeconfig defines no context, and no --server is given");
-    assert_snapshot!(fault("contexts: [{name: a, context: {}}, {name: b, context: {}}]\n"), @"no kubeconfig sets current-context: choose one with --context (a, b)");
+    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "token: 5")), @"/k/0:19:12: users[0].user.token: must be a string; this is a number: write it in quotes");
+    assert_snapshot!(fault(&GOOD.replace("token: secret-token", "tokenFile: nope")), @"/k/0:19:16: users[0].user.tokenFile: cannot read /k/nope: there is no such file; a path that does not begin with / begins at the kubeconfig's folder");
+    assert_snapshot!(fault("clusters: {}\n"), @"/k/0: contexts: there is none, and no --server is given: is this a whole kubeconfig?");
+    assert_snapshot!(fault("contexts: [{name: a, context: {}}, {name: b, context: {}}]\n"), @"/k/0: current-context: is missing: choose one with --context, or `nexusctl config use-context` (a, b)");
 }
 
 #[test]

@@ -26,6 +26,12 @@ impl Place {
         format!("/apis/hypermesh.online/v1/namespaces/{namespace}/instances/{name}{slash}{subresource}")
     }
 
+    /// The same place, with its object as it is now.
+    #[must_use]
+    pub fn with(self, object: Value) -> Self {
+        Self { object: Some(object), ..self }
+    }
+
     /// The object.
     pub async fn read(&mut self, session: &mut Session) -> Result<&Value, Error> {
         let object = match self.object.take() {
@@ -36,11 +42,27 @@ impl Place {
     }
 }
 
-/// The instances that a word means, those that serve first, then the oldest.
-pub async fn find(word: &str, session: &mut Session) -> Result<Vec<Place>, Error> {
+/// What a word means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meant {
+    /// An instance.
+    One(Place),
+    /// Whichever a workload has.
+    Of {
+        /// The workload's namespace.
+        namespace: String,
+        /// The workload's name.
+        workload: String,
+        /// The workload's path.
+        path: String,
+    },
+}
+
+/// What a word means; whether there is such a thing is not looked at.
+pub async fn meant(word: &str, session: &mut Session) -> Result<Meant, Error> {
     let namespace = session.namespace()?;
     let Some((kind, name)) = word.split_once('/') else {
-        return Ok(vec![Place { namespace, name: word.to_owned(), object: None }]);
+        return Ok(Meant::One(Place { namespace, name: word.to_owned(), object: None }));
     };
     if name.is_empty() || name.contains('/') {
         return Err(Error::Message(format!("{word:?} is not of the form TYPE/NAME")));
@@ -48,12 +70,39 @@ pub async fn find(word: &str, session: &mut Session) -> Result<Vec<Place>, Error
     let discovery = session.discovery().await?;
     let resource = discovery.find(kind)?.clone();
     match resource.kind.as_str() {
-        "Pod" | "Instance" => Ok(vec![Place { namespace, name: name.to_owned(), object: None }]),
-        "Workload" => of_workload(&resource.object_path(&namespace, name), &namespace, name, session).await,
+        "Pod" | "Instance" => Ok(Meant::One(Place { namespace, name: name.to_owned(), object: None })),
+        "Workload" => {
+            let path = resource.object_path(&namespace, name);
+            Ok(Meant::Of { namespace, workload: name.to_owned(), path })
+        }
         other => Err(Error::Message(format!(
             "a {other} runs nothing itself: name an instance, or a workload as workload/NAME"
         ))),
     }
+}
+
+/// The instances that a word means, those that serve first, then the oldest; those that are about to go come last.
+pub async fn find(word: &str, session: &mut Session) -> Result<Vec<Place>, Error> {
+    let (namespace, workload, path) = match meant(word, session).await? {
+        Meant::One(place) => return Ok(vec![place]),
+        Meant::Of { namespace, workload, path } => (namespace, workload, path),
+    };
+    let list: Value = session.send(&list_of(&namespace, &workload)).await?.json()?;
+    let places = places(&list, &namespace);
+    if places.is_empty() {
+        // A workload that does not exist is another matter than one without instances.
+        session.send(&Call::get(path)).await?;
+        return Err(Error::Message(format!(
+            "workload/{workload} has no instances: `nexusctl why workload/{workload}` says why"
+        )));
+    }
+    Ok(places)
+}
+
+/// The call that lists the instances of a workload.
+pub fn list_of(namespace: &str, workload: &str) -> Call {
+    let list = format!("/apis/hypermesh.online/v1/namespaces/{}/instances", path_segment(namespace));
+    Call::get(list).query(&[("fieldSelector", &format!("spec.workload={workload}"))])
 }
 
 /// One instance that a word means: of a workload, the first that serves.
@@ -62,33 +111,25 @@ pub async fn one(word: &str, session: &mut Session) -> Result<Place, Error> {
     found.into_iter().next().ok_or_else(|| Error::Message(format!("{word} means no instance")))
 }
 
-async fn of_workload(
-    path: &str,
-    namespace: &str,
-    name: &str,
-    session: &mut Session,
-) -> Result<Vec<Place>, Error> {
-    let list = format!("/apis/hypermesh.online/v1/namespaces/{}/instances", path_segment(namespace));
-    let list = Call::get(list).query(&[("fieldSelector", &format!("spec.workload={name}"))]);
-    let list: Value = session.send(&list).await?.json()?;
+/// The instances of a list, those that serve first, then the oldest; those that are about to go come last.
+pub fn places(list: &Value, namespace: &str) -> Vec<Place> {
     let mut items = list["items"].as_array().cloned().unwrap_or_default();
-    if items.is_empty() {
-        // A workload that does not exist is another matter than one without instances.
-        session.send(&Call::get(path)).await?;
-        return Err(Error::Message(format!(
-            "workload/{name} has no instances: `nexusctl why workload/{name}` says why"
-        )));
-    }
     items.sort_by_key(|item| {
         let text = |at: &str| item.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
-        (!is_ready(item), text("/metadata/creationTimestamp"), text("/metadata/name"))
+        let created = text("/metadata/creationTimestamp");
+        (is_leaving(item), !is_ready(item), created, text("/metadata/name"))
     });
     let place = |object: Value| Place {
         namespace: namespace.to_owned(),
         name: object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned(),
         object: Some(object),
     };
-    Ok(items.into_iter().map(place).collect())
+    items.into_iter().map(place).collect()
+}
+
+/// Whether an instance is being deleted.
+pub fn is_leaving(instance: &Value) -> bool {
+    instance.pointer("/metadata/deletionTimestamp").is_some_and(|since| !since.is_null())
 }
 
 fn is_ready(instance: &Value) -> bool {

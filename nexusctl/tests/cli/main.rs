@@ -13,8 +13,10 @@ mod diff;
 mod edit;
 mod get;
 mod interrupt;
+mod kubeconfig;
 mod look;
 mod place;
+mod port_forward;
 mod rollout;
 mod server;
 mod tls;
@@ -69,17 +71,22 @@ pub fn run_in(environment: Environment, words: &str, input: &str) -> Ran {
 /// Runs `nexusctl` before a terminal of a width.
 pub fn run_at(width: Option<usize>, environment: Environment, words: &str, input: &str) -> Ran {
     let (out, err) = (Shared::default(), Shared::default());
-    let streams = Streams {
+    let streams = streams(width, (out.clone(), err.clone()), input);
+    let arguments = std::iter::once("nexusctl").chain(words.split_whitespace()).map(Into::into);
+    let code = nexusctl::run(arguments, environment, streams);
+    Ran { code, out: out.text(), err: err.text() }
+}
+
+/// Streams of an invocation, of which what it writes can be read while it runs.
+fn streams(width: Option<usize>, (out, err): (Shared, Shared), input: &str) -> Streams {
+    Streams {
         input: Box::new(io::Cursor::new(input.to_owned().into_bytes())),
-        out: Box::new(out.clone()),
-        err: Box::new(err.clone()),
+        out: Box::new(out),
+        err: Box::new(err),
         out_color: false,
         err_color: false,
         out_width: width,
         err_width: None,
         reader: None,
-    };
-    let arguments = std::iter::once("nexusctl").chain(words.split_whitespace()).map(Into::into);
-    let code = nexusctl::run(arguments, environment, streams);
-    Ran { code, out: out.text(), err: err.text() }
+    }
 }

@@ -267,7 +267,12 @@ async fn answer(
     events: &broadcast::Sender<Value>,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    // What is carried to a port is answered before it has an end.
+    let body = if parts.uri.path().ends_with("/portforward") {
+        String::new()
+    } else {
+        String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    };
     let path = parts.uri.path().to_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let header = |name| parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();

@@ -57,6 +57,12 @@ fn server(authority: &Authority, names: &[&str], year: i32) -> Server {
     Server::start_with(Some(tokio_rustls::TlsAcceptor::from(Arc::new(configuration))))
 }
 
+/// A server with a certificate for these names, and the authority that issued it, in PEM.
+pub fn serving(names: &[&str]) -> (Server, String) {
+    let authority = Authority::new();
+    (server(&authority, names, 2100), authority.pem())
+}
+
 fn kubeconfig(folder: &Path, port: u16, ca: &str, certificate: &str, key: &str) -> Environment {
     let data = |pem: &str| base64::engine::general_purpose::STANDARD.encode(pem);
     let text = format!(
@@ -116,7 +122,7 @@ fn each_fault_has_its_own_words() {
     let untrusted = version(path, kubeconfig(path, port, &other.pem(), &certificate, &key), port);
     assert_snapshot!(untrusted.1, @"
     Client Version: v0.1.0
-    error: cannot reach https://127.0.0.1:PORT: its certificate was not issued by an authority that the kubeconfig trusts (certificate-authority-data): is this the cluster you mean? If its authorities were changed, take the kubeconfig that the cluster has written since
+    error: cannot reach https://127.0.0.1:PORT: its certificate was not issued by an authority that is trusted here (/config:7:33: clusters[0].cluster.certificate-authority-data): is this the cluster you mean? If its authorities were changed, take the kubeconfig that the cluster has written since
     ");
     let unknown_client = version(path, kubeconfig(path, port, &ca, &stranger, &stranger_key), port);
     // Whether the server's alert arrives before the end of the connection is a race that the network decides.

@@ -37,6 +37,7 @@ pub(super) fn context(name: Option<String>, session: &mut Session) -> Result<(),
                 "" => {
                     return Err(crate::kubeconfig::Error::NoContext {
                         known: documents.names(Kind::Context),
+                        files: Vec::new(),
                     });
                 }
                 current => current.to_owned(),
