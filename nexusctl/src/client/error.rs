@@ -48,9 +48,6 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
-    /// No server or identity.
-    #[error(transparent)]
-    Kubeconfig(Box<crate::kubeconfig::Error>),
     /// A certificate, key or token cannot be used.
     #[error("{origin}: {message}")]
     Setup {
@@ -154,10 +151,10 @@ pub(crate) fn refusal(code: u16, headers: &HeaderMap, body: &[u8]) -> Error {
     if status.code == 0 {
         status.code = code;
     }
+    refused_patch::shorten(&mut status, headers);
     let retryable = code == 429 || code >= 500;
     let retry_after = headers
         .get(header::RETRY_AFTER)
-    refused_patch::shorten(&mut status, headers);
         .and_then(|v| v.to_str().ok()?.trim().parse().ok())
         .filter(|_| retryable)
         .map(Duration::from_secs);

@@ -209,9 +209,6 @@ async fn one(
             tell(&Placed { document, resource, namespace }, &error, &call, session).await;
             Ok(None)
         }
-        Err(error) if error.status().is_some_and(|s| s.code == 415) && form == Form::Strategic => {
-            let plural = target.resource.qualified_plural();
-            Err(Error::Message(format!(
         Err(error) if form == Form::Json => {
             let found = error.status().and_then(|status| operations::named(node, &status.message));
             let Some((span, words)) = found else { return Err(error.into()) };
@@ -219,6 +216,9 @@ async fn one(
             session.note(&fault.render(session.streams.err_color));
             Ok(None)
         }
+        Err(error) if error.status().is_some_and(|s| s.code == 415) && form == Form::Strategic => {
+            let plural = target.resource.qualified_plural();
+            Err(Error::Message(format!(
                 "{plural} take no strategic merge patch: --type=merge or --type=json"
             )))
         }
