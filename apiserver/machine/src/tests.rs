@@ -4,6 +4,7 @@ mod agreement;
 mod among;
 mod corpus;
 mod network;
+mod over_quic;
 mod replica;
 mod restart;
 pub(crate) mod support;
