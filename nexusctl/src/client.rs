@@ -248,6 +248,7 @@ fn configuration(
 ) -> Result<Config, kubeconfig::Error> {
     let mut config = Config::new(target.server.clone());
     config.server_name.clone_from(&target.tls_server_name);
+    config.server_name_origin.clone_from(&target.tls_server_name_origin);
     config.trust = match &target.authorities {
         _ if target.insecure => Trust::Anyone,
         Some(authorities) => Trust::Authorities(authorities.clone()),

@@ -48,6 +48,9 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// No server or identity.
+    #[error(transparent)]
+    Kubeconfig(Box<crate::kubeconfig::Error>),
     /// A certificate, key or token cannot be used.
     #[error("{origin}: {message}")]
     Setup {
