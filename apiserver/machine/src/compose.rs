@@ -12,6 +12,11 @@ use crate::state::Machine;
 use hypermesh_chain::{Block, Hash, Timestamp};
 use hypermesh_consensus::Limits;
 use hypermesh_pipeline::Execution;
+use std::time::{Duration, Instant};
+
+/// Composing a block takes no longer than this, about: the others need as long to judge it, and wait for both only
+/// [`propose`](hypermesh_bft::Timing::propose). What is left is for the next block.
+const MOST_TIME: Duration = Duration::from_millis(80);
 
 impl Machine {
     /// Executes what waits; nothing if nothing of it writes.
@@ -28,8 +33,10 @@ impl Machine {
         let (mut requests, mut digests, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
         let (mut outcomes, mut left_out) = (Vec::new(), Vec::<Hash>::new());
         let (mut gathered, mut bytes) = (Gathered::default(), 0);
+        let until = Instant::now() + MOST_TIME;
         for entry in self.pool.proposable() {
-            if requests.len() >= limits.requests || bytes >= limits.bytes || execution.is_full() {
+            let full = requests.len() >= limits.requests || bytes >= limits.bytes || execution.is_full();
+            if full || (!requests.is_empty() && Instant::now() >= until) {
                 break;
             }
             if !gathered.fits(entry.batch.as_ref(), Block::MAX_ABSENT) {

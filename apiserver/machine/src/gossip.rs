@@ -22,18 +22,19 @@ impl Machine {
     /// told to the others.
     pub(crate) fn tell(&mut self, now: Timestamp) -> Vec<Bundle> {
         let mut bundles = Vec::new();
-        while self.pool.has_room()
-            && let Some(bundle) = self.bundle(now)
+        while let room @ 1.. = self.pool.room()
+            && let Some(bundle) = self.bundle(room.min(Bundle::MAX_REQUESTS), now)
         {
             bundles.push(bundle);
         }
         bundles
     }
 
-    fn bundle(&mut self, now: Timestamp) -> Option<Bundle> {
+    /// At most `most` of what clients asked; nothing if there is nothing.
+    fn bundle(&mut self, most: usize, now: Timestamp) -> Option<Bundle> {
         let (mut taken, mut bytes): (Vec<Submission>, usize) = (Vec::new(), 0);
         let mut digests = HashSet::new();
-        while taken.len() < Bundle::MAX_REQUESTS
+        while taken.len() < most
             && bytes < MOST_BYTES
             && let Some(next) = self.queue.pop_front()
         {
@@ -116,3 +117,6 @@ impl Machine {
         new
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,9 +150,9 @@ impl Pool {
         self.entries.values().filter(|entry| entry.is_awaited()).count()
     }
 
-    /// Whether this replica may tell of more of its own.
-    pub fn has_room(&self) -> bool {
-        self.own.has_room(WINDOW)
+    /// How many more of its own this replica may tell of.
+    pub fn room(&self) -> usize {
+        if self.own.has_room(WINDOW) { WINDOW.requests - self.own.requests } else { 0 }
     }
 
     pub fn get(&self, digest: &Hash) -> Option<&Entry> {

@@ -117,6 +117,11 @@ impl Replica {
         }
     }
 
+    /// Whether there are no other replicas.
+    pub fn is_alone(&self) -> bool {
+        !matches!(*self.door.lock(), Some(Door::Among(_)))
+    }
+
     /// Has a request ordered, or answered where it writes nothing, and waits for its outcome. Whoever calls has verified
     /// its signatures.
     pub async fn submit(&self, request: Request, call: Call) -> Result<Outcome, Unavailable> {

@@ -3,7 +3,7 @@
 mod agreement;
 mod among;
 mod corpus;
-mod network;
+pub(crate) mod network;
 mod over_quic;
 mod replica;
 mod restart;

@@ -83,7 +83,7 @@ fn one_peer_fills_its_own_part_and_nobody_elses() {
     assert!(tell(20_000, peer(3)));
     check(&pool);
     let (_, _answer) = own(&mut pool, 7);
-    assert!(pool.has_room(), "what others tell takes no room of this replica's clients");
+    assert_eq!(pool.room(), WINDOW.requests - 1, "what others tell takes no room of this replica's clients");
 }
 
 #[test]
