@@ -114,6 +114,8 @@ impl Making<'_> {
             stdin_once: false,
             log: Some(Log {
                 path: log_path(self.layout, self.instance, container.name.as_str(), self.attempt),
+                max_size: self.policy.log_size,
+                max_files: self.policy.log_files,
                 ..Log::default()
             }),
             stop_signal,

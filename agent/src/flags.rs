@@ -78,6 +78,9 @@ pub(crate) struct Flags {
     /// A registry that is spoken to in plain HTTP; may be given several times
     #[arg(long, value_name = "HOST[:PORT]")]
     plain_http: Vec<String>,
+    /// Authorities in PEM that registries may have their certificates from; may be given several times
+    #[arg(long, value_name = "FILE")]
+    registry_ca: Vec<PathBuf>,
     /// A port of this machine, or FROM-TO, that no instance may have; may be given several times [default: 22]
     #[arg(long, value_name = "PORT", value_parser = ports)]
     #[serde(deserialize_with = "listed_ports")]
@@ -88,6 +91,12 @@ pub(crate) struct Flags {
     /// Processes and threads of a container that names no limit of its own [default: 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_PIDS))]
     container_pids: Option<u64>,
+    /// How large a container's log grows before it is put aside [default: 10Mi]
+    #[arg(long, value_name = "AMOUNT", value_parser = quantity)]
+    container_log_size: Option<Quantity>,
+    /// Files of a container's log at most, the one that is written included [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    container_log_files: Option<u32>,
     /// Memory that has to be available, or instances have to go: 100Mi, 1Gi [default: 100Mi]
     #[arg(long, value_name = "AMOUNT", value_parser = quantity)]
     evict_below_memory: Option<Quantity>,
@@ -156,6 +165,9 @@ impl Flags {
             reserve_ports: first(self.reserve_ports, file.reserve_ports),
             max_instances: self.max_instances.or(file.max_instances),
             container_pids: self.container_pids.or(file.container_pids),
+            registry_ca: first(self.registry_ca, file.registry_ca),
+            container_log_size: self.container_log_size.or(file.container_log_size),
+            container_log_files: self.container_log_files.or(file.container_log_files),
             evict_below_memory: self.evict_below_memory.or(file.evict_below_memory),
             evict_above_pids: self.evict_above_pids.or(file.evict_above_pids),
             evict_below_disk: self.evict_below_disk.or(file.evict_below_disk),
@@ -193,6 +205,16 @@ impl Flags {
             settings.add_mirror(mirror)?;
         }
         settings.images.plain_http = self.plain_http.into_iter().collect();
+        for path in &self.registry_ca {
+            settings.add_registry_ca(path)?;
+        }
+        if let Some(size) = &self.container_log_size {
+            settings.set_log_size(size)?;
+        }
+        if let Some(files) = self.container_log_files {
+            anyhow::ensure!((1..=100).contains(&files), "container-log-files is from 1 to 100");
+            settings.policy.log_files = files;
+        }
         settings.network.metadata = self.allow_metadata;
         if !self.reserve_ports.is_empty() {
             settings.network.reserved = self.reserve_ports;

@@ -95,6 +95,7 @@ impl Images {
         }
         let registry = HttpRegistry::new(HttpOptions {
             plain_http: settings.plain_http.clone(),
+            extra_roots: settings.authorities.clone(),
             ..HttpOptions::default()
         })?;
         let store = Arc::new(store);

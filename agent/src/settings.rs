@@ -151,6 +151,10 @@ pub struct Policy {
     pub stream_keys: BTreeSet<PublicKey>,
     /// Processes and threads that a container may have, unless it names a limit of its own.
     pub pids: u64,
+    /// How large a container's log grows before it is put aside, in bytes.
+    pub log_size: u64,
+    /// How many files a container's log has at most, the one that is written included.
+    pub log_files: u32,
 }
 
 /// kubelet's default is none, and a fork bomb takes the node.
@@ -168,6 +172,8 @@ impl Default for Policy {
             endorsed_streams: true,
             stream_keys: BTreeSet::new(),
             pids: USUAL_PIDS,
+            log_size: 10 << 20,
+            log_files: 5,
         }
     }
 }
@@ -179,6 +185,8 @@ pub struct ImageSettings {
     pub mirrors: BTreeMap<String, Vec<Mirror>>,
     /// Hosts that are spoken to in plain HTTP.
     pub plain_http: BTreeSet<String>,
+    /// Authorities that registries may have their certificates from, beside those of the machine.
+    pub authorities: Vec<hypermesh_image::CertificateDer<'static>>,
 }
 
 /// When the node is under pressure.

@@ -38,8 +38,11 @@ pub use pull::{
     FetchError, LayerProgress, Mirror, Progress, PullError, PullOptions, Pulled, Puller, Retry, Step,
 };
 pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, Reference, ReferenceError};
-pub use registry::{Body, Fetched, HttpOptions, HttpRegistry, Registry, RegistryError, Source, TlsError};
+pub use registry::{
+    Body, Fetched, HttpOptions, HttpRegistry, Registry, RegistryError, Source, TlsError, authorities,
+};
 pub use remove::Usage;
+pub use rustls_pki_types::CertificateDer;
 pub use snapshot::{Form, Overlay, Probe, RootFs, RootFsOptions, Wanted};
 pub use store::{
     Finding, Hold, Image, ImageRecord, ImageStatus, Ingest, LayerRecord, LeaseRecord, NewBlob, Store,

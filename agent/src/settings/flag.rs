@@ -3,6 +3,12 @@
 use super::Settings;
 use hypermesh_image::{Mirror, ReferenceError};
 use hypermesh_runtime::spec::capability;
+use hypermesh_schemas::value::Quantity;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+/// How large a file of a log may be said to grow, in bytes.
+const LOG_SIZES: RangeInclusive<u64> = (4 << 10)..=(1 << 40);
 
 /// Words that say no setting. What was wrong; the flag they came from is in front.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +30,20 @@ pub enum FlagError {
     /// `--allow-capability`
     #[error("--allow-capability {0}: Linux has no such capability; NET_ADMIN would be one")]
     Capability(String),
+    /// `--registry-ca`
+    #[error("--registry-ca {}: it holds no certificate authorities in PEM", .0.display())]
+    RegistryCa(PathBuf),
+    /// `--registry-ca`, of a file that cannot be read.
+    #[error("--registry-ca {}", path.display())]
+    RegistryCaFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `--container-log-size`
+    #[error("--container-log-size {0}: it is from 4Ki to 1Ti")]
+    LogSize(String),
     /// `--signature-key`
     #[error("--signature-key {0}: a key has 64 hexadecimal digits, as `nexusctl auth keys` shows them")]
     SignatureKey(String),
@@ -51,6 +71,28 @@ impl Settings {
         let place = Mirror { host: host.to_owned(), prefix: prefix.to_owned() };
         place.check().map_err(|source| FlagError::Mirror { words: words.to_owned(), source })?;
         self.images.mirrors.entry(registry.to_owned()).or_default().push(place);
+        Ok(())
+    }
+
+    /// Takes a file of authorities that registries may have their certificates from, beside those of the machine.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds none.
+    pub fn add_registry_ca(&mut self, path: &Path) -> Result<(), FlagError> {
+        let failed = |source| FlagError::RegistryCaFile { path: path.to_owned(), source };
+        let pem = std::fs::read(path).map_err(failed)?;
+        let found = hypermesh_image::authorities(&pem);
+        self.images.authorities.extend(found.ok_or_else(|| FlagError::RegistryCa(path.to_owned()))?);
+        Ok(())
+    }
+
+    /// Takes how large a container's log grows before it is put aside: `10Mi`.
+    ///
+    /// # Errors
+    /// If it is so small that no line would stay, or so large that it is a mistake.
+    pub fn set_log_size(&mut self, amount: &Quantity) -> Result<(), FlagError> {
+        let bytes = u64::try_from(amount.units()).ok().filter(|bytes| LOG_SIZES.contains(bytes));
+        self.policy.log_size = bytes.ok_or_else(|| FlagError::LogSize(amount.to_string()))?;
         Ok(())
     }
 

@@ -214,8 +214,20 @@ impl Worker {
         let (host, holder) = (self.host.clone(), holder(&self.instance, &name));
         let root = root_id(&self.instance, &name, attempt);
         let ending = self.ending.subscribe();
-        let fetching =
-            Fetching { host, container, policy, attempt, secrets, pulls, objects, holder, root, ending };
+        let instance = Arc::clone(&self.instance);
+        let fetching = Fetching {
+            host,
+            container,
+            policy,
+            attempt,
+            secrets,
+            pulls,
+            objects,
+            holder,
+            instance,
+            root,
+            ending,
+        };
         self.then(fetching.fetch());
     }
 

@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::images::{Ready, keyring};
 use crate::objects::Glance;
 use hypermesh_image::Digest;
-use hypermesh_planner::{Exit, ExitReason, Fields, Instance, Outcome, Refusal, Sources};
+use hypermesh_planner::{Exit, ExitReason, Fields, Gravity, Instance, Notice, Outcome, Refusal, Sources};
 use hypermesh_runtime::{Container as Running, RuntimeError, Sandbox};
 use hypermesh_schemas::workload::container::{Container, ImagePullPolicy};
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ pub(super) struct Fetching {
     pub pulls: bool,
     pub objects: Glance,
     pub holder: String,
+    pub instance: Arc<Instance>,
     /// The root file system that it is fetched for.
     pub root: String,
     /// Whether the instance is to go.
@@ -44,6 +45,17 @@ impl Fetching {
         }
         let missing: Vec<String> =
             self.secrets.iter().filter(|name| self.objects.secret(name).is_none()).cloned().collect();
+        if self.pulls && !missing.is_empty() {
+            // kubelet's word and words: it goes on, and may not get far.
+            let message = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            let (gravity, reason) = (Gravity::Warning, "FailedToRetrieveImagePullSecret");
+            self.host
+                .announcer
+                .instance(&self.instance, Notice { gravity, container: None, reason, message });
+        }
         let keys = match keyring(&self.objects, self.secrets) {
             Ok(keys) => keys,
             Err(message) => {

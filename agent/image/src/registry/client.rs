@@ -26,6 +26,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -47,6 +48,15 @@ pub struct HttpRegistry {
     plain_http: BTreeSet<String>,
     pub(super) limits: Limits,
     pub(super) tokens: Tokens,
+}
+
+/// The authorities that a file in PEM holds. None: it holds none, or what it holds is damaged.
+#[must_use]
+pub fn authorities(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+    let mut roots = rustls::RootCertStore::empty();
+    let good = !found.is_empty() && found.iter().all(|one| roots.add(one.clone()).is_ok());
+    good.then_some(found)
 }
 
 /// Why there is no client.

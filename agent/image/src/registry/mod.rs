@@ -11,7 +11,7 @@ mod client;
 mod error;
 mod token;
 
-pub use client::{HttpOptions, HttpRegistry, TlsError};
+pub use client::{HttpOptions, HttpRegistry, TlsError, authorities};
 pub use error::RegistryError;
 
 use crate::credentials::Credential;

@@ -22,21 +22,6 @@ async fn a_container_runs_and_nothing_of_it_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_folder_a_shim_ends_and_all_that_it_runs() {
-    let Some(node) = Node::new().await else { return };
-    let sandbox = node.sandbox("i1").await;
-    let container = sandbox.create(id("c"), node.spec("echo up; exec sleep 1000")).await.unwrap();
-    container.start().await.unwrap();
-    until("it is up", || node.log().contains("up")).await;
-    std::fs::remove_dir_all(node.dir.path().join("instances/i1")).unwrap();
-    let mut lost = sandbox.lost();
-    tokio::time::timeout(Duration::from_secs(20), lost.wait_for(|lost| *lost)).await.unwrap().unwrap();
-    node.class.sweep(&std::collections::BTreeSet::new()).await.unwrap();
-    until("its processes are gone", || cgroups_of("i1").is_empty()).await;
-    node.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn it_is_asked_to_end_and_then_killed() {
     let Some(node) = Node::new().await else { return };
     let sandbox = node.sandbox("i1").await;

@@ -30,6 +30,9 @@ pub struct Policy {
     /// A registry that is spoken to in plain HTTP; may be given several times
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "no_agent")]
     pub plain_http: Vec<String>,
+    /// Authorities in PEM that registries may have their certificates from; may be given several times
+    #[arg(long, value_name = "FILE", conflicts_with = "no_agent")]
+    pub registry_ca: Vec<PathBuf>,
     /// A label that this machine's node gets when it is made: key=value; may be given several times
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "no_agent")]
     pub node_label: Vec<String>,
@@ -52,6 +55,9 @@ impl Policy {
         }
         for mirror in &self.mirror {
             settings.add_mirror(mirror)?;
+        }
+        for path in &self.registry_ca {
+            settings.add_registry_ca(path)?;
         }
         for label in &self.node_label {
             settings.add_label(label)?;
