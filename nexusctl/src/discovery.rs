@@ -7,7 +7,7 @@ mod resource;
 
 pub use fetch::fetch;
 pub use find::{Unknown, UnknownKind};
-pub use resource::{Resource, Verb};
+pub use resource::{NoPart, Resource, Subresource, Verb};
 
 /// Everything that a server serves, in its order: the core group first, each group's preferred version first.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]

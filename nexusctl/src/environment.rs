@@ -91,6 +91,9 @@ impl Environment {
     }
 }
 
+/// No text is folded to fewer columns than these.
+const NARROWEST: usize = 20;
+
 /// Standard input, output and error, and whether each of the latter takes colours.
 pub struct Streams {
     /// Standard input.
@@ -140,6 +143,12 @@ impl Streams {
         let mut polled = [PollFd::new(reader.as_fd(), PollFlags::empty())];
         let well = poll(&mut polled, PollTimeout::ZERO).is_ok();
         well && polled[0].revents().is_some_and(|found| found.contains(PollFlags::POLLERR))
+    }
+
+    /// Writes a text for people to `err`, and a line break: folded, where a terminal is narrower.
+    pub fn tell(&mut self, text: &str) {
+        let folded = self.err_width.map(|width| crate::output::aligned::fold(text, width.max(NARROWEST)));
+        let _ = writeln!(self.err, "{}", folded.as_deref().unwrap_or(text));
     }
 
     /// Follows `--color`.

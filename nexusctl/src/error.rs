@@ -46,6 +46,9 @@ pub enum Error {
     /// A word that names no kind.
     #[error(transparent)]
     Unknown(#[from] discovery::Unknown),
+    /// A kind has no such part.
+    #[error(transparent)]
+    NoPart(#[from] discovery::NoPart),
     /// Manifests are wrong.
     #[error("the manifests are wrong")]
     Manifests(Vec<Diagnostic>),

@@ -55,8 +55,8 @@ pub fn run(
     let trouble = commands::trouble(&cli.command);
     let mut session = Session::new(cli.options, environment, streams);
     let mut result = commands::run(cli.command, &mut session);
-    // A word that is no type may be one since a minute ago: once more, with what the server says now.
-    if matches!(result, Err(Error::Unknown(_)))
+    // A word that is no type, or no part of one, may be one since a minute ago: once more, with what the server says now.
+    if matches!(result, Err(Error::Unknown(_) | Error::NoPart(_)))
         && session.doubt_discovery()
         && let Ok(cli) = cli::Cli::try_parse_from(&arguments).and_then(|cli| commands::unmix(cli, &arguments))
     {
@@ -84,16 +84,14 @@ fn usage(error: &clap::Error, arguments: &[OsString], streams: &mut Streams) -> 
         let _ = write!(streams.out, "{error}").and_then(|()| streams.out.flush());
         return Exit::Success.code();
     }
-    let _ = if streams.err_color {
-        write!(streams.err, "{}", error.render().ansi())
-    } else {
-        write!(streams.err, "{error}")
-    };
+    let text = error.render();
+    let text = if streams.err_color { text.ansi().to_string() } else { text.to_string() };
+    streams.tell(text.trim_end_matches('\n'));
     // Who left something out is best shown a whole line.
     if error.kind() == clap::error::ErrorKind::MissingRequiredArgument
         && let Some(example) = example(arguments)
     {
-        let _ = writeln!(streams.err, "For example: {example}");
+        streams.tell(&format!("For example: {example}"));
     }
     if arguments.iter().any(|a| a == "diff") { Exit::Trouble.code() } else { Exit::Failure.code() }
 }
@@ -114,10 +112,13 @@ fn example(arguments: &[OsString]) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// What is logged where `RUST_LOG` asks for nothing. The consensus core tells of every vote.
+const LOG: &str = "info,kube_runtime=error,arc_malachitebft_core_consensus=warn";
+
 /// Logs of a daemon go to standard error: warnings and what matters, or what `RUST_LOG` asks for.
 fn observe_daemon(color: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(hypermesh_controllers::DEFAULT_LOG));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
     // A second call in one process keeps the first one's subscriber.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -187,7 +187,7 @@ struct Status {
     #[serde(default)]
     client_key_data: Option<String>,
     #[serde(default)]
-    expiration_timestamp: Option<jiff::Timestamp>,
+    expiration_timestamp: serde_json::Value,
 }
 
 /// Reads an answer. Nothing of it is in any error, but for when it expires.
@@ -225,8 +225,17 @@ fn read(plugin: &Plugin, answer: &[u8], now: SystemTime) -> Result<Credential, E
     if token.is_none() && certificate.is_none() {
         return Err(fault("handed out neither a token nor a certificate".to_owned()));
     }
-    let expires = status.expiration_timestamp.map(SystemTime::from);
-    if let (Some(at), true) = (status.expiration_timestamp, expires.is_some_and(|expires| expires <= now)) {
+    let expiry = match status.expiration_timestamp {
+        serde_json::Value::Null => None,
+        given => {
+            let time = given.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+            let wrong = "handed out credentials whose status.expirationTimestamp is no time of the form \
+                         2026-11-21T09:30:00Z (RFC 3339)";
+            Some(time.ok_or_else(|| fault(wrong.to_owned()))?)
+        }
+    };
+    let expires = expiry.map(SystemTime::from);
+    if let (Some(at), true) = (expiry, expires.is_some_and(|expires| expires <= now)) {
         return Err(fault(format!(
             "handed out credentials that have expired ({at}): log in again with it, and look at this machine's clock"
         )));

@@ -153,7 +153,8 @@ impl Session {
                 Error::Client(error) => error,
                 Error::Kubeconfig(error) => crate::client::Error::Kubeconfig(Box::new(error)),
                 other => {
-                    crate::client::Error::Setup { origin: "nexusctl".into(), message: other.to_string() }
+                    let message = crate::error::chain(&other);
+                    crate::client::Error::Setup { origin: "nexusctl".into(), message }
                 }
             })?,
         };
@@ -234,7 +235,7 @@ impl Session {
     pub fn warn(&mut self, warnings: &[String]) {
         for warning in warnings {
             if self.warned.insert(warning.clone()) {
-                let _ = writeln!(self.streams.err, "Warning: {}", crate::output::escape(warning));
+                self.streams.tell(&format!("Warning: {}", crate::output::escape(warning)));
             }
         }
     }
@@ -274,7 +275,7 @@ impl Session {
 
     fn say_notes(&mut self) {
         for line in self.notes.take() {
-            let _ = writeln!(self.streams.err, "{}", crate::output::escape(&line));
+            self.streams.tell(&crate::output::escape(&line));
         }
     }
 
@@ -284,6 +285,6 @@ impl Session {
         // Output first, so that the two interleave as they happened.
         let _ = self.streams.out.flush();
         self.say_notes();
-        let _ = writeln!(self.streams.err, "{line}");
+        self.streams.tell(line);
     }
 }

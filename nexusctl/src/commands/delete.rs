@@ -18,7 +18,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Arguments of `delete`.
 #[derive(Args, Debug)]
@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_name = "HOW", default_value = "background", default_missing_value = "background", num_args = 0..=1, require_equals = true)]
     pub cascade: Cascade,
     /// Seconds that an instance has to end in order [default: what its manifest says]; 0 is 1 without --force
-    #[arg(long, value_name = "SECONDS", default_value_t = -1, hide_default_value = true, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = -1, hide_default_value = true, allow_negative_numbers = true, value_parser = seconds)]
     pub grace_period: i64,
     /// End it now: the same as --grace-period=1
     #[arg(long, conflicts_with = "grace_period")]
@@ -87,6 +87,12 @@ pub enum Cascade {
     Orphan,
 }
 
+/// Reads `--grace-period`.
+fn seconds(text: &str) -> Result<i64, String> {
+    let wanted = "whole seconds, 0 or more; -1 is what the manifest says";
+    text.parse().ok().filter(|seconds| *seconds >= -1).ok_or_else(|| wanted.to_owned())
+}
+
 /// One object to delete.
 struct Doomed {
     resource: Resource,
@@ -101,6 +107,11 @@ struct Going {
 }
 
 impl Doomed {
+    /// Whether it has to end before it is gone, for which it has a time.
+    fn runs(&self) -> bool {
+        matches!(self.resource.kind.as_str(), "Instance" | "Pod")
+    }
+
     fn path(&self) -> String {
         self.resource.object_path(&self.namespace, &self.name)
     }
@@ -117,11 +128,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         session.note("No resources found");
         return Ok(Exit::Success);
     }
-    if arguments.force && arguments.dry_run == DryRun::None {
-        session.note(
-            "Warning: what is deleted by force is gone at once, and nobody waits for what runs to end: it may go on running",
-        );
-    }
+    doubt_grace(&arguments, &doomed, session);
     let (mut going, mut failed) = (Vec::new(), false);
     for object in doomed {
         match delete(&arguments, grace, &object, session).await {
@@ -234,6 +241,29 @@ fn grace(arguments: &Arguments) -> Result<Option<i64>, Error> {
     }
 }
 
+/// Tells what force means, and where a time to end in means nothing.
+fn doubt_grace(arguments: &Arguments, doomed: &[Doomed], session: &mut Session) {
+    if arguments.force && arguments.dry_run == DryRun::None && doomed.iter().any(Doomed::runs) {
+        session.note(
+            "Warning: what is deleted by force is gone at once, and nobody waits for what runs to end: it may go on running",
+        );
+    }
+    let flag = match arguments {
+        Arguments { force: true, .. } => "--force",
+        Arguments { now: true, .. } => "--now",
+        Arguments { grace_period: 0.., .. } => "--grace-period",
+        _ => return,
+    };
+    let others: BTreeSet<&str> =
+        doomed.iter().filter(|object| !object.runs()).map(|object| &*object.resource.plural).collect();
+    if !others.is_empty() {
+        let others = others.into_iter().collect::<Vec<_>>().join(", ");
+        session.note(&format!(
+            "Warning: {flag} changes nothing for {others}: only instances and pods have a time to end in"
+        ));
+    }
+}
+
 async fn delete(
     arguments: &Arguments,
     grace: Option<i64>,
@@ -269,6 +299,6 @@ fn told(arguments: &Arguments, object: &Doomed, session: &mut Session) -> Result
         DryRun::Client => " (dry run)",
         DryRun::Server => " (server dry run)",
     };
-    let force = if arguments.force { "force " } else { "" };
+    let force = if arguments.force && object.runs() { "force " } else { "" };
     session.say(&format!("{kind} {:?} {force}deleted{suffix}", object.name))
 }

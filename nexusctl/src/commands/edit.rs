@@ -145,7 +145,7 @@ async fn begin(
     let targets = arguments.choice.targets(&arguments.words, session).await?;
     let mut subjects = Vec::with_capacity(targets.len());
     for target in targets {
-        let path = part(arguments, &target);
+        let path = part(arguments, &target)?;
         let mut base: Value = session.send(&Call::get(path)).await?.json()?;
         if !arguments.show_managed_fields {
             output::hide_managed_fields(&mut base);
@@ -202,7 +202,7 @@ async fn resume(
         let version = edited.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
         let target =
             Target { resource: item.resource, namespace: item.namespace, name: item.document.name.clone() };
-        let path = part(arguments, &target);
+        let path = part(arguments, &target)?;
         let exact = [("resourceVersion", version), ("resourceVersionMatch", "Exact")];
         let then = if version.is_empty() {
             session.send(&Call::get(&path)).await
@@ -224,9 +224,8 @@ async fn resume(
 }
 
 /// The path of the part of an object that is edited.
-fn part(arguments: &Arguments, target: &Target) -> String {
-    match &arguments.subresource {
-        Some(name) => format!("{}/{name}", target.path()),
-        None => target.path(),
-    }
+fn part(arguments: &Arguments, target: &Target) -> Result<String, Error> {
+    let Some(name) = &arguments.subresource else { return Ok(target.path()) };
+    target.resource.has_part(name, "patch")?;
+    Ok(format!("{}/{name}", target.path()))
 }

@@ -151,10 +151,13 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     if request.at.is_some() {
         keeps_history(session).await?;
     }
-    if let (Some(part), true) =
-        (&arguments.subresource, selections.iter().any(|s| s.selection.names.is_empty()))
-    {
-        return Err(Error::Message(format!("--subresource {part} is of single objects: name them")));
+    if let Some(part) = &arguments.subresource {
+        for placed in &selections {
+            placed.selection.resource.has_part(part, "get")?;
+        }
+        if selections.iter().any(|s| s.selection.names.is_empty()) {
+            return Err(Error::Message(format!("--subresource {part} is of single objects: name them")));
+        }
     }
     if arguments.watch || arguments.watch_only {
         return watch::run(&request, &selections, session).await;

@@ -165,6 +165,9 @@ async fn one(
     session: &mut Session,
 ) -> Result<Option<(&'static str, Value)>, Error> {
     let form = arguments.form.unwrap_or_else(|| Form::usual(target));
+    if let Some(name) = &arguments.subresource {
+        target.resource.has_part(name, "patch")?;
+    }
     let part = arguments.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     let path = format!("{}{part}", target.path());
     let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();

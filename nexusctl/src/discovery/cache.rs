@@ -20,7 +20,7 @@ pub const FRESH: Duration = Duration::from_secs(600);
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 8 << 20;
 /// The form of the file.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// What is kept of one server.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 
 use crate::{
     client::{Call, Client, Error, Reply},
-    discovery::{Discovery, Resource, cache::Kept},
+    discovery::{Discovery, Resource, Subresource, cache::Kept},
 };
 use serde::Deserialize;
 
@@ -91,6 +91,15 @@ struct Served {
     short_names: Vec<String>,
     #[serde(default)]
     categories: Vec<String>,
+    #[serde(default)]
+    subresources: Vec<ServedPart>,
+}
+
+#[derive(Deserialize)]
+struct ServedPart {
+    subresource: String,
+    #[serde(default)]
+    verbs: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +124,11 @@ fn aggregated(groups: Vec<Group>, resources: &mut Vec<Resource>) {
                     verbs: served.verbs,
                     short_names: served.short_names,
                     categories: served.categories,
+                    subresources: served
+                        .subresources
+                        .into_iter()
+                        .map(|part| Subresource { name: part.subresource, verbs: part.verbs })
+                        .collect(),
                 })
             }));
         }
@@ -183,10 +197,19 @@ async fn legacy(
             Err(error) if error.status().is_some() => continue,
             Err(error) => return Err(error),
         };
-        resources.extend(list.resources.into_iter().filter(|r| !r.name.contains('/')).map(|r| Resource {
+        let (parts, whole): (Vec<_>, Vec<_>) = list.resources.into_iter().partition(|r| r.name.contains('/'));
+        let parts_of = |plural: &str| {
+            let part = |r: &LegacyResource| {
+                let name = r.name.strip_prefix(plural)?.strip_prefix('/')?.to_owned();
+                Some(Subresource { name, verbs: r.verbs.clone() })
+            };
+            parts.iter().filter_map(part).collect()
+        };
+        resources.extend(whole.into_iter().map(|r| Resource {
             group: group.clone(),
             version: version.clone(),
             kind: r.kind,
+            subresources: parts_of(&r.name),
             plural: r.name,
             singular: r.singular_name,
             namespaced: r.namespaced,

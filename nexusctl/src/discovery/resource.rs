@@ -23,6 +23,40 @@ pub struct Resource {
     pub short_names: Vec<String>,
     /// `hypermesh`, `all`
     pub categories: Vec<String>,
+    /// Its parts that are served apart.
+    #[serde(default)]
+    pub subresources: Vec<Subresource>,
+}
+
+/// A part of objects that is served apart: `status`, `scale`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Subresource {
+    /// Its name.
+    pub name: String,
+    /// What may be done.
+    pub verbs: Vec<String>,
+}
+
+/// A kind has no such part, or none that allows what is asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{plural} have no subresource {name:?} to {verb}: {}", there_is(parts))]
+pub struct NoPart {
+    /// The kind.
+    pub plural: String,
+    /// The part.
+    pub name: String,
+    /// What was to be done.
+    pub verb: &'static str,
+    /// The parts that allow it.
+    pub parts: Vec<String>,
+}
+
+fn there_is(parts: &[String]) -> String {
+    match parts {
+        [] => "they have none".to_owned(),
+        [one] => format!("there is {one}"),
+        [others @ .., last] => format!("there are {} and {last}", others.join(", ")),
+    }
 }
 
 /// The verbs of discovery that this program asks about.
@@ -62,6 +96,17 @@ impl Resource {
             Verb::Delete => "delete",
         };
         self.verbs.iter().any(|v| v == name)
+    }
+
+    /// That it has a part which allows a verb.
+    pub fn has_part(&self, name: &str, verb: &'static str) -> Result<(), NoPart> {
+        let allows = |part: &&Subresource| part.verbs.iter().any(|v| v == verb);
+        let parts: Vec<String> =
+            self.subresources.iter().filter(allows).map(|part| part.name.clone()).collect();
+        if parts.iter().any(|part| part == name) {
+            return Ok(());
+        }
+        Err(NoPart { plural: self.qualified_plural(), name: name.to_owned(), verb, parts })
     }
 
     /// The path of the collection: of one namespace, or of all where `namespace` is `None`.

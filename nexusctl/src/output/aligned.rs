@@ -3,6 +3,7 @@
 //! Widths are those of a terminal: wide characters count twice, combining ones not at all.
 
 use crate::output::{Paint, escape_line};
+use std::borrow::Cow;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Three spaces between columns, no column narrower than six: what kubectl's tables look like.
@@ -40,6 +41,56 @@ pub fn cut(text: &str, most: usize) -> String {
         short.push('…');
     }
     short
+}
+
+/// A text for people in lines of at most `most`, broken between words; what follows is indented. Lines of a source, which
+/// something points at, stay as they are.
+pub fn fold(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        let plain = plain(line);
+        if width(&plain) <= most || is_laid_out(&plain) {
+            out.push_str(line);
+            out.push_str(end);
+            continue;
+        }
+        let indent = plain.len() - plain.trim_start().len() + DESCRIPTION.padding;
+        let mut room = 0;
+        for word in line.split_inclusive(' ') {
+            let wide = width(self::plain(word).trim_end_matches(' '));
+            if room > indent && room + wide > most {
+                out.truncate(out.trim_end_matches(' ').len());
+                out.push_str(&format!("\n{:indent$}", ""));
+                room = indent;
+            }
+            out.push_str(word);
+            room += width(&self::plain(word));
+        }
+        out.push_str(end);
+    }
+    out
+}
+
+/// A text without what changes colours.
+fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains('\u{1b}') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut parts = text.split('\u{1b}');
+    out.extend(parts.next());
+    for part in parts {
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).map_or(part.len(), |at| at + 1);
+        out.push_str(&part[end..]);
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a line of an error shows a source, and where in it: `3 | spec:`, `  | ^^^`, ` --> web.yaml:3:1`.
+fn is_laid_out(line: &str) -> bool {
+    let rest = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+    rest.starts_with('|') || rest.starts_with("-->") || rest.starts_with(":::")
 }
 
 /// The widths that columns keep.
@@ -345,7 +396,11 @@ pub fn push_wrapped(out: &mut String, widths: &[usize], cells: &[String], most: 
         return push_row(out, widths, cells);
     }
     let indent = cells[0].len() - cells[0].trim_start().len();
-    let (beside, column) = if most >= before + ROOM { (true, before) } else { (false, indent + BELOW) };
+    let longest = text.split(' ').map(width).max().unwrap_or_default();
+    // A word is broken only where it fits nowhere.
+    let beside = most >= before + ROOM && (longest <= most - before || longest > most);
+    let below = (indent + BELOW).min(if longest > most { most } else { most - longest });
+    let column = if beside { before } else { below };
     let mut lines = wrap(text, most.saturating_sub(column).max(ROOM)).into_iter();
     let first = if beside { lines.next() } else { None };
     push_row(out, widths, &labels.iter().cloned().chain(first).collect::<Vec<_>>());
@@ -386,6 +441,39 @@ mod tests {
         grid.row(["db", "registry.example/db", "tier=back,app=web"].map(str::to_owned).to_vec());
         let text = grid.print(Some(20), &Paint::default());
         assert_eq!(text, "\ndb\n  registry.example/db\n  tier=back,app=web\n");
+    }
+
+    #[test]
+    fn a_word_stays_whole_where_it_fits_anywhere() {
+        let mut elastic = Elastic::default();
+        let uid = "0b4b3d0c-6d52-4c6e-9d7a-5f0a3f9a8b11";
+        elastic.line(["  Creation Timestamp:".to_owned(), "2026-11-21T09:30:00Z".to_owned()]);
+        elastic.line(["  UID:".to_owned(), uid.to_owned()]);
+        assert!(elastic.render(Some(80)).contains(&format!("  UID:                 {uid}\n")));
+        for most in 36..59 {
+            let text = elastic.render(Some(most));
+            assert!(text.lines().all(|line| line.len() <= most), "{most}:\n{text}");
+            assert!(text.lines().any(|line| line.trim() == uid), "{most}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn errors_are_folded_and_what_they_point_at_is_not() {
+        let error = "error: workloads have no field \"replcas\"\n --> web.yaml:3:3 and more of it\n  |\n\
+                     3 |   replcas: 3 # how many there should be\n  |   ^^^^^^^\n  = help: did you mean \"replicas\"?";
+        insta::assert_snapshot!(fold(error, 24), @r#"
+        error: workloads have no
+          field "replcas"
+         --> web.yaml:3:3 and more of it
+          |
+        3 |   replcas: 3 # how many there should be
+          |   ^^^^^^^
+          = help: did you mean
+            "replicas"?
+        "#);
+        assert_eq!(fold(error, 80), error);
+        assert_eq!(fold("\u{1b}[1merror\u{1b}[0m: one two\n", 12), "\u{1b}[1merror\u{1b}[0m: one\n  two\n");
+        assert_eq!(fold("averyveryverylongword", 8), "averyveryverylongword");
     }
 
     fn grid(width: Option<usize>) -> String {

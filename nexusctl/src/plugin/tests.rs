@@ -103,7 +103,7 @@ fn each_way_of_handing_out_nothing_is_told_and_no_secret_with_it() {
     /k:3:5: users[0].user.exec.command: sh handed out a key without its certificate
     /k:3:5: users[0].user.exec.command: sh handed out a certificate without its key
     /k:3:5: users[0].user.exec.command: sh said something that is no ExecCredential, at 1:96
-    /k:3:5: users[0].user.exec.command: sh said something that is no ExecCredential, at 1:137
+    /k:3:5: users[0].user.exec.command: sh handed out credentials whose status.expirationTimestamp is no time of the form 2026-11-21T09:30:00Z (RFC 3339)
     "#);
 }
 

@@ -57,10 +57,19 @@ fn how_long_something_has_to_end_is_sent() {
     let (seconds, said) = sent("--force");
     assert_eq!(seconds, Some(0));
     assert_snapshot!(said, @r#"
-    workload.hypermesh.online "web" force deleted
-    Warning: what is deleted by force is gone at once, and nobody waits for what runs to end: it may go on running
+    workload.hypermesh.online "web" deleted
+    Warning: --force changes nothing for workloads: only instances and pods have a time to end in
     "#);
+    let said = |flags| sent(flags).1.lines().nth(1).unwrap_or_default().to_owned();
+    assert_snapshot!(said("--now"), @"Warning: --now changes nothing for workloads: only instances and pods have a time to end in");
+    assert_snapshot!(said("--grace-period=7"), @"Warning: --grace-period changes nothing for workloads: only instances and pods have a time to end in");
+    assert_eq!(said("--grace-period=-1"), "");
     let server = filled();
+    for wrong in ["-5", "1.5", "5s"] {
+        let ran = server.run(&format!("delete wl web --grace-period={wrong}"));
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.contains("whole seconds, 0 or more; -1 is what the manifest says"), "{}", ran.err);
+    }
     for flags in ["--force --grace-period=5", "--force --now"] {
         let ran = server.run(&format!("delete wl web {flags}"));
         assert_eq!(ran.code, 1);
@@ -96,6 +105,30 @@ fn a_node_is_deleted_by_its_short_name() {
     let told = server.run_with("delete -f -", node).err;
     assert_snapshot!(told, @"error: nodes cannot be deleted: they only show nodes.hypermesh.online/n2, which can be");
     assert!(server.object(path).is_some());
+}
+
+#[test]
+fn what_runs_is_deleted_by_force() {
+    let server = Server::start();
+    let kind = |plural: &str, kind: &str| {
+        json!({"resource": plural, "singularResource": kind.to_lowercase(), "scope": "Namespaced", "verbs": ["get", "list", "delete"],
+            "responseKind": {"group": "hypermesh.online", "version": "v1", "kind": kind}})
+    };
+    let resources = [kind("instances", "Instance"), kind("networks", "Network")];
+    let groups = json!({"kind": "APIGroupDiscoveryList", "items": [
+        {"metadata": {"name": "hypermesh.online"}, "versions": [{"version": "v1", "resources": resources}]}]});
+    server.script(Method::GET, "/apis", 200, groups);
+    for path in ["instances/i1", "networks/n1"] {
+        let path = format!("/apis/hypermesh.online/v1/namespaces/default/{path}");
+        server.put(&path, json!({"metadata": {"name": path.rsplit_once('/').unwrap().1}}));
+    }
+    let ran = server.run("delete instance/i1 network/n1 --force");
+    assert_snapshot!(ran.out + &ran.err, @r#"
+    instance.hypermesh.online "i1" force deleted
+    network.hypermesh.online "n1" deleted
+    Warning: what is deleted by force is gone at once, and nobody waits for what runs to end: it may go on running
+    Warning: --force changes nothing for networks: only instances and pods have a time to end in
+    "#);
 }
 
 #[test]

@@ -419,6 +419,7 @@ fn subresources_and_raw_paths() {
     );
     assert_eq!(server.run("get wl web --subresource scale -o jsonpath={.spec.replicas}").out, "2");
     assert_snapshot!(server.run("get wl --subresource scale").err, @"error: --subresource scale is of single objects: name them");
+    assert_snapshot!(server.run("get wl web --subresource nope").err, @r#"error: workloads.hypermesh.online have no subresource "nope" to get: there are status and scale"#);
     assert_eq!(server.run("get --raw readyz").code, 1);
 }
 

@@ -72,7 +72,9 @@ fn kinds() -> Value {
             "resource": plural, "singularResource": singular, "scope": scope, "verbs": verbs,
             "responseKind": {"group": "", "version": "", "kind": kind},
             "shortNames": short, "categories": categories,
-            "subresources": [{"subresource": "status", "verbs": ["get"]}],
+            "subresources": [
+                {"subresource": "status", "verbs": ["get", "patch"]}, {"subresource": "scale", "verbs": ["get", "patch"]}
+            ],
         })
     };
     json!([

@@ -1,6 +1,6 @@
 //! What an unfinished command line asks for. Pure.
 
-use crate::kubeconfig::edit::Kind;
+use crate::{commands::verbs, kubeconfig::edit::Kind};
 use clap::{Arg, Command};
 
 /// Something that may stand next.
@@ -209,6 +209,9 @@ impl<'c> Line<'c> {
         if meaning.contains(".FIELD") {
             return Wanted::Fields;
         }
+        if self.command.get_name() == "can-i" {
+            return self.of_right(arg, last);
+        }
         match meaning.as_str() {
             "CONTEXT" => return Wanted::Entries(Kind::Context, String::new()),
             "CLUSTER" => return Wanted::Entries(Kind::Cluster, String::new()),
@@ -245,6 +248,17 @@ impl<'c> Line<'c> {
                 self.kinds().iter().map(|kind| Candidate::new(format!("{kind}/"), "")).collect(),
             ),
             _ => Wanted::Kinds,
+        }
+    }
+
+    /// What is asked whether it is allowed: a verb, a type or `type/name`, and a name.
+    fn of_right(&self, arg: &Arg, last: &str) -> Wanted {
+        match (arg.get_id().as_str(), self.positional.get(1)) {
+            ("verb", _) => Wanted::Words(usual_verbs("")),
+            ("what", _) if last.starts_with('/') => Wanted::Nothing,
+            ("what", _) => Wanted::Kinds,
+            (_, Some(kind)) if !kind.contains('/') => Wanted::Names(kind.clone()),
+            _ => Wanted::Nothing,
         }
     }
 
@@ -340,6 +354,9 @@ impl<'c> Line<'c> {
                 self.object().map_or(Wanted::Nothing, |(kind, name)| Wanted::Containers(kind, name))
             }
             "about" => Wanted::Kinds,
+            // Of `create role`.
+            "verb" => Wanted::Words(usual_verbs(prefix)),
+            "resource" if prefix.is_empty() => Wanted::Kinds,
             _ => match meaning.as_deref() {
                 Some("FILE" | "DIR" | "FOLDER" | "PATH_OF_FILE") => Wanted::Files,
                 _ => Wanted::Nothing,
@@ -351,6 +368,12 @@ impl<'c> Line<'c> {
 /// `INSTANCE:PATH` in two, as `cp` reads it.
 fn remote_end(word: &str) -> Option<(&str, &str)> {
     word.split_once(':').filter(|(instance, _)| !instance.is_empty() && !instance.starts_with(['.', '/']))
+}
+
+/// Verbs that rights are about, behind what stands already.
+fn usual_verbs(prefix: &str) -> Vec<Candidate> {
+    let verbs = verbs::OF_OBJECTS.iter().filter(|verb| **verb != "*");
+    verbs.map(|verb| Candidate::new(format!("{prefix}{verb}"), "")).collect()
 }
 
 fn choices(arg: &Arg, prefix: &str) -> Vec<Candidate> {
@@ -473,6 +496,12 @@ mod tests {
                 "{container}"
             );
         }
+        assert!(values("auth can-i ").contains(&"delete".to_owned()));
+        assert_eq!((wanted("auth can-i get "), wanted("auth can-i get wl/")), (Wanted::Kinds, Wanted::Kinds));
+        assert_eq!(wanted("auth can-i get wl "), Wanted::Names("wl".into()));
+        assert_eq!(wanted("auth can-i get /me"), Wanted::Nothing);
+        assert!(values("create role x --verb=").contains(&"--verb=list".to_owned()));
+        assert_eq!(wanted("create role x --resource "), Wanted::Kinds);
         let requests = Wanted::Named("certificatesigningrequests", String::new());
         assert_eq!((wanted("certs approve "), wanted("certs deny a ")), (requests.clone(), requests));
         assert_eq!(values("why "), ["workload/", "instance/", "pod/"]);

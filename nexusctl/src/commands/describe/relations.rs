@@ -35,7 +35,7 @@ pub(super) async fn owned(object: &Value, session: &mut Session) -> Result<Vec<S
     }
     let looks = kinds.iter().map(|resource| of_kind(resource, namespace, uid, &client));
     let looks = session.wait_for("looking for what it owns", join_all(looks)).await;
-    let (mut found, mut unseen) = (Vec::new(), Vec::new());
+    let (mut found, mut unseen): (Vec<Owned>, Vec<String>) = Default::default();
     for (resource, look) in kinds.iter().zip(looks) {
         match look {
             Ok(look) => {
@@ -53,15 +53,28 @@ pub(super) async fn owned(object: &Value, session: &mut Session) -> Result<Vec<S
             Err(_) => {}
         }
     }
+    // What is shown as another kind too is one object: it goes by the name of the kind that it is.
+    found.sort_by(|a, b| (&a.uid, a.of_core).cmp(&(&b.uid, b.of_core)));
+    found.dedup_by(|later, first| later.uid == first.uid);
+    let mut found: Vec<String> = found.into_iter().map(|owned| owned.name).collect();
     found.sort();
     found.extend(unseen);
     Ok(found)
 }
 
+/// An object that names an owner.
+struct Owned {
+    uid: String,
+    /// Whether its kind is one of the core group, which shows what is kept as another.
+    of_core: bool,
+    /// `type/name`
+    name: String,
+}
+
 /// What of one kind names an owner.
 #[derive(Default)]
 struct Look {
-    found: Vec<String>,
+    found: Vec<Owned>,
     /// Objects that were looked at.
     looked: usize,
     /// Whether there are more.
@@ -91,8 +104,11 @@ async fn of_kind(
             look.looked += 1;
             let owners = item.pointer("/metadata/ownerReferences").and_then(Value::as_array);
             if owners.into_iter().flatten().any(|o| o.get("uid").and_then(Value::as_str) == Some(uid)) {
-                let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-                look.found.push(format!("{}/{name}", resource.qualified_singular()));
+                let text = |key: &str| item.pointer(&format!("/metadata/{key}")).and_then(Value::as_str);
+                let name = format!("{}/{}", resource.qualified_singular(), text("name").unwrap_or_default());
+                // What has no uid is like no other.
+                let uid = text("uid").unwrap_or(&name).to_owned();
+                look.found.push(Owned { uid, of_core: resource.group.is_empty(), name });
             }
         }
         let next = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default();

@@ -138,7 +138,7 @@ impl Round<'_> {
         session: &mut Session,
     ) -> Result<Result<Value, Vec<String>>, Error> {
         let (arguments, target) = (self.arguments, &subject.target);
-        let path = part(arguments, target);
+        let path = part(arguments, target)?;
         let mut patch = merge_patch(&subject.base, edited);
         let ours = settled(&subject.base, edited);
         // Who writes another version here has seen what changed meanwhile, and overrules it.
