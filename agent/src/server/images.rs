@@ -114,19 +114,50 @@ fn tell(images: &Images, found: hypermesh_image::Image, names: &Names) -> image:
     used_by.sort();
     used_by.dedup();
     let last_used = i64::try_from(found.record.last_used).ok();
+    // The platform that it was chosen for is the node's: what it was built for it says itself.
+    let silent = found.config.os.is_empty() && found.config.architecture.is_empty();
+    let platform = if silent { found.platform } else { found.config.platform() };
     image::Image {
         digest: found.manifest_digest.to_string(),
         names: found.names,
         size_bytes: found.bytes,
-        platform: found.platform.to_string(),
+        platform: platform.to_string(),
         last_used: last_used.and_then(|at| Timestamp::from_second(at).ok()).map(|at| at.to_string()),
         used_by,
+        ..image::Image::default()
     }
+}
+
+/// What an image says of itself.
+fn describe(found: &hypermesh_image::Image) -> (image::Config, Vec<image::Layer>) {
+    let run = found.config.config.clone();
+    let config = image::Config {
+        digest: found.id().to_string(),
+        created: found.config.created.clone(),
+        entrypoint: run.entrypoint,
+        cmd: run.cmd,
+        env: run.env,
+        ports: run.exposed_ports.into_keys().collect(),
+        volumes: run.volumes.into_keys().collect(),
+        user: run.user,
+        working_dir: run.working_dir,
+        stop_signal: run.stop_signal,
+        labels: run.labels,
+    };
+    let layer = |layer: &hypermesh_image::Descriptor| image::Layer {
+        digest: layer.digest.to_string(),
+        media_type: layer.media_type.clone(),
+        size_bytes: layer.size,
+    };
+    (config, found.manifest.layers.iter().map(layer).collect())
 }
 
 fn one(images: &Images, reference: &str, names: &Names) -> Result<image::Image, Refusal> {
     match images.store().find(reference) {
-        Ok(found) => Ok(tell(images, found, names)),
+        Ok(found) => {
+            let (config, layers) = describe(&found);
+            Ok(image::Image { config: Some(config), layers, ..tell(images, found, names) })
+        }
         Err(StoreError::NoImage(_)) => {
             Err(not_found(format!("image \"{reference}\" not found on this node")))
         }

@@ -29,7 +29,9 @@ pub struct Arguments {
 
 /// Arguments of `image inspect`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  nexusctl image inspect localhost/hello:1")]
+#[command(after_help = "Examples:
+  nexusctl image inspect localhost/hello:1
+  nexusctl image inspect localhost/hello:1 --node node1 -o json")]
 pub struct Inspect {
     /// The image: a name, or a digest or its beginning
     #[arg(value_name = "IMAGE")]
@@ -37,6 +39,9 @@ pub struct Inspect {
     /// Where
     #[command(flatten)]
     pub on: OnNode,
+    /// How it is shown
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["yaml", "json"], default_value = "yaml")]
+    pub output: String,
 }
 
 /// Runs `image list`.
@@ -60,9 +65,12 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
 /// Runs `image inspect`.
 pub async fn inspect(arguments: Inspect, session: &mut Session) -> Result<Exit, Error> {
     let path = arguments.on.images(session).await?;
-    let value: Value =
+    let mut reply: Value =
         session.send(&Call::get(path).query(&[("reference", &arguments.image)])).await?.json()?;
-    session.print(&yaml::to_string(&value))?;
+    // What is asked about is one image, and not a list.
+    let value = reply.pointer_mut("/items/0").map(Value::take).unwrap_or(reply);
+    let text = if arguments.output == "json" { format!("{value:#}\n") } else { yaml::to_string(&value) };
+    session.print(&text)?;
     Ok(Exit::Success)
 }
 
@@ -108,6 +116,7 @@ mod tests {
             platform: "linux/amd64".to_owned(),
             last_used: None,
             used_by: used.iter().map(|name| (*name).to_owned()).collect(),
+            ..Image::default()
         };
         let images = Images {
             items: vec![image(&["localhost/hello:1", "hello:2"], &["default/web-1"]), image(&[], &[])],
