@@ -8,7 +8,10 @@ use crate::{
     schema::Schema,
 };
 use hypermesh_api::Status;
-use hypermesh_pipeline::{Kind, judge::judge};
+use hypermesh_pipeline::{
+    Kind,
+    judge::{Judged, judge},
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -33,15 +36,7 @@ impl Kinds {
     /// The kind of this name, if this program knows it.
     pub fn get(&mut self, api_version: &str, kind: &str) -> Option<&Kind> {
         let key = (api_version.to_owned(), kind.to_owned());
-        let compiled = self.compiled.entry(key).or_insert_with(|| {
-            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-            let is = |d: &hypermesh_schemas::KindDefinition| {
-                d.group == group && d.version == version && d.names.kind == kind
-            };
-            // The definitions are ours: one that does not compile is a defect that tests find.
-            hypermesh_schemas::definitions().into_iter().find(is).and_then(|d| Kind::compile(d).ok())
-        });
-        compiled.as_ref()
+        self.compiled.entry(key).or_insert_with(|| self::kind(api_version, kind)).as_ref()
     }
 
     /// Judges a manifest.
@@ -65,6 +60,16 @@ impl Kinds {
         };
         Finding::Invalid(statuses.iter().flat_map(explain).collect())
     }
+}
+
+/// The kind of this name, if this program knows it.
+pub(crate) fn kind(api_version: &str, kind: &str) -> Option<Kind> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let is = |d: &hypermesh_schemas::KindDefinition| {
+        d.group == group && d.version == version && d.names.kind == kind
+    };
+    // The definitions are ours: one that does not compile is a defect that tests find.
+    hypermesh_schemas::definitions().into_iter().find(is).and_then(|d| Kind::compile(d).ok())
 }
 
 /// A name that is nearly one that is known is mistyped; any other may be a kind that somebody has added to a cluster.
@@ -93,11 +98,14 @@ fn known() -> Discovery {
     Discovery { resources: hypermesh_schemas::definitions().into_iter().map(resource).collect() }
 }
 
-/// Whether an object of a kind may have the name that it has, whatever else is wrong with it.
-pub(crate) fn takes_name(kind: &Kind, object: Value) -> bool {
-    let of_name =
-        |status: &Status| status.details.iter().flat_map(|d| &d.causes).any(|c| c.field == "metadata.name");
-    !statuses(kind, object).iter().any(of_name)
+/// The fields that are wrong in an object of a kind; nothing where a server would take it, nor where the object has fields
+/// that the kind has not here, as one of another version of this program.
+pub(crate) fn faults(kind: &Kind, object: Value) -> Vec<String> {
+    let fields = |judged: Judged| match judged.unknown.is_empty() {
+        true => judged.errors.into_iter().map(|error| error.field).collect(),
+        false => Vec::new(),
+    };
+    judge(kind, object).map_or_else(|_| vec![String::new()], fields)
 }
 
 /// What a server would refuse an object for, one Status a reason.

@@ -11,6 +11,7 @@ use crate::{
     suggest::nearest,
 };
 use clap::Args;
+use example::Examples;
 use serde_json::Value;
 
 /// Arguments of `explain`.
@@ -34,8 +35,6 @@ pub struct Arguments {
 
 /// A field of a schema, found by its path.
 pub(crate) struct Found<'s> {
-    /// The schema as it stands.
-    pub(crate) schema: &'s Value,
     /// The schema, and those that it refers to.
     pub(crate) merged: Vec<&'s Value>,
     /// The name of the last field; empty for the kind itself.
@@ -95,6 +94,30 @@ async fn target(arguments: &Arguments, session: &mut Session) -> Result<(Resourc
     Ok((resource, fields.iter().map(bare).collect()))
 }
 
+/// Levels of fields that are looked through.
+const DEEPEST: usize = 24;
+
+/// Every field of a kind, and the manifest that it is explained by, if by any; first the kind itself.
+pub fn examples(schema: &Schema, resource: &Resource) -> Vec<(Vec<String>, Option<Value>)> {
+    let mut fields = vec![Vec::new()];
+    fields_below(schema, &schema.resolve(schema.root()), &[], &mut fields);
+    let own = example::own(schema.plain(schema.root()));
+    let examples = Examples::of(&own, resource);
+    let manifest = |fields: &Vec<String>| examples.as_ref()?.manifest(fields);
+    fields.into_iter().map(|fields| (fields.clone(), manifest(&fields))).collect()
+}
+
+fn fields_below(schema: &Schema, merged: &[&Value], path: &[String], found: &mut Vec<Vec<String>>) {
+    let members = schema.members(merged);
+    for name in schema.names(&members) {
+        let path = [path, std::slice::from_ref(&name)].concat();
+        found.push(path.clone());
+        if let Some(member) = schema.member(&members, &name).filter(|_| path.len() < DEEPEST) {
+            fields_below(schema, &schema.resolve(member), &path, found);
+        }
+    }
+}
+
 /// Walks down to a field.
 pub(crate) fn find<'s>(
     schema: &'s Schema,
@@ -102,13 +125,7 @@ pub(crate) fn find<'s>(
     fields: &[String],
 ) -> Result<Found<'s>, Error> {
     let mut merged = schema.resolve(schema.root());
-    let mut found = Found {
-        schema: schema.root(),
-        merged: merged.clone(),
-        name: String::new(),
-        required: false,
-        steps: Vec::new(),
-    };
+    let mut found = Found { merged: merged.clone(), name: String::new(), required: false, steps: Vec::new() };
     for field in fields {
         merged = schema.members(&merged);
         let Some(next) = schema.member(&merged, field) else {
@@ -122,7 +139,7 @@ pub(crate) fn find<'s>(
         merged = schema.resolve(next);
         found.steps.push(field.clone());
         let (merged, name) = (merged.clone(), field.clone());
-        found = Found { schema: next, merged, name, required, steps: found.steps };
+        found = Found { merged, name, required, steps: found.steps };
     }
     Ok(found)
 }

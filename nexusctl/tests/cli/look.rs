@@ -339,7 +339,7 @@ fn with_schema() -> Server {
             "strategy": {"type": "string", "enum": ["Rolling", "Recreate"], "default": "Rolling"},
             "labels": {"type": "object", "additionalProperties": {"type": "string"}},
             "port": {"x-kubernetes-int-or-string": true},
-            "containers": {"type": "array", "minItems": 1, "x-kubernetes-list-map-keys": ["name"],
+            "containers": {"type": "array", "minItems": 1, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
                 "x-kubernetes-validations": [{"rule": "size(self) < 9", "message": "no more than eight"}],
                 "items": {"type": "object", "required": ["name", "image"], "properties": {
                     "name": {"type": "string", "maxLength": 63}, "image": {"type": "string", "pattern": "^[a-z]+$", "example": "web"}}}},
@@ -395,7 +395,14 @@ fn fields_are_explained() {
         format: int32
 
     EXAMPLE:
+        apiVersion: hypermesh.online/v1
+        kind: Workload
+        metadata:
+          name: example
         spec:
+          containers:
+          - image: web
+            name: example
           replicas: 1
     ");
     assert_snapshot!(server.run("explain workloads.hypermesh.online.spec.containers[0].image").out, @"
@@ -412,9 +419,14 @@ fn fields_are_explained() {
         matches: ^[a-z]+$
 
     EXAMPLE:
+        apiVersion: hypermesh.online/v1
+        kind: Workload
+        metadata:
+          name: example
         spec:
           containers:
           - image: web
+            name: example
     ");
     assert_snapshot!(server.run("explain wl.spec.containers").out, @"
     GROUP:      hypermesh.online
@@ -432,6 +444,10 @@ fn fields_are_explained() {
         no more than eight
 
     EXAMPLE:
+        apiVersion: hypermesh.online/v1
+        kind: Workload
+        metadata:
+          name: example
         spec:
           containers:
           - image: web

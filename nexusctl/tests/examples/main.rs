@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a harness that fails is a test that fails")]
 
+mod explained;
+
 use clap::{CommandFactory as _, Parser as _};
 use hypermesh_apiserver::{Config, Server};
 use std::{

@@ -1,292 +1,448 @@
-//! A value that a schema takes: as far as its own words tell, and as the code that servers judge by confirms. Pure.
+//! A manifest that has a field, and that a server takes as it stands: as far as the schema's own words tell, and as the
+//! code that servers judge by confirms. Pure.
 //!
-//! What the schema gives as example, default or choice goes first; then what people write in such fields. What does not
-//! hold, by pattern, bounds, format or rule, is never shown: rather no example than one that a server refuses.
+//! What the schema gives as example, default or choice goes first; then what people write in such fields. What needs
+//! others beside it gets them. What does not hold, by pattern, bounds, format or rule, is never shown: rather no example
+//! than one that a server refuses.
 
-use crate::offline::{self, Kinds};
+mod words;
+
+use crate::{discovery::Resource, offline};
+use hypermesh_pipeline::Kind;
 use hypermesh_structural::{Budget, RULE_BUDGET, Schema};
 use serde_json::{Map, Value, json};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
+use words::{KEYS, NAMES, OF_RESOURCES, leaf};
 
 /// Levels of a value that are filled in.
 const DEEPEST: usize = 16;
+/// Values of one place that are tried in what stands around them.
+const MOST: usize = 32;
+/// The same of what stands beside a value.
+const MOST_BESIDE: usize = 4;
+/// Fields of an object that are given other values.
+const MOST_MENDED: usize = 4;
+/// What a schema need not say of an object, or says of its server.
+const OF_ALL: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
-/// What people write in fields of these names.
-const BY_NAME: [(&str, &str); 18] = [
-    ("cron", "30 3 * * 1-5"),
-    ("timeZone", "Europe/Zurich"),
-    ("image", "registry.example/web:1.0"),
-    ("cpu", "500m"),
-    ("memory", "512Mi"),
-    ("ephemeral-storage", "1Gi"),
-    ("storage", "1Gi"),
-    ("size", "1Gi"),
-    ("sizeLimit", "1Gi"),
-    ("mountPath", "/data"),
-    ("hostPath", "/srv/data"),
-    ("path", "/healthz"),
-    ("command", "sh"),
-    ("args", "-c"),
-    ("zone", "acme."),
-    ("operator", "Exists"),
-    ("dnsNames", "www.example.com"),
-    ("commonName", "www.example.com"),
-];
-/// What fields of any name may hold.
-const BY_FORM: [&str; 20] = [
-    "example",
-    "example.com",
-    "1",
-    "5m",
-    "10%",
-    "/example",
-    "acme.",
-    "2001:db8::/32",
-    "192.0.2.1",
-    "https://example.com",
-    "spiffe://cluster/ns/default/sa/web",
-    "Example",
-    "EXAMPLE",
-    "metadata.name",
-    "example.com/example",
-    "aGVsbG8=",
-    "0000000000000000000000000000000000000000000000000000000000000001",
-    "2026-11-21T09:30:00Z",
-    "a",
-    "True",
-];
-/// Keys of maps.
-const KEYS: [&str; 5] = ["app", "key", "cpu", "memory", "example.com/key"];
-/// Maps whose keys are resources.
-const OF_RESOURCES: [&str; 4] = ["limits", "requests", "capacity", "allocatable"];
-/// Names of objects: what anybody may choose, and the key of an Ed25519 pair (RFC 8032), where the name is one.
-const NAMES: [&str; 2] = ["example", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"];
-/// What holds more than a schema says, and cannot be guessed: a request for a certificate (RFC 2986).
-const NOT_GUESSED: [&str; 1] = ["request"];
-
-/// A value of the field `name`, whose schema refers to nothing. `None` where none is known that would be taken.
-pub(super) fn example(schema: &Value, name: &str) -> Option<Value> {
-    value(schema, name, 0)
-}
-
-/// A manifest of a kind that its schema takes, or as much of one as is known to be needed.
-pub(super) fn manifest(schema: &Value, api_version: &str, kind: &str) -> Option<Value> {
-    let mut kinds = Kinds::default();
-    let known = kinds.get(api_version, kind);
-    let bare = |name: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
-    let is_name = |name: &&&str| known.is_none_or(|known| offline::takes_name(known, bare(name)));
-    named(schema, api_version, kind, NAMES.iter().find(is_name)?)
-}
-
-fn named(schema: &Value, api_version: &str, kind: &str, name: &str) -> Option<Value> {
-    let head =
-        [("apiVersion", json!(api_version)), ("kind", json!(kind)), ("metadata", json!({"name": name}))];
-    let head = head.map(|(name, value)| (name.to_owned(), value));
-    // What every object has, a schema does not define; in a server's document it is there all the same.
-    let mut schema = schema.clone();
+/// A schema, which refers to nothing, without what it need not say of an object.
+pub(super) fn own(mut schema: Value) -> Value {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.retain(|name, _| name != "status" && head.iter().all(|(implied, _)| implied != name));
+        properties.retain(|name, _| !OF_ALL.contains(&name.as_str()));
     }
     if let Some(keywords) = schema.as_object_mut() {
         keywords.remove("x-kubernetes-group-version-kind");
     }
-    let judge = Schema::compile(&schema).ok();
-    let taken = |object: &Value| judge.as_ref().is_none_or(|judge| takes(judge, object));
-    object(&schema, Map::from_iter(head), 0, &taken)
+    schema
 }
 
-fn value(schema: &Value, name: &str, depth: usize) -> Option<Value> {
-    if depth > DEEPEST {
-        return None;
-    }
-    let judge = Schema::compile(&json!({"type": "object", "properties": {"value": schema}})).ok();
-    let taken = |value: &Value| judge.as_ref().is_none_or(|judge| takes(judge, &json!({"value": value})));
-    let given = ["example", "default"].iter().filter_map(|key| schema.get(key));
-    let listed = ["examples", "enum"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
-    let known =
-        given.chain(listed).filter(|value| !value.is_null() && **value != json!({}) && **value != json!([]));
-    if let Some(value) = known.into_iter().find(|value| taken(value)) {
-        return Some(value.clone());
-    }
-    if let Some(items) = schema.get("items") {
-        let found = value(items, name, depth + 1).map(|item| Value::Array(vec![item]));
-        return found.filter(|list| taken(list)).or_else(|| Some(json!([])).filter(|list| taken(list)));
-    }
-    if schema.get("properties").is_some() {
-        return object(schema, Map::new(), depth, &taken);
-    }
-    if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
-        return entry(values, name, depth, &taken).or_else(|| Some(json!({})).filter(|map| taken(map)));
-    }
-    leaf(schema, name).into_iter().find(|value| taken(value))
+/// Manifests of a kind.
+pub(super) struct Examples<'s> {
+    schema: &'s Value,
+    resource: &'s Resource,
+    judge: Schema,
+    /// What judges beyond the schema, of kinds that this program was built with.
+    kind: Option<Kind>,
+    /// The usual search, and the one that tries more.
+    searches: [Search; 2],
 }
 
-/// An object with what is required of it. Where its rules ask for more, members are added, one and then two.
-fn object(
-    schema: &Value,
-    head: Map<String, Value>,
+impl<'s> Examples<'s> {
+    /// Of a kind whose [`own`] schema this is; `None` where there are none, or where a server would not take the schema.
+    pub(super) fn of(schema: &'s Value, resource: &'s Resource) -> Option<Self> {
+        // What is asked and not kept, or made by others only, nobody keeps manifests of.
+        if !["create", "patch"].iter().all(|verb| resource.verbs.iter().any(|v| v == verb)) {
+            return None;
+        }
+        let judge = Schema::compile(schema).ok()?;
+        let kind = offline::kind(&resource.api_version(), &resource.kind);
+        let searches = [false, true].map(|thorough| Search { thorough, ..Search::default() });
+        Some(Self { schema, resource, judge, kind, searches })
+    }
+
+    /// A manifest that has what `fields` lead to. `None` where none is known that a server would take, or where the field
+    /// is not for those who write manifests.
+    pub(super) fn manifest(&self, fields: &[String]) -> Option<Value> {
+        let (head, below) = head(self.resource, fields)?;
+        let faults = |object: &Value| match (faults(&self.judge, object), &self.kind) {
+            (none, Some(kind)) if none.is_empty() => offline::faults(kind, object.clone()),
+            (faults, _) => faults,
+        };
+        let place = Place { schema: self.schema, name: "", within: "", below, depth: 0 };
+        self.searches.iter().find_map(|search| {
+            NAMES.iter().find_map(|name| {
+                let mut members = head.clone();
+                if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
+                    metadata.insert("name".to_owned(), json!(name));
+                }
+                search.objects(place, &members, 1, &faults).pop()
+            })
+        })
+    }
+}
+
+/// What stands at the top of a manifest, and the fields that are still to be below it. `None` where the field is the
+/// server's.
+fn head<'f>(resource: &Resource, fields: &'f [String]) -> Option<(Map<String, Value>, &'f [String])> {
+    let mut metadata = Map::new();
+    let below = match fields.split_first() {
+        Some((first, below)) if first == "metadata" => {
+            if let Some((field, below)) = below.split_first() {
+                metadata.insert(field.clone(), words::of_metadata(field, below, resource.namespaced)?);
+            }
+            &[]
+        }
+        Some((first, _)) if OF_ALL.contains(&first.as_str()) => return None,
+        _ if words::is_of_state(&resource.kind, fields) => return None,
+        _ => fields,
+    };
+    let head = [
+        ("apiVersion", json!(resource.api_version())),
+        ("kind", json!(resource.kind)),
+        ("metadata", Value::Object(metadata)),
+    ];
+    Some((head.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), below))
+}
+
+/// A place in a manifest.
+#[derive(Clone, Copy)]
+struct Place<'s> {
+    schema: &'s Value,
+    /// The name of its field, and of the one around it.
+    name: &'s str,
+    within: &'s str,
+    /// The fields that its value must have.
+    below: &'s [String],
+    /// How far down it is.
     depth: usize,
-    taken: &dyn Fn(&Value) -> bool,
-) -> Option<Value> {
-    let properties = schema.get("properties").and_then(Value::as_object)?;
-    let member = |name: &str| value(properties.get(name)?, name, depth + 1);
-    let mut members = head;
-    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-    for name in required.filter_map(Value::as_str) {
-        if !members.contains_key(name) {
-            members.insert(name.to_owned(), member(name)?);
+}
+
+impl<'s> Place<'s> {
+    /// What an item or an entry of it is.
+    fn item(self, schema: &'s Value) -> Self {
+        Self { schema, depth: self.depth + 1, ..self }
+    }
+
+    /// A member, or an entry by its key.
+    fn member(self, schema: &'s Value, name: &'s str, below: &'s [String]) -> Self {
+        Self { schema, name, within: self.name, below, depth: self.depth + 1 }
+    }
+}
+
+/// The fields that are wrong in a value; nothing where it holds.
+type Faults<'f> = &'f dyn Fn(&Value) -> Vec<String>;
+/// Where a schema is, and how many values were asked for.
+type Asked = (usize, String, usize);
+
+/// What is known of the places of one schema, which stays where it is as long as it is searched.
+#[derive(Default)]
+struct Search {
+    judges: RefCell<BTreeMap<usize, Option<Rc<Schema>>>>,
+    found: RefCell<BTreeMap<Asked, Rc<Vec<Value>>>>,
+    /// Whether what holds is also offered with more beside it, for what is around it.
+    thorough: bool,
+}
+
+impl Search {
+    /// What judges values of a schema; `None` where a server would not take the schema either.
+    fn judge(&self, schema: &Value) -> Option<Rc<Schema>> {
+        let key = std::ptr::from_ref(schema).addr();
+        if let Some(known) = self.judges.borrow().get(&key) {
+            return known.clone();
+        }
+        let whole = json!({"type": "object", "properties": {"value": schema}});
+        let judge = Schema::compile(&whole).ok().map(Rc::new);
+        self.judges.borrow_mut().insert(key, judge.clone());
+        judge
+    }
+
+    /// Values that may stand at a place, likeliest first: `most` of them at most.
+    fn values(&self, place: Place<'_>, most: usize) -> Rc<Vec<Value>> {
+        if !place.below.is_empty() {
+            return Rc::new(self.look(place, most));
+        }
+        let key = (std::ptr::from_ref(place.schema).addr(), place.name.to_owned(), most);
+        if let Some(known) = self.found.borrow().get(&key) {
+            return Rc::clone(known);
+        }
+        let values = Rc::new(self.look(place, most));
+        self.found.borrow_mut().insert(key, Rc::clone(&values));
+        values
+    }
+
+    fn look(&self, place: Place<'_>, most: usize) -> Vec<Value> {
+        let judge = if place.depth > DEEPEST { None } else { self.judge(place.schema) };
+        let Some(judge) = judge else { return Vec::new() };
+        let faults = |value: &Value| {
+            let faults = faults(&judge, &json!({"value": value}));
+            faults
+                .iter()
+                .map(|field| field.trim_start_matches("value").trim_start_matches('.').to_owned())
+                .collect()
+        };
+        let mut found = Found { values: Vec::new(), most, faults: &faults };
+        let (schema, ends) = (place.schema, place.below.is_empty());
+        if ends {
+            found.add(given(schema));
+        }
+        if let Some(items) = schema.get("items") {
+            found.add(self.values(place.item(items), most).iter().map(|item| json!([item])));
+            found.add(ends.then(|| json!([])));
+        } else if schema.get("properties").is_some() {
+            found.add(self.objects(place, &Map::new(), most, &faults));
+        } else if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
+            let usual = if OF_RESOURCES.contains(&place.name) { Some("cpu") } else { None };
+            for key in usual.iter().chain(&KEYS) {
+                let entry =
+                    |value: &Value| Value::Object(Map::from_iter([((*key).to_owned(), value.clone())]));
+                found.add(self.values(place.member(values, key, place.below), 1).iter().map(entry));
+            }
+            found.add(ends.then(|| json!({})));
+        } else if ends {
+            found.add(leaf(schema, place.name, place.within));
+        }
+        found.values
+    }
+
+    /// Objects with what is required of them, and with what must be below. Where rules ask for more, what they point at
+    /// is given other values, and members are added: one, and then two.
+    fn objects(
+        &self,
+        place: Place<'_>,
+        head: &Map<String, Value>,
+        most: usize,
+        faults: Faults<'_>,
+    ) -> Vec<Value> {
+        let Some(properties) = place.schema.get("properties").and_then(Value::as_object) else {
+            // A kind may have no field of its own.
+            return Some(Value::Object(head.clone())).filter(|o| faults(o).is_empty()).into_iter().collect();
+        };
+        let member = |name: &str, below, most| match properties.get_key_value(name) {
+            Some((name, schema)) => self.values(place.member(schema, name, below), most),
+            None => Rc::default(),
+        };
+        let wanted = place.below.split_first();
+        let is_wanted = |name: &str| wanted.is_some_and(|(wanted, _)| wanted == name);
+        let mut members = head.clone();
+        let mut required = Vec::new();
+        for name in place.schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+            let name = name.as_str().unwrap_or_default();
+            if !head.contains_key(name) && !is_wanted(name) {
+                let Some(value) = member(name, &[], 1).first().cloned() else { return Vec::new() };
+                members.insert(name.to_owned(), value);
+                required.push(name);
+            }
+        }
+        let beside = OnceCell::new();
+        let build = Build {
+            search: self,
+            place,
+            faults,
+            beside: &|| {
+                beside.get_or_init(|| {
+                    let is_open = |name: &&String| !members.contains_key(*name) && !is_wanted(name);
+                    let others = required.iter().map(|name| ((*name).to_owned(), member(name, &[], MOST)));
+                    let optional = properties.keys().filter(is_open);
+                    others
+                        .chain(optional.map(|name| (name.clone(), member(name, &[], MOST_BESIDE))))
+                        .collect()
+                })
+            },
+            members: &members,
+        };
+        let Some((wanted, below)) = wanted else { return build.any(most) };
+        let candidates = member(wanted, below, MOST);
+        let mut found = Vec::new();
+        for value in candidates.iter() {
+            if found.len() < most {
+                found.extend(build.settled(build.whole(&[(wanted, value)])));
+            }
+            if self.thorough && found.len() < most {
+                found.extend(build.firsts().filter_map(|first| build.held(&[(wanted, value), first])));
+            }
+        }
+        found.truncate(most);
+        if found.is_empty() {
+            found.extend(candidates.iter().filter_map(|value| build.with(wanted, value)).take(most));
+        }
+        found
+    }
+}
+
+/// Values that hold, each once.
+struct Found<'a> {
+    values: Vec<Value>,
+    most: usize,
+    faults: Faults<'a>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, values: impl IntoIterator<Item = Value>) {
+        for value in values {
+            if self.values.len() >= self.most {
+                return;
+            }
+            if !self.values.contains(&value) && (self.faults)(&value).is_empty() {
+                self.values.push(value);
+            }
         }
     }
-    let with = |more: &[&(String, Value)]| {
-        let mut members = members.clone();
-        members.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Some(Value::Object(members)).filter(|object| taken(object))
-    };
-    let bare = with(&[]);
-    // An empty object says nothing about what may stand in it.
-    if bare.as_ref().is_some_and(|object| *object != json!({})) {
-        return bare;
-    }
-    let optional = || properties.keys().filter(|name| !members.contains_key(*name));
-    let one = optional().find_map(|name| with(&[&(name.clone(), member(name)?)]));
-    let two = || {
-        let optional: Vec<(String, Value)> =
-            optional().filter_map(|name| Some((name.clone(), member(name)?))).collect();
-        let pairs = optional.iter().enumerate();
-        let mut pairs = pairs.flat_map(|(at, a)| optional.iter().skip(at + 1).map(move |b| [a, b]));
-        pairs.find_map(|pair| with(&pair))
-    };
-    one.or(bare).or_else(two)
 }
 
-/// A map of one entry.
-fn entry(values: &Value, name: &str, depth: usize, taken: &dyn Fn(&Value) -> bool) -> Option<Value> {
-    let usual = if OF_RESOURCES.contains(&name) { Some("cpu") } else { None };
-    usual.iter().chain(&KEYS).find_map(|key| {
-        let map = Value::Object(Map::from_iter([((*key).to_owned(), value(values, key, depth + 1)?)]));
-        Some(map).filter(|map| taken(map))
+/// How an object is put together.
+struct Build<'a> {
+    search: &'a Search,
+    place: Place<'a>,
+    /// What it has in any case.
+    members: &'a Map<String, Value>,
+    /// Members that it may have instead or besides, each with its values.
+    beside: &'a dyn Fn() -> &'a Vec<(String, Rc<Vec<Value>>)>,
+    faults: Faults<'a>,
+}
+
+impl Build<'_> {
+    /// The object with these members.
+    fn whole(&self, more: &[(&str, &Value)]) -> Value {
+        let mut object = self.members.clone();
+        for (name, value) in more {
+            object.insert((*name).to_owned(), (*value).clone());
+        }
+        Value::Object(object)
+    }
+
+    fn held(&self, more: &[(&str, &Value)]) -> Option<Value> {
+        Some(self.whole(more)).filter(|object| (self.faults)(object).is_empty())
+    }
+
+    /// The object, if it holds, or does with other values where it is wrong.
+    fn settled(&self, mut object: Value) -> Option<Value> {
+        let mut faults = (self.faults)(&object);
+        for _ in 0..MOST_MENDED {
+            if faults.is_empty() {
+                return Some(object);
+            }
+            let fewer = faults.iter().take(MOST_BESIDE).find_map(|field| {
+                let place = below(Place { below: &[], ..self.place }, field)?;
+                let values = self.search.values(place, MOST_BESIDE);
+                values.iter().find_map(|value| {
+                    let mut other = object.clone();
+                    set(&mut other, field, value).filter(|()| has(&other, self.place.below))?;
+                    let left = (self.faults)(&other);
+                    (left.len() < faults.len()).then_some((other, left))
+                })
+            });
+            (object, faults) = fewer?;
+        }
+        None
+    }
+
+    /// The object with a member: with as little beside it as it takes.
+    fn with(&self, name: &str, value: &Value) -> Option<Value> {
+        let beside = (self.beside)();
+        let all = || {
+            beside.iter().flat_map(|(name, values)| values.iter().map(move |value| (name.as_str(), value)))
+        };
+        let single = |other| self.settled(self.whole(&[(name, value), other]));
+        let few = all().count() <= MOST;
+        // Of many members each goes with the likeliest values of the others only.
+        let pair = |one: (&str, &Value)| {
+            let others = all().filter(|(other, _)| *other != one.0);
+            let mut others = others.filter(|other| few || self.firsts().any(|first| first == *other));
+            others.find_map(|other| self.held(&[(name, value), one, other]))
+        };
+        all()
+            .find_map(single)
+            .or_else(|| if few { all().find_map(pair) } else { self.firsts().find_map(pair) })
+    }
+
+    /// Members that may stand beside, each with its likeliest value.
+    fn firsts(&self) -> impl Iterator<Item = (&str, &Value)> {
+        (self.beside)().iter().filter_map(|(name, values)| Some((name.as_str(), values.first()?)))
+    }
+
+    /// Objects of which nothing more is asked: what is required, and what may stand beside it, one by one or two.
+    fn any(&self, most: usize) -> Vec<Value> {
+        // An empty object says nothing about what may stand in it.
+        let (empty, mut found): (Vec<Value>, Vec<Value>) =
+            self.settled(self.whole(&[])).into_iter().partition(|bare| *bare == json!({}));
+        if found.len() < most {
+            for (name, values) in (self.beside)() {
+                found.extend(values.iter().find_map(|value| self.held(&[(name, value)])));
+            }
+        }
+        if found.is_empty() {
+            found.extend(empty);
+        }
+        if found.is_empty() {
+            found.extend(self.firsts().find_map(|(name, value)| self.with(name, value)));
+        }
+        found.truncate(most);
+        found
+    }
+}
+
+/// Whether a value has what fields lead to.
+fn has(value: &Value, fields: &[String]) -> bool {
+    match (value, fields.split_first()) {
+        (_, None) => true,
+        (Value::Array(items), _) => items.iter().any(|item| has(item, fields)),
+        (Value::Object(map), Some((first, rest))) => match map.get(first) {
+            Some(value) => has(value, rest),
+            // The keys of a map are no fields.
+            None => map.values().any(|value| has(value, fields)),
+        },
+        _ => false,
+    }
+}
+
+/// The place that a field is at, as an error writes it: `template.spec.containers[0].name`.
+fn below<'s>(place: Place<'s>, field: &str) -> Option<Place<'s>> {
+    steps(field)?.into_iter().try_fold(place, |place, step| match step.parse::<usize>() {
+        Ok(_) => Some(place.item(place.schema.get("items")?)),
+        Err(_) => {
+            let (name, schema) = place.schema.get("properties")?.as_object()?.get_key_value(step)?;
+            Some(place.member(schema, name, &[]))
+        }
     })
 }
 
-/// Values without members that may be meant, likeliest first.
-fn leaf(schema: &Value, name: &str) -> Vec<Value> {
-    if NOT_GUESSED.contains(&name) {
-        return Vec::new();
-    }
-    let texts = || {
-        let named = BY_NAME.iter().filter(|(field, _)| *field == name).map(|(_, text)| *text);
-        let format = match schema.get("format").and_then(Value::as_str).unwrap_or_default() {
-            "date-time" => Some("2026-11-21T09:30:00Z"),
-            "date" => Some("2026-11-21"),
-            "ipv4" => Some("192.0.2.1"),
-            "ipv6" => Some("2001:db8::1"),
-            "cidr" => Some("2001:db8::/32"),
-            "duration" => Some("5m"),
-            "uri" => Some("https://example.com"),
-            "byte" => Some("aGVsbG8="),
-            _ => None,
-        };
-        format.into_iter().chain(named).chain(BY_FORM).map(Value::from).collect::<Vec<Value>>()
-    };
-    let bounds = ["minimum", "maximum"].iter().filter_map(|key| schema.get(key).cloned());
-    let numbers = || [json!(1), json!(8080)].into_iter().chain(bounds).collect::<Vec<Value>>();
-    if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
-        return [numbers(), texts()].concat();
-    }
-    match schema.get("type").and_then(Value::as_str) {
-        Some("integer" | "number") => numbers(),
-        Some("boolean") => vec![json!(true), json!(false)],
-        Some("object") => vec![json!({})],
-        Some("array") => vec![json!([])],
-        _ => texts(),
-    }
+/// Puts a value where a field is; `None` where what should be around it is not there.
+fn set(object: &mut Value, field: &str, value: &Value) -> Option<()> {
+    let mut steps = steps(field)?;
+    let last = steps.pop()?;
+    let around = steps.into_iter().try_fold(object, |value, step| match step.parse::<usize>() {
+        Ok(index) => value.get_mut(index),
+        Err(_) => value.get_mut(step),
+    })?;
+    around.as_object_mut()?.insert(last.to_owned(), value.clone());
+    Some(())
 }
 
-/// Whether a value holds; rules see it with its defaults, as a server runs them.
-fn takes(judge: &Schema, value: &Value) -> bool {
+/// The steps of a field; `None` of the value itself, and of an entry of a map.
+fn steps(field: &str) -> Option<Vec<&str>> {
+    let steps: Vec<&str> = field.split(['.', '[']).map(|step| step.trim_end_matches(']')).collect();
+    Some(steps).filter(|steps| steps.iter().all(|step| !step.is_empty() && !step.contains(']')))
+}
+
+/// What a schema itself says of its values.
+fn given(schema: &Value) -> Vec<Value> {
+    let one = ["example", "default"].iter().filter_map(|key| schema.get(key));
+    let listed = ["examples", "enum"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    let says_nothing = |value: &&Value| [json!(null), json!({}), json!([]), json!("")].contains(value);
+    one.chain(listed).filter(|value| !says_nothing(value)).cloned().collect()
+}
+
+/// The fields that are wrong in a value; rules see it with its defaults, as a server runs them.
+fn faults(judge: &Schema, value: &Value) -> Vec<String> {
     let mut value = value.clone();
     judge.apply_defaults(&mut value);
-    judge.validate(&value, None, &mut Budget::new(RULE_BUDGET)).is_empty()
+    let errors = judge.validate(&value, None, &mut Budget::new(RULE_BUDGET));
+    errors.into_iter().map(|error| error.field).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schema;
-
-    /// The fields below a schema, by their paths.
-    fn fields<'s>(schema: &'s Value, path: &str, found: &mut Vec<(String, String, &'s Value)>) {
-        for (name, member) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            if path.is_empty() && matches!(name.as_str(), "status" | "metadata" | "apiVersion" | "kind") {
-                continue;
-            }
-            let path = format!("{path}.{name}");
-            fields(member, &path, found);
-            found.push((path, name.clone(), member));
-        }
-        for inner in ["items", "additionalProperties"] {
-            if let Some(inner) = schema.get(inner).filter(|inner| inner.is_object()) {
-                fields(inner, path, found);
-            }
-        }
-    }
-
-    #[test]
-    fn every_field_of_every_kind_has_an_example_that_holds() {
-        let mut faults = Vec::new();
-        for definition in hypermesh_schemas::definitions() {
-            let (kind, schema) = (&definition.names.kind, &definition.schema);
-            let version = match definition.group.as_str() {
-                "" => definition.version.clone(),
-                group => format!("{group}/{}", definition.version),
-            };
-            let judge = Schema::compile(schema).unwrap();
-            match manifest(schema, &version, kind) {
-                Some(object) if takes(&judge, &object) => {}
-                // What it holds cannot be guessed.
-                None if kind == "CertificateSigningRequest" => {}
-                found => faults.push(format!("{kind}: {found:?}")),
-            }
-            let mut below = Vec::new();
-            fields(schema, "", &mut below);
-            for (path, name, field) in below {
-                let unknown = NOT_GUESSED.contains(&name.as_str()) || kind == "CertificateSigningRequest";
-                if example(field, &name).is_none() && !unknown {
-                    faults.push(format!("{kind}{path}: no example: {field}"));
-                }
-            }
-        }
-        assert!(faults.is_empty(), "{}", faults.join("\n"));
-    }
-
-    #[test]
-    fn an_example_is_what_people_write_there() {
-        let workload = schema::Schema::built_in(&crate::discovery::Resource {
-            group: "hypermesh.online".into(),
-            version: "v1".into(),
-            kind: "Workload".into(),
-            ..Default::default()
-        });
-        let root = workload.unwrap().root().clone();
-        let mut all = Vec::new();
-        fields(&root, "", &mut all);
-        let at = |path: &str| {
-            let (_, name, field) = all.iter().find(|(known, ..)| known == path).unwrap();
-            example(field, name).unwrap()
-        };
-        assert_eq!(at(".spec.schedule.cron"), "30 3 * * 1-5");
-        assert_eq!(at(".spec.schedule.timeZone"), "Etc/UTC");
-        assert_eq!(at(".spec.template.spec.containers.image"), "registry.example/web:1.0");
-    }
-
-    #[test]
-    fn what_would_be_refused_is_not_shown() {
-        assert_eq!(example(&json!({"type": "string", "pattern": "^never-guessed$"}), "x"), None);
-        assert_eq!(example(&json!({"type": "integer", "minimum": 5}), "x"), Some(json!(8080)));
-        assert_eq!(example(&json!({"type": "string", "maxLength": 3}), "x"), Some(json!("1")));
-        let one_of_two = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}},
-            "x-kubernetes-validations": [{"rule": "has(self.b)", "message": "b"}]});
-        assert_eq!(example(&one_of_two, "x"), Some(json!({"b": 1})));
-        let refers = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "pattern": "^never$"}}});
-        assert_eq!(example(&refers, "x"), None);
-    }
-}
+mod tests;

@@ -1,12 +1,15 @@
 //! A field's explanation as text. Pure.
 
-use super::{Found, example};
+use super::{
+    Found,
+    example::{self, Examples},
+};
 use crate::{
     discovery::Resource,
     output::{Paint, escape, yaml},
     schema::Schema,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Levels of fields that are shown below each other.
 const DEEPEST: usize = 16;
@@ -218,38 +221,12 @@ fn constraints(schema: &Schema, merged: &[&Value]) -> Vec<String> {
     lines
 }
 
-/// The field in a manifest, with what is required below it; empty where nothing is known that a server would take.
+/// A manifest that has the field; empty where nothing is known that a server would take.
 fn example_of(schema: &Schema, resource: &Resource, found: &Found<'_>) -> String {
-    if matches!(found.name.as_str(), "apiVersion" | "kind" | "status")
-        || found.steps.first().is_some_and(|s| s == "status")
-    {
-        return String::new();
-    }
-    let value = match found.steps.is_empty() {
-        // What is asked and not kept, or made by others only, nobody keeps manifests of.
-        true if !["create", "patch"].iter().all(|verb| resource.verbs.iter().any(|v| v == verb)) => None,
-        true => example::manifest(&schema.plain(schema.root()), &resource.api_version(), &resource.kind),
-        false => example::example(&schema.plain(found.schema), &found.name),
-    };
-    let Some(mut value) = value else { return String::new() };
-    // From the kind down to the field, lists where the schema has lists.
-    let mut merged = schema.resolve(schema.root());
-    let mut lists = Vec::new();
-    for step in &found.steps {
-        lists.push(is_list(&merged));
-        merged = schema.members(&merged);
-        let Some(next) = schema.member(&merged, step) else { return String::new() };
-        merged = schema.resolve(next);
-    }
-    for (step, list) in found.steps.iter().zip(lists).rev() {
-        let object = Value::Object(Map::from_iter([(step.clone(), value)]));
-        value = if list { Value::Array(vec![object]) } else { object };
-    }
-    yaml::to_string(&value).lines().map(|line| format!("    {line}\n")).collect()
-}
-
-fn is_list(merged: &[&Value]) -> bool {
-    merged.iter().any(|s| s.get("items").is_some())
+    let own = example::own(schema.plain(schema.root()));
+    let manifest = Examples::of(&own, resource).and_then(|examples| examples.manifest(&found.steps));
+    let text = manifest.map(|manifest| yaml::to_string(&manifest)).unwrap_or_default();
+    text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
 /// A text in lines that fit, each behind an indentation, with a line break at its end.
