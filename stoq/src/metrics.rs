@@ -142,6 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_metric_stands_in_the_readme() {
+        let readme = include_str!("../README.md");
+        let text = Metrics::default().prometheus();
+        for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+            assert!(readme.contains(&format!("`{name}`")), "{name} is not in the README");
+        }
+    }
+
+    #[test]
     fn the_text_is_what_prometheus_reads() {
         let metrics = Metrics::default();
         metrics.retries.one();

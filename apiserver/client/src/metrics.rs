@@ -176,6 +176,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_metric_stands_in_the_guide() {
+        let guide = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/metrics.md"));
+        let text = Metrics::default().render();
+        for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+            assert!(guide.contains(&format!("`{name}`")), "{name} is not in the guide");
+        }
+    }
+
+    #[test]
     fn the_text_is_prometheus() {
         let metrics = Metrics::default();
         metrics.connected(Protocol::Tcp, true);

@@ -121,16 +121,26 @@ impl Metrics {
         results(&mut out, &controllers);
         durations(&mut out, &controllers);
         type Get = fn(&ControllerMetrics) -> i64;
-        let series: [(&str, &str, Get); 6] = [
-            ("reconciles_held_back_total", "counter", |c| signed(&c.held_back)),
-            ("watch_errors_total", "counter", |c| signed(&c.watch_errors)),
-            ("watched_objects", "gauge", |c| c.objects.load(Relaxed)),
-            ("reconciles_in_flight", "gauge", |c| c.in_flight.load(Relaxed)),
-            ("failing_objects", "gauge", |c| c.failing.load(Relaxed)),
-            ("watch_synced", "gauge", |c| i64::from(c.synced.load(Relaxed))),
+        let series: [(&str, &str, &str, Get); 6] = [
+            (
+                "reconciles_held_back_total",
+                "counter",
+                "Reconciles put off because their object asks too often.",
+                |c| signed(&c.held_back),
+            ),
+            ("watch_errors_total", "counter", "Errors of the watch.", |c| signed(&c.watch_errors)),
+            ("watched_objects", "gauge", "Objects that the watch has shown.", |c| c.objects.load(Relaxed)),
+            ("reconciles_in_flight", "gauge", "Reconciles under way.", |c| c.in_flight.load(Relaxed)),
+            ("failing_objects", "gauge", "Objects whose last reconcile failed.", |c| c.failing.load(Relaxed)),
+            ("watch_synced", "gauge", "Whether the watch has shown all that exists.", |c| {
+                i64::from(c.synced.load(Relaxed))
+            }),
         ];
-        for (name, kind, get) in series {
-            let _ = writeln!(out, "# TYPE hypermesh_controller_{name} {kind}");
+        for (name, kind, help, get) in series {
+            let _ = writeln!(
+                out,
+                "# HELP hypermesh_controller_{name} {help}\n# TYPE hypermesh_controller_{name} {kind}"
+            );
             for (controller, metrics) in &controllers {
                 let _ = writeln!(
                     out,
@@ -140,15 +150,13 @@ impl Metrics {
             }
         }
         let process = [
-            ("leading", "gauge", i64::from(self.leading.load(Relaxed))),
-            ("terms_total", "counter", signed(&self.terms)),
-            ("terms_lost_total", "counter", signed(&self.terms_lost)),
+            ("leading", "gauge", "Whether this process leads.", i64::from(self.leading.load(Relaxed))),
+            ("terms_total", "counter", "How often it has begun to lead.", signed(&self.terms)),
+            ("terms_lost_total", "counter", "How often it has lost the Lease.", signed(&self.terms_lost)),
         ];
-        for (name, kind, value) in process {
-            let _ = writeln!(
-                out,
-                "# TYPE hypermesh_controllers_{name} {kind}\nhypermesh_controllers_{name} {value}"
-            );
+        for (name, kind, help, value) in process {
+            let name = format!("hypermesh_controllers_{name}");
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }
         out
     }
@@ -159,6 +167,7 @@ fn signed(counter: &AtomicU64) -> i64 {
 }
 
 fn results(out: &mut String, controllers: &BTreeMap<&'static str, Arc<ControllerMetrics>>) {
+    out.push_str("# HELP hypermesh_controller_reconciles_total Reconciles, by how they ended.\n");
     out.push_str("# TYPE hypermesh_controller_reconciles_total counter\n");
     for (controller, metrics) in controllers {
         for (result, count) in RESULTS.iter().zip(&metrics.results) {
@@ -182,7 +191,7 @@ fn results(out: &mut String, controllers: &BTreeMap<&'static str, Arc<Controller
 
 fn durations(out: &mut String, controllers: &BTreeMap<&'static str, Arc<ControllerMetrics>>) {
     let name = "hypermesh_controller_reconcile_duration_seconds";
-    let _ = writeln!(out, "# TYPE {name} histogram");
+    let _ = writeln!(out, "# HELP {name} How long reconciles took.\n# TYPE {name} histogram");
     for (controller, metrics) in controllers {
         let mut below = 0;
         for (bound, bucket) in BOUNDS.iter().zip(&metrics.buckets) {
@@ -219,6 +228,21 @@ mod tests {
             "hypermesh_controllers_leading 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_metric_has_its_help_and_stands_in_the_guide() {
+        let metrics = Metrics::default();
+        metrics.of("one");
+        let guide = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guides/metrics.md"));
+        let text = metrics.render();
+        let names: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert_eq!(names.len(), 11);
+        for name in names {
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+            assert!(guide.contains(&format!("`{name}`")), "{name} is not in the guide");
         }
     }
 

@@ -108,7 +108,7 @@ async fn what_goes_early_goes_where_the_name_was_last_reached() {
 async fn what_went_early_to_an_address_that_died_is_asked_for_at_the_others() {
     let (server, count) = counting();
     let (one, other) = (Proxy::to(server.address).await, Proxy::to(server.address).await);
-    let hasty = Settings { handshake_timeout: Duration::from_millis(700), ..Settings::default() };
+    let hasty = Settings { handshake_timeout: Duration::from_secs(2), ..Settings::default() };
     let client = by_name(&server, hasty, vec![one.address, other.address]);
     let uri = || "https://api.example/".parse().unwrap();
     visit(&client, uri()).await;
@@ -170,7 +170,7 @@ async fn a_write_in_early_data_is_refused_without_asking_the_service() {
 
 #[tokio::test]
 async fn a_replay_of_early_data_is_not_read() {
-    let settings = Settings { handshake_timeout: Duration::from_millis(700), ..Settings::default() };
+    let settings = Settings { handshake_timeout: Duration::from_secs(2), ..Settings::default() };
     let (server, count) = counting_within(settings);
     let proxy = Proxy::to(server.address).await;
     let client = forgetful(&server);

@@ -140,12 +140,12 @@ async fn dropping_an_answer_cancels_the_service() {
     let mut answer = client.send(get(server.uri("/watch"))).await.unwrap();
     assert_eq!(answer.body_mut().frame().await.unwrap().unwrap().into_data().unwrap(), "{}\n");
     drop(answer);
-    tokio::time::timeout(Duration::from_secs(5), gone.notified()).await.unwrap();
+    tokio::time::timeout(PATIENCE, gone.notified()).await.unwrap();
     // A request without an answer yet.
     let asking = tokio::spawn(async move { client.send(get(server.uri("/silent"))).await });
     began.notified().await;
     asking.abort();
-    tokio::time::timeout(Duration::from_secs(5), gone.notified()).await.unwrap();
+    tokio::time::timeout(PATIENCE, gone.notified()).await.unwrap();
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn shutdown_ends_requests_in_progress_and_begins_none() {
     let shutdown = tokio::spawn(server.router.shutdown(Duration::from_secs(10)));
     // The client learns of the end; then a new request finds nobody, and the one in progress is undisturbed.
     let error = loop {
-        match tokio::time::timeout(Duration::from_secs(6), client.send(get(uri.clone()))).await.unwrap() {
+        match tokio::time::timeout(PATIENCE, client.send(get(uri.clone()))).await.unwrap() {
             Ok(answer) => drop(answer),
             Err(error) => break error,
         }

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use stoq::http3::{Body, BoxError, Client, Http3, HttpLimits};
 use stoq::{
     Closing, Connection, Endpoint, EndpointBuilder, Identity, Limits, Protocol, ProtocolError, PublicKey,
@@ -18,6 +19,9 @@ use stoq::{
 use tokio::sync::Semaphore;
 
 pub type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+/// What is waited for comes within it, on however busy a machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 

@@ -188,7 +188,7 @@ async fn a_busy_server_refuses_and_says_so() {
 #[tokio::test]
 async fn all_who_wait_for_a_silent_server_hear_of_it_at_once() {
     let silent = UdpSocket::bind(LOOPBACK).await.unwrap();
-    let settings = Settings { handshake_timeout: Duration::from_millis(400), ..Settings::default() };
+    let settings = Settings { handshake_timeout: Duration::from_secs(1), ..Settings::default() };
     let key = Identity::generate().unwrap().public_key().unwrap();
     let endpoint = Endpoint::client(Trust::key(key)).settings(settings).address(LOOPBACK).bind().unwrap();
     let client = Client::new(endpoint);
@@ -202,7 +202,8 @@ async fn all_who_wait_for_a_silent_server_hear_of_it_at_once() {
         assert!(error.is_unreachable());
         assert!(error.to_string().contains("no firewall or VPN drops UDP"), "{error}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    // One after the other they would take twenty times as long.
+    assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!(client.endpoint().metrics().dialled.get(), 1, "one dial for all");
 }
 
@@ -396,7 +397,7 @@ async fn judged(client: &Endpoint, router: &Router, spoken: &Semaphore, believed
         return;
     }
     if let Ok(connection) = connected {
-        let closed = tokio::time::timeout(Duration::from_secs(5), connection.closed()).await.unwrap();
+        let closed = tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap();
         assert!(
             matches!(closed, Closed::CertificateRefused { .. } | Closed::PeerTransport { .. }),
             "{closed:?}"
