@@ -160,10 +160,15 @@ impl Peers {
         self.shared.links.read().values().map(|link| PeerStatus::of(link)).collect()
     }
 
-    /// What is counted, in Prometheus' text format, QUIC's own counters with it.
+    /// What is counted of the peers, in Prometheus' text format.
     pub fn prometheus(&self) -> String {
         let (strangers, unknown) = (counts::get(&self.shared.strangers), counts::get(&self.shared.unknown));
-        metrics::prometheus(&self.status(), strangers, unknown) + &self.shared.endpoint.metrics().prometheus()
+        metrics::prometheus(&self.status(), strangers, unknown)
+    }
+
+    /// What is counted of QUIC beneath them.
+    pub fn metrics(&self) -> Arc<stoq::Metrics> {
+        Arc::clone(self.shared.endpoint.metrics())
     }
 
     /// Takes and makes no more connections, lets what waits for those who are there arrive, and ends: for at most

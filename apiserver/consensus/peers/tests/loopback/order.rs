@@ -17,9 +17,9 @@ async fn four_replicas_hear_each_other() {
         });
         nodes.push(Node::of(settings(seed, others.collect(), limits())));
     }
-    for place in 0..4 {
+    for node in &mut nodes {
         for _ in 0..3 {
-            assert!(matches!(nodes[place].next().await, Incoming::Connected(_)));
+            assert!(matches!(node.next().await, Incoming::Connected(_)));
         }
     }
     for (round, node) in nodes.iter().enumerate() {

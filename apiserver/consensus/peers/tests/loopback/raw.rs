@@ -100,7 +100,8 @@ impl Raw {
 
     /// The code and reason with which it is closed.
     pub async fn closed(&self) -> (u64, String) {
-        let closed = tokio::time::timeout(LONG, self.connection.closed()).await.expect("it is closed");
+        let closed = tokio::time::timeout(LONG, self.connection.closed()).await;
+        let closed = closed.unwrap_or_else(|_| panic!("it stays open"));
         match closed {
             Closed::ByPeer { code, reason } => (code, reason),
             other => panic!("closed otherwise: {other:?}"),
