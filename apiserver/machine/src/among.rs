@@ -18,12 +18,12 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use hypermesh_api::Status;
 use hypermesh_bft::{Event, Identity, Message, Timer, Timing, To};
-use hypermesh_chain::{Bundle, Canonical, GroupId, Hash, PublicKey, Timestamp};
+use hypermesh_chain::{Bundle, Canonical, GroupId, Hash, PublicKey};
 use hypermesh_consensus::StateMachine;
 use hypermesh_driver::{Driver, DriverError, NoLog, Output};
 use hypermesh_wal::Folder;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -36,8 +36,6 @@ const MOST_HEARD: usize = 8;
 const MOST_ASKED: usize = 2048;
 /// How often requests that wait are seen after.
 const TICK: Duration = Duration::from_millis(250);
-/// A request is told again after so long, in microseconds.
-const TELL_AGAIN: u64 = 500_000;
 /// How long a replica that ends waits for what it has taken.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -104,6 +102,8 @@ struct Member {
     tick: Option<Instant>,
     /// Whether those that have waited for long are to be looked at.
     look: bool,
+    /// Who asked for decided blocks in this turn.
+    asked: BTreeSet<PublicKey>,
     /// The number of the newest barrier.
     barrier: u64,
     behind: VecDeque<(u64, Vec<Behind>)>,
@@ -150,6 +150,7 @@ pub(crate) fn start(
         timers: BTreeMap::new(),
         tick: None,
         look: false,
+        asked: BTreeSet::new(),
         // Numbers of barriers rise over restarts, too.
         barrier: now().0,
         behind: VecDeque::new(),
@@ -244,6 +245,7 @@ impl Member {
 
     /// What other replicas say.
     fn listen(&mut self) -> Result<(), Failure> {
+        self.asked.clear();
         for _ in 0..MOST_SAID {
             match self.incoming.try_recv() {
                 Ok(Incoming::Connected(peer)) => self.connected(peer)?,
@@ -256,8 +258,7 @@ impl Member {
     }
 
     fn connected(&mut self, peer: PublicKey) -> Result<(), Failure> {
-        let now = now();
-        for bundle in self.driver.machine().tell_again(now, now) {
+        for bundle in self.driver.machine().tell_all(now()) {
             self.send_bundle(To::One(peer), &bundle);
         }
         self.handle(Event::Connected(peer))
@@ -274,6 +275,8 @@ impl Member {
                 self.driver.machine().left_out_by(from, proposes, height, &requests);
                 Ok(())
             }
+            // Blocks are read for a peer once a turn, however often it asks: it asks again.
+            Message::Ask { .. } if !self.asked.insert(from) => Ok(()),
             message => self.handle(Event::Received { from, message }),
         }
     }
@@ -357,8 +360,7 @@ impl Member {
         }
         if self.tick.is_some_and(|at| at <= instant) {
             let now = now();
-            let before = Timestamp(now.0.saturating_sub(TELL_AGAIN));
-            for bundle in self.driver.machine().tell_again(before, now) {
+            for bundle in self.driver.machine().tell_again(now) {
                 self.send_bundle(To::All, &bundle);
             }
             self.driver.machine().expire(now);

@@ -5,7 +5,7 @@
 //! named as absent.
 
 use crate::heard::Heard;
-use crate::pool::{Batch, Coming, Gathered};
+use crate::pool::{Batch, Coming, Entry, Gathered};
 use crate::state::Machine;
 use crate::submission::Submission;
 use hypermesh_chain::{BatchEndorsement, Bundle, Hash, Request, Timestamp};
@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// Bytes of the requests of a bundle, about; one request always fits.
 const MOST_BYTES: usize = 1 << 20;
+/// A request is told again after so long, in microseconds; then after twice as long, and so on.
+const TELL_AGAIN: u64 = 500_000;
+const MOST_DOUBLINGS: u32 = 4;
 /// Batches that a bundle has parts of, when requests are told again.
 const MOST_PARTS: usize = 32;
 
@@ -79,11 +82,29 @@ impl Machine {
         Some(Bundle { requests, endorsements })
     }
 
-    /// What is told again: own requests that wait and were last told before `before`.
-    pub(crate) fn tell_again(&mut self, before: Timestamp, now: Timestamp) -> Vec<Bundle> {
+    /// What is told again: own requests that wait and were not told for a while, which is longer each time. Connections
+    /// lose little, and what is slow gets no faster by being told more often.
+    pub(crate) fn tell_again(&mut self, now: Timestamp) -> Vec<Bundle> {
+        self.bundles_of(now, |entry| {
+            let patience = TELL_AGAIN << entry.again.min(MOST_DOUBLINGS);
+            let due = now.0.saturating_sub(entry.told.0) >= patience;
+            entry.again += u32::from(due);
+            due
+        })
+    }
+
+    /// All that was told and waits, for a replica that may know nothing of it.
+    pub(crate) fn tell_all(&mut self, now: Timestamp) -> Vec<Bundle> {
+        self.bundles_of(now, |_| true)
+    }
+
+    fn bundles_of(&mut self, now: Timestamp, wanted: impl Fn(&mut Entry) -> bool) -> Vec<Bundle> {
         let mut bundles = Vec::new();
         let (mut requests, mut gathered, mut bytes) = (Vec::<Request>::new(), Gathered::default(), 0);
-        for entry in self.pool.own().filter(|entry| entry.told <= before) {
+        for entry in self.pool.own() {
+            if !wanted(entry) {
+                continue;
+            }
             entry.told = now;
             let full = requests.len() >= Bundle::MAX_REQUESTS
                 || bytes >= MOST_BYTES

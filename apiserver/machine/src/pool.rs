@@ -91,8 +91,9 @@ pub(crate) struct Entry {
     seen: Option<Height>,
     /// It came to nothing, and is looked at again once a barrier has passed. Until then it is not proposed.
     aside: bool,
-    /// When it was told, or looked at, last.
+    /// When it was told last, and how often it was told again.
     pub told: Timestamp,
+    pub again: u32,
     looked: Timestamp,
     /// When it was made.
     made: Timestamp,
@@ -197,7 +198,7 @@ impl Pool {
         let bytes = entry.bytes;
         if let Origin::Peer(key) = std::mem::replace(&mut entry.origin, Origin::Own) {
             // The other may take it back: it is told again as this one's.
-            entry.told = Timestamp(0);
+            (entry.told, entry.again) = (Timestamp(0), 0);
             self.own.add(bytes);
             self.give_back(key, bytes);
         }
@@ -263,6 +264,7 @@ impl Pool {
             seen: None,
             aside: false,
             told: now,
+            again: 0,
             looked: now,
             made,
             _hold: hold,
@@ -350,7 +352,7 @@ impl Pool {
     pub fn put_back(&mut self, digest: &Hash, now: Timestamp) {
         let Some(entry) = self.get_mut(digest) else { return };
         // It was taken back from the others, and is told again at once.
-        (entry.looked, entry.told) = (now, Timestamp(0));
+        (entry.looked, entry.told, entry.again) = (now, Timestamp(0), 0);
         let was = std::mem::replace(&mut entry.aside, false);
         self.aside -= usize::from(was);
     }

@@ -113,3 +113,6 @@ fn status_of(ended: Ended, seconds: u32) -> Status {
     };
     Status::failure(504, "Timeout", message)
 }
+
+#[cfg(test)]
+mod tests;

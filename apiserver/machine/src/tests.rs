@@ -4,6 +4,7 @@ mod agreement;
 mod among;
 mod corpus;
 pub(crate) mod network;
+pub(crate) mod one_of_four;
 mod over_quic;
 mod replica;
 mod restart;

@@ -1,58 +1,17 @@
 use super::*;
 use crate::heard::Heard;
 use crate::pool::WINDOW;
-use crate::submission::Answer;
-use crate::tests::network::{genesis_of_four, key_of};
+use crate::tests::network::key_of;
+use crate::tests::one_of_four::*;
 use crate::tests::support::*;
-use crate::{Config, Machine};
-use hypermesh_chain::{Authority, Canonical, Certificate, PublicKey, Vote, VoteKind};
-use hypermesh_consensus::{Limits, Proposal, StateMachine, Verdict};
-
-const NOW: Timestamp = Timestamp(START + SECOND);
-
-/// A machine of one of four, and its folder.
-fn machine(place: usize) -> (tempfile::TempDir, Machine) {
-    let dir = tempfile::tempdir().unwrap();
-    let (dir_of, key) = (dir.path().to_owned(), key_of(place));
-    let config = Config { dir: dir_of, store: options(), key, definitions: definitions() };
-    let machine = Machine::open(config, &genesis_of_four()).unwrap();
-    (dir, machine)
-}
-
-fn endorsed(place: usize, nonce: u64) -> Request {
-    let mut request = create(&format!("entry-{nonce}"), nonce, NOW.0);
-    if let Authority::Endorsed(endorsement) = &mut request.authority {
-        endorsement.replica = key_of(place).public();
-    }
-    request
-}
-
-fn ask(machine: &mut Machine, place: usize, nonces: std::ops::Range<u64>) -> Vec<Answer> {
-    nonces.map(|nonce| submit(machine, endorsed(place, nonce))).collect()
-}
-
-fn hear(machine: &mut Machine, from: PublicKey, bundle: &Bundle) -> bool {
-    let heard = Heard::read(from, &bundle.encode(), &machine.cluster).unwrap();
-    machine.hear(heard, NOW)
-}
-
-/// Decides a block at a machine, in the name of three.
-fn decide(machine: &mut Machine, block: &hypermesh_chain::Block) {
-    let id = block.header.id(&machine.cluster);
-    let (group, height) = (block.header.group, block.header.height);
-    let vote = Vote { kind: VoteKind::Precommit, group, height, round: 0, block: Some(id) };
-    let sign = |place| (key_of(place).public(), key_of(place).sign(&vote.message(&machine.cluster)));
-    let mut signatures: Vec<_> = (0..3).map(sign).collect();
-    signatures.sort_unstable();
-    assert_eq!(machine.validate(block, Proposal::Known).unwrap(), Verdict::Valid);
-    machine.commit(&id, &Certificate { group, height, round: 0, block: id, signatures }).unwrap();
-}
+use hypermesh_chain::Canonical;
+use hypermesh_consensus::{Limits, StateMachine};
 
 #[test]
 fn so_much_is_told_at_a_time_and_the_rest_waits() {
     let (_dir, mut machine) = machine(0);
     let most = WINDOW.requests as u64;
-    let answers = ask(&mut machine, 0, 0..most + 10);
+    let answers = asked(&mut machine, 0, 0..most + 10);
     let told: Vec<usize> = machine.tell(NOW).iter().map(|bundle| bundle.requests.len()).collect();
     assert_eq!(told, [1024, 1024]);
     assert_eq!((machine.pool.len(), machine.queue.len()), (WINDOW.requests, 10));
@@ -68,7 +27,7 @@ fn so_much_is_told_at_a_time_and_the_rest_waits() {
 #[test]
 fn another_proposes_a_part_of_what_was_told_and_the_rest_is_told_again() {
     let ((_a, mut first), (_b, mut second), (_c, mut third)) = (machine(0), machine(1), machine(2));
-    let mut answers = ask(&mut first, 0, 0..5);
+    let mut answers = asked(&mut first, 0, 0..5);
     let bundles = first.tell(NOW);
     assert_eq!((bundles.len(), bundles[0].endorsements.len()), (1, 1));
     let me = key_of(0).public();
@@ -87,8 +46,13 @@ fn another_proposes_a_part_of_what_was_told_and_the_rest_is_told_again() {
     }
     assert_eq!((first.pool.len(), second.pool.len()), (2, 2));
     // The third hears of it only now.
-    assert!(first.tell_again(Timestamp(NOW.0 - 1), NOW).is_empty(), "it was told a moment ago");
-    let again = first.tell_again(NOW, NOW);
+    assert!(first.tell_again(NOW).is_empty(), "it was told a moment ago");
+    assert_eq!(first.tell_all(NOW).len(), 1);
+    let mut later = |after: u64| first.tell_again(Timestamp(NOW.0 + after));
+    assert!(later(TELL_AGAIN - 1).is_empty());
+    let again = later(TELL_AGAIN);
+    assert!(later(3 * TELL_AGAIN - 1).is_empty(), "it takes longer each time");
+    assert_eq!(later(3 * TELL_AGAIN).len(), 1);
     assert_eq!((again.len(), again[0].requests.len()), (1, 2));
     assert_eq!(again[0].endorsements[0].absent.len(), 3);
     assert!(hear(&mut third, me, &again[0]));
@@ -104,7 +68,7 @@ fn another_proposes_a_part_of_what_was_told_and_the_rest_is_told_again() {
 #[test]
 fn requests_of_several_replicas_stand_in_one_block() {
     let ((_a, mut first), (_b, mut second)) = (machine(0), machine(1));
-    let answers = [ask(&mut first, 0, 0..2), ask(&mut second, 1, 10..12)];
+    let answers = [asked(&mut first, 0, 0..2), asked(&mut second, 1, 10..12)];
     for bundle in first.tell(NOW) {
         hear(&mut second, key_of(0).public(), &bundle);
     }
@@ -119,7 +83,7 @@ fn requests_of_several_replicas_stand_in_one_block() {
 #[test]
 fn what_does_not_hold_is_refused_whole() {
     let (_dir, mut machine) = machine(0);
-    drop(ask(&mut machine, 0, 0..3));
+    drop(asked(&mut machine, 0, 0..3));
     let bundle = machine.tell(NOW).remove(0);
     let from = key_of(1).public();
     let read = |bundle: &Bundle| Heard::read(from, &bundle.encode(), &machine.cluster);
