@@ -4,8 +4,9 @@
 use crate::rights::USER;
 use crate::root_bundle::{RootBundle, RootBundleError};
 use crate::runtime::Failure;
-use hypermesh_client::{Config, Trust};
+use hypermesh_client::{Config, Metrics, Trust};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// The API server cannot be reached by this kubeconfig.
@@ -36,10 +37,19 @@ pub enum ConnectError {
 
 /// A client, and the authorities by which it knows the server.
 pub fn connect(kubeconfig: &Path) -> Result<(kube::Client, RootBundle), ConnectError> {
+    connect_counted(kubeconfig, Arc::default())
+}
+
+/// A client that counts into these metrics, and the authorities by which it knows the server.
+pub(crate) fn connect_counted(
+    kubeconfig: &Path,
+    metrics: Arc<Metrics>,
+) -> Result<(kube::Client, RootBundle), ConnectError> {
     let failed = |source| ConnectError::Kubeconfig { path: kubeconfig.to_owned(), source };
-    let config = Config::from_kubeconfig(kubeconfig)
+    let mut config = Config::from_kubeconfig(kubeconfig)
         .map_err(failed)?
         .agent(concat!("nexus-controllers/", env!("CARGO_PKG_VERSION")));
+    config.metrics = metrics;
     let bundle = bundle(&config, kubeconfig)?;
     let client = hypermesh_client::connect(&config).map_err(failed)?;
     Ok((client, bundle))

@@ -3,7 +3,7 @@
 
 use crate::bootstrap_token::BootstrapTokens;
 use crate::certificate_request::CertificateRequests;
-use crate::connect::{ConnectError, Signature, authorities, connect, signature};
+use crate::connect::{ConnectError, Signature, authorities, connect_counted, signature};
 use crate::event::EventRetention;
 use crate::namespace::NamespaceContents;
 use crate::node::NodeLifecycle;
@@ -75,8 +75,11 @@ impl Process {
                     .map_err(|source| ProcessError::Listen { address, source })?,
             ),
         };
-        let served =
-            Served { metrics: Arc::new(Metrics::default()), decisions: Arc::new(Decisions::default()) };
+        let served = Served {
+            metrics: Arc::new(Metrics::default()),
+            client: Arc::default(),
+            decisions: Arc::new(Decisions::default()),
+        };
         served.metrics.lease_unread.store(settings.election.is_some(), Relaxed);
         Ok(Self { settings, listener, served })
     }
@@ -104,7 +107,8 @@ impl Process {
 
     async fn rounds(&self, mut stop: Stop) -> Result<(), ProcessError> {
         let identity = random::identity();
-        let mut connected = connect(&self.settings.kubeconfig)?;
+        let connect = || connect_counted(&self.settings.kubeconfig, Arc::clone(&self.served.client));
+        let mut connected = connect()?;
         loop {
             let (client, bundle) = connected;
             let context = Context::new(
@@ -118,7 +122,7 @@ impl Process {
             }
             // It was usable when the process began: whoever broke it will mend it.
             connected = loop {
-                match connect(&self.settings.kubeconfig) {
+                match connect() {
                     Ok(connected) => break connected,
                     Err(error) => tracing::warn!(error = chain(&error), "the controllers cannot go on yet"),
                 }

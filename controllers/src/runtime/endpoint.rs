@@ -39,6 +39,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub struct Served {
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Counters of the client by which the API server is reached.
+    pub client: Arc<hypermesh_client::Metrics>,
     /// Decisions.
     pub decisions: Arc<Decisions>,
 }
@@ -88,7 +90,7 @@ impl Served {
         match request.uri().path() {
             "/metrics" => {
                 let media = "text/plain; version=0.0.4; charset=utf-8";
-                reply(StatusCode::OK, media, self.metrics.render())
+                reply(StatusCode::OK, media, self.metrics.render() + &self.client.render())
             }
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     fn ask(path: &str, peer: &str) -> u16 {
-        let served = Served { metrics: Arc::default(), decisions: Arc::default() };
+        let served = Served { metrics: Arc::default(), client: Arc::default(), decisions: Arc::default() };
         let request = Request::builder().uri(path).body(()).unwrap();
         served.answer(&request, peer.parse().unwrap()).status().as_u16()
     }
@@ -183,7 +185,8 @@ mod tests {
     #[test]
     fn a_name_that_was_pointed_here_gets_no_decisions() {
         let asked = |host: &str| {
-            let served = Served { metrics: Arc::default(), decisions: Arc::default() };
+            let served =
+                Served { metrics: Arc::default(), client: Arc::default(), decisions: Arc::default() };
             let request = Request::builder().uri("/decisions").header("host", host).body(()).unwrap();
             served.answer(&request, "127.0.0.1:9".parse().unwrap()).status().as_u16()
         };
@@ -199,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_process_is_ready_once_it_stands_by_or_has_seen_everything() {
-        let served = Served { metrics: Arc::default(), decisions: Arc::default() };
+        let served = Served { metrics: Arc::default(), client: Arc::default(), decisions: Arc::default() };
         assert_eq!(served.ready().status(), 200);
         served.metrics.lease_unread.store(true, Relaxed);
         assert_eq!(served.ready().status(), 503);
