@@ -102,9 +102,18 @@ impl Folder {
         self.write(&self.file(&attachment.id), attachment)
     }
 
-    /// Keeps what is published.
+    /// Keeps what is published; of nothing, nothing is left.
     pub fn keep_services(&self, services: &[Service]) -> Result<(), NetworkError> {
-        self.write(&self.0.join(SERVICES), &services)
+        let path = self.0.join(SERVICES);
+        if !services.is_empty() {
+            return self.write(&path, &services);
+        }
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(NetworkError::State { path, source })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What was published last. What cannot be read is nothing: who publishes says it again.
