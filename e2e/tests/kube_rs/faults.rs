@@ -1,6 +1,8 @@
 //! What goes wrong between a client and its server, and what is then said: a server that vanishes in the middle of a
 //! watch, an answer that is lost, a connection that is half open, another cluster's certificate.
 
+mod cuts;
+mod halted;
 mod relay;
 
 use crate::PATIENCE;
@@ -114,7 +116,8 @@ fn a_server_that_vanishes_in_the_middle_of_a_watch_is_noticed_at_once() -> Resul
     cluster.runtime().block_on(async {
         let maps = maps(&config)?;
         let (error, took) = until_it_fails(&maps, || relay.cut()).await?;
-        ensure!(took < Duration::from_secs(1), "{took:?}");
+        // Not by its silence.
+        ensure!(took < config.silence, "{took:?}");
         let words = told(&error, &relay);
         ensure!(words.contains("the connection to https://SERVER broke"), "{words}");
         // The next request dials anew.
@@ -241,7 +244,8 @@ fn udp_that_is_shut_costs_a_moment() -> Result<()> {
         let maps = maps(&config)?;
         let begun = Instant::now();
         maps.get_opt("x").await?;
-        ensure!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        // A moment, and not the three seconds after which UDP is given up.
+        ensure!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
         ensure!(config.metrics.replies(Protocol::Tcp) == 1 && config.metrics.replies(Protocol::Http3) == 0);
         Ok(())
     })

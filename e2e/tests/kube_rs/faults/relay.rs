@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -15,6 +15,32 @@ struct State {
     /// The next answer is lost, and its connection with it.
     lose: AtomicBool,
     lost: AtomicU32,
+    /// How much of the next connection is carried.
+    room: Mutex<Room>,
+}
+
+/// How many bytes of a connection are carried before it is cut, in each direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// From the client.
+    pub asked: usize,
+    /// To the client.
+    pub answered: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { asked: usize::MAX, answered: usize::MAX }
+    }
+}
+
+impl Room {
+    /// Takes `length` bytes of one direction; how many of them are carried.
+    fn take(left: &mut usize, length: usize) -> usize {
+        let taken = length.min(*left);
+        *left -= taken;
+        taken
+    }
 }
 
 /// What is done to open connections.
@@ -55,6 +81,11 @@ impl Relay {
         self.state.lose.store(true, Ordering::SeqCst);
     }
 
+    /// Cuts the next connection once so much was carried; those after it are carried whole.
+    pub fn cut_next_after(&self, room: Room) {
+        *self.state.room.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = room;
+    }
+
     /// How many answers were lost.
     pub fn lost(&self) -> u32 {
         self.state.lost.load(Ordering::SeqCst)
@@ -93,6 +124,8 @@ async fn carry(
     state: Arc<State>,
     mut orders: watch::Receiver<Order>,
 ) {
+    let room = std::mem::take(&mut *state.room.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    let Room { asked: mut left_to_ask, answered: mut left_to_answer } = room;
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     orders.mark_unchanged();
     let (mut asked, mut answered) = ([0; 16 << 10], [0; 16 << 10]);
@@ -112,7 +145,8 @@ async fn carry(
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
                 since = if state.lose.load(Ordering::SeqCst) { since + length } else { 0 };
-                if server.write_all(&asked[..length]).await.is_err() { return }
+                let carried = Room::take(&mut left_to_ask, length);
+                if server.write_all(&asked[..carried]).await.is_err() || left_to_ask == 0 { return }
             }
             read = server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
@@ -120,7 +154,8 @@ async fn carry(
                     state.lost.fetch_add(1, Ordering::SeqCst);
                     return;
                 }
-                if client.write_all(&answered[..length]).await.is_err() { return }
+                let carried = Room::take(&mut left_to_answer, length);
+                if client.write_all(&answered[..carried]).await.is_err() || left_to_answer == 0 { return }
             }
         }
     }
