@@ -9,6 +9,7 @@ use crate::failure::chain;
 use crate::host::Host;
 use crate::images::{Images, ImagesError};
 use crate::keeping;
+use crate::metrics::{Family, Metrics};
 use crate::objects::Objects;
 use crate::server::{Listening, ServerError, Serving, forget_half_imported};
 use crate::settings::Settings;
@@ -147,6 +148,7 @@ impl Agent {
             authorities: me.authorities.as_str().into(),
             serving: served,
             ground: known_ground,
+            metrics: Metrics::default(),
             address: told_address,
             memory: facts::memory().map(|(all, _)| all).unwrap_or_default(),
             // Who may not lower it has at least what the agent itself has.
@@ -302,6 +304,7 @@ async fn duty<F: Future<Output = ()>>(what: &'static str, host: Host, begin: imp
     let told = |fall: &Fall| {
         let (words, pause) = (&fall.words, fall.pause.as_secs());
         tracing::error!(what, words, times = fall.times, pause, "a duty of the agent panicked");
+        host.metrics.count(Family::Panicked, what);
         let message = format!("The agent panicked while {what}: {words}. It begins again in {pause} s");
         host.announcer.node(host.api.node(), Gravity::Warning, "AgentPanicked", message);
     };

@@ -2,34 +2,31 @@
 
 use std::error::Error;
 
-/// An error and what it came from, on one line. What an error repeats of its source is said once.
+/// An error and what it came from, on one line. What an error repeats of its source is said once. What an API server
+/// answered is its message alone: kube-rs shows all of the answer, as a programmer would have it.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = words(error);
-    let mut next = error.source();
+    let mut text = String::new();
+    let mut next = Some(error);
     while let Some(error) = next {
-        let more = words(error);
-        if !text.contains(&more) {
+        let answered = answered(error);
+        next = error.source().filter(|_| answered.is_none());
+        let more = answered.unwrap_or_else(|| error.to_string());
+        if text.is_empty() {
+            text = more;
+        } else if !text.contains(&more) {
             text.push_str(": ");
             text.push_str(&more);
         }
-        next = error.source();
     }
     text
 }
 
-/// What an error says itself. What an API server answered is its message: kube-rs shows all of the answer, as a programmer
-/// would have it.
-fn words(error: &(dyn Error + 'static)) -> String {
-    let status = match error.downcast_ref::<kube::Error>() {
-        Some(kube::Error::Api(status)) => Some(&**status),
-        _ => error.downcast_ref::<kube::core::Status>(),
-    };
-    match status {
-        Some(status) if !status.message.is_empty() => status.message.clone(),
-        Some(status) => format!("the API server answered {} {}", status.code, status.reason),
-        None => error.to_string(),
-    }
+/// What an API server answered, if that is the error.
+fn answered(error: &(dyn Error + 'static)) -> Option<String> {
+    let kube::Error::Api(status) = error.downcast_ref::<kube::Error>()? else { return None };
+    let nothing = || format!("the API server answered {} {}", status.code, status.reason);
+    Some(if status.message.is_empty() { nothing() } else { status.message.clone() })
 }
 
 #[cfg(test)]
@@ -47,8 +44,7 @@ mod tests {
         let told = |message: &str| chain(&kube::Error::Api(Box::new(status(message))));
         assert_eq!(told("the token is not known"), "the token is not known");
         assert_eq!(told(""), "the API server answered 401 Unauthorized");
-        let of =
-            crate::api::ApiError { action: "x".to_owned(), source: kube::Error::Api(Box::new(status("no"))) };
-        assert_eq!(chain(&of), "cannot x: no");
+        let source = kube::Error::Api(Box::new(status("denied")));
+        assert_eq!(chain(&crate::api::ApiError { action: "x".to_owned(), source }), "cannot x: denied");
     }
 }

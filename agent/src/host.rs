@@ -4,6 +4,7 @@ use crate::api::NodeApi;
 use crate::connectivity::Connectivity;
 use crate::events::Announcer;
 use crate::images::Images;
+use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::publish::Serving;
 use crate::settings::{Layout, Policy};
@@ -41,6 +42,8 @@ pub struct Host {
     pub serving: watch::Receiver<Serving>,
     /// What decides on whom it takes on; none: its Node is not known yet.
     pub ground: watch::Receiver<Option<Arc<Ground>>>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Its address.
     pub address: watch::Receiver<Option<IpAddr>>,
     /// Its memory, in bytes.

@@ -16,6 +16,7 @@ pub mod images;
 pub mod join;
 pub mod keeping;
 pub mod liveness;
+pub mod metrics;
 pub mod node;
 pub mod objects;
 pub mod pressure;

@@ -10,6 +10,7 @@ mod exec;
 mod forward;
 mod images;
 mod logs;
+mod metrics;
 mod stats;
 
 pub(crate) use images::forget_half_imported;
@@ -157,6 +158,7 @@ impl Desk {
             Route::Attach(instance, terminal) => exec::attach(&self, &instance, terminal, framed, body).await,
             Route::PortForward(instance, port) => forward::answer(&self, &instance, port, body).await,
             Route::Stats => Ok(stats::answer(&self).await),
+            Route::Metrics => Ok(metrics::answer(&self).await),
             Route::Images(action) => images::answer(&self, action, body).await,
         }
     }

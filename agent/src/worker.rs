@@ -14,6 +14,7 @@ use crate::connectivity::Attached;
 use crate::failure::chain;
 use crate::host::Host;
 use crate::keeping;
+use crate::metrics::Family;
 use crate::objects::Subscription;
 use crate::supervision::catching;
 use contents::TokenCache;
@@ -222,14 +223,17 @@ impl Worker {
             News::Lost(generation)
                 if self.record.sandbox.stage.busy || generation != self.record.sandbox.generation => {}
             News::Lost(_) => self.take_in(Outcome::SandboxGone("its shim is gone".to_owned())),
-            News::NotLogged { container, why } => self.announce(vec![Notice {
-                gravity: hypermesh_planner::Gravity::Warning,
-                message: format!(
-                    "What container {container} writes is lost: its log cannot be written to ({why})"
-                ),
-                container: Some(container),
-                reason: "LogFailed",
-            }]),
+            News::NotLogged { container, why } => {
+                self.host.metrics.count(Family::LogsFailed, "");
+                self.announce(vec![Notice {
+                    gravity: hypermesh_planner::Gravity::Warning,
+                    message: format!(
+                        "What container {container} writes is lost: its log cannot be written to ({why})"
+                    ),
+                    container: Some(container),
+                    reason: "LogFailed",
+                }]);
+            }
             News::Outcome(outcome) => self.take_in(outcome),
             News::Sandbox { sandbox, attached } => {
                 self.watch_sandbox(Arc::clone(&sandbox));
@@ -260,6 +264,7 @@ impl Worker {
                 self.confirmed = true;
             }
             Order::Evict(message) if self.record.eviction.is_none() => {
+                self.host.metrics.count(Family::Evicted, "");
                 self.announce(vec![Notice {
                     gravity: hypermesh_planner::Gravity::Warning,
                     container: None,
@@ -286,6 +291,7 @@ impl Worker {
             self.attached = Attached::default();
         }
         tracing::debug!(instance = %self.instance.name, ?outcome, "it was learnt");
+        self.host.metrics.learn(&self.record, &outcome);
         let notices = self.record.learn(&self.instance, outcome, Timestamp::now());
         self.announce(notices);
     }

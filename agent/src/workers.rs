@@ -3,6 +3,7 @@
 use crate::api::read_instance;
 use crate::host::Host;
 use crate::keeping::{self, Kept};
+use crate::metrics::Family;
 use crate::supervision::{Fall, supervise};
 use crate::worker::{Begin, Order, View, Worker};
 use hypermesh_planner::{Demand, Ending, Gravity, Instance, InstanceUid, Notice, Record, Rejection, admit};
@@ -299,6 +300,7 @@ impl Workers {
         let message = format!(
             "The agent's worker of this instance panicked: {words}. Its containers go on; it is begun again in {pause} s"
         );
+        self.0.host.metrics.count(Family::Panicked, "worker");
         let (gravity, reason) = (Gravity::Warning, "WorkerPanicked");
         self.0.host.announcer.instance(instance, Notice { gravity, container: None, reason, message });
     }

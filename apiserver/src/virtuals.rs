@@ -74,6 +74,7 @@ fn streams() -> Vec<VirtualResource> {
             both,
             "Whether the agent of a node is heard of, and since when.",
         ),
+        below("nodes", "metrics", "NodeMetrics", &["get"], "What a node counts, as Prometheus scrapes it."),
         below("nodes", "stats", "NodeStats", &["get"], "What a node and its instances use."),
     ]
 }

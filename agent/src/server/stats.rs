@@ -26,6 +26,11 @@ struct Look {
 }
 
 pub(super) async fn answer(desk: &Desk) -> Answer {
+    json(&summary(desk).await)
+}
+
+/// What is used by whom.
+pub(super) async fn summary(desk: &Desk) -> Summary {
     let now = Timestamp::now();
     let traffic = desk.host.connectivity.traffic().await;
     let views = desk.workers.views();
@@ -57,8 +62,7 @@ pub(super) async fn answer(desk: &Desk) -> Answer {
             network.map(|traffic| NetworkStats { rx_bytes: traffic.received, tx_bytes: traffic.sent });
         Some(PodStats { pod_ref, containers: containers.collect(), network })
     });
-    let summary = Summary { pods: pods.collect(), node: node(desk, now) };
-    json(&summary)
+    Summary { pods: pods.collect(), node: node(desk, now) }
 }
 
 fn node(desk: &Desk, now: Timestamp) -> NodeStats {

@@ -27,6 +27,8 @@ pub enum Route {
     PortForward(Instance, u16),
     /// Usage of the node and what runs there.
     Stats,
+    /// What it counts, as Prometheus scrapes it.
+    Metrics,
     /// Its images.
     Images(ImageAction),
 }
@@ -107,7 +109,7 @@ impl Route {
     #[must_use]
     pub fn method(&self) -> &'static str {
         match self {
-            Self::Log(..) | Self::Stats | Self::Images(ImageAction::List(_)) => "GET",
+            Self::Log(..) | Self::Stats | Self::Metrics | Self::Images(ImageAction::List(_)) => "GET",
             Self::Images(ImageAction::Remove(_)) => "DELETE",
             _ => "POST",
         }
@@ -130,6 +132,7 @@ impl Route {
                 to.0
             }
             Self::Stats => "/v1/stats".to_owned(),
+            Self::Metrics => "/v1/metrics".to_owned(),
             Self::Images(action) => {
                 let mut to = Writer("/v1/images".to_owned());
                 if let Some(reference) = action.reference() {
@@ -155,6 +158,7 @@ impl Route {
                 None => return Err(bad("port is missing")),
             },
             "/v1/stats" => Self::Stats,
+            "/v1/metrics" => Self::Metrics,
             "/v1/images" => Self::Images(ImageAction::parse(method, &query)?),
             _ => return Err(Box::new(Status::unknown_path())),
         };
@@ -175,6 +179,7 @@ impl Route {
         let route = match (info.resource.as_str(), info.subresource.as_str()) {
             ("nodes", "images") if ours => Self::Images(ImageAction::parse(method, query)?),
             ("nodes", "stats") if ours => Self::Stats,
+            ("nodes", "metrics") if ours => Self::Metrics,
             ("pods" | "instances", subresource) if pods || (ours && info.resource == "instances") => {
                 match subresource {
                     "log" => Self::Log(instance(), LogOptions::parse(query)?),
@@ -204,7 +209,7 @@ impl Route {
         match self {
             Self::Log(_, options) => Some(&mut options.container),
             Self::Exec(_, terminal) | Self::Attach(_, terminal) => Some(&mut terminal.container),
-            Self::PortForward(..) | Self::Stats | Self::Images(_) => None,
+            Self::PortForward(..) | Self::Stats | Self::Metrics | Self::Images(_) => None,
         }
     }
 
@@ -216,7 +221,7 @@ impl Route {
             | Self::Exec(instance, _)
             | Self::Attach(instance, _)
             | Self::PortForward(instance, _) => Some(instance),
-            Self::Stats | Self::Images(_) => None,
+            Self::Stats | Self::Metrics | Self::Images(_) => None,
         }
     }
 
@@ -228,7 +233,7 @@ impl Route {
             | Self::Exec(instance, _)
             | Self::Attach(instance, _)
             | Self::PortForward(instance, _) => is.clone_into(&mut instance.uid),
-            Self::Stats | Self::Images(_) => {}
+            Self::Stats | Self::Metrics | Self::Images(_) => {}
         }
         self
     }

@@ -39,7 +39,7 @@ pub(super) fn is_asked(info: &RequestInfo) -> bool {
     match info.resource.as_str() {
         "pods" if info.group.is_empty() => is_of_instance(&info.subresource),
         "instances" if ours => is_of_instance(&info.subresource),
-        "nodes" if ours => matches!(info.subresource.as_str(), "images" | "liveness" | "stats"),
+        "nodes" if ours => matches!(info.subresource.as_str(), "images" | "liveness" | "metrics" | "stats"),
         _ => false,
     }
 }

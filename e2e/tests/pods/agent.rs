@@ -92,7 +92,7 @@ async fn answer(log: &Asked, request: Request<Body>) -> Response<Answer> {
         Route::Stats => {
             let _ = out.send(Ok(serde_json::to_vec(&stats()).unwrap().into())).await;
         }
-        Route::Images(_) => return refuse(&hypermesh_api::Status::unknown_path()),
+        Route::Images(_) | Route::Metrics => return refuse(&hypermesh_api::Status::unknown_path()),
     }
     Response::new(streamed(parts))
 }

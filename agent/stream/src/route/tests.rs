@@ -63,6 +63,7 @@ fn route() -> impl Strategy<Value = Route> {
         (instance(), terminal(false)).prop_map(|(instance, terminal)| Route::Attach(instance, terminal)),
         (instance(), 1..=u16::MAX).prop_map(|(instance, port)| Route::PortForward(instance, port)),
         Just(Route::Stats),
+        Just(Route::Metrics),
         Just(Route::Images(ImageAction::Import)),
         option(image).prop_map(|reference| Route::Images(ImageAction::List(reference))),
         image.prop_map(|reference| Route::Images(ImageAction::Pull(reference))),
