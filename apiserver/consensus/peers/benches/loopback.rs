@@ -35,6 +35,7 @@ fn main() -> Result<(), Failure> {
         blocks(&replicas, size, count)?;
     }
     behind_a_block(&replicas)?;
+    idle()?;
     for replica in &replicas {
         runtime.block_on(replica.peers.shutdown(Duration::from_secs(5)));
     }
@@ -190,6 +191,15 @@ fn behind_a_block(replicas: &[Replica]) -> Result<(), Failure> {
         at(50),
         at(90)
     );
+    Ok(())
+}
+
+/// What it costs that four are there for each other and say nothing.
+fn idle() -> Result<(), Failure> {
+    let (begun, cpu_before) = (Instant::now(), cpu()?);
+    std::thread::sleep(Duration::from_secs(10));
+    let part = (cpu()? - cpu_before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    println!("four replicas that say nothing: {:.2} % of a core, all together", part * 100.0);
     Ok(())
 }
 

@@ -29,6 +29,9 @@ pub(crate) enum End {
     /// It broke the protocol not long ago.
     #[error("the replica broke the protocol; it may come again in {0:?}")]
     Penalty(Duration),
+    /// It came too often.
+    #[error("the replica connects too often; it may come again in {0:?}")]
+    Often(Duration),
     /// It has too many connections that have not said hello.
     #[error("too many connections of this replica wait for their hello")]
     Busy,
@@ -82,6 +85,7 @@ impl End {
             Self::Slow(_) => 10,
             Self::Stalled(_) => 11,
             Self::Receiver => 12,
+            Self::Often(_) => 13,
         }
     }
 

@@ -74,6 +74,7 @@ async fn answer(shared: &Shared, link: &Link, connection: &Connection) -> Result
     if let Some(left) = link.penalty() {
         return Err(End::Penalty(left));
     }
+    link.comes()?;
     let _place = Arc::clone(&link.greeting).try_acquire_owned().map_err(|_| End::Busy)?;
     let within = shared.limits.hello;
     let heard = timeout(within, listen_first(shared, connection)).await;

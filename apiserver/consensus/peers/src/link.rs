@@ -25,6 +25,12 @@ const MOST_GREETING: usize = 2;
 /// A connection that lasted so long was good: the next dial is not held up by failures before it.
 const GOOD: Duration = Duration::from_secs(1);
 
+/// How often a peer may come, in a second and at once after a pause: to be told that one is there costs the receiver.
+const COMES: (u32, u32) = (1, 20);
+
+/// One connection at a time has it. A peer that was left out and named again keeps its own.
+pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
+
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) key: PublicKey,
@@ -35,7 +41,7 @@ pub(crate) struct Link {
     /// Places for connections that have not said hello.
     pub(crate) greeting: Arc<Semaphore>,
     /// Whose turn it is to take from the outbox and to hand over.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: Turn,
     /// Told when a dial may be worth a try before its time.
     pub(crate) wake: Notify,
     penalty_of: (Duration, Duration),
@@ -55,6 +61,7 @@ struct State {
     /// Whether the receiver was told that the peer is there.
     up: bool,
     redial: Backoff,
+    comes: Rate,
     penalty: Backoff,
     shut_until: Option<Instant>,
     last_error: Option<String>,
@@ -69,7 +76,8 @@ struct Current {
 }
 
 impl Link {
-    pub(crate) fn new(key: PublicKey, addresses: Vec<SocketAddr>, limits: &Limits) -> Self {
+    pub(crate) fn new(key: PublicKey, addresses: Vec<SocketAddr>, turn: Turn, limits: &Limits) -> Self {
+        let now = Instant::now();
         let state = State {
             addresses,
             current: None,
@@ -77,6 +85,7 @@ impl Link {
             taken: None,
             up: false,
             redial: Backoff::new(limits.redial),
+            comes: Rate::new(COMES.0, COMES.1, now),
             penalty: Backoff::new(limits.penalty),
             shut_until: None,
             last_error: None,
@@ -92,7 +101,7 @@ impl Link {
             )),
             counts: Counts::default(),
             greeting: Arc::new(Semaphore::new(MOST_GREETING)),
-            turn: tokio::sync::Mutex::new(()),
+            turn,
             wake: Notify::new(),
             penalty_of: limits.penalty,
             state: Mutex::new(state),
@@ -178,6 +187,12 @@ impl Link {
         let until = self.state.lock().shut_until?;
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
+    }
+
+    /// Counts that the peer has come; how long it has to wait if that was too often.
+    pub(crate) fn comes(&self) -> Result<(), End> {
+        let wait = self.state.lock().comes.take(Instant::now());
+        if wait.is_zero() { Ok(()) } else { Err(End::Often(wait)) }
     }
 
     /// The pause before the next dial.

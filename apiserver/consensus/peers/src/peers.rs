@@ -8,7 +8,7 @@ use crate::frame::{Frame, MOST_REQUESTS};
 use crate::greeting::{self, ALPN};
 use crate::incoming::{Delivery, Incoming};
 use crate::keep;
-use crate::link::{Link, chance};
+use crate::link::{Link, Turn, chance};
 use crate::metrics;
 use crate::outbox::Pushed;
 use crate::session;
@@ -40,6 +40,8 @@ pub struct Peers {
     router: Mutex<Option<Router>>,
     /// One for each peer.
     keepers: Mutex<JoinSet<()>>,
+    /// Of those who are no peers any more, and may still have a connection.
+    former: Mutex<BTreeMap<PublicKey, Turn>>,
     address: SocketAddr,
     runtime: Handle,
 }
@@ -85,7 +87,8 @@ impl Peers {
         };
         let router = Router::builder(endpoint).limits(STRANGERS).accept(ALPN, accept).spawn();
         let router = Mutex::new(Some(router.map_err(StartError::Accept)?));
-        let started = Self { shared, router, keepers: Mutex::default(), address, runtime };
+        let (keepers, former) = (Mutex::default(), Mutex::default());
+        let started = Self { shared, router, keepers, former, address, runtime };
         started.set_peers(peers);
         Ok(started)
     }
@@ -124,11 +127,13 @@ impl Peers {
                 }
             }
         }
-        let mut links = self.shared.links.write();
+        let (mut links, mut former) = (self.shared.links.write(), self.former.lock());
+        former.retain(|_, turn| Arc::strong_count(turn) > 1);
         links.retain(|key, link| {
             let stays = named.contains_key(key);
             if !stays {
                 link.leave();
+                former.insert(*key, Arc::clone(&link.turn));
             }
             stays
         });
@@ -137,7 +142,8 @@ impl Peers {
                 link.move_to(addresses);
                 continue;
             }
-            let link = Arc::new(Link::new(key, addresses, &self.shared.limits));
+            let turn = former.remove(&key).unwrap_or_default();
+            let link = Arc::new(Link::new(key, addresses, turn, &self.shared.limits));
             links.insert(key, Arc::clone(&link));
             let mut keepers = self.keepers.lock();
             while keepers.try_join_next().is_some() {}

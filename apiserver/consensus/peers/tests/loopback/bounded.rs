@@ -4,6 +4,7 @@ use crate::node::*;
 use crate::raw::*;
 use hypermesh_bft::Message;
 use hypermesh_peers::frame::Stream;
+use hypermesh_peers::hello::Hello;
 use hypermesh_peers::{Incoming, Limits, Window};
 use std::time::Duration;
 
@@ -170,4 +171,24 @@ async fn statements_beyond_a_rate_wait_on_their_way() {
         assert_eq!(two.next().await, Incoming::Message { from: one.key, message: vote(1, round) });
     }
     assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_replica_that_comes_and_goes_is_let_in_now_and_then() {
+    let mut node = Node::new(1, &[2], limits());
+    for number in 0..100 {
+        let raw = Raw::dial(2, &node).await;
+        let hello = Hello { incarnation: number, ..hello() };
+        let _streams = raw.greet(&hello).await;
+        tokio::select! {
+            closed = raw.closed() => {
+                assert!(closed.0 == 13 && closed.1.contains("connects too often"), "{closed:?}");
+                // One a second, and twenty at once.
+                assert!(number >= 20, "{number}");
+                return;
+            }
+            () = node.connected(key(2)) => {}
+        }
+    }
+    panic!("it may come and go as it likes");
 }
