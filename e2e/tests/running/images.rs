@@ -103,13 +103,39 @@ fn layout(rig: &Rig) -> Result<(PathBuf, Digest, Digest)> {
     Ok((folder, own, others))
 }
 
+/// That an image lies here is of no use to who could not have it; and the next agent knows that too.
+fn of_whoever_opened_it(rig: &mut Rig, image: &str, unknown: &str) -> Result<()> {
+    for again in [false, true] {
+        if again {
+            rig.end_agent()?;
+            rig.begin_agent()?;
+        }
+        is_refused(rig, &of_image("without", image, None), &[unknown])?;
+        is_refused(rig, &of_image("guessed", image, Some("guess")), &[unknown])?;
+        let mut never = of_image("never", image, None);
+        main_of(&mut never)["imagePullPolicy"] = json!("Never");
+        rig.apply(&never)?;
+        let waits = |one: &Value| container(one)["state"]["waiting"].clone();
+        let refused = rig.until_instance("never", |one| waits(one)["reason"] == "ErrImageNeverPull")?;
+        let message = waits(&refused)["message"].as_str().unwrap_or_default().to_owned();
+        ensure!(message.contains("was pulled with other credentials"), "{message}");
+        rig.nexusctl(&["delete", "workload", "never"])?;
+        // Who shows the same is not even asked for it.
+        rig.apply(&of_image("same", image, Some("late")))?;
+        let same = rig.until_instance("same", ready)?;
+        rig.event(name(&same)?, "Pulled", "already present on machine")?;
+        rig.nexusctl(&["delete", "workload", "same"])?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_registry_is_pulled_from_with_a_password_over_a_line_that_breaks() -> Result<()> {
     let test = "a_registry_is_pulled_from_with_a_password_over_a_line_that_breaks";
     let Some(registry) = Registry::start(test)? else { return Ok(()) };
     let host = registry.host.clone();
     let mirror = format!("registry.test={host}/team");
-    let Some(rig) = Rig::start_apart(test, &["--plain-http", &host, "--mirror", &mirror])? else {
+    let Some(mut rig) = Rig::start_apart(test, &["--plain-http", &host, "--mirror", &mirror])? else {
         return Ok(());
     };
     let (folder, own, others) = layout(&rig)?;
@@ -141,6 +167,7 @@ fn a_registry_is_pulled_from_with_a_password_over_a_line_that_breaks() -> Result
     ensure!(id.contains(own.hex()), "{id} runs, and {own} is for this machine");
     rig.event(name(&instance)?, "Pulled", &format!("Successfully pulled image \"{image}\""))?;
 
+    of_whoever_opened_it(&mut rig, &image, unknown)?;
     asked_for_by_people(&rig, &registry, &image, &own)?;
 
     // What the name says is not what is there.

@@ -4,6 +4,7 @@
 //! of Debian's static busybox that no registry holds. What a test made is gone at its end, and that is looked at.
 //! Real containers, so the tests need root; without it they are skipped and said.
 
+mod admission;
 mod bad_input;
 mod contents;
 mod images;
