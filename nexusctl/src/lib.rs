@@ -47,7 +47,7 @@ pub fn run(
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match cli::Cli::try_parse_from(&arguments).and_then(|cli| commands::unmix(cli, &arguments)) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, &arguments, &mut streams),
+        Err(error) => return usage(error, &arguments, &mut streams),
     };
     streams.color(cli.options.color);
     let color = streams.err_color;
@@ -79,10 +79,15 @@ pub fn run(
 
 /// Help and version are asked for; everything else that clap says is a mistake, which is 1, as of kubectl, and 2 for
 /// `diff`, where 1 means something.
-fn usage(error: &clap::Error, arguments: &[OsString], streams: &mut Streams) -> u8 {
+fn usage(mut error: clap::Error, arguments: &[OsString], streams: &mut Streams) -> u8 {
     if !error.use_stderr() {
         let _ = write!(streams.out, "{error}").and_then(|()| streams.out.flush());
         return Exit::Success.code();
+    }
+    let passes_on = arguments.iter().any(|word| word == "exec");
+    // Only a command for a container has flags that are none of ours.
+    if error.kind() == clap::error::ErrorKind::UnknownArgument && !passes_on {
+        error.remove(clap::error::ContextKind::Suggested);
     }
     let text = error.render();
     let text = if streams.err_color { text.ansi().to_string() } else { text.to_string() };

@@ -85,8 +85,8 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         session.flush()?;
     }
     if objects.is_empty() && faults.is_empty() {
-        let namespace = session.namespace()?;
-        session.note(&format!("No resources found in {namespace} namespace."));
+        let text = get::nothing_in_namespace(session).await?;
+        session.note(&text);
     }
     for fault in &faults {
         session.note(&fault.to_string());

@@ -97,8 +97,12 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
     };
     let path = resource.collection_path(namespace.as_deref());
     let parameters = [("fieldSelector", selector.as_str())];
-    let mut shown =
-        Shown { arguments: &arguments, form, grid: Grid::default(), heading_due: !arguments.no_headers };
+    let mut shown = Shown {
+        arguments: &arguments,
+        form,
+        grid: Grid::default().telling(),
+        heading_due: !arguments.no_headers,
+    };
     let (mut events, from) = if arguments.watch {
         // In one piece: a watch begins where its list was taken.
         let mut list: Value = session.send(&Call::get(path.as_str()).query(&parameters)).await?.json()?;

@@ -173,7 +173,7 @@ pub async fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Er
         found => found?,
     };
     if !found && faults.is_empty() && !arguments.ignore_not_found {
-        let text = nothing(&arguments, &selections, session)?;
+        let text = nothing(&arguments, &selections, session).await?;
         session.note(&text);
     }
     if faults.is_empty() {
@@ -252,13 +252,32 @@ pub(crate) struct Placed {
     pub(crate) namespace: String,
 }
 
-fn nothing(arguments: &Arguments, selections: &[Placed], session: &mut Session) -> Result<String, Error> {
+async fn nothing(
+    arguments: &Arguments,
+    selections: &[Placed],
+    session: &mut Session,
+) -> Result<String, Error> {
     let cluster_wide =
         arguments.filter.all_namespaces || selections.iter().all(|s| !s.selection.resource.namespaced);
     if cluster_wide {
         return Ok("No resources found".to_owned());
     }
-    Ok(format!("No resources found in {} namespace.", session.namespace()?))
+    nothing_in_namespace(session).await
+}
+
+/// That nothing was found where the session works, or that there is no such place: its name is then likely mistyped.
+pub(crate) async fn nothing_in_namespace(session: &mut Session) -> Result<String, Error> {
+    let namespace = session.namespace()?;
+    let text = format!("No resources found in {namespace} namespace");
+    let path = format!("/api/v1/namespaces/{}", client::path_segment(&namespace));
+    // Who may not ask is told no more.
+    let is_absent = session.send(&Call::get(path)).await.is_err_and(|error| error.is_not_found());
+    let why = if is_absent {
+        ": there is no such namespace, `nexusctl get namespaces` shows those there are"
+    } else {
+        ""
+    };
+    Ok(format!("{text}{why}."))
 }
 
 /// `metadata.name`

@@ -230,7 +230,7 @@ fn table(
     session: &mut Session,
 ) -> Result<Exit, Error> {
     let wide = matches!(form, Form::Wide);
-    let mut grid = Grid::new(2, Vec::new());
+    let mut grid = Grid::new(2, Vec::new()).telling();
     if !arguments.no_headers {
         let mut heading =
             ["REVISION", "TIME", "CHANGE", "USER", "MANAGER", "FIELDS"].map(str::to_owned).to_vec();

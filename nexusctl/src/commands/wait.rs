@@ -32,6 +32,7 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Args, Debug, Default)]
 #[command(after_help = "\
 Examples:
+  nexusctl wait workload/web --for=condition=Ready --timeout=5m
   nexusctl wait workload/web --for=condition=Ready=Unknown --timeout=10s
   nexusctl wait workloads --all --for=jsonpath='{.spec.replicas}'=2
   nexusctl wait network/gone --for=delete --timeout=5s")]

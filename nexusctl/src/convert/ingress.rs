@@ -28,7 +28,8 @@ pub(super) fn convert(piece: &mut Piece, index: &Index, made: &mut [(usize, Valu
         }
     }
     if let Some(backend) = piece.take("spec.defaultBackend").or_else(|| piece.take("spec.backend")) {
-        backend_of(&backend, "spec.defaultBackend", piece, index, made);
+        let found = backend_of(&backend, "spec.defaultBackend", piece, index);
+        found.and_then(|found| open(&found, "spec.defaultBackend", piece, made));
     }
     let mut zones: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (at, rule) in piece.take_list("spec.rules").into_iter().enumerate() {
@@ -70,7 +71,7 @@ fn rule(
     if paths.is_empty() {
         return piece.lost(path, "without paths it leads nowhere");
     }
-    let mut target: Option<(usize, u64)> = None;
+    let mut target: Option<Backend> = None;
     for (at, item) in paths.iter().enumerate() {
         let path = format!("{path}.http.paths[{at}]");
         if !is_text(item.get("path")) {
@@ -81,16 +82,21 @@ fn rule(
             piece.lost(&format!("{path}.path"), "all paths of a port lead to the same containers");
         }
         let backend = item.get("backend").cloned().unwrap_or_default();
-        let Some(found) = backend_of(&backend, &format!("{path}.backend"), piece, index, made) else {
+        let Some(found) = backend_of(&backend, &format!("{path}.backend"), piece, index) else {
             continue;
         };
-        match target {
-            None => target = Some(found),
-            Some(known) if known == found => {}
-            Some(_) => piece.lost(&path, "a name leads to one Workload: the first path decides"),
+        match &target {
+            None => target = open(&found, &format!("{path}.backend"), piece, made).map(|()| found),
+            Some(known) if *known == found => {}
+            // Nobody is let in by a way that is not carried.
+            Some(_) => piece.lost(
+                &path,
+                "a name leads to one Workload: the first path decides, and who may reach this one stays as it is",
+            ),
         }
     }
-    let (Some((number, port)), false) = (target, host.is_empty()) else { return };
+    let (Some(Backend { behind, port }), false) = (target, host.is_empty()) else { return };
+    let Some(number) = behind.first().copied() else { return };
     let labels: Vec<&str> = host.split('.').collect();
     if labels.len() < 2 {
         return piece.lost(&format!("{path}.host"), "a name of one label is no part of a zone");
@@ -117,14 +123,15 @@ fn rule(
     }
 }
 
-/// Opens what a backend names: the Workload and the published port.
-fn backend_of(
-    backend: &Value,
-    path: &str,
-    piece: &mut Piece,
-    index: &Index,
-    made: &mut [(usize, Value)],
-) -> Option<(usize, u64)> {
+/// What a backend names: the Workloads behind a Service, and the port.
+#[derive(Clone, PartialEq)]
+struct Backend {
+    behind: Vec<usize>,
+    port: u64,
+}
+
+/// What a backend names.
+fn backend_of(backend: &Value, path: &str, piece: &mut Piece, index: &Index) -> Option<Backend> {
     let service = backend.pointer("/service/name").or_else(|| backend.get("serviceName"));
     let Some(service) = service.and_then(Value::as_str) else {
         piece.lost(path, "only a Service can be led to");
@@ -142,20 +149,24 @@ fn backend_of(
         (Some(name), _) => found.ports.iter().find(|(n, _)| n == name).map(|(_, number)| *number),
         (None, number) => number,
     };
-    let (Some(port), Some(first)) = (port, found.behind.first()) else {
+    let (Some(port), false) = (port, found.behind.is_empty()) else {
         piece.lost(path, &format!("the Service {service:?} has no such port"));
         return None;
     };
+    piece.told_others = true;
+    Some(Backend { behind: found.behind.clone(), port })
+}
+
+/// Lets everybody reach what a backend names.
+fn open(backend: &Backend, path: &str, piece: &mut Piece, made: &mut [(usize, Value)]) -> Option<()> {
     let mut opened = false;
-    for number in &found.behind {
-        opened |= publish::open(&mut made[*number].1, port);
+    for number in &backend.behind {
+        opened |= publish::open(&mut made[*number].1, backend.port);
     }
     if !opened {
-        piece.lost(path, &format!("port {port} of the Service {service:?} is not published"));
-        return None;
+        piece.lost(path, &format!("port {} of the Service is not published", backend.port));
     }
-    piece.told_others = true;
-    Some((*first, port))
+    opened.then_some(())
 }
 
 fn certificates(issuer: Option<String>, piece: &mut Piece) -> Vec<Value> {

@@ -103,6 +103,12 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// What columns take whose widest cells are `widths`.
+    fn total(self, widths: &[usize]) -> usize {
+        let (last, others) = widths.split_last().unwrap_or((&0, &[]));
+        others.iter().map(|room| (room + self.padding).max(self.minimum)).sum::<usize>() + last
+    }
+
     /// Widens `widths` to hold `cells`; the last cell of a row has no width.
     pub fn fit(self, widths: &mut Vec<usize>, cells: &[String]) {
         for (column, cell) in cells.iter().enumerate().take(cells.len().saturating_sub(1)) {
@@ -182,6 +188,10 @@ pub struct Grid {
     spared: usize,
     /// The widest cells so far, without padding.
     widths: Vec<usize>,
+    /// Whether the last column is words, which may stand below their row.
+    telling: bool,
+    /// Whether they do.
+    told_below: bool,
     /// Whether a row has become lines.
     broken_up: bool,
     /// Whether there is something above what comes next.
@@ -205,6 +215,14 @@ impl Grid {
     #[must_use]
     pub fn sparing(mut self, spared: usize) -> Self {
         self.spared = spared;
+        self
+    }
+
+    /// Has the last column, which is words, stand below its row where it is too wide to stand beside it: nothing of it is
+    /// cut.
+    #[must_use]
+    pub fn telling(mut self) -> Self {
+        self.telling = true;
         self
     }
 
@@ -241,25 +259,39 @@ impl Grid {
                 *known = (*known).max(width(cell));
             }
         }
+        if let Some(most) = most.filter(|_| self.telling && !self.broken_up) {
+            self.told_below |= [TABLE, DESCRIPTION].iter().all(|layout| layout.total(&self.widths) > most);
+        }
+        let beside = self.widths.len() - usize::from(self.told_below && self.widths.len() > 1);
+        let widths = &self.widths[..beside];
         let fitted = match most {
             _ if self.broken_up => None,
-            None => Some(Fitted { layout: TABLE, widths: self.widths.clone() }),
-            Some(most) => fit(&self.widths, most, self.kept.max(1), self.spared),
+            None => Some(Fitted { layout: TABLE, widths: widths.to_vec() }),
+            Some(most) => fit(widths, most, self.kept.max(1), self.spared),
         };
         let mut out = String::new();
         match (fitted, most) {
-            (Some(fitted), _) => self.side_by_side(&fitted, &rows, paint, &mut out),
+            (Some(fitted), most) => {
+                self.side_by_side(&fitted, &rows, (paint, most.unwrap_or(usize::MAX)), &mut out);
+            }
             (None, most) => self.below_each_other(&rows, most.unwrap_or(usize::MAX), paint, &mut out),
         }
         out
     }
 
-    fn side_by_side(&mut self, fitted: &Fitted, rows: &[Vec<String>], paint: &Paint, out: &mut String) {
+    fn side_by_side(
+        &mut self,
+        fitted: &Fitted,
+        rows: &[Vec<String>],
+        (paint, most): (&Paint, usize),
+        out: &mut String,
+    ) {
         let padding = |room: usize| (room + fitted.layout.padding).max(fitted.layout.minimum);
         let padded: Vec<usize> = fitted.widths.iter().map(|room| padding(*room)).collect();
         let short = |row: &[String]| -> Vec<String> {
             row.iter().zip(&fitted.widths).map(|(cell, room)| cut(cell, *room)).collect()
         };
+        let below = |row: &[String]| row.get(fitted.widths.len()).filter(|words| !words.is_empty()).cloned();
         if std::mem::take(&mut self.heading_due) {
             push_painted(out, &padded, &short(&self.heading), |_, text| paint.heading(text));
             self.begun = true;
@@ -267,6 +299,10 @@ impl Grid {
         for row in rows {
             let head = |column: usize| self.heading.get(column).map_or("", String::as_str);
             push_painted(out, &padded, &short(row), |column, text| paint.cell(head(column), text));
+            for line in below(row).iter().flat_map(|words| wrap(words, most.saturating_sub(BELOW).max(ROOM)))
+            {
+                out.push_str(&format!("{:BELOW$}{line}\n", ""));
+            }
             self.begun = true;
         }
     }
@@ -327,11 +363,7 @@ fn push_cell(
 
 /// How columns whose widest cells are `widths` fit side by side into `most`, if they do.
 fn fit(widths: &[usize], most: usize, kept: usize, spared: usize) -> Option<Fitted> {
-    let total = |widths: &[usize], layout: Layout| -> usize {
-        let (last, others) = widths.split_last().unwrap_or((&0, &[]));
-        others.iter().map(|room| (room + layout.padding).max(layout.minimum)).sum::<usize>() + last
-    };
-    if let Some(layout) = [TABLE, DESCRIPTION].into_iter().find(|layout| total(widths, *layout) <= most) {
+    if let Some(layout) = [TABLE, DESCRIPTION].into_iter().find(|layout| layout.total(widths) <= most) {
         return Some(Fitted { layout, widths: widths.to_vec() });
     }
     let mut widths = widths.to_vec();
@@ -340,7 +372,7 @@ fn fit(widths: &[usize], most: usize, kept: usize, spared: usize) -> Option<Fitt
         widths.iter_mut().skip(column).take(1).for_each(|room| *room = (*room).min(most.max(NARROWEST)));
     }
     loop {
-        let over = total(&widths, DESCRIPTION).saturating_sub(most);
+        let over = DESCRIPTION.total(&widths).saturating_sub(most);
         // A single column has nothing beside it.
         if over == 0 || widths.len() == 1 {
             return Some(Fitted { layout: DESCRIPTION, widths });
@@ -441,6 +473,35 @@ mod tests {
         grid.row(["db", "registry.example/db", "tier=back,app=web"].map(str::to_owned).to_vec());
         let text = grid.print(Some(20), &Paint::default());
         assert_eq!(text, "\ndb\n  registry.example/db\n  tier=back,app=web\n");
+    }
+
+    #[test]
+    fn words_stand_below_their_row_where_there_is_no_room_beside_it() {
+        let cells = |texts: [&str; 3]| texts.map(str::to_owned).to_vec();
+        let mut grid = Grid::default().telling();
+        grid.heading(cells(["REASON", "OBJECT", "MESSAGE"]));
+        grid.row(cells(["Scheduled", "instance/web-1", "bound to vm"]));
+        insta::assert_snapshot!(grid.print(Some(60), &Paint::default()), @r"
+        REASON      OBJECT           MESSAGE
+        Scheduled   instance/web-1   bound to vm
+        ");
+        grid.row(cells([
+            "Failed",
+            "instance/web-1",
+            "the image could not be pulled: nobody has such an image",
+        ]));
+        grid.row(cells(["Killing", "instance/web-1", ""]));
+        insta::assert_snapshot!(grid.print(Some(40), &Paint::default()), @r"
+        Failed      instance/web-1
+            the image could not be pulled:
+            nobody has such an image
+        Killing     instance/web-1
+        ");
+        // So it stays, and where not even the others fit, each row becomes lines.
+        grid.row(cells(["Scheduled", "instance/web-2", "bound to vm"]));
+        assert_eq!(grid.print(Some(60), &Paint::default()), "Scheduled   instance/web-2\n    bound to vm\n");
+        grid.row(cells(["Scheduled", "instance/web-2", "bound to vm"]));
+        assert!(grid.print(Some(16), &Paint::default()).contains("MESSAGE:"));
     }
 
     #[test]

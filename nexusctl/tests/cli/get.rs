@@ -115,6 +115,9 @@ fn absence_is_told_as_by_kubectl() {
     let ran = server.run("get networks");
     assert_eq!((ran.code, ran.err.as_str()), (0, "No resources found in default namespace.\n"));
     assert_eq!(server.run("get networks -A").err, "No resources found\n");
+    let ran = server.run("get networks -n defualt");
+    assert_eq!(ran.code, 0);
+    assert_snapshot!(ran.err, @"No resources found in defualt namespace: there is no such namespace, `nexusctl get namespaces` shows those there are.");
     let ran = server.run("get wl web nope other -n default");
     assert_eq!(ran.code, 1);
     assert_snapshot!(ran.out + &ran.err, @r#"

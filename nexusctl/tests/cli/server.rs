@@ -359,6 +359,7 @@ impl hyper::body::Body for Receiver {
 fn read(state: &State, path: &str, accept: &str) -> Response<Body> {
     match path {
         "/version" => return json_reply(200, &json!({"gitVersion": "v1.36.0+hypermesh", "major": "1"})),
+        "/api/v1/namespaces/default" => return json_reply(200, &json!({"metadata": {"name": "default"}})),
         "/readyz" => return reply(200, "text/plain", "ok".into()),
         "/api" | "/apis" => return discovery(state, path, accept),
         _ if legacy_path(path).is_some() => return json_reply(200, &legacy_list(path)),

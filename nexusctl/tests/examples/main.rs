@@ -258,6 +258,8 @@ fn every_verb_has_an_example_that_runs() {
             // without force.
             let line = line.replace("--at 10m", "--at 1ms").replace("--at=10s", "--at=1ms");
             let line = line.replace("--finish", "--finish --force");
+            // No controller and no node make anything ready here.
+            let line = line.replace("--for=condition=Ready --timeout=5m", "--for=condition=Ready=Unknown");
             let (ok, text) = place.shell(&line);
             if !ok {
                 faults.push(format!("{line}\n{text}"));
