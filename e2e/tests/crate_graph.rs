@@ -22,7 +22,7 @@ hypermesh-consensus: hypermesh-chain
 hypermesh-controllers: hypermesh-api hypermesh-client hypermesh-pki hypermesh-schemas
 hypermesh-driver: hypermesh-bft hypermesh-chain hypermesh-consensus hypermesh-wal
 hypermesh-e2e: hypermesh-apiserver hypermesh-controllers hypermesh-runtime hypermesh-schemas
-hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-bft hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-structural hypermesh-wal hypermesh-wire nexusctl
+hypermesh-fuzz: hypermesh-api hypermesh-apiserver hypermesh-bft hypermesh-cel hypermesh-chain hypermesh-client hypermesh-merge hypermesh-peers hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-structural hypermesh-wal hypermesh-wire nexusctl
 hypermesh-image:
 hypermesh-machine: hypermesh-api hypermesh-bft hypermesh-chain hypermesh-consensus hypermesh-driver hypermesh-pipeline hypermesh-schemas hypermesh-store hypermesh-wal
 hypermesh-merge: hypermesh-api hypermesh-structural

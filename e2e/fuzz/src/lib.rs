@@ -41,6 +41,7 @@ pub mod protobuf;
 pub mod query;
 pub mod rbac;
 pub mod records;
+pub mod replica_stream;
 pub mod replication;
 pub mod route;
 pub mod schema;
@@ -74,5 +75,5 @@ macro_rules! table {
 pub const TARGETS: &[Target] = table! {
     access account_token apply bootstrap_token call cel certificate certificate_request chain continue_token crd execute fields frame
     json json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records
-    replication route schema selector signature snapshot spdy store_files strategic_patch token values wal yaml
+    replica_stream replication route schema selector signature snapshot spdy store_files strategic_patch token values wal yaml
 };

@@ -374,3 +374,22 @@ fn seeds_of_the_log_are_current() {
     let file = [&header.encode()[..], &frame].concat();
     seeds("wal", &[("file", file), ("flip", vec![60, 0, 1, 0]), ("cut", vec![9])]);
 }
+
+#[test]
+fn seeds_of_streams_between_replicas_are_current() {
+    let hello = hypermesh_peers::hello::Hello {
+        versions: (1, 1),
+        cluster: CLUSTER.0,
+        incarnation: 2,
+        dial: 3,
+        taken: Some((4, 5)),
+    };
+    let framed = |body: &[u8]| [&(body.len() as u32).to_le_bytes()[..], body].concat();
+    let head = framed(&Message::Head { height: Height(9) }.encode());
+    let requests = framed(&Message::Requests(vec![Bytes::from_static(b"request")]).encode());
+    let stream = [&[3, 1, 40, 2][..], &head, &requests, &head[..7]].concat();
+    let too_long = [&[1, 2, 3, 4][..], &head, &u32::MAX.to_le_bytes()].concat();
+    let empty = [&[9; 4][..], &requests, &[0; 8]].concat();
+    let all = [("hello", hello.encode()), ("stream", stream), ("too-long", too_long), ("empty", empty)];
+    seeds("replica_stream", &all);
+}

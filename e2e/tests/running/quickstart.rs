@@ -58,6 +58,7 @@ fn a_workload_serves_and_is_looked_into_and_rolled_out_under_load() -> Result<()
     {
         ensure!(top.contains("Mi"), "{top}");
     }
+    moved(&rig)?;
     rolled_out(&rig, port)?;
     rig.ends_clean(&["web"])
 }
@@ -112,6 +113,23 @@ fn forwarded(rig: &Rig, one: &str) -> Result<()> {
         drop(going);
     }
     Ok(())
+}
+
+/// Ports of a workload are forwarded to another of its instances once the first is gone, for the very connection that
+/// finds out.
+fn moved(rig: &Rig) -> Result<()> {
+    let (port, said) = (free_port()?, rig.folder().join("forwarded"));
+    let mut command = rig.command(&binary()?, &["port-forward", "workload/web", &format!("{port}:http")]);
+    let going = Going(command.stdout(Stdio::null()).stderr(std::fs::File::create(&said)?).spawn()?);
+    let from = |answer: String| answer.strip_prefix("hello from ").map(str::to_owned).context(answer.clone());
+    let first = from(rig.wait("an answer by a forwarded port", || Ok(Some(ask(port)?)))?)?;
+    rig.nexusctl(&["delete", "instance", &first])?;
+    let second = from(ask(port).context("the connection that finds the instance gone")?)?;
+    let words = std::fs::read_to_string(&said)?;
+    ensure!(second != first && words.contains(&format!("{first} is gone")), "{first} {second}: {words}");
+    ensure!(words.contains(&format!("forwarding to {second} from now on")), "{words}");
+    drop(going);
+    available(rig)
 }
 
 fn copied(rig: &Rig, one: &str) -> Result<()> {

@@ -191,8 +191,7 @@ impl Link {
 
     /// Counts that the peer has come; how long it has to wait if that was too often.
     pub(crate) fn comes(&self) -> Result<(), End> {
-        let wait = self.state.lock().comes.take(Instant::now());
-        if wait.is_zero() { Ok(()) } else { Err(End::Often(wait)) }
+        self.state.lock().comes.try_take(Instant::now()).map_err(End::Often)
     }
 
     /// The pause before the next dial.

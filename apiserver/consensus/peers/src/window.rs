@@ -82,6 +82,17 @@ impl Rate {
         Self { each, burst: each.saturating_mul(burst), full: now }
     }
 
+    /// Takes one if it is time; else says how long it is until then.
+    pub(crate) fn try_take(&mut self, now: Instant) -> Result<(), Duration> {
+        let full = self.full.max(now) + self.each;
+        let wait = full.saturating_duration_since(now).saturating_sub(self.burst);
+        if wait.is_zero() {
+            self.full = full;
+            return Ok(());
+        }
+        Err(wait)
+    }
+
     /// Takes one; says how long to wait before the next.
     pub(crate) fn take(&mut self, now: Instant) -> Duration {
         self.full = self.full.max(now) + self.each;
@@ -117,6 +128,9 @@ mod tests {
         }
         assert_eq!(rate.take(now), Duration::from_millis(100));
         assert_eq!(rate.take(now), Duration::from_millis(200));
+        assert_eq!(rate.try_take(now), Err(Duration::from_millis(300)));
+        assert_eq!(rate.try_take(now), Err(Duration::from_millis(300)), "what is refused is not counted");
+        assert_eq!(rate.try_take(now + Duration::from_millis(300)), Ok(()));
         let later = now + Duration::from_secs(10);
         assert_eq!(rate.take(later), Duration::ZERO, "a pause fills the bucket");
     }
