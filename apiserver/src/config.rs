@@ -1,5 +1,6 @@
 //! What a server is started with.
 
+use crate::replication::Replication;
 use hypermesh_schemas::KindDefinition;
 use hypermesh_store::{KeyRotation, Options};
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// When the key that seals the store is replaced by itself.
     pub key_rotation: KeyRotation,
+    /// Where it meets other replicas, for a data folder of a cluster of several.
+    pub replication: Option<Replication>,
 }
 
 /// What all clients together, and one of them, may take.
@@ -71,6 +74,7 @@ impl Config {
             history: DEFAULT_HISTORY,
             limits: Limits::default(),
             key_rotation: Options::default().key_rotation,
+            replication: None,
         }
     }
 }

@@ -77,7 +77,8 @@ impl Credentials {
             "spec": {"user": node_user(node), "groups": [NODES]},
         });
         let path = format!("/apis/hypermesh.online/v1/identities/{key}");
-        own_writes::apply(&self.replica, Author::Operator, &path, &identity)
+        let author = Author::operator(&self.replica, &self.pki.lock())?;
+        own_writes::apply(&self.replica, author, &path, &identity)
             .await
             .map_err(|status| CredentialsError::Register { node: node.to_owned(), why: status.message })?;
         let pki = Arc::clone(&self.pki);

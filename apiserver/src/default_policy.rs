@@ -24,16 +24,16 @@ const TRIES: usize = 5;
 /// Completes the defaults before anybody is answered: controllers and nodes of a newer version begin with the rights that
 /// they need. False where that did not come about in time, as with a full disk or without the other replicas; then [`run`]
 /// goes on with it.
-pub(crate) async fn at_start(replica: &Replica) -> bool {
-    matches!(tokio::time::timeout(AT_START, complete(replica)).await, Ok(Ok(_)))
+pub(crate) async fn at_start(replica: &Replica, author: &Author) -> bool {
+    matches!(tokio::time::timeout(AT_START, complete(replica, author)).await, Ok(Ok(_)))
 }
 
 /// Completes the defaults, and comes back once that is done or the server closes.
-pub(crate) async fn run(replica: Arc<Replica>, mut closing: watch::Receiver<bool>) {
+pub(crate) async fn run(replica: Arc<Replica>, author: Author, mut closing: watch::Receiver<bool>) {
     // What goes wrong is said once, until it goes right.
     let mut said = false;
     loop {
-        match complete(&replica).await {
+        match complete(&replica, &author).await {
             Ok(_) => return,
             Err(status) if !std::mem::replace(&mut said, true) => {
                 tracing::warn!(why = status.message, "default roles cannot be completed yet");
@@ -48,11 +48,11 @@ pub(crate) async fn run(replica: Arc<Replica>, mut closing: watch::Receiver<bool
 }
 
 /// Writes what the defaults lack; how many were written. An error is one that may go by itself.
-pub(crate) async fn complete(replica: &Replica) -> Result<usize, Box<Status>> {
+pub(crate) async fn complete(replica: &Replica, author: &Author) -> Result<usize, Box<Status>> {
     let mut written = 0;
     for (key, wanted) in policy::defaults() {
         for _ in 0..TRIES {
-            match complete_one(replica, &key, &wanted).await {
+            match complete_one(replica, author, &key, &wanted).await {
                 Ok(true) => {
                     written += 1;
                     tracing::info!(object = key.name(), kind = kind(&wanted), "a default was completed");
@@ -74,7 +74,12 @@ pub(crate) async fn complete(replica: &Replica) -> Result<usize, Box<Status>> {
 }
 
 /// Whether there was something to write.
-async fn complete_one(replica: &Replica, key: &ObjectKey, wanted: &Value) -> Result<bool, Box<Status>> {
+async fn complete_one(
+    replica: &Replica,
+    author: &Author,
+    key: &ObjectKey,
+    wanted: &Value,
+) -> Result<bool, Box<Status>> {
     let internal = |error: &dyn std::fmt::Display| Box::new(Status::internal(error));
     let record = replica.reading().get(key).map_err(|error| internal(&error))?;
     let stored: Option<Value> = match &record {
@@ -92,9 +97,9 @@ async fn complete_one(replica: &Replica, key: &ObjectKey, wanted: &Value) -> Res
     match stored {
         Some(_) => {
             let path = format!("{path}/{}", key.name());
-            own_writes::replace(replica, Author::Operator, &path, &new).await.map(drop)?;
+            own_writes::replace(replica, author.clone(), &path, &new).await.map(drop)?;
         }
-        None => own_writes::create(replica, Author::Operator, &path, &new).await.map(drop)?,
+        None => own_writes::create(replica, author.clone(), &path, &new).await.map(drop)?,
     }
     Ok(true)
 }
@@ -124,7 +129,7 @@ mod tests {
         let config = || Config::new(dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
         let server = Server::start(config()).await.unwrap();
         let replica = server.replica();
-        assert_eq!(complete(replica).await.unwrap(), 0, "a new cluster lacks nothing");
+        assert_eq!(complete(replica, &Author::Operator).await.unwrap(), 0, "a new cluster lacks nothing");
         let before = server.revision();
         let path = |name: &str| format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}");
         // As an older version would have made them.
@@ -152,7 +157,7 @@ mod tests {
         assert!(rules.len() > 3 && rules[0] == own, "{rules:?}");
         let monitoring = stored(replica, ROLES, "system:monitoring").unwrap();
         assert_eq!(monitoring["rules"], json!([]), "it is to be left alone");
-        assert_eq!(complete(replica).await.unwrap(), 0);
+        assert_eq!(complete(replica, &Author::Operator).await.unwrap(), 0);
         server.stop().await;
         let server = Server::start(config()).await.unwrap();
         let revision = server.revision();

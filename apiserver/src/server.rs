@@ -1,4 +1,4 @@
-//! A server from start to end: folder, keys, replica, listener, upkeep.
+//! A server from start to end: what it opens, its listener, its upkeep.
 
 use crate::config::Config;
 use crate::connection::Admission;
@@ -7,20 +7,21 @@ use crate::folder::Folder;
 use crate::http::Api;
 use crate::listener;
 use crate::metrics::Metrics;
+use crate::opening::{self, Opened};
+use crate::own_writes::Author;
 use crate::quic;
+use crate::replication::{Line, Peer, PeerStatus};
 use crate::store_key;
 use crate::streams::Agents;
 use crate::tls::Tls;
 use crate::upkeep::{self, Upkeep};
-use hypermesh_chain::validator::Validator;
-use hypermesh_chain::{Genesis, Timestamp, ValidatorSet};
-use hypermesh_machine::{OpenError, Replica, read_genesis, write_genesis};
-use hypermesh_pipeline::PIPELINE_VERSION;
-use hypermesh_pki::{Pki, PkiError, Settings};
-use hypermesh_store::{KeyRotation, Options};
+use hypermesh_chain::Timestamp;
+use hypermesh_machine::{OpenError, Replica};
+use hypermesh_pki::PkiError;
+use hypermesh_store::KeyRotation;
 use parking_lot::Mutex;
 use std::error::Error as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -68,6 +69,42 @@ pub enum ServerError {
     /// The genesis of a new cluster cannot be made.
     #[error("the genesis of a new cluster cannot be made: {0}")]
     Genesis(String),
+    /// One of several replicas was started by itself.
+    #[error(
+        "{dir} is one of {replicas} replicas, and was started alone: start it with the others (nexusctl up --replicas {replicas}), or by nexus-apiserver where replicas.toml says where they are"
+    )]
+    Several {
+        /// The data folder.
+        dir: PathBuf,
+        /// How many there are.
+        replicas: usize,
+    },
+    /// The cluster that is there has another number of replicas.
+    #[error(
+        "{dir} holds a cluster of {replicas}: say --replicas {replicas}, or choose another folder with --data-dir"
+    )]
+    OtherReplicas {
+        /// The data folder.
+        dir: PathBuf,
+        /// How many there are.
+        replicas: usize,
+    },
+    /// Where other replicas are met cannot be read or written.
+    #[error("{path} cannot be used: {why}")]
+    Roster {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The address at which other replicas are met.
+    #[error("cannot meet other replicas at {address}")]
+    Peers {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: hypermesh_peers::StartError,
+    },
     /// The API address.
     #[error("cannot listen on {address}: {hint}")]
     Listen {
@@ -92,6 +129,7 @@ pub struct Server {
     kubeconfig: PathBuf,
     controllers_kubeconfig: PathBuf,
     replica: Arc<Replica>,
+    line: Option<Line>,
     credentials: Credentials,
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -110,6 +148,15 @@ pub(crate) fn unix_now() -> i64 {
 }
 
 impl Server {
+    /// Founds a cluster of several replicas of one operator, a data folder each; what is founded already stays. They are
+    /// started one by one then, and told of each other ([`Server::meet`]).
+    ///
+    /// Where `addresses` are given, one for each, every folder gets a [`crate::ROSTER_FILE`] that names them all: then each may be
+    /// started by a process of its own, on a machine of its own.
+    pub async fn found(configs: Vec<Config>, addresses: Vec<SocketAddr>) -> Result<(), ServerError> {
+        tokio::task::spawn_blocking(move || opening::found(&configs, &addresses)).await?
+    }
+
     /// Starts a server. It answers once this returns.
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let listener = listen(config.api).await?;
@@ -124,8 +171,10 @@ impl Server {
             all: limits.connections.min(crate::files::for_connections()),
             address: limits.connections_per_address,
         });
-        let (folder, pki, replica) = tokio::task::spawn_blocking(move || open(config, address)).await??;
-        let complete = crate::default_policy::at_start(&replica).await;
+        let Opened { folder, pki, replica, line } =
+            tokio::task::spawn_blocking(move || opening::open(config, address)).await??;
+        let operator = Author::operator(&replica, &pki)?;
+        let complete = crate::default_policy::at_start(&replica, &operator).await;
         let tls = Tls::of(&pki)?;
         let (closing, closed) = watch::channel(false);
         let signer = pki.service_account_key.signing_key()?;
@@ -145,6 +194,9 @@ impl Server {
                 tracing::error!(%error, source, "agents cannot be asked: there are no logs and no shells");
             }
         }
+        if let Some(line) = &line {
+            drop(api.line.set(line.clone()));
+        }
         let kubeconfig = pki.kubeconfig_path().to_owned();
         let controllers_kubeconfig = pki.controllers_kubeconfig_path().to_owned();
         let quic = quic::start(address, tls.lasting()?, &api, &admission, &pki.server_key.der());
@@ -160,11 +212,21 @@ impl Server {
             tokio::spawn(look_after_store_key(Arc::clone(&replica), dir, key_rotation, closed.clone())),
         ];
         if !complete {
-            let completing = crate::default_policy::run(Arc::clone(&replica), closed.clone());
+            let completing = crate::default_policy::run(Arc::clone(&replica), operator, closed.clone());
             tasks.push(tokio::spawn(completing));
         }
         tasks.extend(quic.map(|router| tokio::spawn(quic::serve(router, closed))));
-        Ok(Self { address, kubeconfig, controllers_kubeconfig, replica, credentials, closing, tasks, folder })
+        Ok(Self {
+            address,
+            kubeconfig,
+            controllers_kubeconfig,
+            replica,
+            line,
+            credentials,
+            closing,
+            tasks,
+            folder,
+        })
     }
 
     /// Where it listens.
@@ -180,6 +242,24 @@ impl Server {
     /// The controllers' kubeconfig.
     pub fn controllers_kubeconfig(&self) -> &Path {
         &self.controllers_kubeconfig
+    }
+
+    /// Under which key, and where, other replicas meet this one; nothing where it is alone.
+    pub fn peer(&self) -> Option<Peer> {
+        let line = self.line.as_ref()?;
+        Some(Peer { key: self.replica.key(), addresses: vec![line.address()] })
+    }
+
+    /// Says who the other replicas are from now on. A replica that is alone has none.
+    pub fn meet(&self, others: Vec<Peer>) {
+        if let Some(line) = &self.line {
+            line.meet(others);
+        }
+    }
+
+    /// How it stands with each of the other replicas.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.line.as_ref().map(Line::status).unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -214,6 +294,9 @@ impl Server {
         let replica = self.replica;
         // Joining the replica's thread may take as long as its last commit.
         let _ = tokio::task::spawn_blocking(move || replica.stop()).await;
+        if let Some(line) = self.line {
+            line.close().await;
+        }
         drop(self.folder);
     }
 }
@@ -234,105 +317,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     })
 }
 
-/// Opens keys, genesis and store of the data folder; a new folder becomes a new cluster.
-fn open(config: Config, address: SocketAddr) -> Result<(Folder, Pki, Arc<Replica>), ServerError> {
-    let folder = Folder::take(&config.dir)?;
-    hypermesh_pki::rotation::recover(&config.dir)?;
-    let genesis = read_genesis(&config.dir)?;
-    let mut settings = Settings::new(url(address), names(address, &config.names));
-    settings.cluster = genesis.as_ref().map(Genesis::cluster_id);
-    if let Some(genesis) = &genesis {
-        // What is missing would be made anew below, and make another cluster of this one.
-        let findings = hypermesh_pki::check(&config.dir, &pinned(genesis))?.into_iter();
-        let (mending, findings): (Vec<_>, Vec<_>) = findings.partition(|finding| finding.mends);
-        for finding in mending {
-            tracing::warn!(%finding, "a kubeconfig is not as it was made");
-        }
-        if !findings.is_empty() {
-            return Err(ServerError::Keys(findings));
-        }
-    }
-    let mut pki = Pki::open(&config.dir, settings, unix_now())?;
-    // What is trusted from the first connection on is what is here now.
-    pki.take_along(unix_now())?;
-    let key = pki.replica_key.signing_key()?;
-    let genesis = match genesis {
-        Some(genesis) => genesis,
-        None => {
-            let genesis = new_genesis(key.public(), pki.admin_key.signing_key()?.public())?;
-            write_genesis(&config.dir, &genesis)?;
-            pki.pin(genesis.cluster_id())?;
-            // The server has one more address once its cluster has an id.
-            pki.renew(unix_now())?;
-            genesis
-        }
-    };
-    let mut definitions = hypermesh_schemas::definitions();
-    definitions.extend(config.extra_kinds);
-    let store = Options {
-        key_rotation: store_key::at_opening(&config.dir, config.key_rotation),
-        ..Options::default()
-    };
-    let machine = hypermesh_machine::Config { dir: config.dir.clone(), store, key, definitions };
-    let replica = Replica::start(machine, &genesis)?;
-    store_key::met(&config.dir)?;
-    Ok((folder, pki, Arc::new(replica)))
-}
-
 fn lines(findings: &[hypermesh_pki::Finding]) -> String {
     findings.iter().map(|finding| format!("  {finding}")).collect::<Vec<_>>().join("\n")
-}
-
-/// What a genesis says about keys.
-pub(crate) fn pinned(genesis: &Genesis) -> hypermesh_pki::Pinned {
-    hypermesh_pki::Pinned {
-        cluster: genesis.cluster_id(),
-        replicas: genesis.validators.validators().iter().map(|validator| validator.key).collect(),
-        administrators: genesis.administrators.clone(),
-    }
-}
-
-fn new_genesis(
-    replica: hypermesh_chain::PublicKey,
-    administrator: hypermesh_chain::PublicKey,
-) -> Result<Genesis, ServerError> {
-    let mut seed = [0_u8; 32];
-    getrandom::fill(&mut seed).map_err(|error| ServerError::Genesis(error.to_string()))?;
-    let validators = ValidatorSet::new(vec![Validator { key: replica, power: 1 }])
-        .map_err(|error| ServerError::Genesis(error.to_string()))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Ok(Genesis {
-        name: "hypermesh".to_owned(),
-        seed,
-        time: Timestamp(u64::try_from(now.as_micros()).unwrap_or(0)),
-        version: PIPELINE_VERSION,
-        validators,
-        administrators: vec![administrator],
-    })
-}
-
-/// The URL under which a client on this machine reaches the server.
-fn url(address: SocketAddr) -> String {
-    let host = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    format!("https://{host}:{}", address.port())
-}
-
-fn names(address: SocketAddr, further: &[String]) -> Vec<String> {
-    let usual =
-        ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-    let mut names: Vec<String> = usual.iter().map(|name| (*name).to_owned()).collect();
-    if !address.ip().is_unspecified() {
-        names.push(address.ip().to_string());
-    }
-    names.extend(further.iter().cloned());
-    names.sort();
-    names.dedup();
-    names
 }
 
 /// Replaces the key that seals the store when it is old, or when somebody has asked for it.

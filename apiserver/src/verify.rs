@@ -1,6 +1,6 @@
 //! Verification of a data folder: everything that is stored is read, and what is wrong is named.
 
-use hypermesh_chain::{Block, Canonical, Height};
+use hypermesh_chain::{Block, Canonical, Height, ValidatorSet};
 use hypermesh_machine::{GENESIS_FILE, STORE_FOLDER, read_genesis};
 use hypermesh_store::{Options, Store};
 use std::error::Error;
@@ -28,7 +28,7 @@ pub fn check(dir: &Path) -> Result<Report, Box<dyn Error + Send + Sync>> {
         return Err(format!("{} holds no cluster", dir.display()).into());
     };
     let stored = hypermesh_store::check(&dir.join(STORE_FOLDER), &Options::default())?;
-    let keys = hypermesh_pki::check(dir, &crate::server::pinned(&genesis))?;
+    let keys = hypermesh_pki::check(dir, &crate::opening::pinned(&genesis))?;
     let mut findings: Vec<String> = keys.iter().map(ToString::to_string).collect();
     findings.extend(stored.findings.iter().map(|f| format!("{}: {}", f.file.display(), f.what)));
     if stored.more > 0 {
@@ -134,7 +134,9 @@ fn chain(
         }
         match hypermesh_chain::Certificate::decode(&stored.certificate) {
             Ok(certificate) if certificate.block == id => {
-                if let Err(error) = certificate.verify(&genesis.validators, &cluster) {
+                let quorum =
+                    if height.0 == 0 { founder(genesis, &certificate) } else { genesis.validators.clone() };
+                if let Err(error) = certificate.verify(&quorum, &cluster) {
                     findings.push(format!("block {}: its certificate does not hold: {error}", height.0));
                 }
             }
@@ -152,6 +154,14 @@ fn chain(
         }
     }
     Ok(count)
+}
+
+/// Who certifies the first block, which follows from the genesis alone: each replica for itself.
+fn founder(genesis: &hypermesh_chain::Genesis, certificate: &hypermesh_chain::Certificate) -> ValidatorSet {
+    let all = genesis.validators.validators().iter();
+    let signed = |key| certificate.signatures.iter().any(|(signer, _)| *signer == key);
+    let own = all.filter(|validator| signed(validator.key)).cloned().collect();
+    ValidatorSet::new(own).unwrap_or_else(|_| genesis.validators.clone())
 }
 
 #[cfg(test)]

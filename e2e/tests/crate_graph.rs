@@ -13,7 +13,7 @@ const GRAPH: &str = "
 hello:
 hypermesh-agent: hypermesh-api hypermesh-chain hypermesh-client hypermesh-image hypermesh-network hypermesh-planner hypermesh-runtime hypermesh-schemas hypermesh-shim hypermesh-stream stoq
 hypermesh-api:
-hypermesh-apiserver: hypermesh-api hypermesh-chain hypermesh-machine hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-wire stoq
+hypermesh-apiserver: hypermesh-api hypermesh-bft hypermesh-chain hypermesh-driver hypermesh-machine hypermesh-peers hypermesh-pipeline hypermesh-pki hypermesh-schemas hypermesh-store hypermesh-stream hypermesh-wire stoq
 hypermesh-bft: hypermesh-chain
 hypermesh-cel:
 hypermesh-chain:

@@ -32,53 +32,60 @@ pub struct GlobalOptions {
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Cluster of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub cluster: Option<String>,
     /// User of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub user: Option<String>,
     /// Namespace to work in
     #[arg(short, long, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Address of the API server
-    #[arg(short, long, global = true, value_name = "URL")]
+    #[arg(short, long, global = true, value_name = "URL", hide_short_help = true)]
     pub server: Option<String>,
     /// Name that the server's certificate must carry, if not that of the URL
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub tls_server_name: Option<String>,
     /// Take any certificate of the server: whoever is in between can read and change everything
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub insecure_skip_tls_verify: bool,
     /// Certificates (PEM) that the server's must lead to
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub certificate_authority: Option<PathBuf>,
     /// Certificate (PEM) to show to the server
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub client_certificate: Option<PathBuf>,
     /// Key (PEM) of that certificate
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub client_key: Option<PathBuf>,
     /// Bearer token to show to the server
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub token: Option<String>,
     /// User to act as
-    #[arg(long = "as", global = true, value_name = "USER")]
+    #[arg(long = "as", global = true, value_name = "USER", hide_short_help = true)]
     pub impersonate: Option<String>,
     /// Group to act as; may be given several times
-    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    #[arg(long = "as-group", global = true, value_name = "GROUP", hide_short_help = true)]
     pub impersonate_groups: Vec<String>,
     /// Longest wait for the beginning of a reply: 1s, 2m, 3h; 0 for ever [default: 1m]
-    #[arg(long, global = true, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_duration)]
+    #[arg(long, global = true, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_duration, hide_short_help = true)]
     pub request_timeout: Option<Duration>,
     /// Colours: auto (on terminals, unless NO_COLOR is set), always or never
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_short_help = true
+    )]
     pub color: Color,
     /// What carries requests: auto (HTTP/3 where UDP gets through), http3 or tcp [default: $NEXUSCTL_TRANSPORT, tcp; auto
     /// for proxy]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub transport: Option<Transport>,
     /// How much to tell of what is done: 6 tells each request, 8 their bodies too
-    #[arg(short, long = "v", global = true, value_name = "LEVEL")]
+    #[arg(short, long = "v", global = true, value_name = "LEVEL", hide_short_help = true)]
     pub verbosity: Option<u8>,
 }
 
@@ -210,6 +217,9 @@ pub enum Command {
     /// Ask for certificates, decide on them, and look after those of a cluster on this machine
     #[command(subcommand)]
     Certs(commands::certs::Command),
+    /// Found clusters of several replicas, and look at them
+    #[command(subcommand)]
+    Cluster(commands::cluster::Command),
     /// Make tokens with which machines and people come in
     #[command(subcommand)]
     Token(commands::token::Command),

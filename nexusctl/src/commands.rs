@@ -9,6 +9,7 @@ pub mod apply;
 pub mod attach;
 pub mod auth;
 pub mod certs;
+pub mod cluster;
 pub mod completion;
 pub mod config;
 pub mod convert;
@@ -91,6 +92,8 @@ pub fn run(command: Command, session: &mut Session) -> Result<Exit, Error> {
         Command::Up(arguments) => up::run(arguments, session),
         Command::Certs(command) if command.is_local() => certs::run(command, session),
         Command::Certs(command) => client(certs::ask(command, session)),
+        Command::Cluster(command) if command.is_local() => cluster::run(command, session),
+        Command::Cluster(command) => client(cluster::ask(command, session)),
         Command::Config(command) => config::run(command, session),
         Command::Token(command) => client(token::run(command, session)),
         Command::Completion(arguments) => completion::run(&arguments, session),

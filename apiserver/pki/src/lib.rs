@@ -20,6 +20,7 @@ mod legible;
 mod pki;
 pub mod request;
 pub mod rotation;
+mod share;
 pub mod signer;
 pub mod token;
 
@@ -31,3 +32,4 @@ pub use issue::{LONGEST_LIFE, SHORTEST_LIFE, request as make_request};
 pub use keys::{KeyFile, ed25519_key};
 pub use kubeconfig::{Access, kubeconfig};
 pub use pki::{CONTROLLERS, Pki, Renewal, Settings};
+pub use share::{replica_key, share};

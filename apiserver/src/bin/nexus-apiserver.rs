@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::Parser as _;
 use hypermesh_apiserver::flags::Flags;
-use hypermesh_apiserver::{Config, DEFAULT_API, Server};
+use hypermesh_apiserver::{Config, DEFAULT_API, Replication, Server};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,13 +26,13 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     hypermesh_apiserver::memory::settle();
     let flags = Flags::parse().over_file()?;
-    if flags.peer.is_some() || flags.join.is_some() {
+    if flags.join.is_some() {
         bail!(
-            "--peer and --join: this version runs one replica; replication between several is not there yet"
+            "--join: this version takes no further replicas into a cluster; `nexusctl cluster init` founds one of several"
         );
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,arc_malachitebft_core_consensus=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -47,6 +47,13 @@ fn run() -> Result<()> {
     let tuning = flags.tuning();
     let mut config = Config::new(flags.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/hypermesh")), api);
     config.names = flags.tls_san;
+    config.replication = Replication::of_folder(&config.dir, flags.peer)?;
+    if flags.peer.is_some() && config.replication.is_none() {
+        bail!(
+            "--peer: {} is of no cluster of several replicas; `nexusctl cluster init` founds one",
+            config.dir.display()
+        );
+    }
     tuning.apply(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config))

@@ -7,6 +7,7 @@ use crate::config::Limits;
 use crate::documents::Documents;
 use crate::former::Former;
 use crate::metrics::Metrics;
+use crate::replication::Line;
 use crate::streams::{Agents, Alive, Room, Seen, Usage};
 use crate::tokens::Tokens;
 use crate::views::View;
@@ -54,6 +55,8 @@ pub(crate) struct Api {
     pub stall: Duration,
     /// What agents are asked by, once there is a socket for it.
     pub agents: OnceLock<Agents>,
+    /// The way to the other replicas, where there are some.
+    pub line: OnceLock<Line>,
     /// Which agents are heard of.
     pub alive: Alive,
     /// What nodes and instances used lately.
@@ -146,6 +149,7 @@ impl Api {
             replies: Budget::new("bytes of replies", limits.memory, PATIENCE),
             stall: limits.stall,
             agents: OnceLock::new(),
+            line: OnceLock::new(),
             alive: Alive::default(),
             usage: Usage::default(),
             room: Arc::default(),

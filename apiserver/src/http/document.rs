@@ -4,11 +4,13 @@ use super::context::Api;
 use super::outgoing::Outgoing;
 use super::reply;
 use crate::metrics::Figures;
+use crate::replication::Line;
 use flate2::read::GzDecoder;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use hypermesh_api::Status;
 use hypermesh_api::query::Query;
+use hypermesh_chain::{Block, Canonical};
 use hypermesh_wire::gnostic::{Edition, Form};
 use hypermesh_wire::{Offer, Root, View};
 use serde_json::json;
@@ -23,6 +25,7 @@ pub(super) fn answer(api: &Api, head: &Parts, path: &str) -> Result<Response<Out
         "/version" => version(api, head),
         "/healthz" | "/livez" | "/readyz" => Ok(health(api, path, head.uri.query().unwrap_or_default())),
         "/metrics" => Ok(metrics(api)),
+        "/replication" => replication(api, head),
         "/openapi/v2" => openapi2(api, head),
         "/openapi/v3" => openapi3_index(api, head),
         _ => match path.strip_prefix("/openapi/v3/") {
@@ -208,7 +211,7 @@ fn version(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
             "buildDate": "1970-01-01T00:00:00Z",
             "goVersion": "none (Rust)",
             "compiler": "rustc",
-            "clusterId": api.replica.cluster().to_string(),
+            "clusterId": api.replica.cluster().0.to_string(),
             "platform": format!("{}/{}", std::env::consts::OS, architecture()),
         }),
     )
@@ -230,6 +233,7 @@ fn paths(head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
         "/healthz",
         "/livez",
         "/metrics",
+        "/replication",
         "/openapi/v2",
         "/openapi/v3",
         "/readyz",
@@ -255,6 +259,7 @@ fn health(api: &Api, path: &str, query: &str) -> Response<Outgoing> {
     let mut checks = vec![("ping", Ok(())), ("replica", writable)];
     if path == "/readyz" {
         checks.extend([("disk", room), ("shutdown", shutdown)]);
+        checks.extend(api.line.get().map(|line| ("replication", line.quorum())));
     }
     let failed = checks.iter().any(|(_, result)| result.is_err());
     let verbose = query.split('&').any(|word| word == "verbose" || word.starts_with("verbose="));
@@ -273,6 +278,43 @@ fn health(api: &Api, path: &str, query: &str) -> Response<Outgoing> {
     text(if failed { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }, lines)
 }
 
+/// The replicas as this one sees them.
+fn replication(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
+    let (reading, own) = (api.replica.reading(), api.replica.key());
+    let newest = reading.view.head();
+    let stored = match newest {
+        Some(newest) => {
+            api.replica.store().block(newest.height).map_err(|e| Box::new(Status::internal(e)))?
+        }
+        None => None,
+    };
+    let proposer =
+        stored.and_then(|stored| Block::decode(&stored.block).ok()).map(|block| block.header.proposer);
+    let mut replicas = vec![json!({"key": own.to_string(), "self": true, "proposes": proposer == Some(own)})];
+    for peer in api.line.get().map(Line::status).unwrap_or_default() {
+        replicas.push(json!({
+            "key": peer.key.to_string(),
+            "self": false,
+            "proposes": proposer == Some(peer.key),
+            "connected": peer.connected,
+            "address": peer.address.map(|address| address.to_string()),
+            "roundTripMicroseconds": peer.round_trip.map(|trip| trip.as_micros()),
+            "lastError": peer.last_error,
+        }));
+    }
+    replicas.sort_by_cached_key(|replica| replica["key"].to_string());
+    json_document(
+        head,
+        &json!({
+            "cluster": api.replica.cluster().0.to_string(),
+            "height": newest.map(|head| head.height.0),
+            "time": newest.map(|head| hypermesh_pipeline::clock::rfc3339(head.time)),
+            "revision": reading.revision.0,
+            "replicas": replicas,
+        }),
+    )
+}
+
 fn metrics(api: &Api) -> Response<Outgoing> {
     let rendered = api.metrics.render(&Figures {
         revision: api.replica.reading().revision.0,
@@ -282,7 +324,8 @@ fn metrics(api: &Api) -> Response<Outgoing> {
         streams: api.room.taken(),
         agents: api.alive.connected(),
     });
-    let mut response = text(StatusCode::OK, rendered);
+    let replication = api.line.get().map(Line::prometheus).unwrap_or_default();
+    let mut response = text(StatusCode::OK, rendered + &replication);
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response

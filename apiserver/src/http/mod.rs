@@ -42,11 +42,13 @@ use hypermesh_api::{Status, Subject};
 use hypermesh_pipeline::authz::Attributes;
 use hypermesh_schemas::definition::Hook;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use who::Who;
 
 /// The header with the id under which a request is audited.
 const AUDIT: &str = "audit-id";
+/// How long a consistent read waits for other replicas.
+const CONSISTENT: Duration = Duration::from_secs(5);
 
 /// A request on its way.
 struct Exchange<'r> {
@@ -222,6 +224,9 @@ impl Api {
         if info.subresource == "finalize" && kind.has(Hook::Namespace) && info.verb != Verb::Update {
             return Err(Box::new(kind.refuse_verb(&info.subresource, info.verb)));
         }
+        if !info.verb.is_write() {
+            self.consistent(&query).await?;
+        }
         let asked = Asked { kind, view, who, info, query, agent: exchange.agent.to_owned() };
         match asked.info.verb {
             Verb::Get if asked.query.flag("history") => history::answer(self, asked, &head.headers).await,
@@ -236,6 +241,22 @@ impl Api {
                 Ok(events)
             }
             _ => write::answer(self, asked, head, exchange.body).await,
+        }
+    }
+
+    /// Waits until what is read holds every write that any replica has acknowledged, or the revision that is asked for.
+    /// Who asks for any revision (`resourceVersion=0`), or one that is here, does not wait, nor does a replica that is alone.
+    async fn consistent(&self, query: &Query) -> Result<(), Box<Status>> {
+        let wanted = query.first("resourceVersion").and_then(|version| version.parse::<u64>().ok());
+        if self.replica.is_alone() || wanted.is_some_and(|it| it <= self.replica.reading().revision.0) {
+            return Ok(());
+        }
+        match tokio::time::timeout(CONSISTENT, self.replica.barrier()).await {
+            Ok(passed) => passed.map_err(|unavailable| unavailable.0),
+            Err(_) => {
+                let why = "too few of the other replicas answer to know the newest state; resourceVersion=0 reads what is here";
+                Err(Box::new(Status::unavailable(why, 1)))
+            }
         }
     }
 

@@ -142,7 +142,10 @@ pub(crate) fn refusal(code: u16, headers: &HeaderMap, body: &[u8]) -> Error {
         Ok(status) if status.kind == "Status" => status,
         _ => {
             let text = String::from_utf8_lossy(&body[..body.len().min(512)]);
-            let line = text.lines().next().unwrap_or_default().trim().to_owned();
+            // Of a text, the line that says what is wrong: of a page of checks, those that failed.
+            let failed: Vec<&str> = text.lines().filter(|line| line.starts_with("[-]")).collect();
+            let first = text.lines().next().unwrap_or_default().trim().to_owned();
+            let line = if failed.is_empty() { first } else { failed.join("\n") };
             match code {
                 404 => Status::failure(404, "NotFound", "the server could not find the requested resource"),
                 401 => Status::unauthorized(),

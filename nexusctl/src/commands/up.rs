@@ -3,6 +3,7 @@
 mod agent;
 mod controllers;
 mod policy;
+mod replicas;
 
 use crate::{
     error::{Error, Exit, chain},
@@ -12,9 +13,10 @@ use agent::NodeAgent;
 use clap::{Args, ValueEnum};
 use controllers::Controllers;
 use hypermesh_apiserver::flags::Tuning;
-use hypermesh_apiserver::{Config, DEFAULT_API, Server};
+use hypermesh_apiserver::{Config, DEFAULT_API};
 use hypermesh_schemas::KindDefinition;
 use policy::Policy;
+use replicas::{MOST_REPLICAS, Replicas};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,8 +65,8 @@ pub struct Arguments {
     /// How replicas agree
     #[arg(long, value_enum, default_value_t = Engine::Bft)]
     pub engine: Engine,
-    /// Replicas in this process
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Replicas in this process: with four, one may be faulty. No number of them survives this machine
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_REPLICAS))]
     pub replicas: u32,
     /// Further name or address for the server's certificate; may be given several times
     #[arg(long = "tls-san", value_name = "NAME")]
@@ -109,12 +111,6 @@ pub fn run(arguments: Arguments, session: &mut Session) -> Result<Exit, Error> {
 
 fn refuse_what_is_not_there(arguments: &Arguments) -> Result<(), Error> {
     let refuse = |text: String| Err(Error::Message(text));
-    if arguments.replicas != 1 {
-        return refuse(format!(
-            "--replicas {}: this version runs one replica; replication between several is not there yet",
-            arguments.replicas
-        ));
-    }
     if arguments.engine == Engine::Raft {
         return refuse("--engine raft: this version has no Raft engine yet; one replica needs none".into());
     }
@@ -137,19 +133,21 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let dir = config.dir.clone();
-    let server = Server::start(config).await.map_err(|error| Error::Message(chain(&error)))?;
-    let controllers = match Controllers::start(&server, arguments).await {
+    let cluster =
+        Replicas::start(config, arguments.replicas).await.map_err(|error| Error::Message(chain(&error)))?;
+    let server = cluster.first();
+    let controllers = match Controllers::start(server, arguments).await {
         Ok(controllers) => controllers,
         Err(error) => {
-            server.stop().await;
+            cluster.stop().await;
             return Err(error);
         }
     };
-    let agent = match NodeAgent::start(&server, arguments, &dir).await {
+    let agent = match NodeAgent::start(server, arguments, &dir).await {
         Ok(agent) => agent,
         Err(error) => {
             controllers.stop().await;
-            server.stop().await;
+            cluster.stop().await;
             return Err(error);
         }
     };
@@ -157,6 +155,9 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     session.say(&format!("HyperMesh {}, cluster {}", env!("CARGO_PKG_VERSION"), &server.cluster()[..16]))?;
     session.say(&format!("api         https://{}", server.address()))?;
     session.say(&format!("data        {}", dir.display()))?;
+    for line in cluster.words() {
+        session.say(&line)?;
+    }
     // Only where it is looked for.
     let usual = session.environment.data_dir().is_some_and(|usual| usual == dir);
     let takers =
@@ -177,7 +178,7 @@ async fn serve(config: Config, arguments: &Arguments, session: &mut Session) -> 
     // They end first: what they still write, the server still takes. What runs goes on without them.
     agent.stop().await;
     controllers.stop().await;
-    server.stop().await;
+    cluster.stop().await;
     Ok(Exit::Success)
 }
 
