@@ -167,6 +167,7 @@ impl Agent {
             runtime,
             connectivity,
             lacks: lack.into_iter().collect(),
+            announcer: host.announcer.clone(),
         };
         let workers = Workers::new(host.clone());
         Ok(Self { host, workers, client, cluster, listening, itself, serving, ground })
@@ -199,6 +200,8 @@ impl Agent {
     /// # Errors
     /// When what was kept cannot be read, or earlier containers cannot be found.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
+        let words = concat!("Starting nexus-agent ", env!("CARGO_PKG_VERSION"));
+        self.host.announcer.node(self.host.api.node(), Gravity::Normal, "Starting", words);
         self.adopt().await?;
         let Self { host, workers, client, cluster, listening, itself, serving, ground } = self;
         let answering: Serving = listening.serve(host.clone(), workers.clone(), cluster)?;

@@ -2,13 +2,14 @@
 
 use crate::api::{MANAGER, NodeApi, ours};
 use crate::connectivity::Connectivity;
+use crate::events::Announcer;
 use crate::facts;
 use crate::failure::chain;
 use crate::pressure::Pressures;
 use crate::settings::Settings;
 use futures_util::StreamExt as _;
-use hypermesh_planner::Ground;
 use hypermesh_planner::eviction::Scarce;
+use hypermesh_planner::{Gravity, Ground};
 use hypermesh_runtime::{Ability, Report, RuntimeClass};
 use hypermesh_schemas::value::Quantity;
 use jiff::Timestamp;
@@ -45,6 +46,8 @@ pub struct Itself {
     pub connectivity: Arc<dyn Connectivity>,
     /// What else is missing, in words.
     pub lacks: Vec<String>,
+    /// People.
+    pub announcer: Announcer,
 }
 
 /// What the node's status is made of and may change.
@@ -128,7 +131,11 @@ async fn settle(
         None => {
             let object = new(api.node(), node).map_err(|error| error.to_string())?;
             made = match api.make_node(&object).await {
-                Ok(made) => made,
+                Ok(made) => {
+                    let words = format!("Registered node {} with the key {}", api.node(), node.key);
+                    node.announcer.node(api.node(), Gravity::Normal, "RegisteredNode", words);
+                    made
+                }
                 Err(error) if error.code() == Some(409) => return Ok(()),
                 Err(error) => return Err(chain(&error)),
             };
@@ -147,7 +154,30 @@ async fn settle(
     if is_told(object, &status) {
         return Ok(());
     }
-    tell(api, &status).await.map_err(|error| format!("cannot tell the status of the node: {}", chain(&error)))
+    tell(api, &status)
+        .await
+        .map_err(|error| format!("cannot tell the status of the node: {}", chain(&error)))?;
+    let (before, (now, words)) = (ready(object.data.get("status")).0, ready(Some(&status)));
+    if before != now {
+        // kubelet's words for it; of one that says nothing any more, others tell.
+        let (gravity, reason) = match now {
+            true => (Gravity::Normal, "NodeReady"),
+            false => (Gravity::Warning, "NodeNotReady"),
+        };
+        node.announcer.node(api.node(), gravity, reason, format!("Node {}: {words}", api.node()));
+    }
+    Ok(())
+}
+
+/// Whether a status says that the node takes instances, and in which words.
+fn ready(status: Option<&Value>) -> (bool, String) {
+    let conditions = status.and_then(|status| status.get("conditions")).and_then(Value::as_array);
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition.get("type").is_some_and(|kind| kind == "Ready"));
+    let words = ready.and_then(|ready| ready.get("message")?.as_str()).unwrap_or_default();
+    (ready.and_then(|ready| ready.get("status")).is_some_and(|status| status == "True"), words.to_owned())
 }
 
 fn new(name: &str, node: &Itself) -> Result<DynamicObject, serde_json::Error> {

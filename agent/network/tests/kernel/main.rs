@@ -6,7 +6,8 @@ mod world;
 
 use hypermesh_network::{Attachment, Backend, Claim, Ipv4Pool, Network, Protocol, Reach, Service};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use world::{PATIENCE, World, ask, serve, skip};
 
 const FAR4: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 2), 7000);
@@ -162,6 +163,62 @@ async fn a_published_port_is_balanced_by_weight_for_whom_it_is_for() {
         );
     }
     network.publish(Vec::new()).await.unwrap();
+    assert!(ask(&world.node, (Ipv4Addr::LOCALHOST, 80)).is_err());
+}
+
+/// Waits until what a process that ended listened on is free: it was a part of this one.
+async fn until_free(world: &World) {
+    let bind = || std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 80));
+    while hypermesh_network::netns::within(&world.node, bind).is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_published_port_goes_on_while_one_process_follows_another() {
+    use std::sync::atomic::AtomicBool;
+    let Some((network, world)) = open(true).await else { return };
+    let (a, client) = (network.attach("a").await.unwrap(), network.attach("client").await.unwrap());
+    serve(&a.namespace, 8080, "a");
+    let published = vec![service(&network, "w", Reach::World, &[(&a, 1)])];
+    assert_eq!(network.publish(published.clone()).await.unwrap()[0].problem, None);
+    let own = network_address(&network, "w");
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let ways = [
+        (world.beyond.clone(), port_of(Ipv4Addr::new(192, 0, 2, 1), 80)),
+        (client.namespace.clone(), port_of(own, 80)),
+    ];
+    let asking = {
+        let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked));
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::SeqCst) {
+                for (from, to) in &ways {
+                    ask(from, *to).unwrap_or_else(|error| panic!("{} to {to:?}: {error}", from.display()));
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })
+    };
+    let mut network = network;
+    for _ in 0..3 {
+        drop(network);
+        until_free(&world).await;
+        network = Network::open(world.config()).await.unwrap().0;
+        assert_eq!(network.services().await, published);
+        assert!(ask(&world.node, (Ipv4Addr::LOCALHOST, 80)).is_ok(), "before anybody says it anew");
+    }
+    let before = asked.load(Ordering::SeqCst);
+    while asked.load(Ordering::SeqCst) < before + 20 && !asking.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    stop.store(true, Ordering::SeqCst);
+    asking.join().unwrap();
+    // What led to an instance that is gone meanwhile leads nowhere.
+    drop(network);
+    until_free(&world).await;
+    world.ip(&world.node, &format!("link del {}", a.link));
+    let (network, _) = Network::open(world.config()).await.unwrap();
+    assert_eq!(network.services().await, Vec::new());
     assert!(ask(&world.node, (Ipv4Addr::LOCALHOST, 80)).is_err());
 }
 
