@@ -102,8 +102,11 @@ impl Manner {
 
 /// Where an object that runs something says how many seconds its end may take. Where it does, the options of a deletion
 /// may say otherwise, and whoever ends it finds that in `metadata.deletionGracePeriodSeconds`: zero says nothing there, so
-/// the shortest is a second.
+/// the shortest is a second. Options of zero seconds wait for no node.
 const OWN_GRACE: &str = "/spec/pod/terminationGracePeriodSeconds";
+
+/// What the names of finalizers begin with that a node takes off once nothing of an instance is left there.
+const OF_NODES: &str = "node.hypermesh.online/";
 
 /// The grace of an object that is being deleted, where these options change it: they give one to an object that is marked
 /// now, and may shorten that of one that was marked before.
@@ -140,6 +143,11 @@ pub(crate) fn delete_object<R: StateReader + ?Sized>(
     }
     let before = finalizers.clone();
     settle_finalizers(&mut finalizers, manner.propagation);
+    if manner.grace == Some(0) && object.pointer(OWN_GRACE).is_some() {
+        // By force: whoever asks so gives up waiting for a node that may never answer. What runs there ends when its agent
+        // hears of it.
+        finalizers.retain(|finalizer| !finalizer.starts_with(OF_NODES));
+    }
     let grace = new_grace(&object, record.facts.deleting, manner.grace);
     if record.facts.deleting && finalizers == before && grace.is_none() {
         return Ok(Deleted::Waiting(Arc::clone(record)));

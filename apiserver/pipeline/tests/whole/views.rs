@@ -154,6 +154,32 @@ fn a_pod_is_given_the_grace_that_is_asked_for() {
 }
 
 #[test]
+fn by_force_nobody_waits_for_a_node() {
+    let mut cluster = Cluster::new();
+    let owner = workload(&mut cluster, 1, json!({}));
+    let hold = |cluster: &mut Cluster, name: &str, finalizers: Value| {
+        instance(cluster, name, &owner);
+        let path = format!("{OURS}/namespaces/default/instances/{name}");
+        cluster.run(merge(path, json!({"metadata": {"finalizers": finalizers}}))).object();
+    };
+    for name in ["i1", "i2"] {
+        hold(&mut cluster, name, json!(["node.hypermesh.online/n1"]));
+    }
+    hold(&mut cluster, "i3", json!(["node.hypermesh.online/n1", "test/held"]));
+    let by_force = |name: &str| delete_with(format!("{PODS}/{name}"), json!({"gracePeriodSeconds": 0}));
+    // At once, or after one has waited in vain.
+    cluster.run(by_force("i1"));
+    assert_eq!(going(&cluster, "i1"), None);
+    cluster.run(delete(format!("{PODS}/i2"))).object();
+    assert_eq!(going(&cluster, "i2"), Some((true, json!(0))));
+    cluster.run(by_force("i2"));
+    assert_eq!(going(&cluster, "i2"), None);
+    // What others wait for, they wait for.
+    cluster.run(by_force("i3")).object();
+    assert_eq!(going(&cluster, "i3"), Some((true, json!(1))));
+}
+
+#[test]
 fn pods_are_deleted_together_by_who_may() {
     let mut cluster = Cluster::new();
     let owner = workload(&mut cluster, 1, json!({}));
