@@ -41,17 +41,39 @@ pub fn json(value: &Value) -> String {
     // A Value has only string keys and finite numbers, so this cannot fail.
     let _ = value.serialize(&mut serializer);
     bytes.push(b'\n');
-    String::from_utf8_lossy(&bytes).into_owned()
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    // JSON itself escapes the first 32 characters alone; all others stand in strings, where each may be written as a number.
+    if !text.contains(|c| c != '\n' && misleads(c)) {
+        return text;
+    }
+    let mut units = [0; 2];
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if c != '\n' && misleads(c) {
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+        out
+    })
 }
 
-/// Control characters in a server's text must not reach a terminal.
+/// Whether a character does something to a terminal instead of being seen there: what moves the cursor or begins a sequence,
+/// and what turns the direction of writing round, so that people read something else than what is there (CVE-2021-42574).
+pub fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// What misleads in a server's text must not reach a terminal.
 pub fn escape(text: &str) -> String {
-    without(text, |c| c.is_control() && c != '\n' && c != '\t')
+    without(text, |c| misleads(c) && c != '\n' && c != '\t')
 }
 
 /// In a line, such as a table's, a line break would begin one that nobody wrote, and a tab shift the columns.
 pub fn escape_line(text: &str) -> String {
-    without(text, char::is_control)
+    without(text, misleads)
 }
 
 fn without(text: &str, dangerous: impl Fn(char) -> bool) -> String {
@@ -66,4 +88,50 @@ fn without(text: &str, dangerous: impl Fn(char) -> bool) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What a hostile node may write into a status: a title, a cleared screen, a C1 sequence, a line turned round, tags.
+    const HOSTILE: &str =
+        "a\u{1b}]0;x\u{7}\u{1b}[2Jb\u{9b}31mc\u{202e}txt.exe\u{2069}\u{200f}\u{2028}d\r\u{e0041}e";
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_shown_as_it_is() {
+        let shown = escape_line(HOSTILE);
+        assert!(!shown.chars().any(misleads), "{shown:?}");
+        assert!(shown.contains("\\u{1b}]0;x") && shown.contains("c\\u{202e}txt.exe"), "{shown}");
+        assert_eq!(escape("a\n\tb\u{200d}é👩‍💻"), "a\n\tb\u{200d}é👩‍💻", "what people write stays");
+        assert_eq!(escape_line("a\tb\nc"), "a\\tb\\nc");
+    }
+
+    #[test]
+    fn a_description_shows_what_a_node_wrote_and_does_nothing_of_it() {
+        let condition = json!({"type": "Ready", "status": "False", "reason": HOSTILE, "message": HOSTILE});
+        let object = json!({
+            "apiVersion": "hypermesh.online/v1", "kind": "Instance",
+            "metadata": {"name": "a", "labels": {"l": HOSTILE}, "annotations": {"a": HOSTILE}},
+            "status": {"message": HOSTILE, "conditions": [condition], "list": [HOSTILE, {HOSTILE: HOSTILE}]},
+        });
+        let event = json!({"type": "Warning", "reason": HOSTILE, "message": HOSTILE, "source": {"component": HOSTILE}});
+        let about = crate::commands::describe::About { events: Some(vec![event]), ..Default::default() };
+        for most in [None, Some(40)] {
+            let shown = crate::commands::describe::describe(&object, &about, &Paint::default(), most);
+            assert!(!shown.chars().any(|c| c != '\n' && misleads(c)), "{shown:?}");
+            assert!(shown.contains("\\u{1b}"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn documents_say_the_same_without_it() {
+        let object = json!({"status": {"message": HOSTILE, HOSTILE: [HOSTILE]}});
+        let text = json(&object);
+        assert!(!text.chars().any(|c| c != '\n' && misleads(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), object);
+        let text = yaml::to_string(&object);
+        assert!(!text.chars().any(|c| c != '\n' && misleads(c)), "{text:?}");
+    }
 }

@@ -122,13 +122,9 @@ fn style(text: &str) -> Style {
     if first == Some(' ') || last == Some(' ') || indicators(text) { Style::Single } else { Style::Plain }
 }
 
-/// What YAML lets stand unescaped; the tab is left out, as it cannot be seen.
+/// What stands unescaped; the tab is left out, as it cannot be seen, and so is what misleads who reads a terminal.
 fn printable(c: char) -> bool {
-    match c {
-        '\n' => true,
-        '\u{feff}' | '\u{2028}' | '\u{2029}' => false,
-        c => !c.is_control(),
-    }
+    c == '\n' || !super::misleads(c)
 }
 
 /// Whether a plain text would be read as structure.

@@ -3,6 +3,7 @@
 use crate::{
     client::{Error as ClientError, Lines},
     error::{Error, Exit},
+    output::escape_line,
     session::Session,
 };
 use hypermesh_stream::image::{Image, Progress};
@@ -37,7 +38,8 @@ pub async fn follow(mut lines: Lines, what: &str, session: &mut Session) -> Resu
 fn line(image: &Image) -> String {
     let names =
         if image.names.is_empty() { "an image without a name".to_owned() } else { image.names.join(", ") };
-    format!("{names}\t{}", image.digest)
+    // The node says so, whoever has it.
+    format!("{}\t{}", escape_line(&names), escape_line(&image.digest))
 }
 
 fn told(what: &str, layers: &BTreeMap<String, (u64, Option<u64>)>) -> String {
@@ -65,6 +67,16 @@ pub fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_writes_nothing_to_a_terminal_but_text() {
+        let image = Image {
+            names: vec!["a\u{1b}[2J\nb".to_owned()],
+            digest: "\u{9b}x".to_owned(),
+            ..Image::default()
+        };
+        assert_eq!(line(&image), "a\\u{1b}[2J\\nb\t\\u{9b}x");
+    }
 
     #[test]
     fn sizes() {
