@@ -11,7 +11,7 @@ pub struct Coverage(BTreeMap<&'static str, u64>);
 
 impl Coverage {
     /// Everything that is counted beside what liars do ([`Kind::ALL`]), in the order in which it is shown.
-    pub const ALL: [&'static str; 26] = [
+    pub const ALL: [&'static str; 27] = [
         "heights",
         "heights decided in a later round",
         "rounds that were entered",
@@ -31,6 +31,7 @@ impl Coverage {
         "crashes while flushing",
         "crashes while keeping a block",
         "frames that were torn",
+        "logs that were lost",
         "power failures of all",
         "stalls of a disk",
         "flushes that failed",

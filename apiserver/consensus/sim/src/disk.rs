@@ -108,7 +108,7 @@ impl Disk for VirtualDisk {
         let mut files = self.0.borrow_mut();
         let fits = if files.full { bytes.len() / 2 } else { bytes.len() };
         let file = files.files.get_mut(name).ok_or_else(missing)?;
-        file.bytes.extend(bytes.iter().take(fits));
+        file.bytes.extend_from_slice(bytes.get(..fits).unwrap_or_default());
         if fits == bytes.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 

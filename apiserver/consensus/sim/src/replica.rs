@@ -27,6 +27,10 @@ pub(crate) struct Replica {
     pub behaviour: Option<Box<dyn Behaviour>>,
     /// A fault that it has.
     pub planted: Option<Planted>,
+    /// Whether every crash takes its log with it, which it knows.
+    pub loses_log: bool,
+    /// Whether it ever was up.
+    pub began: bool,
     /// Actions that it has begun, in all its lives.
     pub actions: u64,
     /// Barriers that it has asked for, in all its lives.
@@ -87,10 +91,11 @@ impl Replica {
             || self.behaviour.as_ref().is_some_and(|behaviour| !behaviour.remembers())
     }
 
-    /// Begins, or begins again: from its disk alone, with what its log leads to still to be done. Tells whether the end of
-    /// the log was torn.
-    pub fn start(&mut self) -> Result<bool, String> {
-        if self.forgets() {
+    /// Begins, or begins again: from its disk alone, with what its log leads to still to be done. Tells what was wrong with
+    /// the log.
+    pub fn start(&mut self) -> Result<Option<&'static str>, String> {
+        let lost = self.loses_log && self.began;
+        if lost || self.forgets() {
             self.disk.replace();
         }
         let (log, recovered) = Log::open(self.disk.clone()).map_err(|error| chain(&error))?;
@@ -103,10 +108,12 @@ impl Replica {
             let own = |entry: &Vec<u8>| matches!(Entry::decode(entry), Some(Entry::Vote(vote)) if vote.voter == key);
             entries.retain(own);
         }
-        let actions = engine.recover(&entries, false).map_err(|error| chain(&error))?.into();
+        let actions = engine.recover(&entries, lost).map_err(|error| chain(&error))?.into();
         let (outcomes, inbox, timers) = (VecDeque::new(), VecDeque::new(), BTreeMap::new());
         self.life = Some(Life { engine, log, actions, outcomes, inbox, busy: None, timers });
-        Ok(recovered.torn.is_some())
+        self.began = true;
+        let torn = recovered.torn.map(|_| "frames that were torn");
+        Ok(if lost { Some("logs that were lost") } else { torn })
     }
 
     /// Stops at once.

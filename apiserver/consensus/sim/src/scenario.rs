@@ -9,7 +9,7 @@ pub(crate) const SECOND: u64 = 1_000_000;
 /// A replica that lies, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liar {
-    /// Its place among the replicas.
+    /// Its place among the replicas; the first proposer is at 0.
     pub replica: usize,
     /// What it does.
     pub kind: Kind,
@@ -70,7 +70,7 @@ pub struct Scenario {
     pub seed: u64,
     /// How many replicas there are.
     pub replicas: usize,
-    /// Those that lie. With those whose clocks are wrong they are at most a third.
+    /// Those that lie. With the one whose clock is wrong, or the one that loses its log, they are at most a third.
     pub liars: Vec<Liar>,
     /// Messages lost, in thousandths.
     pub loss: u64,
@@ -98,6 +98,8 @@ pub struct Scenario {
     pub jumps: u64,
     /// A replica whose clock is off by more than anybody accepts, and by how much, in microseconds.
     pub wrong_clock: Option<(usize, i64)>,
+    /// A replica that finds an empty disk in place of its log after every crash, and knows it.
+    pub lost_log: Option<usize>,
     /// Clients; each does one thing after another.
     pub clients: u64,
     /// What all clients do together.
@@ -115,7 +117,7 @@ type Part = (&'static str, fn(&mut Scenario));
 
 impl Scenario {
     /// All troubles by name, the largest first: see [`Scenario::without`].
-    const PARTS: [Part; 16] = [
+    const PARTS: [Part; 17] = [
         ("liars", |scenario| scenario.liars.clear()),
         ("crashes", |scenario| scenario.crashes = 0),
         ("outages", |scenario| scenario.outages = 0),
@@ -131,6 +133,7 @@ impl Scenario {
         ("flush", |scenario| scenario.disks.flush = (0, 1)),
         ("jumps", |scenario| scenario.jumps = 0),
         ("wrong-clock", |scenario| scenario.wrong_clock = None),
+        ("lost-log", |scenario| scenario.lost_log = None),
         ("skew", |scenario| scenario.skew = 0),
     ];
 
@@ -142,8 +145,10 @@ impl Scenario {
         let liars = liars(&mut random, seed, replicas, most);
         let wrong = random.below(replicas as u64) as usize;
         let by = random.between(20 * SECOND..3600 * SECOND) as i64;
-        let wrong_clock = (random.chance(600) && liars.len() < most)
-            .then(|| (wrong, if random.chance(500) { by } else { -by }));
+        let (one_more, which) = (liars.len() < most, random.below(3));
+        let by = if random.chance(500) { by } else { -by };
+        let wrong_clock = (one_more && which == 0).then_some((wrong, by));
+        let lost_log = (one_more && which == 1).then_some(wrong);
         let disks = Disks {
             flush: random.one_of([(20, 200), (20, 200), (500, 5_000), (5_000, 40_000)]),
             stalls: random.one_of([0, 0, 10, 50]),
@@ -170,6 +175,7 @@ impl Scenario {
             skew: random.one_of([0, 2 * SECOND, 2 * SECOND]),
             jumps: random.one_of([0, 0, 3]),
             wrong_clock,
+            lost_log,
             clients: random.between(2..6),
             requests: random.between(8..30),
             pause: random.one_of([SECOND / 10, SECOND]),
@@ -197,6 +203,7 @@ impl Scenario {
             skew: 0,
             jumps: 0,
             wrong_clock: None,
+            lost_log: None,
             clients: 2,
             requests: 4,
             pause: SECOND / 10,
@@ -228,7 +235,8 @@ fn liars(random: &mut Random, seed: u64, replicas: usize, most: usize) -> Vec<Li
     let count = random.below(most as u64 + 1).max(u64::from(random.chance(700) && most > 0));
     let mut liars: Vec<Liar> = Vec::new();
     while liars.len() < count as usize {
-        let replica = random.below(replicas as u64) as usize;
+        // The first proposer can do the most harm.
+        let replica = if random.chance(300) { 0 } else { random.below(replicas as u64) as usize };
         let drawn = random.below(Kind::ALL.len() as u64) as usize;
         let place = if liars.is_empty() { seed as usize % Kind::ALL.len() } else { drawn };
         let kind = Kind::ALL.get(place).copied().unwrap_or(Kind::Silent);

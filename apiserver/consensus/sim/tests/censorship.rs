@@ -11,8 +11,7 @@ const TURN: u64 = 64;
 
 /// Many clients who want very much, so that the proposer always has something else to propose.
 fn run(liars: Vec<Liar>) -> Report {
-    let scenario =
-        Scenario { liars, clients: 8, requests: 480, pause: 20_000, trouble: 60_000_000, ..Scenario::calm() };
+    let scenario = Scenario { liars, clients: 8, requests: 340, pause: 20_000, ..Scenario::calm() };
     match World::new(scenario).run() {
         Ok(report) => report,
         Err(failure) => panic!("{failure}"),

@@ -64,7 +64,7 @@ fn a_read_without_a_barrier_is_found() {
 #[test]
 #[cfg_attr(not(debug_assertions), ignore = "such faults are planted in builds with debug assertions alone")]
 fn a_batch_that_takes_what_single_verification_refuses_is_found() {
-    inside(Fault::BlindBatch, &["certified", "quorums"]);
+    inside(Fault::BlindBatch, &["certified", "quorums", "accused"]);
 }
 
 #[test]

@@ -23,8 +23,8 @@ struct Arguments {
 struct Outcome {
     coverage: Coverage,
     failed: u64,
-    /// The longest time that it took until all was well.
-    healed: u64,
+    /// The longest that a client waited for an answer after the troubles.
+    longest: u64,
 }
 
 /// The seeds of an argument: one, or a range.
@@ -98,7 +98,7 @@ fn work(arguments: &Arguments, next: &AtomicU64, outcome: &Mutex<Outcome>) {
         match result {
             Ok(report) => {
                 outcome.coverage += &report.coverage;
-                outcome.healed = outcome.healed.max(report.healed);
+                outcome.longest = outcome.longest.max(report.longest);
             }
             Err(failure) => {
                 outcome.failed += 1;
@@ -125,9 +125,9 @@ fn main() -> ExitCode {
     std::thread::scope(|scope| {
         (0..workers).for_each(|_| drop(scope.spawn(|| work(&arguments, &next, &outcome))));
     });
-    let Ok(Outcome { coverage, failed, healed }) = outcome.into_inner() else { return ExitCode::FAILURE };
+    let Ok(Outcome { coverage, failed, longest }) = outcome.into_inner() else { return ExitCode::FAILURE };
     println!("{coverage}");
-    println!("{:>10.1} s at most until all was well after the troubles", healed as f64 / 1e6);
+    println!("{:>10.1} s at most until an answer, after the troubles", longest as f64 / 1e6);
     println!("{count} seeds, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

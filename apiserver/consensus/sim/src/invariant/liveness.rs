@@ -1,4 +1,5 @@
-//! Once the troubles are over, every client is answered and every honest replica has every block.
+//! Once the troubles are over, every client is answered in time and every honest replica has every block: a run ends when
+//! all is well, or when somebody has waited too long.
 
 use super::{Invariant, Observation};
 

@@ -36,6 +36,9 @@ struct Doing {
     /// Its number among all operations.
     operation: u64,
     register: u64,
+    since: u64,
+    /// Where it was last.
+    tried: Option<usize>,
     /// The requests that it has made of it, and their numbers among all operations.
     brought: BTreeMap<Hash, u64>,
     /// What it waits for, and where.
@@ -65,6 +68,11 @@ impl Client {
     pub fn unanswered(&self) -> usize {
         self.left as usize
     }
+
+    /// Since when it waits for an answer.
+    pub fn since(&self) -> Option<u64> {
+        self.now.as_ref().map(|doing| doing.since)
+    }
 }
 
 /// All clients of a scenario: they share what is to be done.
@@ -91,7 +99,7 @@ impl World {
         if self.clients.get(place).is_some_and(|client| client.now.is_none()) {
             self.begin_operation(place)?;
         }
-        let replica = self.random.below(self.replicas.len() as u64) as usize;
+        let replica = self.elsewhere(place);
         if self.replicas.get(replica).is_none_or(|replica| replica.life.is_none()) {
             return Ok(());
         }
@@ -102,6 +110,17 @@ impl World {
             Some(written) => self.bring(place, replica, &written),
             None => self.read(place, replica),
         }
+    }
+
+    /// Some replica; after one that did not answer, the next.
+    fn elsewhere(&mut self, place: usize) -> usize {
+        let count = self.replicas.len();
+        let drawn = self.random.below(count as u64) as usize;
+        let doing = self.clients.get_mut(place).and_then(|client| client.now.as_mut());
+        let Some(doing) = doing else { return drawn };
+        let next = doing.tried.map_or(drawn, |tried| (tried + 1) % count.max(1));
+        doing.tried = Some(next);
+        next
     }
 
     fn begin_operation(&mut self, place: usize) -> Result<(), Failure> {
@@ -119,8 +138,17 @@ impl World {
         };
         self.tell(what);
         self.called(operation, register, write.as_ref().map(|written| written.value))?;
+        let since = self.now;
         if let Some(client) = self.clients.get_mut(place) {
-            client.now = Some(Doing { operation, register, brought: BTreeMap::new(), at: None, write });
+            client.now = Some(Doing {
+                operation,
+                register,
+                since,
+                tried: None,
+                brought: BTreeMap::new(),
+                at: None,
+                write,
+            });
         }
         Ok(())
     }
@@ -255,6 +283,8 @@ impl World {
             Some(_) => "writes on a replica's word",
         });
         self.tell(|| format!("client-{place} is answered: {access:?}, register {}", doing.register));
+        self.longest = self.longest.max(self.waited_since(doing.since));
+        self.answered = self.now;
         let (operation, at) = (doing.operation, self.number);
         self.observe(&Observation::Returned { operation, access, at })?;
         match doing.at {

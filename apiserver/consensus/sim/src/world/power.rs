@@ -157,7 +157,7 @@ impl World {
             return Ok(());
         }
         match replica.start() {
-            Ok(torn) => self.coverage.add("frames that were torn", u64::from(torn)),
+            Ok(wrong) => wrong.into_iter().for_each(|what| self.coverage.count(what)),
             // It tries again when there is room.
             Err(_) if replica.disk.is_full() => return Ok(()),
             Err(why) => return self.stopped(place, &why),
