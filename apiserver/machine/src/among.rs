@@ -36,6 +36,9 @@ const MOST_HEARD: usize = 8;
 const MOST_ASKED: usize = 2048;
 /// How often requests that wait are seen after.
 const TICK: Duration = Duration::from_millis(250);
+/// Barriers begin no sooner one after another: what is asked and answered for reads must leave votes their share of a
+/// connection.
+const BETWEEN_BARRIERS: Duration = Duration::from_micros(500);
 /// How long a replica that ends waits for what it has taken.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -106,6 +109,10 @@ struct Member {
     asked: BTreeSet<PublicKey>,
     /// The number of the newest barrier.
     barrier: u64,
+    /// When it was asked for; at the beginning, the beginning.
+    asked_at: Instant,
+    /// Who waits for the next one to be asked for.
+    next: Vec<Behind>,
     behind: VecDeque<(u64, Vec<Behind>)>,
     /// Nothing is taken any more; until when what was taken is waited for.
     closing: Option<Instant>,
@@ -153,6 +160,8 @@ pub(crate) fn start(
         asked: BTreeSet::new(),
         // Numbers of barriers rise over restarts, too.
         barrier: now().0,
+        asked_at: Instant::now(),
+        next: Vec::new(),
         behind: VecDeque::new(),
         closing: None,
     };
@@ -204,7 +213,8 @@ impl Member {
         self.wait();
         self.listen()?;
         let mut new = self.hear();
-        new |= self.take_jobs()?;
+        new |= self.take_jobs();
+        self.ask_barrier()?;
         self.elapse()?;
         self.tell();
         if new {
@@ -218,7 +228,8 @@ impl Member {
         select.recv(&self.jobs);
         select.recv(&self.incoming);
         select.recv(&self.heard);
-        match self.timers.values().copied().chain(self.tick).chain(self.closing).min() {
+        let timers = self.timers.values().copied().chain(self.tick).chain(self.closing);
+        match timers.chain(self.barrier_due()).min() {
             Some(due) => drop(select.ready_deadline(due)),
             None => drop(select.ready()),
         }
@@ -302,15 +313,15 @@ impl Member {
     }
 
     /// What clients ask; whether there is something to order.
-    fn take_jobs(&mut self) -> Result<bool, Failure> {
-        let (mut asked, mut readers) = (false, Vec::new());
+    fn take_jobs(&mut self) -> bool {
+        let mut asked = false;
         for _ in 0..MOST_ASKED {
             match self.jobs.try_recv() {
                 Ok(Job::Submit(submission)) => {
                     self.driver.machine().queue.push_back(*submission);
                     asked = true;
                 }
-                Ok(Job::Barrier(reader)) => readers.push(Behind::Reader(reader)),
+                Ok(Job::Barrier(reader)) => self.next.push(Behind::Reader(reader)),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
                     self.jobs = crossbeam_channel::never();
@@ -318,15 +329,22 @@ impl Member {
                 }
             }
         }
-        if !readers.is_empty() {
-            self.ask_barrier(readers)?;
-        }
-        Ok(asked)
+        asked
     }
 
-    fn ask_barrier(&mut self, behind: Vec<Behind>) -> Result<(), Failure> {
+    /// When the next barrier may be asked for, if somebody waits for it.
+    fn barrier_due(&self) -> Option<Instant> {
+        (!self.next.is_empty()).then(|| self.asked_at + BETWEEN_BARRIERS)
+    }
+
+    fn ask_barrier(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if self.barrier_due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
         self.barrier += 1;
-        self.behind.push_back((self.barrier, behind));
+        self.asked_at = now;
+        self.behind.push_back((self.barrier, std::mem::take(&mut self.next)));
         self.handle(Event::Barrier(self.barrier))
     }
 
@@ -410,7 +428,8 @@ impl Member {
         if !aside.is_empty() {
             // Nobody is to order what is about to be refused.
             self.leave_out(head, &aside);
-            self.ask_barrier(vec![Behind::Aside(aside)])?;
+            self.next.push(Behind::Aside(aside));
+            self.ask_barrier()?;
         }
         if changed { self.work() } else { Ok(()) }
     }

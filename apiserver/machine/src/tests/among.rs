@@ -239,3 +239,43 @@ fn who_waits_when_the_end_comes_is_told_that_nobody_knows() {
     });
     assert_eq!(cluster.submit(0, cluster.create(0, "late")).unwrap_err().0.code, 503);
 }
+
+#[test]
+fn a_replica_whose_log_fails_stops_writing_and_says_why() {
+    let cluster = Cluster::new();
+    // Nothing was logged yet, so the file is not open: what is written to it from now on finds no room.
+    let files: Vec<_> =
+        std::fs::read_dir(cluster.log_of(0)).unwrap().map(|file| file.unwrap().path()).collect();
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    std::fs::remove_file(file).unwrap();
+    std::os::unix::fs::symlink("/dev/full", file).unwrap();
+    let refused = cluster.submit(0, cluster.create(0, "here")).unwrap_err();
+    assert_eq!(refused.0.code, 500);
+    let failure = cluster.replica(0).failure().unwrap();
+    assert!(
+        failure.starts_with("the replica stops: its log failed: cannot write the log's file"),
+        "{failure}"
+    );
+    assert!(refused.0.message.contains(&failure), "{}", refused.0.message);
+    assert!(cluster.submit(0, cluster.create(0, "later")).is_err());
+    assert!(block_on(cluster.replica(0).barrier()).is_err(), "what it would read may be old");
+    assert_eq!(cluster.replica(0).reading().view.head().unwrap().height, Height(0), "old states can be read");
+    for place in 1..4 {
+        assert_eq!(
+            cluster.ask(place, cluster.create(place, &format!("there-{place}"))),
+            201,
+            "the others go on"
+        );
+    }
+}
+
+#[test]
+fn a_replica_whose_thread_panics_says_so() {
+    let cluster = Cluster::new();
+    assert_eq!(cluster.ask(0, cluster.create(0, "entry")), 201);
+    cluster.network.break_senders();
+    assert!(cluster.submit(0, cluster.create(0, "other")).is_err());
+    cluster.replica(0).stop();
+    assert_eq!(cluster.replica(0).failure().unwrap(), "the replica's thread panicked; restart the server");
+    assert_eq!(cluster.submit(0, cluster.create(0, "late")).unwrap_err().0.code, 500);
+}

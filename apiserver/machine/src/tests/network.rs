@@ -45,6 +45,8 @@ struct Air {
     weather: Weather,
     late: Vec<(PublicKey, PublicKey, Message)>,
     dice: u64,
+    /// Whoever sends something comes to an end.
+    broken: bool,
     /// How often each replica told of requests.
     told: BTreeMap<PublicKey, usize>,
 }
@@ -106,12 +108,20 @@ impl Air {
 impl Network {
     fn new() -> Arc<Self> {
         let (ports, told) = (BTreeMap::new(), BTreeMap::new());
-        let air = Air { ports, weather: Weather::default(), late: Vec::new(), dice: 0x9e37_79b9, told };
+        let air = Air {
+            ports,
+            weather: Weather::default(),
+            late: Vec::new(),
+            dice: 0x9e37_79b9,
+            broken: false,
+            told,
+        };
         Arc::new(Self { air: Mutex::new(air), sent: Condvar::new() })
     }
 
     fn send(&self, from: PublicKey, to: To, message: &Message) {
         let mut air = self.air.lock();
+        assert!(!air.broken, "a fault that the test wants");
         let all: Vec<PublicKey> = air.ports.keys().copied().filter(|key| *key != from).collect();
         for key in all {
             if to == To::All || to == To::One(key) {
@@ -126,6 +136,11 @@ impl Network {
 
     pub fn set(&self, weather: Weather) {
         self.air.lock().weather = weather;
+    }
+
+    /// Makes the thread of whoever sends something panic.
+    pub fn break_senders(&self) {
+        self.air.lock().broken = true;
     }
 
     /// Waits until a replica has told of requests that often since the beginning.
@@ -192,6 +207,11 @@ impl Cluster {
                 let _ = port.send(Incoming::Connected(*other));
             }
         }
+    }
+
+    /// The folder of a replica's log.
+    pub fn log_of(&self, place: usize) -> std::path::PathBuf {
+        self.dirs[place].path().join(crate::LOG_FOLDER)
     }
 
     pub fn replica(&self, place: usize) -> &Replica {
