@@ -31,7 +31,8 @@ pub use outcome::{Before, Outcome};
 use send::Fate;
 use serde_json::Value;
 use set::ApplySet;
-use std::time::Duration;
+use std::{cell::Cell, pin::pin, time::Duration};
+use stop::Stop;
 
 pub(crate) const METADATA: &str =
     "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
@@ -174,13 +175,37 @@ pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit
             Err(exit) => return Ok(exit),
         },
     };
+    // Sending has taken the signals over: from here on they would end nothing.
+    let mut stop = Stop::listen()?;
+    let waits = Cell::new(false);
+    let ended = {
+        let rest = pin!(afterwards(&arguments, set.as_mut(), (&placed, &applied), &waits, session));
+        tokio::select! {
+            ended = rest => Some(ended),
+            () = stop.asked() => None,
+        }
+    };
+    match ended {
+        Some(well) => Ok(if well? { Exit::Success } else { Exit::Failure }),
+        None => Ok(report::stopped(&arguments, waits.get(), session)),
+    }
+}
+
+/// Prunes and waits, as asked; whether all is well. `waits` says which of the two it is at.
+async fn afterwards(
+    arguments: &Arguments,
+    set: Option<&mut ApplySet>,
+    (placed, applied): (&[Placed], &[Value]),
+    waits: &Cell<bool>,
+    session: &mut Session,
+) -> Result<bool, Error> {
     let (mut pruned, mut well) = (Vec::new(), true);
-    if let Some(set) = &mut set {
+    if let Some(set) = set {
         if arguments.empty && !set.exists() {
             return Err(Error::Message(format!("there is no {}, so there is nothing to empty", set.shown())));
         }
         let left;
-        (pruned, well, left) = prune::run(&arguments, set, (&placed, &applied), session).await?;
+        (pruned, well, left) = prune::run(arguments, set, (placed, applied), session).await?;
         if arguments.empty && well && pruned.is_empty() {
             let shown = set.shown();
             session.note(&match left {
@@ -194,9 +219,10 @@ pub async fn run(mut arguments: Arguments, session: &mut Session) -> Result<Exit
     }
     if arguments.wait && arguments.dry_run == DryRun::None {
         session.flush()?;
-        well &= wait::run(&placed, &applied, pruned, arguments.timeout, session).await?;
+        waits.set(true);
+        well &= wait::run(placed, applied, pruned, arguments.timeout, session).await?;
     }
-    Ok(if well { Exit::Success } else { Exit::Failure })
+    Ok(well)
 }
 
 /// Where there is nothing left to apply, what was applied before stays, unless a set is emptied on purpose.

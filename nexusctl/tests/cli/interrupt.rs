@@ -75,6 +75,35 @@ fn interrupted(asks: Signal) {
     ");
 }
 
+#[test]
+fn who_waits_for_what_was_applied_can_stop() {
+    let server = Server::start();
+    let manifest = "apiVersion: hypermesh.online/v1\nkind: Workload\nmetadata: {name: web}\n\
+                    status: {conditions: [{type: Ready, status: 'False', reason: Starting, message: soon}]}\n";
+    for asks in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut child = spawn(&server, "apply --wait -f -", manifest);
+        let watched = || server.seen().iter().filter(|seen| seen.query.contains("watch=true")).count();
+        let before = watched();
+        while watched() == before {
+            std::thread::yield_now();
+        }
+        signal(&child, asks);
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{err}");
+        let told = err.replace(&server.url(), "URL");
+        let told = told.lines().skip_while(|line| !line.starts_with("interrupted")).collect::<Vec<_>>();
+        assert_eq!(
+            told,
+            [
+                "interrupted: everything is applied, and nobody waits for it any more",
+                "to go on: nexusctl --server URL apply -f - --wait (with the same input)"
+            ],
+            "{err}"
+        );
+    }
+}
+
 /// Runs the binary with a standard output that nobody reads.
 fn unread(server: &Server, words: &str, input: &str) -> (Option<i32>, String) {
     let (read, write) = std::io::pipe().unwrap();

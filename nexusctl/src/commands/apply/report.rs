@@ -36,6 +36,17 @@ pub(super) fn tell(arguments: &Arguments, placed: &[Placed], sent: &Sent, sessio
     if sent.interrupted { Exit::Interrupted } else { Exit::Failure }
 }
 
+/// Tells what is in place where somebody stopped it after everything was applied.
+pub(super) fn stopped(arguments: &Arguments, waited: bool, session: &mut Session) -> Exit {
+    let text = if waited {
+        "interrupted: everything is applied, and nobody waits for it any more"
+    } else {
+        "interrupted: everything is applied; of what is to be pruned only what was told is deleted, and perhaps one more"
+    };
+    session.note(&format!("{text}\nto go on: {}", again(arguments, &session.options)));
+    Exit::Interrupted
+}
+
 fn why((index, fate): (usize, &Fate)) -> Option<(usize, &'static str)> {
     match fate {
         Fate::Applied(..) => None,
