@@ -11,11 +11,12 @@ use crate::server::{ServerError, unix_now};
 use crate::store_key;
 use hypermesh_chain::validator::Validator;
 use hypermesh_chain::{Genesis, PublicKey, Timestamp, ValidatorSet};
-use hypermesh_machine::{Replica, read_genesis, write_genesis};
+use hypermesh_machine::{Replica, STORE_FOLDER, read_genesis, write_genesis};
 use hypermesh_pipeline::PIPELINE_VERSION;
 use hypermesh_pki::{Pki, Settings};
 use hypermesh_store::Options;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -68,6 +69,7 @@ pub(crate) fn open(config: Config, address: SocketAddr) -> Result<Opened, Server
     let replicas = genesis.validators.validators().len();
     let (replica, line) = match config.replication {
         Some(replication) if replicas > 1 => {
+            remembers(&config.dir)?;
             let (line, others) = Line::open(&replication, key, &genesis)?;
             (Replica::start_among(machine, &genesis, others)?, Some(line))
         }
@@ -76,6 +78,19 @@ pub(crate) fn open(config: Config, address: SocketAddr) -> Result<Opened, Server
     };
     store_key::met(&config.dir)?;
     Ok(Opened { folder, pki, replica: Arc::new(replica), line })
+}
+
+/// A replica among others that lost its store does not know what it voted for, and could contradict itself.
+fn remembers(dir: &Path) -> Result<(), ServerError> {
+    let mark = dir.join("voted");
+    if mark.exists() && !dir.join(STORE_FOLDER).exists() {
+        return Err(ServerError::Forgotten { dir: dir.to_owned() });
+    }
+    let failed = |source| ServerError::Folder { path: mark.clone(), source };
+    std::fs::write(&mark, "This replica may have voted. Without its store it must not vote again.\n")
+        .map_err(failed)?;
+    std::fs::File::open(&mark).and_then(|file| file.sync_all()).map_err(failed)?;
+    std::fs::File::open(dir).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 /// Founds a cluster of several replicas, one in each of these data folders, all of one operator: they have one authority

@@ -89,6 +89,14 @@ pub enum ServerError {
         /// How many there are.
         replicas: usize,
     },
+    /// A replica among others has lost its store.
+    #[error(
+        "the store in {dir} is gone: this replica does not remember what it voted for, and must not vote again with its key; restore the whole folder, or leave the replica off (the others go on without it)"
+    )]
+    Forgotten {
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// Where other replicas are met cannot be read or written.
     #[error("{path} cannot be used: {why}")]
     Roster {

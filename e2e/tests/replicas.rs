@@ -171,6 +171,25 @@ fn what_any_replica_acknowledged_is_on_all_whoever_is_killed() -> Result<()> {
 }
 
 #[test]
+fn who_forgot_what_it_voted_for_does_not_vote_again() -> Result<()> {
+    let mut cluster = Cluster::found()?;
+    cluster.write(0, "before")?;
+    cluster.kill(1)?;
+    std::fs::remove_dir_all(cluster.dir(1).join("store"))?;
+    std::fs::remove_dir_all(cluster.dir(1).join("log"))?;
+    let program = binary()?.with_file_name("nexus-apiserver");
+    let said = Command::new(program)
+        .arg("--data-dir")
+        .arg(cluster.dir(1))
+        .args(["--api", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&said.stderr);
+    ensure!(!said.status.success() && text.contains("must not vote again with its key"), "{text}");
+    cluster.write(2, "after")
+}
+
+#[test]
 fn without_a_quorum_nothing_is_decided_and_nothing_stale_is_told() -> Result<()> {
     let mut cluster = Cluster::found()?;
     cluster.write(0, "before")?;
