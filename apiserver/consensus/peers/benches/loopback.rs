@@ -19,9 +19,16 @@ const STATEMENTS: u32 = 200_000;
 /// What a full block of small writes is, and a large one.
 const BLOCKS: [(usize, u32); 3] = [(64 << 10, 2_000), (1 << 20, 200), (16 << 20, 20)];
 
+/// A message, and when it was handed over.
+struct Heard {
+    from: PublicKey,
+    message: Message,
+    at: Instant,
+}
+
 struct Replica {
     peers: Peers,
-    heard: Receiver<(PublicKey, Message)>,
+    heard: Receiver<Heard>,
 }
 
 fn main() -> Result<(), Failure> {
@@ -66,7 +73,7 @@ fn start() -> Result<Vec<Replica>, Failure> {
         let (tell, heard) = channel();
         let peers = Peers::start(settings, move |incoming| {
             if let Incoming::Message { from, message } = incoming {
-                let _ = tell.send((from, message));
+                let _ = tell.send(Heard { from, message, at: Instant::now() });
             }
             Delivery::done()
         })?;
@@ -101,8 +108,8 @@ fn turns(replicas: &[Replica]) -> Result<(), Failure> {
         let turn_begun = Instant::now();
         first.peers.send(To::All, vote(1, turn));
         for other in others {
-            let (from, _) = other.heard.recv()?;
-            other.peers.send(To::One(from), vote(2, turn));
+            let heard = other.heard.recv()?;
+            other.peers.send(To::One(heard.from), vote(2, turn));
         }
         for _ in others {
             first.heard.recv()?;
@@ -177,8 +184,9 @@ fn behind_a_block(replicas: &[Replica]) -> Result<(), Failure> {
         for other in others {
             let mut messages = 0;
             while messages < 2 {
-                if let (_, Message::Vote(_)) = other.heard.recv()? {
-                    waited.push(begun.elapsed());
+                let heard = other.heard.recv()?;
+                if let Message::Vote(_) = heard.message {
+                    waited.push(heard.at.duration_since(begun));
                 }
                 messages += 1;
             }

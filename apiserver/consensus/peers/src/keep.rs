@@ -10,6 +10,7 @@ use crate::link::Link;
 use crate::session;
 use crate::shared::{Phase, Shared};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::sleep;
 
 /// Until it is no peer any more, or this replica stops.
@@ -48,7 +49,7 @@ async fn dial_while_alone(shared: &Arc<Shared>, link: &Arc<Link>) {
             }
         }
         tokio::select! {
-            () = pause(link) => {}
+            () = pause(shared, link) => {}
             // It came by itself.
             () = link.until(true) => {}
             () = over(shared, link) => return,
@@ -57,12 +58,14 @@ async fn dial_while_alone(shared: &Arc<Shared>, link: &Arc<Link>) {
 }
 
 /// Until the next dial: its time, or another address.
-async fn pause(link: &Link) {
+async fn pause(shared: &Shared, link: &Link) {
     if link.addresses().is_empty() {
         return link.wake.notified().await;
     }
+    // Both ends lose a connection at once: again one of them dials a little later.
+    let later = if shared.us(&link.key).smaller { Duration::ZERO } else { shared.limits.redial.0 };
     tokio::select! {
-        () = sleep(link.pause()) => {}
+        () = sleep(link.pause() + later) => {}
         () = link.wake.notified() => {}
     }
 }

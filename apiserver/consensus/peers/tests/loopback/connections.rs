@@ -1,6 +1,7 @@
 //! One connection a pair, whoever dials, moves, dies or comes back.
 
 use crate::node::*;
+use crate::raw;
 use hypermesh_bft::To;
 use hypermesh_peers::{Incoming, Limits, Settings};
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
@@ -103,6 +104,22 @@ async fn a_replica_is_found_where_it_moved() {
     two.connected(one.key).await;
     let status = one.until(two.key, |status| status.connected).await;
     assert_eq!(status.last_error, None);
+}
+
+#[tokio::test]
+async fn a_connection_follows_its_peer_to_another_address() {
+    let mut node = Node::new(2, &[1], limits());
+    let endpoint = raw::endpoint(1);
+    let raw = raw::Raw::dial_from(&endpoint, &node).await;
+    let (mut control, _recv) = raw.greet(&raw::hello()).await;
+    node.connected(key(1)).await;
+    let before = node.status(key(1)).address;
+    endpoint.rebind(LOOPBACK).unwrap();
+    let now = Some(endpoint.local_addr().unwrap());
+    assert_ne!(before, now);
+    control.write_all(&raw::message(&vote(1, 1))).await.unwrap();
+    assert_eq!(node.message(key(1)).await, vote(1, 1));
+    assert_eq!(node.until(key(1), |status| status.address == now).await.connections, 1);
 }
 
 #[tokio::test]

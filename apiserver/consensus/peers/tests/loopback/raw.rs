@@ -56,8 +56,11 @@ pub fn target(node: &Node) -> Target {
 impl Raw {
     /// Only the handshake.
     pub async fn dial(seed: u8, node: &Node) -> Self {
-        let connection = endpoint(seed).connect(&target(node), ALPN).await.unwrap();
-        Self { connection }
+        Self::dial_from(&endpoint(seed), node).await
+    }
+
+    pub async fn dial_from(endpoint: &Endpoint, node: &Node) -> Self {
+        Self { connection: endpoint.connect(&target(node), ALPN).await.unwrap() }
     }
 
     /// With hellos, up to the point at which the node takes it for the replica. While it has to stay out, it comes again.
