@@ -133,7 +133,7 @@ fn volumes(pod: Pod<'_>) -> Option<Violation> {
     let mut bad = Vec::new();
     for volume in pod.volumes() {
         let of = |kind: &&str| volume.get(kind).is_some_and(|source| !source.is_null());
-        if !ALLOWED.iter().any(|kind| of(kind)) {
+        if !ALLOWED.iter().any(of) {
             bad.push(text(volume, "name"));
             kinds.insert(if of(&"hostPath") { "hostPath" } else { "unknown" });
         }
