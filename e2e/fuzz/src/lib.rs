@@ -26,6 +26,7 @@ pub mod certificate_request;
 pub mod chain;
 pub mod continue_token;
 pub mod crd;
+pub mod endorsed;
 pub mod execute;
 pub mod fields;
 pub mod frame;
@@ -39,6 +40,7 @@ pub mod printer_column;
 pub mod proof;
 pub mod protobuf;
 pub mod query;
+pub mod quorum;
 pub mod rbac;
 pub mod records;
 pub mod replica_stream;
@@ -73,7 +75,7 @@ macro_rules! table {
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = table! {
-    access account_token apply bootstrap_token call cel certificate certificate_request chain continue_token crd execute fields frame
-    json json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query rbac records
+    access account_token apply bootstrap_token call cel certificate certificate_request chain continue_token crd endorsed execute fields frame
+    json json_patch kubeconfig manifest media merge_patch printer_column proof protobuf query quorum rbac records
     replica_stream replication route schema selector signature snapshot spdy store_files strategic_patch token values wal yaml
 };

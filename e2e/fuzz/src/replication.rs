@@ -34,14 +34,11 @@ pub fn target(data: &[u8]) {
         let _ = evidence.verify(&CLUSTER);
     }
     listen(data);
+    remember(data);
 }
 
 fn listen(mut data: &[u8]) {
-    let key = KEYS[0].clone();
-    let validators = VALIDATORS.clone();
-    let head = Head { height: Height(1), block: Hash([3; 32]), proposer: KEYS[1].public(), validators };
-    let identity = Identity { key, cluster: CLUSTER, group: GroupId(0) };
-    let mut engine = Engine::new(identity, head, Timing::default()).expect("an engine");
+    let mut engine = engine();
     engine.recover(&[], false).expect("an empty log");
     let liar = &KEYS[usize::from(LIAR) - 1];
     let mut sent = 0;
@@ -55,9 +52,33 @@ fn listen(mut data: &[u8]) {
         let actions = engine.handle(event).expect("no liar stops an honest replica");
         sent += actions.iter().filter(|action| matches!(action, Action::Send(..))).count();
         assert!(actions.len() < 256, "one message leads to {} actions", actions.len());
+        assert_eq!(engine.kept().beyond(KEYS.len()), None, "{:?}", engine.kept());
     }
     assert_eq!(engine.head().height, Height(1), "nothing is decided on one replica's word");
     assert!(sent < 4096, "{sent} messages about one liar's");
+}
+
+/// As a log: whatever it holds, a replica begins with it, or says why not.
+fn remember(mut data: &[u8]) {
+    let mut log = Vec::new();
+    while let Some((length, rest)) = data.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_le_bytes(*length)).min(rest.len());
+        let (entry, rest) = rest.split_at(length);
+        data = rest;
+        log.push(entry.to_vec());
+    }
+    let mut engine = engine();
+    if let Ok(actions) = engine.recover(&log, false) {
+        assert!(actions.len() < 256 + 16 * log.len(), "a log leads to {} actions", actions.len());
+    }
+}
+
+/// A replica at height 1, of four.
+fn engine() -> Engine {
+    let (key, validators) = (KEYS[0].clone(), VALIDATORS.clone());
+    let head = Head { height: Height(1), block: Hash([3; 32]), proposer: KEYS[1].public(), validators };
+    let identity = Identity { key, cluster: CLUSTER, group: GroupId(0) };
+    Engine::new(identity, head, Timing::default()).expect("an engine")
 }
 
 /// What the liar says in its own name it signs; in others' names it cannot.

@@ -360,9 +360,74 @@ fn seeds_of_replication_are_current() {
     let entry = Entry::Timeout { height, round: 1, step: Step::Propose }.encode();
     let sign = |vote: Vote| (vote, key(2).sign(&vote.message(&CLUSTER)));
     let evidence = Evidence::of_votes(liar, [sign(vote), sign(Vote { block: None, ..vote })]).unwrap();
-    let all =
-        [("said", said), ("vote", encoded[1].clone()), ("entry", entry), ("evidence", evidence.encode())];
+    let verdict = Entry::Verdict { height, round: 0, block, valid: true };
+    let own = SignedVote { vote, voter: key(1).public(), signature };
+    let logged = [
+        Entry::Proposal(SignedProposal { proposal, proposer: liar, signature }),
+        verdict,
+        Entry::Vote(own),
+        Entry::Timeout { height, round: 0, step: Step::Prevote },
+        Entry::Vote(SignedVote { vote: Vote { kind: VoteKind::Precommit, block: None, ..vote }, ..own }),
+    ];
+    let logged = logged.map(|entry| entry.encode());
+    let logged: Vec<u8> =
+        logged.iter().flat_map(|bytes| [&(bytes.len() as u16).to_le_bytes()[..], bytes].concat()).collect();
+    let all = [
+        ("said", said),
+        ("vote", encoded[1].clone()),
+        ("entry", entry),
+        ("evidence", evidence.encode()),
+        ("log", logged),
+    ];
     seeds("replication", &all);
+}
+
+/// Three bytes make a signature: by whom, how it is wrong, and where.
+#[test]
+fn seeds_of_certificates_of_votes_are_current() {
+    let good = |who: &[u8]| who.iter().flat_map(|who| [*who, 0, 0]).collect::<Vec<u8>>();
+    // Which of the keys comes first is not for the eye to see.
+    let mut order: Vec<u8> = (0..4).collect();
+    order.sort_by_key(|who| key(who + 1).public());
+    let (all, reversed) = (good(&order), good(&order.iter().rev().copied().collect::<Vec<_>>()));
+    let last = all.len() - 3;
+    let with = |changes: &[(usize, u8)]| {
+        let mut bytes = all.clone();
+        changes.iter().for_each(|(place, byte)| bytes[*place] = *byte);
+        bytes
+    };
+    seeds(
+        "quorum",
+        &[
+            ("all", all.clone()),
+            ("reordered", reversed),
+            ("twice", [&all[..], &all[last..]].concat()),
+            ("foreign", [&all[..], &good(&[4])].concat()),
+            ("too-few", good(&order[..1])),
+            ("other-round", with(&[(last + 1, 1)])),
+            ("other-name", with(&[(last + 1, 4), (last + 2, 1)])),
+            ("weak-key", with(&[(1, 5)])),
+            ("bit", with(&[(last + 1, 6), (last + 2, 65)])),
+        ],
+    );
+}
+
+/// How many requests, which are absent, and what is changed.
+#[test]
+fn seeds_of_endorsements_are_current() {
+    seeds(
+        "endorsed",
+        &[
+            ("whole", vec![4, 0]),
+            ("absent", vec![6, 0b10_1001]),
+            ("all-absent", vec![2, 7]),
+            ("swapped", vec![4, 1, 0, 0, 1]),
+            ("misplaced", vec![4, 1, 4, 0, 3]),
+            ("other-digest", vec![4, 2, 5, 0, 9]),
+            ("one-fewer", vec![4, 2, 6, 0, 0]),
+            ("one-more", vec![4, 2, 7, 5, 1]),
+        ],
+    );
 }
 
 #[test]
