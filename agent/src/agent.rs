@@ -9,6 +9,7 @@ use crate::failure::chain;
 use crate::host::Host;
 use crate::images::{Images, ImagesError};
 use crate::keeping;
+use crate::leftovers::{self, Presence};
 use crate::metrics::{Family, Metrics};
 use crate::objects::Objects;
 use crate::server::{Listening, ServerError, Serving, forget_half_imported};
@@ -93,6 +94,7 @@ pub struct Agent {
     listening: Listening,
     itself: node::Itself,
     serving: watch::Sender<publish::Serving>,
+    presence: Option<Presence>,
     ground: watch::Sender<Option<Arc<Ground>>>,
 }
 
@@ -120,6 +122,8 @@ impl Agent {
             Some(cluster) => cluster,
             None => ask_cluster(&kube).await.map_err(AgentError::Cluster)?,
         };
+        let presence = Presence::tell(&settings);
+        leftovers::sweep(&settings).await;
         let listening = Listening::bind(settings.listen, me.identity.clone(), &me.authorities)?;
         let options = OciOptions {
             shim: settings.shim.clone(),
@@ -170,7 +174,7 @@ impl Agent {
             announcer: host.announcer.clone(),
         };
         let workers = Workers::new(host.clone());
-        Ok(Self { host, workers, client, cluster, listening, itself, serving, ground })
+        Ok(Self { host, workers, client, cluster, listening, itself, serving, presence, ground })
     }
 
     /// What this node can do for instances, in words; empty: everything.
@@ -203,7 +207,7 @@ impl Agent {
         let words = concat!("Starting nexus-agent ", env!("CARGO_PKG_VERSION"));
         self.host.announcer.node(self.host.api.node(), Gravity::Normal, "Starting", words);
         self.adopt().await?;
-        let Self { host, workers, client, cluster, listening, itself, serving, ground } = self;
+        let Self { host, workers, client, cluster, listening, itself, serving, presence, ground } = self;
         let answering: Serving = listening.serve(host.clone(), workers.clone(), cluster)?;
         let (pressures, told) = watch::channel(pressure::Pressures::new());
         let settings = Arc::clone(&itself.settings);
@@ -239,6 +243,7 @@ impl Agent {
         host.volumes.close();
         host.connectivity.close().await;
         host.runtime.close();
+        drop(presence);
         Ok(())
     }
 

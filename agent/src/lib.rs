@@ -15,6 +15,7 @@ pub mod host;
 pub mod images;
 pub mod join;
 pub mod keeping;
+mod leftovers;
 pub mod liveness;
 pub mod metrics;
 pub mod node;

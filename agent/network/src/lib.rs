@@ -39,6 +39,6 @@ mod udp;
 
 pub use attachments::Attachment;
 pub use error::{Missing, NetworkError};
-pub use network::{Config, Network, Problem, Published, Traffic};
+pub use network::{Config, Network, Problem, Published, Traffic, clear};
 pub use pool::Ipv4Pool;
 pub use service::{Backend, Claim, Protocol, Reach, Service};

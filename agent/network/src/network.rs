@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -453,6 +453,31 @@ struct Parts {
     folder: Folder,
     links: Links,
     firewall: Option<Firewall>,
+}
+
+/// Takes away all that is left of a network that nobody has open any more: namespaces, links, rules, the bridge and the
+/// folder. What was attached must have ended.
+///
+/// # Errors
+/// When the kernel refuses; it may be tried again.
+pub async fn clear(state: &Path, bridge: &str) -> Result<(), NetworkError> {
+    let host = Host::new(None);
+    let folder = Folder::open(state)?;
+    let links = Links::open(&host)?;
+    let firewall = Firewall::open(&host).ok();
+    for id in folder.namespaces()? {
+        let path = folder.namespace(&id);
+        netns::remove(&path).map_err(|source| NetworkError::Namespace { path, source })?;
+        folder.forget(&id)?;
+    }
+    for id in folder.read()?.keys() {
+        folder.forget(id)?;
+    }
+    let head = link_head(bridge);
+    for name in links.all().await?.keys().filter(|name| name.starts_with(&head)) {
+        links.remove(name).await?;
+    }
+    take_away(&links, firewall.as_ref(), &folder, bridge).await
 }
 
 /// Rules, bridge and folder of a network whose instances are gone.

@@ -5,12 +5,14 @@ mod container;
 mod filters;
 mod ids;
 mod into_cgroup;
+mod leftovers;
 mod node;
 mod probe;
 mod sandbox;
 mod spawn;
 mod stream;
 
+pub use leftovers::{cgroups, clear_cgroup};
 pub(crate) use stream::resize;
 
 use crate::class::{Adopted, Lost, RuntimeClass, Sandbox, SandboxSpec, Swept, UserNamespace, Work};

@@ -201,7 +201,7 @@ fn kill(target: &ProcessId, signal: Signal) {
 const MOST: usize = 100_000;
 
 /// A folder and all below it, the deepest last.
-fn tree(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn tree(folder: &Path) -> Vec<PathBuf> {
     if !folder.is_dir() {
         return Vec::new();
     }
