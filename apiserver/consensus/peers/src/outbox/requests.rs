@@ -2,7 +2,8 @@
 
 use super::Pushed;
 use crate::frame::Frame;
-use std::collections::VecDeque;
+use bytes::Bytes;
+use std::collections::{HashSet, VecDeque};
 use thiserror::Error;
 
 /// More was acknowledged than was sent.
@@ -15,12 +16,15 @@ pub(super) struct Requests {
     limit: usize,
     waiting: VecDeque<Frame>,
     unacknowledged: VecDeque<Frame>,
+    /// Both: what is told again before it was taken waits once.
+    known: HashSet<Bytes>,
     bytes: usize,
 }
 
 impl Requests {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, waiting: VecDeque::new(), unacknowledged: VecDeque::new(), bytes: 0 }
+        let (waiting, unacknowledged) = (VecDeque::new(), VecDeque::new());
+        Self { limit, waiting, unacknowledged, known: HashSet::new(), bytes: 0 }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -28,10 +32,14 @@ impl Requests {
     }
 
     pub(super) fn push(&mut self, frame: Frame) -> Pushed {
+        if self.known.contains(&frame.body) {
+            return Pushed::Known;
+        }
         if self.bytes > 0 && self.bytes + frame.len() > self.limit {
             return Pushed::Refused;
         }
         self.bytes += frame.len();
+        self.known.insert(frame.body.clone());
         self.waiting.push_back(frame);
         Pushed::Waits(0)
     }
@@ -46,6 +54,7 @@ impl Requests {
         for _ in 0..frames {
             let frame = self.unacknowledged.pop_front().ok_or(Overcounted)?;
             self.bytes -= frame.len();
+            self.known.remove(&frame.body);
         }
         Ok(())
     }
@@ -62,6 +71,7 @@ impl Requests {
         let gone = self.waiting.len() + self.unacknowledged.len();
         self.waiting.clear();
         self.unacknowledged.clear();
+        self.known.clear();
         self.bytes = 0;
         gone as u64
     }
@@ -86,8 +96,10 @@ mod tests {
         let sent: Vec<_> = std::iter::from_fn(|| queue.take()).map(|frame| frame.body).collect();
         assert_eq!(sent.len(), 3);
         assert_eq!(queue.push(request(3)), Pushed::Refused, "sent is not taken");
+        assert_eq!(queue.push(request(1)), Pushed::Known, "it is under way");
         assert_eq!(queue.acknowledge(1), Ok(()));
         assert_eq!(queue.push(request(3)), Pushed::Waits(0));
+        assert_eq!(queue.push(request(3)), Pushed::Known);
         queue.again();
         let again: Vec<_> = std::iter::from_fn(|| queue.take()).map(|frame| frame.body).collect();
         assert_eq!(again, [&sent[1..], &[request(3).body]].concat(), "in order");
