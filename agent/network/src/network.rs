@@ -107,8 +107,8 @@ impl Network {
             missing.push(Missing {
                 reason: "NoFirewall",
                 message: format!(
-                    "instances have no way out of the node, may send under others' addresses, and published ports are led by \
-                     the agent itself: {lack}"
+                    "instances have no way out of the node, may send under others' addresses and to what is the node's alone, \
+                     and published ports are led by the agent itself: {lack}"
                 ),
             });
         });
