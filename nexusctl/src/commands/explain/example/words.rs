@@ -125,8 +125,17 @@ pub(super) fn leaf(schema: &Value, name: &str, within: &str) -> Vec<Value> {
         };
         format.into_iter().chain(named).chain(BY_FORM).map(Value::from).collect::<Vec<Value>>()
     };
-    let bounds = ["minimum", "maximum"].iter().filter_map(|key| schema.get(key).cloned());
-    let numbers = || [json!(1), json!(8080)].into_iter().chain(bounds).collect::<Vec<Value>>();
+    let bounds: Vec<Value> =
+        ["minimum", "maximum"].iter().filter_map(|key| schema.get(key).cloned()).collect();
+    let lowered = name.to_ascii_lowercase();
+    let usual = match lowered.as_str() {
+        _ if lowered.ends_with("port") => Some(json!(8080)),
+        "runasuser" | "runasgroup" | "fsgroup" | "supplementalgroups" => Some(json!(1000)),
+        _ => None,
+    };
+    let numbers = || {
+        usual.clone().into_iter().chain([json!(1), json!(8080)]).chain(bounds.clone()).collect::<Vec<Value>>()
+    };
     if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
         return [numbers(), texts()].concat();
     }
