@@ -161,7 +161,7 @@ mod tests {
         server.stop().await;
         let server = Server::start(config()).await.unwrap();
         let revision = server.revision();
-        assert_eq!(complete(server.replica()).await.unwrap(), 0);
+        assert_eq!(complete(server.replica(), &Author::Operator).await.unwrap(), 0);
         assert_eq!(server.revision(), revision, "what lacks nothing is not written");
         server.stop().await;
     }

@@ -15,8 +15,9 @@ use hypermesh_api::options::ListOptions;
 use hypermesh_api::query::Query;
 use hypermesh_api::request::{RequestInfo, Verb};
 use hypermesh_api::{Status, Subject};
-use hypermesh_chain::{KeyRange, ObjectKey, Record};
+use hypermesh_chain::{KeyRange, ObjectKey, Record, Timestamp};
 use hypermesh_machine::Reading;
+use hypermesh_pipeline::clock;
 use hypermesh_stream::stats::{ContainerStats, CpuStats, MemoryStats, PodStats, Summary};
 use hypermesh_wire::Offer;
 use serde_json::{Map, Value, json};
@@ -54,7 +55,8 @@ pub(in crate::http) async fn answer(
     let chosen = chosen(&reading, info, &options, if pods { INSTANCES } else { NODES })?;
     let nodes = nodes_of(&reading, &chosen, pods)?;
     let told = api.usage.of(agents(api)?, &api.alive, &caller, nodes).await;
-    let mut items = if pods { of_pods(&chosen, &told) } else { of_nodes(&chosen, &told) };
+    let now = clock::rfc3339(Timestamp(u64::try_from(api.unix_now()).unwrap_or(0).saturating_mul(1_000_000)));
+    let mut items = if pods { of_pods(&chosen, &told, &now) } else { of_nodes(&chosen, &told, &now) };
     let document = if info.verb == Verb::List {
         let kind = if pods { "PodMetricsList" } else { "NodeMetricsList" };
         json!({"kind": kind, "apiVersion": API_VERSION, "metadata": {}, "items": items})
@@ -119,28 +121,29 @@ fn bound_to(record: &Record) -> Option<&str> {
     found.map(|(_, value)| value.as_str()).filter(|name| !name.is_empty())
 }
 
-fn of_nodes(chosen: &Found, told: &HashMap<String, Arc<Summary>>) -> Vec<Value> {
+fn of_nodes(chosen: &Found, told: &HashMap<String, Arc<Summary>>, now: &str) -> Vec<Value> {
     let items = chosen.iter().filter_map(|(key, record)| {
         let node = &told.get(key.name())?.node;
         let usage = usage(node.cpu.as_ref(), node.memory.as_ref())?;
-        Some(item("NodeMetrics", key, record, node.cpu.as_ref(), json!({"usage": usage})))
+        Some(item("NodeMetrics", (key, record), (node.cpu.as_ref(), now), json!({"usage": usage})))
     });
     items.collect()
 }
 
-fn of_pods(chosen: &Found, told: &HashMap<String, Arc<Summary>>) -> Vec<Value> {
-    let mut by_uid: HashMap<&str, &PodStats> = HashMap::new();
-    for summary in told.values() {
-        by_uid.extend(summary.pods.iter().map(|pod| (pod.pod_ref.uid.as_str(), pod)));
+/// Of a pod its own node is believed, and no other.
+fn of_pods(chosen: &Found, told: &HashMap<String, Arc<Summary>>, now: &str) -> Vec<Value> {
+    let mut by_uid: HashMap<(&str, &str), &PodStats> = HashMap::new();
+    for (node, summary) in told {
+        by_uid.extend(summary.pods.iter().map(|pod| ((node.as_str(), pod.pod_ref.uid.as_str()), pod)));
     }
     let items = chosen.iter().filter_map(|(key, record)| {
         let uid = record.facts.uid.to_string();
-        let pod = by_uid.get(uid.as_str())?;
+        let pod = by_uid.get(&(bound_to(record)?, uid.as_str()))?;
         let containers: Vec<Value> = pod.containers.iter().filter_map(container).collect();
         let first = pod.containers.first().and_then(|container| container.cpu.as_ref());
         // Of a pod of which nothing was measured yet, nothing is told.
         (!containers.is_empty())
-            .then(|| item("PodMetrics", key, record, first, json!({"containers": containers})))
+            .then(|| item("PodMetrics", (key, record), (first, now), json!({"containers": containers})))
     });
     items.collect()
 }
@@ -157,7 +160,17 @@ fn usage(cpu: Option<&CpuStats>, memory: Option<&MemoryStats>) -> Option<Value> 
     Some(json!({"cpu": format!("{cores}n"), "memory": format!("{}Ki", bytes / 1024)}))
 }
 
-fn item(kind: &str, key: &ObjectKey, record: &Record, cpu: Option<&CpuStats>, with: Value) -> Value {
+/// The longest that rates are said to be measured over.
+const LONGEST: u64 = 3_600_000;
+
+/// When it was is this server's word, and how long it took is bounded: a client reads a list as a whole or not at all, and
+/// one node that writes no time would take from people what all the others say.
+fn item(
+    kind: &str,
+    (key, record): (&ObjectKey, &Record),
+    (cpu, now): (Option<&CpuStats>, &str),
+    with: Value,
+) -> Value {
     let mut meta = Map::new();
     meta.insert("name".into(), key.name().into());
     if !key.namespace().is_empty() {
@@ -168,18 +181,66 @@ fn item(kind: &str, key: &ObjectKey, record: &Record, cpu: Option<&CpuStats>, wi
             record.facts.labels.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
         meta.insert("labels".into(), labels.into());
     }
-    let time = cpu.map(|cpu| cpu.time.clone()).unwrap_or_default();
-    meta.insert("creationTimestamp".into(), time.clone().into());
-    let window = cpu.map_or(0, |cpu| cpu.window_millis);
+    meta.insert("creationTimestamp".into(), now.into());
+    let window = cpu.map_or(0, |cpu| cpu.window_millis.min(LONGEST));
     let mut item = json!({
         "kind": kind,
         "apiVersion": API_VERSION,
         "metadata": meta,
-        "timestamp": time,
+        "timestamp": now,
         "window": format!("{}.{:03}s", window / 1000, window % 1000),
     });
     if let (Value::Object(item), Value::Object(with)) = (&mut item, with) {
         item.extend(with);
     }
     item
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hypermesh_chain::{Facts, Revision, Uid};
+
+    fn bound(name: &str, uid: u8, node: &str) -> (ObjectKey, Arc<Record>) {
+        let facts = Facts {
+            uid: Uid([uid; 16]),
+            fields: vec![("spec.nodeName".to_owned(), node.to_owned())],
+            ..Facts::default()
+        };
+        let record = Record { revision: Revision(1), salt: Vec::new(), facts, body: Bytes::new() };
+        (ObjectKey::new(INSTANCES, "shop", name).unwrap(), Arc::new(record))
+    }
+
+    fn summary(cores: u64, time: &str, uids: &[u8]) -> Arc<Summary> {
+        let cpu = json!({"time": time, "windowMillis": u64::MAX, "usageNanoCores": cores});
+        let memory = json!({"time": time, "workingSetBytes": 1024});
+        let pods: Vec<Value> = uids
+            .iter()
+            .map(|uid| {
+                let uid = Uid([*uid; 16]).to_string();
+                json!({"podRef": {"name": "any", "namespace": "shop", "uid": uid},
+                    "containers": [{"name": "c", "cpu": cpu, "memory": memory}]})
+            })
+            .collect();
+        let node = json!({"nodeName": "any", "cpu": cpu, "memory": memory});
+        Arc::new(serde_json::from_value(json!({"node": node, "pods": pods})).unwrap())
+    }
+
+    #[test]
+    fn a_node_tells_of_its_own_instances_and_spoils_nobody_elses() {
+        let chosen = vec![bound("a", 1, "honest"), bound("b", 2, "hostile")];
+        let told = HashMap::from([
+            ("honest".to_owned(), summary(7, "2026-01-01T00:00:00Z", &[1])),
+            ("hostile".to_owned(), summary(1_000_000, "no time \u{1b}[2J", &[1, 2])),
+        ]);
+        let items = of_pods(&chosen, &told, "2026-01-01T00:00:01Z");
+        let cpu: Vec<&Value> = items.iter().map(|item| &item["containers"][0]["usage"]["cpu"]).collect();
+        assert_eq!(cpu, ["7n", "1000000n"]);
+        for item in &items {
+            assert_eq!(
+                (&item["timestamp"], &item["window"]),
+                (&json!("2026-01-01T00:00:01Z"), &json!("3600.000s"))
+            );
+        }
+    }
 }
