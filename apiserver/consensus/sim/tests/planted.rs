@@ -76,5 +76,5 @@ fn a_vote_that_counts_twice_is_found() {
 #[test]
 #[cfg_attr(not(debug_assertions), ignore = "such faults are planted in builds with debug assertions alone")]
 fn a_certificate_with_too_few_signatures_is_found() {
-    inside(Fault::SmallCertificate, &["certified", "quorums"]);
+    inside(Fault::SmallCertificate, &["certified", "quorums", "nobody stops"]);
 }

@@ -20,7 +20,7 @@ use hypermesh_chain::{Certificate, Hash, Height, PublicKey, Signature};
 use std::collections::BTreeMap;
 
 /// Blocks and rounds of a height whose prevotes are kept at once.
-const MOST_POLLS: usize = 64;
+pub(super) const MOST_POLLS: usize = 64;
 
 /// Questions under way, and what this replica answers to others'.
 #[derive(Debug, Default)]
@@ -72,6 +72,11 @@ impl Barrier {
             };
             self.prevotes.remove(&oldest);
         }
+    }
+
+    /// Blocks and rounds whose prevotes are kept.
+    pub(super) fn polls(&self) -> usize {
+        self.prevotes.len()
     }
 
     /// The height is decided.

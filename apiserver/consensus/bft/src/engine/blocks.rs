@@ -53,6 +53,15 @@ pub(super) struct Blocks {
     fetching: bool,
 }
 
+/// How much there is of everything, as [`super::Kept`] has it.
+pub(super) struct Counts {
+    pub(super) early: usize,
+    pub(super) named: usize,
+    pub(super) known: usize,
+    pub(super) vouched: usize,
+    pub(super) answered: usize,
+}
+
 /// Whether a block holds what its header names. Else its bytes are not those of the block with this id, whoever sent
 /// them: of that one, nothing is known by them.
 pub(super) fn is_whole(block: &Block) -> bool {
@@ -87,9 +96,15 @@ impl Blocks {
         self.named.values().flatten().any(|named| named.round == round)
     }
 
-    /// How many blocks came early, are named, and are here.
-    pub(super) fn counts(&self) -> (usize, usize, usize) {
-        (self.early.len(), self.named.len(), self.known.len())
+    /// How much there is of everything.
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            early: self.early.len(),
+            named: self.named.len(),
+            known: self.known.len(),
+            vouched: self.vouchers.len(),
+            answered: self.answered.len(),
+        }
     }
 
     /// Goes to the next height; what came early for it stays.

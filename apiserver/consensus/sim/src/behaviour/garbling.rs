@@ -1,11 +1,11 @@
 //! Makes up certificates out of the votes that it hears: too few, one of them twice, one of somebody who has no vote, one
 //! that was not cast, in another order. It sends them for what they would prove: that a quorum prevoted a block, that a round
-//! may be entered, that a block is decided.
+//! may be entered, that a block is decided, that a read has to wait for a height.
 
 use super::{Actor, Behaviour, as_it_is};
 use crate::random::Random;
 use hypermesh_bft::Message;
-use hypermesh_bft::message::{Decided, Polka, RoundEntry, SignedVote};
+use hypermesh_bft::message::{Decided, Polka, Reach, RoundEntry, SignedVote};
 use hypermesh_chain::certificate::{Certificate, Vote, VoteKind};
 use hypermesh_chain::{Block, Canonical, Hash, Height, PublicKey, Signature, SigningKey};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +98,18 @@ fn spoil(signatures: &mut Signatures, quorum: usize, random: &mut Random) {
     }
 }
 
+/// What a certificate would prove to who asks before a read.
+fn reach(garbled: Option<&Message>) -> Option<(Height, Reach)> {
+    match garbled? {
+        Message::Polka(polka) => Some((polka.height, Reach::Polka(polka.clone()))),
+        Message::Decided(decided) => {
+            let certificate = decided.first()?.certificate.clone();
+            Some((certificate.height, Reach::Decided(certificate)))
+        }
+        _ => None,
+    }
+}
+
 impl Behaviour for Garbling {
     fn send(
         &mut self,
@@ -112,6 +124,11 @@ impl Behaviour for Garbling {
             // Who believes it asks for what it does not have, and is answered by what is made up.
             Message::Head { height } if random.chance(500) => {
                 as_it_is(to, &Message::Head { height: Height(height.0 + 1) })
+            }
+            Message::Reached { number, .. } if reach(garbled.as_ref()).is_some() => {
+                let (height, proof) = reach(garbled.as_ref()).unzip();
+                let height = height.unwrap_or_default();
+                as_it_is(to, &Message::Reached { number, height, proof })
             }
             Message::Decided(_) if matches!(garbled, Some(Message::Decided(_))) => Vec::new(),
             said => as_it_is(to, &said),

@@ -1,5 +1,5 @@
 //! Lies to those who are behind: of heights that do not exist, with blocks that were not decided, with certificates that
-//! do not hold.
+//! do not hold. To who asks before a read it names a height that is too low, or one that it cannot prove.
 
 use super::{Actor, Behaviour, as_it_is};
 use crate::random::Random;
@@ -63,6 +63,15 @@ impl Behaviour for Lying {
             Message::Head { height } => {
                 let height = Height(height.0 + random.below(1000));
                 as_it_is(to, &Message::Head { height })
+            }
+            Message::Reached { number, height, proof } => {
+                let (height, proof) = match random.below(4) {
+                    0 => (Height(0), None),
+                    1 => (Height(height.0 + random.below(5)), proof),
+                    2 => (Height(random.number()), None),
+                    _ => (height, proof),
+                };
+                as_it_is(to, &Message::Reached { number, height, proof })
             }
             Message::Decided(blocks) => {
                 let spoilt = blocks.into_iter().map(|decided| Self::spoil(decided, actor, random)).collect();
