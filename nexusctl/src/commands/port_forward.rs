@@ -33,6 +33,9 @@ use tokio::{
     task::LocalSet,
 };
 
+/// How long is read on after the other end has said all.
+const LINGER: Duration = Duration::from_secs(2);
+
 const EXAMPLES: &str = "Examples:
   nexusctl port-forward web-1 8080
   # Port 8000 here, the port that is called http there
@@ -237,15 +240,20 @@ async fn open(client: &Client, place: &Place, there: u16) -> Result<(mpsc::Sende
     Ok((send, client.open(&path, hypermesh_stream::RAW, body).await?))
 }
 
-/// Carries one connection, both ways, until both have ended. One that breaks off is reset.
+/// Carries one connection, both ways, until both have ended. One that breaks off is reset. When the other end has said all,
+/// what comes here still is read for a moment: a socket that is closed with something unread is reset by the kernel, and
+/// takes what was said last away from who has not read it yet.
 async fn carry(connection: TcpStream, send: mpsc::Sender<Bytes>, mut answer: Body) -> Result<(), Error> {
     let (mut from, mut to) = connection.into_split();
-    let up = tokio::task::spawn_local(async move {
-        let mut buffer = vec![0; 16 * 1024];
-        while let Ok(count) = from.read(&mut buffer).await {
+    let mut up = tokio::task::spawn_local(async move {
+        let (mut buffer, mut send) = (vec![0; 16 * 1024], Some(send));
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
             let bytes = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
-            if count == 0 || send.send(bytes).await.is_err() {
-                break;
+            if let Some(taking) = &send
+                && taking.send(bytes).await.is_err()
+            {
+                // Nobody takes it any more.
+                send = None;
             }
         }
     });
@@ -264,7 +272,10 @@ async fn carry(connection: TcpStream, send: mpsc::Sender<Bytes>, mut answer: Bod
         }
     }
     let _ = to.shutdown().await;
-    up.abort();
+    drop(answer);
+    if tokio::time::timeout(LINGER, &mut up).await.is_err() {
+        up.abort();
+    }
     Ok(())
 }
 
