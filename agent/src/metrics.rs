@@ -127,6 +127,7 @@ impl Metrics {
             Outcome::SandboxStays(_) | Outcome::VolumesStay(_) => {
                 self.count(Family::Refused, "FailedKillPod")
             }
+            Outcome::Logged { lost: Some(_), .. } => self.count(Family::LogsFailed, ""),
             Outcome::Probed(answer) if !answer.good => self.count(Family::ProbesFailed, answer.kind.as_str()),
             _ => {}
         }

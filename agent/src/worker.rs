@@ -79,8 +79,6 @@ enum News {
     Sandbox { sandbox: Arc<dyn Sandbox>, attached: Attached },
     /// The shim of the sandbox of this generation is gone.
     Lost(u32),
-    /// What a container writes is not logged any more, and why.
-    NotLogged { container: String, why: String },
     /// It panicked: what will come of it is not known any more.
     Panicked(Box<dyn Any + Send>),
 }
@@ -223,17 +221,6 @@ impl Worker {
             News::Lost(generation)
                 if self.record.sandbox.stage.busy || generation != self.record.sandbox.generation => {}
             News::Lost(_) => self.take_in(Outcome::SandboxGone("its shim is gone".to_owned())),
-            News::NotLogged { container, why } => {
-                self.host.metrics.count(Family::LogsFailed, "");
-                self.announce(vec![Notice {
-                    gravity: hypermesh_planner::Gravity::Warning,
-                    message: format!(
-                        "What container {container} writes is lost: its log cannot be written to ({why})"
-                    ),
-                    container: Some(container),
-                    reason: "LogFailed",
-                }]);
-            }
             News::Outcome(outcome) => self.take_in(outcome),
             News::Sandbox { sandbox, attached } => {
                 self.watch_sandbox(Arc::clone(&sandbox));

@@ -104,6 +104,9 @@ pub struct ContainerRecord {
     pub passed: bool,
     /// The sandbox that the newest run began in.
     pub sandbox: u32,
+    /// Why what the newest run writes is lost, as long as it is.
+    #[serde(default)]
+    pub unlogged: Option<String>,
 }
 
 /// What a run does.

@@ -230,6 +230,8 @@ pub enum ContainerEvent {
     State(ContainerState),
     /// It was deleted.
     Deleted(ContainerId),
+    /// Its log is written again, after output of it was lost.
+    LogKept(ContainerId),
     /// Output of it was lost: its log could not be written.
     LogFailed {
         /// Which.

@@ -10,7 +10,7 @@ use hypermesh_planner::probe::ProbeKind;
 use hypermesh_planner::{
     Action, Exit, ExitReason, Instance, Outcome, ProbeOutcome, Refusal, Sources, StopReason, pull_policy,
 };
-use hypermesh_runtime::{Container as Running, ContainerEvent, Sandbox, StopOptions};
+use hypermesh_runtime::{Container as Running, ContainerEvent, ContainerId, Sandbox, StopOptions};
 use hypermesh_schemas::workload::container::ImagePullPolicy;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -79,6 +79,13 @@ fn exited(
     Outcome::Exited { container: name.to_owned(), attempt, exit }
 }
 
+/// What becomes of what a run writes.
+fn logged(run: &ContainerId, lost: Option<String>) -> News {
+    let (name, attempt) = run.as_str().rsplit_once('-').unwrap_or((run.as_str(), ""));
+    let (container, attempt) = (name.to_owned(), attempt.parse().unwrap_or_default());
+    News::Outcome(Outcome::Logged { container, attempt, lost })
+}
+
 impl Worker {
     pub(super) fn attachment(&self) -> Attachment {
         let ports = self.instance.pod().containers.iter().flat_map(|container| &container.ports);
@@ -125,9 +132,10 @@ impl Worker {
                     }
                     event = events.recv() => match event {
                         Ok(ContainerEvent::LogFailed { container, message }) => {
-                            // A run is told of as its container.
-                            let name = container.as_str().rsplit_once('-').map_or(container.as_str(), |(name, _)| name);
-                            let _ = news.send(News::NotLogged { container: name.to_owned(), why: message });
+                            let _ = news.send(logged(&container, Some(message)));
+                        }
+                        Ok(ContainerEvent::LogKept(container)) => {
+                            let _ = news.send(logged(&container, None));
                         }
                         Ok(_) | Err(RecvError::Lagged(_)) => {}
                         Err(RecvError::Closed) => return,

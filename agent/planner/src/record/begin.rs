@@ -59,7 +59,7 @@ impl Record {
             container.last = Some(exit);
         }
         (container.attempt, container.sandbox) = (attempt, generation);
-        (container.stopping, container.refused) = (None, None);
+        (container.stopping, container.refused, container.unlogged) = (None, None, None);
         (container.post_start, container.post_start_busy) = (None, false);
         container.answers.clear();
     }

@@ -106,6 +106,15 @@ pub enum Outcome {
     },
     /// A probe was answered.
     Probed(ProbeOutcome),
+    /// What a run writes is lost, and why; none: it is kept again.
+    Logged {
+        /// The container.
+        container: String,
+        /// Which run.
+        attempt: u32,
+        /// Why it is lost.
+        lost: Option<String>,
+    },
 }
 
 /// The answer to a probe.
@@ -186,8 +195,28 @@ impl Record {
                 return self.pre_stop_done(&container, attempt, result, now);
             }
             Outcome::Probed(answer) => return self.probed(instance, &answer, now),
+            Outcome::Logged { container, attempt, lost } => return self.logged(&container, attempt, lost),
         }
         Vec::new()
+    }
+
+    /// What a run writes is lost, or kept again: also what it wrote last, which may be told after its end.
+    fn logged(&mut self, name: &str, attempt: u32, lost: Option<String>) -> Vec<Notice> {
+        let Some(container) = self.containers.get_mut(name).filter(|known| known.attempt == attempt) else {
+            return Vec::new();
+        };
+        let notice = match &lost {
+            Some(why) => Notice::warning(
+                Some(name),
+                "LogFailed",
+                format!("What container {name} writes is lost: its log cannot be written to ({why})"),
+            ),
+            None => {
+                Notice::normal(Some(name), "LogKept", format!("What container {name} writes is kept again"))
+            }
+        };
+        container.unlogged = lost;
+        vec![notice]
     }
 
     /// The run that an outcome is about, unless it is over.

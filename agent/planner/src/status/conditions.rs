@@ -64,6 +64,13 @@ pub(super) fn conditions(
     } else if let (false, Some(message)) = (ended, tell.held_up()) {
         aspects.push(aspect("Stuck", true, "Refused", message));
     }
+    let unlogged = |(name, container): (&String, &crate::record::ContainerRecord)| {
+        Some(format!("what container {name} writes is lost: {}", container.unlogged.as_ref()?))
+    };
+    let unlogged: Vec<String> = tell.record.containers.iter().filter_map(unlogged).collect();
+    if !unlogged.is_empty() {
+        aspects.push(aspect("LogsKept", false, "LogFailed", super::cut(&unlogged.join("; "))));
+    }
     if let Some(unpublished) = surroundings.unpublished.filter(|_| !ended) {
         aspects.push(aspect("PortsPublished", false, unpublished.reason, super::cut(unpublished.message)));
     }
@@ -103,6 +110,29 @@ mod tests {
     use crate::{Surroundings, Unpublished, status};
     use jiff::Timestamp;
     use serde_json::json;
+
+    #[test]
+    fn what_is_lost_of_logs_is_told_until_it_is_kept_again() {
+        let instance = crate::tests::instance(json!({"containers": [{"name": "a", "image": "a"}]}));
+        let mut record = Record::default();
+        record.containers.entry("a".to_owned()).or_default().attempt = 1;
+        let mut learn = |attempt, lost: Option<&str>| {
+            let (container, lost) = ("a".to_owned(), lost.map(str::to_owned));
+            let outcome = crate::Outcome::Logged { container, attempt, lost };
+            let notices = record.learn(&instance, outcome, Timestamp::UNIX_EPOCH);
+            let status = status(&instance, &record, Surroundings::default(), Timestamp::UNIX_EPOCH);
+            let told = status.conditions.into_iter().find(|condition| condition.kind == "LogsKept");
+            let told = told.map(|condition| (condition.status, condition.reason, condition.message));
+            (notices.into_iter().map(|notice| notice.reason).collect::<Vec<_>>(), told)
+        };
+        assert_eq!(learn(0, Some("no space")), (vec![], None), "of a run that is over");
+        let (reasons, told) = learn(1, Some("No space left on device"));
+        let (status, reason, message) = told.unwrap();
+        assert_eq!((reasons, reason.as_str()), (vec!["LogFailed"], "LogFailed"));
+        assert_eq!(status, hypermesh_schemas::condition::ConditionStatus::False);
+        assert_eq!(message, "what container a writes is lost: No space left on device");
+        assert_eq!(learn(1, None), (vec!["LogKept"], None));
+    }
 
     #[test]
     fn ports_that_are_not_reached_are_told_until_they_are() {

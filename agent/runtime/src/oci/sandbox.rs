@@ -151,6 +151,7 @@ impl OciSandbox {
                 }
                 return;
             }
+            Event::LogKept { container } => ContainerEvent::LogKept(container),
             Event::LogFailed { container, message } => {
                 tracing::warn!(instance = %self.spec.instance, %container, error = message, "a log could not be written");
                 ContainerEvent::LogFailed { container, message }

@@ -23,6 +23,8 @@ pub(crate) struct LogFile {
     stderr: Lines,
     /// Whether the last that was written was lost.
     failing: bool,
+    /// Whether something was kept again after that, which nobody has been told of.
+    recovered: bool,
 }
 
 impl LogFile {
@@ -31,7 +33,7 @@ impl LogFile {
         let (file, size) = open(&options.path)?;
         let stdout = Lines::new(Stream::Stdout, options.max_line);
         let stderr = Lines::new(Stream::Stderr, options.max_line);
-        Ok(Self { options, file: Some(file), size, stdout, stderr, failing: false })
+        Ok(Self { options, file: Some(file), size, stdout, stderr, failing: false, recovered: false })
     }
 
     /// Takes what a container wrote. An error is given when output begins to be lost, and not again until some was kept.
@@ -47,7 +49,12 @@ impl LogFile {
             Stream::Stderr => self.stderr.push(bytes, Timestamp::now(), &mut give),
         }
         let done = self.write(&ready, &ends);
-        self.told(done)
+        self.told(done, !ready.is_empty())
+    }
+
+    /// Whether output is kept again after some was lost; told once.
+    pub(crate) fn recovered(&mut self) -> bool {
+        std::mem::take(&mut self.recovered)
     }
 
     /// Takes the end of a stream.
@@ -59,11 +66,16 @@ impl LogFile {
             Stream::Stderr => self.stderr.finish(Timestamp::now(), &mut give),
         }
         let done = self.write(&ready, &[ready.len()]);
-        self.told(done)
+        self.told(done, !ready.is_empty())
     }
 
-    fn told(&mut self, done: io::Result<()>) -> io::Result<()> {
+    /// `some`: there was something to be written. Nothing is written anywhere, and says nothing.
+    fn told(&mut self, done: io::Result<()>, some: bool) -> io::Result<()> {
+        if !some && done.is_ok() {
+            return Ok(());
+        }
         let before = std::mem::replace(&mut self.failing, done.is_err());
+        self.recovered = before && done.is_ok();
         if before { Ok(()) } else { done }
     }
 
@@ -230,9 +242,13 @@ mod tests {
         log.push(Stream::Stdout, b"one\n").unwrap();
         fs::remove_dir_all(&folder).unwrap();
         assert!(log.push(Stream::Stdout, b"two\n").is_err());
-        assert!(log.push(Stream::Stdout, b"three\n").is_ok());
+        assert!(log.push(Stream::Stdout, b"three\n").is_ok() && !log.recovered());
         fs::create_dir(&folder).unwrap();
-        log.push(Stream::Stdout, b"four\n").unwrap();
+        // What is no line yet is not kept yet.
+        log.push(Stream::Stdout, b"fo").unwrap();
+        assert!(!log.recovered());
+        log.push(Stream::Stdout, b"ur\n").unwrap();
+        assert_eq!((log.recovered(), log.recovered()), (true, false));
         assert_eq!(texts(&folder.join("0.log")), ["four"]);
     }
 }

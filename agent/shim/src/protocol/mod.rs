@@ -426,6 +426,11 @@ pub enum Event {
         /// How.
         exit: Exit,
     },
+    /// A container's log is written again, after output of it was lost.
+    LogKept {
+        /// Which.
+        container: ContainerId,
+    },
     /// A container's log could not be written; output was lost.
     LogFailed {
         /// Which.

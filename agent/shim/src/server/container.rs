@@ -182,9 +182,13 @@ impl Container {
         self.log_failed(logged)
     }
 
-    pub(super) fn log_failed(&self, result: io::Result<()>) -> Option<Event> {
-        let message = result.err()?.to_string();
-        Some(Event::LogFailed { container: self.create.container.clone(), message })
+    /// What is to be told of its log: that output is lost, or is kept again.
+    pub(super) fn log_failed(&mut self, result: io::Result<()>) -> Option<Event> {
+        let container = self.create.container.clone();
+        match result {
+            Err(error) => Some(Event::LogFailed { container, message: error.to_string() }),
+            Ok(()) => self.log.as_mut()?.recovered().then_some(Event::LogKept { container }),
+        }
     }
 
     pub(super) fn rotate_log(&mut self) -> io::Result<()> {
