@@ -44,7 +44,10 @@ pub(super) fn answer(
         }
         None => reading.get(&key).map_err(|e| Box::new(Status::internal(e)))?,
     };
-    let record = record.ok_or_else(missing)?;
+    let Some(record) = record else {
+        let lease = super::node_lease::answer(api, asked, &reading).ok_or_else(missing)?;
+        return reply::object(api, asked, headers, &lease, StatusCode::OK);
+    };
     if info.subresource == "scale" {
         let object: Value =
             serde_json::from_slice(&record.body).map_err(|e| Box::new(Status::internal(e)))?;

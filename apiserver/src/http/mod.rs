@@ -13,6 +13,7 @@ mod incoming;
 mod list;
 mod list_stream;
 mod lives;
+mod node_lease;
 mod outgoing;
 mod paging;
 mod reply;

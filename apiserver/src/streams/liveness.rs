@@ -56,6 +56,11 @@ impl Alive {
         Heard { alive: self, node: node.to_owned() }
     }
 
+    /// Since when a node was heard of, or not, and when it was heard of last.
+    pub fn heard(&self, node: &str) -> Option<(Timestamp, Timestamp)> {
+        self.0.lock().get(node).map(|known| (known.turned, known.last))
+    }
+
     /// How many agents have a stream open.
     pub fn connected(&self) -> usize {
         self.0.lock().values().filter(|known| known.streams > 0).count()

@@ -142,6 +142,11 @@ fn liveness_lasts_as_long_as_the_agent_tells_of_it() -> Result<()> {
     // The server reads it when it comes.
     let heard = (0..500).find_map(|_| known().ok().filter(|known| known["instances"] == 3));
     heard.context("the second beat was not heard")?;
+    // kubectl's describe reads it as the Lease that a kubelet would renew.
+    let lease: Value = bench.ok("get lease node-1 --namespace kube-node-lease --output json")?.json()?;
+    ensure!(lease["spec"]["holderIdentity"] == "node-1" && lease["spec"]["renewTime"].is_string(), "{lease}");
+    bench.ok("describe node node-1")?.says("HolderIdentity:  node-1")?;
+    bench.run("get lease node-7 --namespace kube-node-lease")?.fails(1)?.says("not found")?;
     ensure!(bench.cluster.revision()? == before, "liveness was stored");
     drop(feeder);
     let ended = bench.cluster.runtime().block_on(answer.into_body().collect())?;
