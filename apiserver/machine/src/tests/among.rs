@@ -1,10 +1,12 @@
 //! Replicas as they run: each in its thread, with a store and a log of its own, over a network in memory.
 
 use super::network::*;
+use super::one_of_four;
 use super::support::*;
 use hypermesh_bft::Message;
 use hypermesh_chain::request::{Authority, Media, Method, Request};
 use hypermesh_chain::{Height, signature};
+use hypermesh_driver::NoLog;
 use hypermesh_store::Options;
 use serde_json::json;
 
@@ -170,6 +172,50 @@ fn the_proposer_may_die_and_comes_back_under_load() {
     });
     cluster.agreed();
     assert!((0..4).all(|place| cluster.has(place, "back")));
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn who_is_hundreds_of_blocks_behind_catches_up_while_the_others_go_on() {
+    let (past, mut machine) = one_of_four::machine(0);
+    for number in 0..160 {
+        drop(one_of_four::asked(&mut machine, 0, number..number + 1));
+        machine.tell(one_of_four::NOW);
+        let block = prepare(&mut machine, one_of_four::NOW.0 + number).unwrap();
+        one_of_four::decide(&mut machine, &block);
+    }
+    drop(machine);
+    let dirs: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    dirs[..3].iter().for_each(|dir| copy(past.path(), dir.path()));
+    // None of them has spoken to another yet.
+    let cluster = Cluster::of(dirs, NoLog::New);
+    std::thread::scope(|scope| {
+        for place in 0..3 {
+            let cluster = &cluster;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    let request = cluster.create(place, &format!("of-{place}-{number}"));
+                    assert_eq!(cluster.ask(place, request), 201);
+                }
+            });
+        }
+        assert!(cluster.has(3, "entry-159"));
+        assert_eq!(cluster.ask(3, cluster.create(3, "there")), 201);
+    });
+    assert!(cluster.agreed() > 160);
+    assert!((0..3).all(|place| cluster.has(3, &format!("of-{place}-9"))));
 }
 
 #[test]

@@ -159,13 +159,18 @@ pub struct Cluster {
     pub network: Arc<Network>,
     pub replicas: Vec<Option<Replica>>,
     dirs: Vec<tempfile::TempDir>,
+    no_log: NoLog,
 }
 
 impl Cluster {
     pub fn new() -> Self {
-        let dirs: Vec<_> = (0..REPLICAS).map(|_| tempfile::tempdir().unwrap()).collect();
+        Self::of((0..REPLICAS).map(|_| tempfile::tempdir().unwrap()).collect(), NoLog::Lost)
+    }
+
+    /// Replicas that begin with what is in their folders.
+    pub fn of(dirs: Vec<tempfile::TempDir>, no_log: NoLog) -> Self {
         let replicas = dirs.iter().map(|_| None).collect();
-        let mut cluster = Self { network: Network::new(), replicas, dirs };
+        let mut cluster = Self { network: Network::new(), replicas, dirs, no_log };
         (0..usize::from(REPLICAS)).for_each(|place| cluster.start(place));
         cluster
     }
@@ -180,7 +185,7 @@ impl Cluster {
         let me = key.public();
         let transport = Box::new(Line { from: me, network: Arc::clone(&self.network) });
         let config = Config { dir, store, key, definitions: definitions() };
-        let others = Others { timing: Timing::default(), transport, incoming, no_log: NoLog::Lost };
+        let others = Others { timing: Timing::default(), transport, incoming, no_log: self.no_log };
         {
             let mut air = self.network.air.lock();
             for (other, port) in &air.ports {
