@@ -5,7 +5,7 @@ use crate::{
     commands::apply::METADATA,
     manifest::Placed,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt;
 
 /// An object before it is applied.
@@ -19,6 +19,8 @@ pub enum Before {
         uid: String,
         /// `metadata.resourceVersion`
         resource_version: String,
+        /// What of it is not status: see [`wanted`].
+        wanted: Option<Value>,
     },
     /// We may apply but not look.
     Unseen,
@@ -53,6 +55,22 @@ fn metadata(object: &Value, key: &str) -> String {
     text.unwrap_or_default().to_owned()
 }
 
+/// What metadata tells of an object that its owners want, and not of what its controllers found: a status that is written
+/// while somebody applies is no change of theirs. `None` where no generation is kept.
+fn wanted(object: &Value) -> Option<Value> {
+    let metadata = object.get("metadata")?;
+    let generation = metadata.get("generation")?;
+    let mut wanted = json!({"generation": generation});
+    for key in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        wanted[key] = metadata.get(key).cloned().unwrap_or_default();
+    }
+    let entries = metadata.get("managedFields").and_then(Value::as_array);
+    let whole =
+        |entry: &&Value| entry.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty();
+    wanted["managedFields"] = entries.into_iter().flatten().filter(whole).cloned().collect();
+    Some(wanted)
+}
+
 impl Before {
     /// Looks at the object as it is now.
     pub async fn look(item: &Placed, client: &Client) -> Result<Self, Error> {
@@ -62,6 +80,7 @@ impl Before {
                 Ok(Self::Present {
                     uid: metadata(&object, "uid"),
                     resource_version: metadata(&object, "resourceVersion"),
+                    wanted: wanted(&object),
                 })
             }
             Err(error) if error.is_not_found() => Ok(Self::Absent),
@@ -83,7 +102,39 @@ impl Before {
             {
                 Outcome::Unchanged
             }
+            Self::Present { wanted: Some(wanted), .. } if self::wanted(after).as_ref() == Some(wanted) => {
+                Outcome::Unchanged
+            }
             Self::Present { .. } => Outcome::Configured,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_is_written_meanwhile_is_no_change() {
+        let object = |version: &str, generation: i64, image: &str| {
+            json!({"metadata": {
+                "uid": "u", "resourceVersion": version, "generation": generation, "labels": {"image": image},
+                "managedFields": [{"manager": "nexusctl", "operation": "Apply"},
+                    {"manager": "controllers", "subresource": "status", "time": version}]}})
+        };
+        let read = object("5", 2, "a");
+        let before = Before::Present {
+            uid: metadata(&read, "uid"),
+            resource_version: metadata(&read, "resourceVersion"),
+            wanted: wanted(&read),
+        };
+        assert_eq!(before.compare(false, &object("5", 2, "a")), Outcome::Unchanged);
+        assert_eq!(before.compare(false, &object("6", 2, "a")), Outcome::Unchanged);
+        assert_eq!(before.compare(false, &object("6", 3, "a")), Outcome::Configured);
+        assert_eq!(before.compare(false, &object("6", 2, "b")), Outcome::Configured);
+        // Without a generation, any other version is a change.
+        let mut bare = object("6", 2, "a");
+        bare["metadata"]["generation"].take();
+        assert_eq!(before.compare(false, &bare), Outcome::Configured);
     }
 }
