@@ -1,5 +1,6 @@
 use super::*;
 use hypermesh_chain::{GroupId, Hash, Height, SigningKey, Validator, ValidatorSet};
+use proptest::prelude::*;
 
 const CLUSTER: ClusterId = ClusterId(Hash([7; 32]));
 
@@ -88,4 +89,29 @@ fn a_quorum_of_precommits_opens_the_next_round() {
     assert_eq!(verify(&entry_of(true, &votes[..2])), Err(Flaw::TooFew(2, 3)));
     let mixed = [(0, Precommit, None), (1, Prevote, block), (2, Precommit, None)];
     assert_eq!(verify(&entry_of(true, &mixed)), Err(Flaw::Kind(keys()[1].public())));
+}
+
+proptest! {
+    /// Exactly a quorum of distinct members, each of whom signed this vote, is a polka, in whatever order.
+    #[test]
+    fn a_polka_is_what_a_quorum_signed_and_nothing_else(
+        signers in prop::collection::vec((0..5_usize, 0..8_u8), 0..7),
+    ) {
+        let (block, stranger) = (Hash([5; 32]), SigningKey::from_seed(&[9; 32]));
+        let keys: Vec<SigningKey> = keys().into_iter().chain([stranger]).collect();
+        let mut certificate = polka_of(&[]);
+        let mut expected = signers.len() >= 3;
+        for (place, (who, how)) in signers.iter().enumerate() {
+            let (key, mut signature) = (&keys[*who], sign(&keys[*who], VoteKind::Prevote, Some(block)));
+            match how {
+                0 => signature = sign(key, VoteKind::Precommit, Some(block)),
+                1 => signature.0[63] ^= 1,
+                _ => {}
+            }
+            let twice = signers[..place].iter().any(|(before, _)| before == who);
+            expected &= *who < 4 && *how > 1 && !twice;
+            certificate.signatures.push((key.public(), signature));
+        }
+        prop_assert_eq!(polka(&certificate, &members(), &CLUSTER).is_ok(), expected);
+    }
 }
