@@ -7,7 +7,9 @@ use crate::settings::Layout;
 use crate::workers::Workers;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hypermesh_image::{ImportOptions, Keyring, Reference, StoreError};
+use hypermesh_image::{
+    Descriptor, ImageConfig, ImportOptions, Keyring, Manifest, Platform, Reference, StoreError,
+};
 use hypermesh_stream::ImageAction;
 use hypermesh_stream::image::{self, Progress};
 use jiff::Timestamp;
@@ -114,9 +116,7 @@ fn tell(images: &Images, found: hypermesh_image::Image, names: &Names) -> image:
     used_by.sort();
     used_by.dedup();
     let last_used = i64::try_from(found.record.last_used).ok();
-    // The platform that it was chosen for is the node's: what it was built for it says itself.
-    let silent = found.config.os.is_empty() && found.config.architecture.is_empty();
-    let platform = if silent { found.platform } else { found.config.platform() };
+    let platform = built_for(&found.config, &found.platform);
     image::Image {
         digest: found.manifest_digest.to_string(),
         names: found.names,
@@ -128,12 +128,18 @@ fn tell(images: &Images, found: hypermesh_image::Image, names: &Names) -> image:
     }
 }
 
+/// What an image was built for, as it says itself: the platform that it was chosen for is the node's.
+fn built_for(config: &ImageConfig, chosen: &Platform) -> Platform {
+    let silent = config.os.is_empty() && config.architecture.is_empty();
+    if silent { chosen.clone() } else { config.platform() }
+}
+
 /// What an image says of itself.
-fn describe(found: &hypermesh_image::Image) -> (image::Config, Vec<image::Layer>) {
-    let run = found.config.config.clone();
-    let config = image::Config {
-        digest: found.id().to_string(),
-        created: found.config.created.clone(),
+fn describe(manifest: &Manifest, config: &ImageConfig) -> (image::Config, Vec<image::Layer>) {
+    let run = config.config.clone();
+    let told = image::Config {
+        digest: manifest.config.digest.to_string(),
+        created: config.created.clone(),
         entrypoint: run.entrypoint,
         cmd: run.cmd,
         env: run.env,
@@ -144,18 +150,18 @@ fn describe(found: &hypermesh_image::Image) -> (image::Config, Vec<image::Layer>
         stop_signal: run.stop_signal,
         labels: run.labels,
     };
-    let layer = |layer: &hypermesh_image::Descriptor| image::Layer {
+    let layer = |layer: &Descriptor| image::Layer {
         digest: layer.digest.to_string(),
         media_type: layer.media_type.clone(),
         size_bytes: layer.size,
     };
-    (config, found.manifest.layers.iter().map(layer).collect())
+    (told, manifest.layers.iter().map(layer).collect())
 }
 
 fn one(images: &Images, reference: &str, names: &Names) -> Result<image::Image, Refusal> {
     match images.store().find(reference) {
         Ok(found) => {
-            let (config, layers) = describe(&found);
+            let (config, layers) = describe(&found.manifest, &found.config);
             Ok(image::Image { config: Some(config), layers, ..tell(images, found, names) })
         }
         Err(StoreError::NoImage(_)) => {
@@ -338,6 +344,7 @@ async fn take(folder: &std::path::Path, mut body: Body, sink: &Sink) -> Result<I
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hypermesh_image::{Digest, Empty, Execution, OCI_LAYER_GZIP};
 
     #[test]
     fn a_few_digits_remove_nothing() {
@@ -353,6 +360,41 @@ mod tests {
         assert_eq!(going("sha256:0123456789ab").unwrap().len(), 2);
         let digest = format!("app@sha256:{}", "0".repeat(64));
         assert_eq!(going(&digest), Ok(vec![digest.clone()]), "no more than was said");
+    }
+
+    #[test]
+    fn an_image_says_how_it_runs_and_what_it_was_built_for() {
+        let blob = |text: &str| Descriptor::new(OCI_LAYER_GZIP, Digest::of(text.as_bytes()), 7);
+        let node: Platform = "linux/amd64/v3".parse().unwrap();
+        let config = ImageConfig {
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            config: Execution {
+                user: "1000".to_owned(),
+                exposed_ports: [("8080/tcp".to_owned(), Empty {})].into(),
+                env: vec!["A=b".to_owned()],
+                entrypoint: vec!["/bin/httpd".to_owned()],
+                cmd: vec!["-f".to_owned()],
+                ..Execution::default()
+            },
+            ..ImageConfig::default()
+        };
+        assert_eq!(built_for(&config, &node).to_string(), "linux/amd64");
+        assert_eq!(
+            built_for(&ImageConfig::default(), &node),
+            node,
+            "what says nothing is what it was taken for"
+        );
+        let manifest = Manifest { config: blob("config"), layers: vec![blob("one"), blob("two")] };
+        let (told, layers) = describe(&manifest, &config);
+        assert_eq!(told.digest, Digest::of(b"config").to_string());
+        assert_eq!(
+            (&told.entrypoint[..], &told.cmd[..]),
+            (&["/bin/httpd".to_owned()][..], &["-f".to_owned()][..])
+        );
+        assert_eq!((told.ports, told.user.as_str()), (vec!["8080/tcp".to_owned()], "1000"));
+        assert_eq!(layers.len(), 2);
+        assert_eq!((layers[1].digest.clone(), layers[1].size_bytes), (Digest::of(b"two").to_string(), 7));
     }
 
     #[test]

@@ -420,7 +420,7 @@ fn what_may_not_be_read_says_so() {
         return;
     }
     let good = Good::new();
-    fs::set_permissions(good.at("k.pem"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(good.at("k.pem"), fs::Permissions::from_mode(0o0)).unwrap();
     let told = good.told(&good.with("client-key-data", "    client-key: k.pem"));
     assert!(
         told.ends_with(

@@ -266,6 +266,14 @@ fn descriptions_tell_what_is_waited_for() {
         "/apis/hypermesh.online/v1/namespaces/default/networks/office",
         json!({"metadata": {"name": "office", "namespace": "default", "ownerReferences": [{"uid": uid, "kind": "Workload", "name": "web"}]}}),
     );
+    // What is shown as another kind too is one object.
+    let network = server.object("/apis/hypermesh.online/v1/namespaces/default/networks/office").unwrap();
+    server.script(
+        Method::GET,
+        "/api/v1/namespaces/default/configmaps",
+        200,
+        json!({"metadata": {}, "items": [{"metadata": network["metadata"]}]}),
+    );
     server.put(
         "/api/v1/namespaces/default/secrets/s",
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}, "data": {"key": "aGVsbG8="}}),

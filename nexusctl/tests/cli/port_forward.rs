@@ -110,7 +110,7 @@ impl Going {
         let handles = (out.clone(), err.clone());
         let ended = std::thread::spawn(move || {
             let arguments = line.split_whitespace().map(Into::into).collect::<Vec<std::ffi::OsString>>();
-            nexusctl::run(arguments.into_iter(), Environment::default(), streams(None, handles, ""))
+            nexusctl::run(arguments, Environment::default(), streams(None, handles, ""))
         });
         let begun = Instant::now();
         let port = loop {

@@ -19,8 +19,11 @@ const WITHOUT: [&str; 4] = [
 const OF_METADATA: [&str; 6] =
     ["name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"];
 
+/// A field, and the manifest that it is explained by.
+type Example = (Vec<String>, Option<Value>);
+
 /// Kinds that manifests are kept of, with what is shown for each of their fields.
-fn shown(place: &Place) -> Vec<(Resource, Vec<(Vec<String>, Option<Value>)>)> {
+fn shown(place: &Place) -> Vec<(Resource, Vec<Example>)> {
     let options = GlobalOptions { kubeconfig: Some(place.kubeconfig.clone()), ..GlobalOptions::default() };
     let streams = Streams {
         input: Box::new(io::empty()),
