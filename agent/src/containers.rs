@@ -244,9 +244,15 @@ fn limits(container: &Container, usual_pids: u64) -> Limits {
         cpu_period_us: quota.map(|_| PERIOD),
         memory: memory(&resources.limits),
         memory_reserved: memory(&resources.requests),
+        io_weight: resources.limits.get("io-weight").map(io_weight),
         pids: Some(own_pids.unwrap_or(usual_pids).clamp(1, MOST_PIDS)),
         ..Limits::default()
     }
+}
+
+/// How much of a disk a container has where several want it: what others have is 100.
+fn io_weight(asked: &hypermesh_schemas::value::Quantity) -> u16 {
+    u16::try_from(asked.units().clamp(10, 1000)).unwrap_or(1000)
 }
 
 #[cfg(test)]
@@ -303,5 +309,8 @@ mod tests {
         assert_eq!(none.pids, Some(4096));
         assert_eq!(of(serde_json::json!({"limits": {"pids": 20}})).pids, Some(20));
         assert_eq!(of(serde_json::json!({"limits": {"pids": "1e9"}})).pids, Some(MOST_PIDS));
+        let weight = |weight| of(serde_json::json!({"limits": {"io-weight": weight}})).io_weight;
+        assert_eq!([weight(50), weight(1), weight(1_000_000)], [50, 10, 1000].map(Some));
+        assert_eq!(of(serde_json::json!({})).io_weight, None);
     }
 }

@@ -6,6 +6,7 @@ use super::container::OciContainer;
 use crate::cgroup::Usage;
 use crate::class::{Container, ContainerEvent, Sandbox, SandboxSpec, Work};
 use crate::error::{RuntimeError, io_error};
+use crate::report::Ability;
 use crate::spec::ContainerSpec;
 use crate::spec::build::{Context, build};
 use crate::stats::Stats;
@@ -318,6 +319,8 @@ impl OciSandbox {
         let views = cgroups.views(&cgroup);
         let mut with_sysctls = spec.clone();
         with_sysctls.sysctls.extend(self.spec.sysctls.clone());
+        // libcontainer fails where nobody weighs; the node's report tells.
+        with_sysctls.limits.io_weight.take_if(|_| !self.node.report.has(Ability::IoWeights));
         let context = Context {
             user: self.config.user.as_ref(),
             host_network: self.config.network == Network::Host,

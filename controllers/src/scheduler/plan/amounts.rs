@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What is limited alone: it keeps a container in bounds, and no node is asked for it.
-const BOUNDS: [&str; 1] = ["pids"];
+const BOUNDS: [&str; 2] = ["io-weight", "pids"];
 
 /// A resource that nodes have and instances need.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
