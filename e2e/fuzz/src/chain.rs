@@ -23,10 +23,10 @@ pub fn target(data: &[u8]) {
         let _ = block.verify_authorities(&CLUSTER);
         assert_eq!(block.header.id(&CLUSTER), block.header.id(&CLUSTER));
     }
-    if let Some(bundle) = one::<Bundle>(data) {
-        if let Ok(digests) = bundle.verify(&CLUSTER) {
-            assert_eq!(digests.len(), bundle.requests.len());
-        }
+    if let Some(bundle) = one::<Bundle>(data)
+        && let Ok(digests) = bundle.verify(&CLUSTER)
+    {
+        assert_eq!(digests.len(), bundle.requests.len());
     }
     if let Some(certificate) = one::<Certificate>(data) {
         // Its keys are not in the input, so that nothing in it can be a quorum of them.
