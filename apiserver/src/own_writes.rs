@@ -21,7 +21,7 @@ pub(crate) enum Author {
     /// The operator of this machine, who holds the keys of the cluster: what is prepared when a cluster is brought up.
     Operator,
     /// The same where there are several replicas: none of them may endorse this, and the administrator's key signs it.
-    Administrator(SigningKey),
+    Administrator(Box<SigningKey>),
     /// The signer of certificates, with the rights of its default role.
     Signer,
 }
@@ -32,7 +32,7 @@ impl Author {
         if replica.is_alone() {
             Ok(Self::Operator)
         } else {
-            Ok(Self::Administrator(pki.admin_key.signing_key()?))
+            Ok(Self::Administrator(Box::new(pki.admin_key.signing_key()?)))
         }
     }
 
