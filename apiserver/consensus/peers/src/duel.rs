@@ -3,7 +3,7 @@
 //! Both ends may dial at once, and each learns of the other's connection at another moment. The rule needs nothing but
 //! what both know: of connections that were dialled towards each other, that of the smaller key stays; of one end's own, the
 //! newer. A connection that one end has lost, and the other not noticed, is told by the hello: it says which connection
-//! its sender took up last, so who dials though it knows of one has lost it.
+//! its sender took up last and does not have any more.
 
 use crate::hello::Hello;
 

@@ -27,7 +27,7 @@ pub struct Hello {
     pub incarnation: u64,
     /// Of whoever dialled: how many times this process has dialled; the number stands for this connection.
     pub dial: u64,
-    /// The last connection of the other end's that it took up: that end's incarnation and number.
+    /// The last connection of the other end's that it took up and has lost: that end's incarnation and number.
     pub taken: Option<(u64, u64)>,
 }
 

@@ -75,6 +75,12 @@ struct Current {
     began: Instant,
 }
 
+impl Current {
+    fn is_open(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+}
+
 impl Link {
     pub(crate) fn new(key: PublicKey, addresses: Vec<SocketAddr>, turn: Turn, limits: &Limits) -> Self {
         let now = Instant::now();
@@ -112,7 +118,11 @@ impl Link {
 
     /// What this end says first on a connection; `dial` is its number if this end dialled it.
     pub(crate) fn hello(&self, cluster: &ClusterId, incarnation: u64, dial: u64) -> Hello {
-        let taken = self.state.lock().taken;
+        let state = self.state.lock();
+        // What is still there is not lost, though both may dial at once.
+        let theirs = |current: &Current| current.taken.origin == Origin::Theirs;
+        let here = state.current.as_ref().is_some_and(|current| theirs(current) && current.is_open());
+        let taken = state.taken.filter(|_| !here);
         Hello { versions: (VERSION, VERSION), cluster: cluster.0, incarnation, dial, taken }
     }
 
@@ -129,7 +139,7 @@ impl Link {
             return Err(End::Unknown);
         }
         if let Some(current) = &state.current
-            && current.connection.close_reason().is_none()
+            && current.is_open()
         {
             if !duel::replaces(us, current.taken, origin, hello) {
                 return Err(End::Duplicate);
@@ -145,9 +155,9 @@ impl Link {
             state.taken = Some((hello.incarnation, hello.dial));
         }
         state.last_error = None;
+        self.occupied.send_replace(true);
         drop(state);
         counts::one(&self.counts.connections);
-        self.occupied.send_replace(true);
         Ok(number)
     }
 
@@ -161,9 +171,9 @@ impl Link {
         if current.began.elapsed() >= self.penalty_of.1 {
             state.penalty.reset();
         }
+        self.occupied.send_replace(false);
         drop(state);
         self.failed(end);
-        self.occupied.send_replace(false);
     }
 
     /// Remembers why there is no connection, and for how long there will be none if the peer broke the protocol.

@@ -52,19 +52,18 @@ struct Session {
 /// Speaks on a connection until it is over, and says why it was.
 pub(crate) async fn run(shared: &Arc<Shared>, link: &Arc<Link>, established: Established) -> End {
     let Established { connection, send, reader, number } = established;
-    let end = {
+    let turn = tokio::select! {
+        biased;
+        // Another has taken its place meanwhile.
+        closed = connection.closed() => Err(End::Closed(closed)),
         // The one before it has been closed, and tells of its end first.
-        let _turn = link.turn.lock().await;
-        match lost(&connection) {
-            Some(end) => end,
-            None => {
-                let session = Session {
-                    shared: Arc::clone(shared),
-                    link: Arc::clone(link),
-                    connection: connection.clone(),
-                };
-                session.speak(send, reader).await
-            }
+        turn = link.turn.lock() => Ok(turn),
+    };
+    let end = match turn {
+        Err(end) => end,
+        Ok(_turn) => {
+            let (shared, link, connection) = (Arc::clone(shared), Arc::clone(link), connection.clone());
+            Session { shared, link, connection }.speak(send, reader).await
         }
     };
     connection.close(end.code(), &end.told());

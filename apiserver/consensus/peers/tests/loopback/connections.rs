@@ -18,7 +18,11 @@ async fn dials_towards_each_other_end_in_one_connection() {
         one.peers.set_peers(vec![to_two]);
         two.peers.set_peers(vec![to_one]);
         // Until it is settled which one stays, each may come and go.
-        eventually(|| (one.connections() == 1 && two.connections() == 1).then_some(())).await;
+        let settled = eventually(|| (one.connections() == 1 && two.connections() == 1).then_some(()));
+        if tokio::time::timeout(Duration::from_secs(8), settled).await.is_err() {
+            let (of_one, of_two) = (one.peers.status(), two.peers.status());
+            panic!("{} {of_one:?}\n{} {of_two:?}", one.connections(), two.connections());
+        }
         one.until(two.key, |status| status.connected).await;
         two.until(one.key, |status| status.connected).await;
         one.send(two.key, &vote(1, 1));
