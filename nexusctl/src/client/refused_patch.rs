@@ -9,6 +9,8 @@ use super::error::warning;
 use http::{HeaderMap, header};
 use hypermesh_api::Status;
 
+/// What stands after a value that was cut short.
+const CUT: &str = "…: ";
 /// What a server's warning about a patch that does not fit begins with.
 const UNFIT: &str = "the patch does not apply: ";
 
@@ -42,11 +44,13 @@ fn after_value(text: &str) -> Option<&str> {
         escaped = *c == '\\' && !escaped;
         ends
     });
-    match end {
-        Some((at, _)) => inner.get(at + 1..)?.trim_start_matches('…').strip_prefix(": "),
-        // What was cut has no end of its own.
-        None => inner.rsplit_once("…: ").map(|(_, why)| why),
+    let end = end.map(|(at, _)| at);
+    if let Some(why) = end.and_then(|at| inner.get(at + 1..)?.strip_prefix(": ")) {
+        return Some(why);
     }
+    // What was cut has no end of its own: the first quote is one of the reason's.
+    let cut = inner.get(..end.unwrap_or(inner.len()))?.rfind(CUT)?;
+    inner.get(cut + CUT.len()..)
 }
 
 #[cfg(test)]

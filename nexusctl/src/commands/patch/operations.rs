@@ -77,7 +77,7 @@ mod tests {
     fn an_operation_is_found_by_its_number() {
         let patch = patch("- {op: remove, path: /a}\n- {op: add, path: /b/c, value: 1}\n- 5\n");
         let (span, words) = named(&patch, "the patch does not apply: operation 1: add \"/b/c\": no").unwrap();
-        assert_eq!((span.line, span.column, words), (2, 18, "add \"/b/c\": no"));
+        assert_eq!((span.line, span.column, words), (2, 19, "add \"/b/c\": no"));
         assert_eq!(named(&patch, "operation 2: must be an object").unwrap().0.line, 3);
         assert_eq!(named(&patch, "operation 0: unknown \"op\" \"remove\"").unwrap().0.column, 8);
         for other in ["operation 3: x", "operation x: y", "operation 1", "no"] {
@@ -111,10 +111,10 @@ mod tests {
             let span = found.key_span.unwrap_or(found.node.span);
             (span.line, span.column, found.matched)
         };
-        assert_eq!(at("spec.a"), (2, 32, 2), "in the value");
-        assert_eq!(at("spec.l[2].y"), (3, 22, 4), "at the pointer");
-        assert_eq!(at("spec.l[2].y.z"), (3, 43, 5), "beneath the pointer");
-        assert_eq!(at("metadata.labels[a/b]"), (4, 18, 3));
+        assert_eq!(at("spec.a"), (2, 34, 2), "in the value");
+        assert_eq!(at("spec.l[2].y"), (3, 23, 4), "at the pointer");
+        assert_eq!(at("spec.l[2].y.z"), (3, 44, 5), "beneath the pointer");
+        assert_eq!(at("metadata.labels[a/b]"), (4, 19, 3));
         assert_eq!(shape(&patch("[{op: replace, path: '', value: {a: 1}}]")).to_value(), json!({"a": 1}));
         let deep = format!("[{{op: add, path: '{}', value: 1}}]", "/a".repeat(100_000));
         shape(&patch(&deep));
