@@ -2,17 +2,22 @@
 //!
 //! A key that occurs twice keeps its last value, as Go's decoder does, and is reported by its path. A number without
 //! fraction is an integer, however it is written: Go writes `1.0` as `1`, and typed clients read no other. Lone
-//! surrogates, trailing data and numbers beyond a double are errors. Memory is bounded by a small multiple of the
-//! input's length, which the caller bounds.
+//! surrogates, trailing data and numbers beyond a double are errors. Memory is bounded by the input's length, which the
+//! caller bounds, and by how many values it may hold.
 
 use crate::printed::quoted;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
+use std::cell::Cell;
 use std::fmt;
 
 /// Objects and arrays may be nested this deep.
 pub const MAX_DEPTH: usize = 120;
+
+/// Values and names that a document may hold. Each takes some 64 bytes: this many, and no more, take what a body of the
+/// greatest length may.
+pub const MAX_VALUES: usize = 400_000;
 
 /// As many duplicates are told; what lies beyond only repeats the refusal.
 const MAX_DUPLICATES: usize = 100;
@@ -36,8 +41,10 @@ pub struct JsonError {
 /// which they occur.
 pub fn decode_json(bytes: &[u8]) -> Result<(Value, Vec<String>), JsonError> {
     let mut duplicates = Vec::new();
+    let left = Cell::new(MAX_VALUES);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Node { place: None, depth: 0, duplicates: &mut duplicates }.deserialize(&mut deserializer);
+    let node = Node { place: None, depth: 0, left: &left, duplicates: &mut duplicates };
+    let value = node.deserialize(&mut deserializer);
     let value = value.and_then(|value| deserializer.end().map(|()| value));
     Ok((value.map_err(|error| JsonError::of(&error, bytes))?, duplicates))
 }
@@ -119,7 +126,8 @@ fn found(bytes: &[u8], line: usize, column: usize) -> String {
 /// Whether `bytes` are JSON that [`decode_json`] takes, without building the value.
 pub fn check_json(bytes: &[u8]) -> Result<(), JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let checked = Check { depth: 0 }.deserialize(&mut deserializer);
+    let left = Cell::new(MAX_VALUES);
+    let checked = Check { depth: 0, left: &left }.deserialize(&mut deserializer);
     checked.and_then(|()| deserializer.end()).map_err(|error| JsonError::of(&error, bytes))
 }
 
@@ -160,6 +168,7 @@ impl Place<'_> {
 struct Node<'a, 'd> {
     place: Option<&'a Place<'a>>,
     depth: usize,
+    left: &'d Cell<usize>,
     duplicates: &'d mut Vec<String>,
 }
 
@@ -167,6 +176,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        take_one(self.left).map_err(D::Error::custom)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -212,7 +222,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         let mut items = Vec::new();
         loop {
             let place = Place { parent: self.place, step: Step::Index(items.len()) };
-            let node = Node { place: Some(&place), depth, duplicates: self.duplicates };
+            let node = Node { place: Some(&place), depth, left: self.left, duplicates: self.duplicates };
             match access.next_element_seed(node)? {
                 Some(item) => items.push(item),
                 None => return Ok(Value::Array(items)),
@@ -224,8 +234,9 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         let depth = deeper(self.depth).map_err(A::Error::custom)?;
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
+            take_one(self.left).map_err(A::Error::custom)?;
             let place = Place { parent: self.place, step: Step::Key(&key) };
-            let node = Node { place: Some(&place), depth, duplicates: self.duplicates };
+            let node = Node { place: Some(&place), depth, left: self.left, duplicates: self.duplicates };
             let value = access.next_value_seed(node)?;
             match map.entry(key) {
                 Entry::Vacant(entry) => {
@@ -243,19 +254,21 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 }
 
 /// Walks a value without keeping it.
-struct Check {
+struct Check<'l> {
     depth: usize,
+    left: &'l Cell<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for Check {
+impl<'de> DeserializeSeed<'de> for Check<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        take_one(self.left).map_err(D::Error::custom)?;
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Check {
+impl<'de> Visitor<'de> for Check<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -288,14 +301,14 @@ impl<'de> Visitor<'de> for Check {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
         let depth = deeper(self.depth).map_err(A::Error::custom)?;
-        while access.next_element_seed(Check { depth })?.is_some() {}
+        while access.next_element_seed(Check { depth, left: self.left })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
         let depth = deeper(self.depth).map_err(A::Error::custom)?;
-        while access.next_key_seed(Check { depth })?.is_some() {
-            access.next_value_seed(Check { depth })?;
+        while access.next_key_seed(Check { depth, left: self.left })?.is_some() {
+            access.next_value_seed(Check { depth, left: self.left })?;
         }
         Ok(())
     }
@@ -315,10 +328,34 @@ fn deeper(depth: usize) -> Result<usize, String> {
     if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(format!("nested deeper than {MAX_DEPTH} levels")) }
 }
 
+fn take_one(left: &Cell<usize>) -> Result<(), String> {
+    let less = left.get().checked_sub(1).ok_or_else(|| format!("more than {MAX_VALUES} values and names"))?;
+    left.set(less);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn values_and_names_are_counted() {
+        let list = |items: usize| format!("[{}0]", "0,".repeat(items - 1));
+        let map = |fields: usize| format!("{{{}\"a\":0}}", "\"a\":0,".repeat(fields - 1));
+        for (text, fits) in [
+            (list(MAX_VALUES - 1), true),
+            (list(MAX_VALUES), false),
+            (map(MAX_VALUES / 2 - 1), true),
+            (map(MAX_VALUES / 2), false),
+        ] {
+            let (decoded, checked) = (decode_json(text.as_bytes()), check_json(text.as_bytes()));
+            assert_eq!((decoded.is_ok(), checked.is_ok()), (fits, fits), "{} bytes", text.len());
+            for refused in [decoded.err(), checked.err()].into_iter().flatten() {
+                assert_eq!(refused.reason, "more than 400000 values and names");
+            }
+        }
+    }
 
     #[test]
     fn the_last_duplicate_wins_and_is_told_by_path() {

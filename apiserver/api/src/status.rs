@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Errors that one refusal lists: without a bound, a small object of bad keys would be answered with a hundred times
 /// its size.
-const MOST_ERRORS: usize = 128;
+pub const MOST_ERRORS: usize = 128;
 
 /// A `v1` Status object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

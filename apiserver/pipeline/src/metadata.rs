@@ -3,6 +3,7 @@
 //! Source: `k8s.io/apimachinery/pkg/api/validation` ValidateObjectMeta and `k8s.io/apiserver/pkg/registry/rest`.
 
 use crate::registry::Kind;
+use hypermesh_api::status::MOST_ERRORS;
 use hypermesh_api::{FieldError, FieldErrorKind, Status, name};
 use hypermesh_schemas::definition::NameFormat;
 use serde_json::{Map, Value, json};
@@ -277,6 +278,10 @@ fn check_name(kind: &Kind, text: &str, field: &str, errors: &mut Vec<FieldError>
 
 fn labels(meta: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     for (key, value) in meta.get("labels").and_then(Value::as_object).into_iter().flatten() {
+        // More than are told would only take memory.
+        if errors.len() > MOST_ERRORS {
+            return;
+        }
         for problem in name::qualified_name(key) {
             errors.push(FieldError::invalid("metadata.labels", key.as_str().into(), problem));
         }
@@ -286,6 +291,9 @@ fn labels(meta: &Map<String, Value>, errors: &mut Vec<FieldError>) {
         }
     }
     for key in meta.get("annotations").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key) {
+        if errors.len() > MOST_ERRORS {
+            return;
+        }
         for problem in name::qualified_name(&key.to_lowercase()) {
             errors.push(FieldError::invalid("metadata.annotations", key.as_str().into(), problem));
         }

@@ -1,6 +1,7 @@
 //! ConfigMaps: keys that are file names, no key twice, immutable ones stay.
 
 use hypermesh_api::FieldError;
+use hypermesh_api::status::MOST_ERRORS;
 use serde_json::Value;
 
 /// The longest key, in bytes.
@@ -12,7 +13,8 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         |field: &str| object.get(field).and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key);
     for key in keys("data") {
         check_key("data", key, &mut errors);
-        if object.get("binaryData").and_then(Value::as_object).is_some_and(|other| other.contains_key(key)) {
+        let binary = object.get("binaryData").and_then(Value::as_object);
+        if errors.len() <= MOST_ERRORS && binary.is_some_and(|binary| binary.contains_key(key)) {
             errors.push(FieldError::invalid(
                 format!("data[{key}]"),
                 key.as_str().into(),
@@ -29,8 +31,12 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors
 }
 
-/// A key becomes a file name when it is mounted.
+/// A key becomes a file name when it is mounted. Errors beyond those that are told are not made: they would only take
+/// memory.
 pub(super) fn check_key(field: &str, key: &str, errors: &mut Vec<FieldError>) {
+    if errors.len() > MOST_ERRORS {
+        return;
+    }
     let sound = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let path = format!("{field}[{key}]");
     if key.is_empty() || !sound {

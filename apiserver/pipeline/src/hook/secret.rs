@@ -3,6 +3,7 @@
 use super::config_map::{check_key, frozen};
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine};
+use hypermesh_api::status::MOST_ERRORS;
 use hypermesh_api::{FieldError, FieldErrorKind};
 use serde_json::{Value, json};
 
@@ -52,12 +53,12 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         check_key("data", key, &mut errors);
         match value.as_str().map(|text| STANDARD.decode(text)) {
             Some(Ok(bytes)) => total += bytes.len(),
-            Some(Err(why)) => {
+            Some(Err(why)) if errors.len() <= MOST_ERRORS => {
                 let path = format!("data[{key}]");
                 errors.push(FieldError::invalid(path, REDACTED.into(), undecodable(&why)));
             }
             // A null value is an empty one; other types are the schema's to refuse.
-            None => {}
+            Some(Err(_)) | None => {}
         }
     }
     if total > MOST_BYTES {
