@@ -3,7 +3,7 @@
 //! Source: `ScaleREST` of `k8s.io/apiextensions-apiserver/pkg/registry/customresource`.
 
 use super::replace::{Live, Tracked};
-use super::{Request, patch, replace};
+use super::{Request, apply, patch, replace};
 use crate::execution::Execution;
 use crate::fault::Fault;
 use crate::metadata::{self, Mistyped, Typed};
@@ -12,12 +12,15 @@ use crate::registry::{FieldPath, Kind};
 use crate::state::StateReader;
 use hypermesh_api::request::Verb;
 use hypermesh_api::{FieldError, Status, Subject};
+use hypermesh_chain::request::Media;
 use serde_json::{Value, json};
 
 const API_VERSION: &str = "autoscaling/v1";
 const TYPED: Typed<'static> = Typed { kind: "Scale", version: "v1" };
+/// Its name, its type, and its fields with theirs.
+type Half = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 /// The halves of a Scale, their types and the fields of each with theirs, by the reference's names.
-const HALVES: [(&str, &str, &[(&str, &str)]); 2] = [
+const HALVES: [Half; 2] = [
     ("spec", "v1.ScaleSpec", &[("replicas", "int32")]),
     ("status", "v1.ScaleStatus", &[("replicas", "int32"), ("selector", "string")]),
 ];
@@ -30,6 +33,12 @@ pub(super) fn run<R: StateReader + ?Sized>(
     let Some(paths) = request.kind.definition.subresources.scale.clone() else {
         return Err(Status::unknown_path().into());
     };
+    let replicas_path = FieldPath::parse(&paths.spec_replicas_path);
+    if request.call.media == Media::ApplyPatch {
+        let applied = applied(request, &replicas_path)?;
+        let reply = apply::object(execution, request, applied)?;
+        return told(request, &reply);
+    }
     let mut scale = Value::Null;
     if request.call.info.verb == Verb::Patch {
         patch::refuse_strange_media(request)?;
@@ -48,18 +57,58 @@ pub(super) fn run<R: StateReader + ?Sized>(
     }
     let replicas = wanted(&name, &scale)?;
     let mut object = live.value.clone();
-    if !FieldPath::parse(&paths.spec_replicas_path).set(&mut object, replicas.into()) {
-        return Err(Status::internal(format!("{} is not an object's field", paths.spec_replicas_path)).into());
+    set(&mut object, &replicas_path, replicas.into())?;
+    precondition(&scale, &mut object);
+    let reply = replace::run(execution, request, live, object, Tracked::No)?;
+    told(request, &reply)
+}
+
+/// What the manager of an applied Scale wants of the object: how many replicas, if it says so, and nothing else.
+fn applied(request: &mut Request<'_>, path: &FieldPath) -> Result<Value, Status> {
+    let name = request.call.info.name.clone();
+    let mut scale = request.take_body()?;
+    if scale.pointer("/metadata/managedFields").is_some_and(|managed| !managed.is_null()) {
+        return Err(Status::bad_request(format!("{API_VERSION}: metadata.managedFields must be nil")));
     }
-    for precondition in ["resourceVersion", "uid"] {
-        let given = metadata::text(&scale, precondition).to_owned();
-        if let Some(meta) = metadata::of(&mut object)
+    let problems = decode(request, &mut scale)?;
+    request.mind(TYPED, problems)?;
+    if let Some(meta) = metadata::of(&mut scale).filter(|meta| meta.get("name").is_none()) {
+        meta.insert("name".into(), name.as_str().into());
+    }
+    request.place(&mut scale, Some(&name))?;
+    let replicas = wanted(&name, &scale)?;
+    let kind = &request.kind;
+    let mut applied = json!({
+        "apiVersion": kind.api_version, "kind": kind.definition.names.kind, "metadata": {"name": name},
+    });
+    if scale.pointer("/spec/replicas").is_some() {
+        set(&mut applied, path, replicas.into())?;
+    }
+    precondition(&scale, &mut applied);
+    Ok(applied)
+}
+
+fn set(object: &mut Value, path: &FieldPath, replicas: Value) -> Result<(), Status> {
+    if path.set(object, replicas) {
+        return Ok(());
+    }
+    Err(Status::internal(format!("{} is not an object's field", path.text())))
+}
+
+/// Hands on which version of which object a Scale is about, if it says so.
+fn precondition(scale: &Value, object: &mut Value) {
+    for field in ["resourceVersion", "uid"] {
+        let given = metadata::text(scale, field).to_owned();
+        if let Some(meta) = metadata::of(object)
             && !given.is_empty()
         {
-            meta.insert(precondition.into(), given.into());
+            meta.insert(field.into(), given.into());
         }
     }
-    let reply = replace::run(execution, request, live, object, Tracked::No)?;
+}
+
+/// The answer with the Scale of the object that was stored.
+fn told(request: &Request<'_>, reply: &Reply) -> Result<Reply, Fault> {
     let stored: Value = serde_json::from_slice(reply.body.bytes()).map_err(Status::internal)?;
     let document = serde_json::to_vec(&of(&request.kind, &stored)).map_err(Status::internal)?;
     Ok(Reply { code: reply.code, body: Body::Document(document.into()) })

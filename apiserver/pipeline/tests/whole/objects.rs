@@ -260,6 +260,40 @@ fn a_scale_is_held_to_field_validation() {
 }
 
 #[test]
+fn a_scale_is_applied_by_whoever_wants_so_many() {
+    let mut cluster = Cluster::new();
+    cluster.run(post(ASSETS, asset("a1", json!({"replicas": 2, "color": "red"})))).object();
+    let by = |manager: &str, rest: &str| format!("{ASSETS}/a1/scale?fieldManager={manager}{rest}");
+    let scale = |replicas: u8| json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a1"}, "spec": {"replicas": replicas}});
+    let conflict = cluster.run(apply(&by("scaler", ""), scale(5)));
+    insta::assert_snapshot!(conflict.refusal(), @r#"409 Conflict: Apply failed with 1 conflict: conflict with "agent" using hm.example.com/v1: .spec.replicas"#);
+    let told = cluster.run(apply(&by("scaler", "&force=true"), scale(5))).object();
+    assert_eq!((&told["kind"], &told["spec"]["replicas"]), (&json!("Scale"), &json!(5)));
+    let stored = cluster.asset("a1").unwrap();
+    assert_eq!((&stored["spec"]["replicas"], &stored["spec"]["color"]), (&json!(5), &json!("red")));
+    let entries = stored["metadata"]["managedFields"].as_array().unwrap().clone();
+    let own = entries.iter().find(|entry| entry["manager"] == "scaler").unwrap();
+    assert_eq!(own["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
+    assert_eq!((&own["operation"], &own["subresource"]), (&json!("Apply"), &json!("scale")));
+    // Who no longer says how many gives the field up, and one that nobody wants goes.
+    let nothing = json!({"apiVersion": "autoscaling/v1", "kind": "Scale"});
+    cluster.run(apply(&by("scaler", ""), nothing)).object();
+    assert_eq!(cluster.asset("a1").unwrap()["spec"], json!({"color": "red"}));
+    assert_eq!(
+        cluster.run(apply(&by("scaler", "&fieldValidation=Strict"), json!({"spec": {"replica": 1}}))).code,
+        400
+    );
+    assert_eq!(
+        cluster.run(apply(&format!("{ASSETS}/none/scale?fieldManager=m"), nothing_of("none"))).code,
+        404
+    );
+}
+
+fn nothing_of(name: &str) -> Value {
+    json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": name}})
+}
+
+#[test]
 fn patches_of_every_kind() {
     let mut cluster = Cluster::new();
     cluster.run(post(ASSETS, asset("a1", json!({"color": "red", "replicas": 1})))).object();
