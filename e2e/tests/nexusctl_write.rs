@@ -348,7 +348,7 @@ fn edits_patches_and_generators_reach_the_server() -> Result<()> {
         ),
         (
             "json",
-            format!("[{{\"op\":\"add\",\"path\":\"/metadata/labels\",\"value\":5}}]"),
+            "[{\"op\":\"add\",\"path\":\"/metadata/labels\",\"value\":5}]".to_owned(),
             "expected map[string]string, found number\n --> --patch:1:48",
         ),
         ("json", "[{\"op\":\"frob\",\"path\":\"\"}]".to_owned(), "unknown \"op\" \"frob\"\n --> --patch:1:8"),
