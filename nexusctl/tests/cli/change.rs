@@ -144,9 +144,15 @@ fn a_patch_that_is_refused_is_pointed_at() {
     1 | {"spec":{"replicaz":3}}
       |          ^^^^^^^^^^ did you mean `replicas`?
     "#);
-    // A list of operations has no such places.
+    // Of a list of operations, the one that wrote it.
     let json = server
         .run_with("patch wl web --type=json --patch-file -", "[{op: add, path: /spec/replicaz, value: 3}]");
     assert_eq!((json.code, json.out.as_str()), (1, ""));
-    assert!(json.err.contains("unknown field \"spec.replicaz\""), "{}", json.err);
+    assert_snapshot!(json.err, @"
+    error: unknown field `spec.replicaz`
+     --> <stdin>:1:18
+      |
+    1 | [{op: add, path: /spec/replicaz, value: 3}]
+      |                  ^^^^^^^^^^^^^^ did you mean `replicas`?
+    ");
 }
