@@ -34,6 +34,7 @@ pub(crate) fn open(config: Config, address: SocketAddr) -> Result<Opened, Server
     let folder = Folder::take(&config.dir)?;
     hypermesh_pki::rotation::recover(&config.dir)?;
     let genesis = read_genesis(&config.dir)?;
+    remembers(&config.dir, genesis.as_ref())?;
     let mut settings = settings(&config, address);
     settings.cluster = genesis.as_ref().map(Genesis::cluster_id);
     if let Some(genesis) = &genesis {
@@ -69,27 +70,46 @@ pub(crate) fn open(config: Config, address: SocketAddr) -> Result<Opened, Server
     let replicas = genesis.validators.validators().len();
     let (replica, line) = match config.replication {
         Some(replication) if replicas > 1 => {
-            remembers(&config.dir)?;
+            begins(&config.dir)?;
             let (line, others) = Line::open(&replication, key, &genesis)?;
             (Replica::start_among(machine, &genesis, others)?, Some(line))
         }
         None if replicas > 1 => return Err(ServerError::Several { dir: config.dir, replicas }),
-        _ => (Replica::start(machine, &genesis)?, None),
+        _ => {
+            let replica = Replica::start(machine, &genesis)?;
+            begins(&config.dir)?;
+            (replica, None)
+        }
     };
     store_key::met(&config.dir)?;
     Ok(Opened { folder, pki, replica: Arc::new(replica), line })
 }
 
-/// A replica among others that lost its store does not know what it voted for, and could contradict itself.
-fn remembers(dir: &Path) -> Result<(), ServerError> {
-    let mark = dir.join("voted");
-    if mark.exists() && !dir.join(STORE_FOLDER).exists() {
-        return Err(ServerError::Forgotten { dir: dir.to_owned() });
+/// An empty file that says that the store of this folder holds something; among others, that its replica may have voted.
+const BEGAN: &str = "began";
+
+/// A cluster whose store is gone must not begin anew as if nothing had been: among others its replica would not know what
+/// it voted for, and could contradict itself. Nor is a store without a genesis a new cluster.
+fn remembers(dir: &Path, genesis: Option<&Genesis>) -> Result<(), ServerError> {
+    let store = dir.join(STORE_FOLDER).exists();
+    match genesis {
+        None if store => Err(ServerError::NoGenesis { dir: dir.to_owned() }),
+        Some(genesis) if !store && dir.join(BEGAN).exists() => {
+            let (dir, several) = (dir.to_owned(), genesis.validators.validators().len() > 1);
+            Err(if several { ServerError::Forgotten { dir } } else { ServerError::NoStore { dir } })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Notes that the store is in use from here on.
+fn begins(dir: &Path) -> Result<(), ServerError> {
+    let mark = dir.join(BEGAN);
+    if mark.exists() {
+        return Ok(());
     }
     let failed = |source| ServerError::Folder { path: mark.clone(), source };
-    std::fs::write(&mark, "This replica may have voted. Without its store it must not vote again.\n")
-        .map_err(failed)?;
-    std::fs::File::open(&mark).and_then(|file| file.sync_all()).map_err(failed)?;
+    std::fs::File::create(&mark).and_then(|file| file.sync_all()).map_err(failed)?;
     std::fs::File::open(dir).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
@@ -213,4 +233,43 @@ fn names(address: SocketAddr, further: &[String]) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Config, Server};
+    use std::net::SocketAddr;
+    use std::path::Path;
+
+    async fn start(dir: &Path) -> Result<Server, String> {
+        let config = Config::new(dir.to_owned(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        Server::start(config).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_missing_of_a_cluster_is_named_and_not_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        start(dir.path()).await.unwrap().stop().await;
+        let (store, genesis) = (dir.path().join("store"), dir.path().join("genesis"));
+        let kubeconfig = std::fs::read(dir.path().join("admin.kubeconfig")).unwrap();
+
+        std::fs::rename(&store, dir.path().join("away")).unwrap();
+        let error = start(dir.path()).await.err().unwrap();
+        assert!(error.contains("the store in") && error.contains("is gone"), "{error}");
+        assert!(!store.exists());
+        std::fs::rename(dir.path().join("away"), &store).unwrap();
+
+        std::fs::rename(&genesis, dir.path().join("away")).unwrap();
+        let error = start(dir.path()).await.err().unwrap();
+        assert!(error.contains("the genesis in") && error.contains("is gone"), "{error}");
+        assert!(!genesis.exists());
+        assert_eq!(
+            std::fs::read(dir.path().join("admin.kubeconfig")).unwrap(),
+            kubeconfig,
+            "nothing is changed"
+        );
+        std::fs::rename(dir.path().join("away"), &genesis).unwrap();
+
+        start(dir.path()).await.unwrap().stop().await;
+    }
 }

@@ -89,6 +89,22 @@ pub enum ServerError {
         /// How many there are.
         replicas: usize,
     },
+    /// The genesis is missing where there is a store.
+    #[error(
+        "the genesis in {dir} is gone, and there is a store: restore the file genesis from a backup of this folder (it never changes)"
+    )]
+    NoGenesis {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// The store is missing where there was one.
+    #[error(
+        "the store in {dir} is gone: is a disk not mounted? Restore the folder from a backup, or begin a new cluster in another one (--data-dir)"
+    )]
+    NoStore {
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// A replica among others has lost its store.
     #[error(
         "the store in {dir} is gone: this replica does not remember what it voted for, and must not vote again with its key; restore the whole folder, or leave the replica off (the others go on without it)"

@@ -4,6 +4,7 @@
 
 pub mod diagnostic;
 pub mod document;
+pub mod json;
 pub mod node;
 pub mod path;
 pub mod plan;

@@ -22,9 +22,6 @@ pub enum MachineError {
     /// A certificate does not certify the block that it came with.
     #[error("the certificate does not hold")]
     Certificate(#[from] hypermesh_chain::CertificateError),
-    /// The certificate of a block that is kept does not decode.
-    #[error("the certificate of block {} is damaged in the store", .0.0)]
-    StoredCertificate(Height),
     /// What is asked for does not exist in this form of the machine.
     #[error("{0}")]
     Unsupported(&'static str),

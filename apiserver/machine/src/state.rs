@@ -207,9 +207,19 @@ impl StateMachine for Machine {
             if bytes >= MOST_LOADED {
                 break;
             }
-            let Some(stored) = self.store.block(Height(height))? else { break };
-            let certificate = Certificate::decode(&stored.certificate)
-                .map_err(|_| MachineError::StoredCertificate(Height(height)))?;
+            // What is compacted or damaged is not given out. Whoever asks for it must not stop this replica.
+            let stored = match self.store.block(Height(height)) {
+                Ok(Some(stored)) => stored,
+                Ok(None) | Err(StoreError::BlockCompacted { .. }) => break,
+                Err(error) => {
+                    tracing::error!(height, %error, "a block cannot be given to who catches up");
+                    break;
+                }
+            };
+            let Ok(certificate) = Certificate::decode(&stored.certificate) else {
+                tracing::error!(height, "the certificate of a block is damaged in the store");
+                break;
+            };
             bytes += stored.block.len();
             blocks.push((Bytes::from(stored.block), certificate));
         }

@@ -52,7 +52,8 @@ pub fn documents(sources: &[Arc<Source>]) -> Result<Vec<Document>, Vec<Diagnosti
 pub fn named(sources: &[Arc<Source>], naming: Naming) -> Result<Vec<Document>, Vec<Diagnostic>> {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for source in sources {
-        match yaml::parse(&source.text) {
+        let json = if source.name.ends_with(".json") { super::json::check(&source.text) } else { Ok(()) };
+        match json.and_then(|()| yaml::parse(&source.text)) {
             Ok(nodes) => {
                 for node in nodes {
                     collect(source, node, (0, naming), &mut found, &mut faults);

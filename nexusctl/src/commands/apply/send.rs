@@ -164,7 +164,7 @@ impl<'a> Told<'a> {
                 }
                 self.unreachable = true;
                 let unsure = !matches!(error, client::Error::Connect { .. });
-                self.fates[index] = Some(if unsure { Fate::Unknown } else { Fate::Refused });
+                self.fates[index] = Some(if unsure { Fate::Unknown } else { Fate::Unsent });
             }
             Err(error) => {
                 self.fates[index] = Some(Fate::Refused);

@@ -1,60 +1,26 @@
 //! What a consistent read waits for: what a quorum has precommitted, and nothing that cannot be proven.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-use hypermesh_bft::event::{Action, Event, Head, Timer, To};
+use crate::four::*;
+use hypermesh_bft::Engine;
+use hypermesh_bft::event::{Action, Event, Timer, To};
 use hypermesh_bft::message::{Message, Polka, Reach, SignedProposal, SignedVote};
-use hypermesh_bft::{Engine, Identity, Timing};
 use hypermesh_chain::certificate::{Certificate, Vote, VoteKind};
-use hypermesh_chain::{
-    Block, Canonical, ClusterId, GroupId, Hash, Header, Height, Proposal, PublicKey, Revision, SigningKey,
-    Timestamp, Validator, ValidatorSet,
-};
+use hypermesh_chain::{Block, Canonical, Hash, Height, Proposal, PublicKey};
 
-const CLUSTER: ClusterId = ClusterId(Hash([1; 32]));
-const GROUP: GroupId = GroupId(0);
 const HEAD: Height = Height(4);
 
-fn key(place: u8) -> SigningKey {
-    SigningKey::from_seed(&[place + 1; 32])
-}
-
-fn public(place: u8) -> PublicKey {
-    key(place).public()
-}
-
-fn head() -> Head {
-    let all = (0..4).map(|place| Validator { key: public(place), power: 1 });
-    let validators = ValidatorSet::new(all.collect()).unwrap();
-    Head { height: HEAD, block: Hash([3; 32]), proposer: public(1), validators }
-}
-
 fn engine() -> Engine {
-    let identity = Identity { key: key(0), cluster: CLUSTER, group: GROUP };
-    let mut engine = Engine::new(identity, head(), Timing::default()).unwrap();
+    let mut engine = engine_at(HEAD.0);
     engine.recover(&[], false).unwrap();
     engine
 }
 
 fn block() -> Block {
-    let validators = head().validators.hash();
-    let header = Header {
-        version: 1,
-        group: GROUP,
-        height: Height(HEAD.0 + 1),
-        parent: Hash([3; 32]),
-        time: Timestamp(1),
-        proposer: public(1),
-        validators,
-        next_validators: validators,
-        requests: Block::requests_root(&[], &[]),
-        receipts: Hash::default(),
-        events: Hash::default(),
-        state: Hash::default(),
-        first_revision: Revision(1),
-        last_revision: Revision(0),
-    };
-    Block { header, requests: Vec::new(), endorsements: Vec::new() }
+    empty(header(HEAD.0 + 1, PARENT, 1))
+}
+
+fn public(place: u8) -> PublicKey {
+    key(place).public()
 }
 
 fn id() -> Hash {
@@ -216,8 +182,7 @@ fn too_few_answers_are_asked_for_again() {
 
 #[test]
 fn a_replica_that_may_have_forgotten_says_nothing() {
-    let identity = Identity { key: key(0), cluster: CLUSTER, group: GROUP };
-    let mut engine = Engine::new(identity, head(), Timing::default()).unwrap();
+    let mut engine = engine_at(HEAD.0);
     engine.recover(&[], true).unwrap();
     assert!(says(&mut engine, 3, Message::Probe { number: 5, height: HEAD }).is_empty());
     engine.handle(Event::Barrier(1)).unwrap();

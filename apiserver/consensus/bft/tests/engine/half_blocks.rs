@@ -1,37 +1,21 @@
 //! Bytes that begin with a block's header and hold other requests are not that block, whoever sends them: they spoil neither
 //! the block's judgement nor that of who has to catch up.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
+use crate::four::*;
 use bytes::Bytes;
-use hypermesh_bft::event::{Action, Event, Head};
+use hypermesh_bft::Engine;
+use hypermesh_bft::event::{Action, Event};
 use hypermesh_bft::message::{Decided, Message, SignedProposal};
-use hypermesh_bft::{Engine, Identity, Timing};
 use hypermesh_chain::certificate::{Certificate, VoteKind};
 use hypermesh_chain::request::{Authority, Endorsement, Media, Method, Request, User};
 use hypermesh_chain::{
-    Block, Canonical, ClusterId, GroupId, Hash, Header, Height, Proposal, PublicKey, Revision, SigningKey,
-    Timestamp, Validator, ValidatorSet,
+    Block, Canonical, Header, Height, Proposal, PublicKey, Revision, SigningKey, Timestamp,
 };
 
-const CLUSTER: ClusterId = ClusterId(Hash([1; 32]));
-const GROUP: GroupId = GroupId(0);
 const HEIGHT: Height = Height(2);
 
-fn key(place: u8) -> SigningKey {
-    SigningKey::from_seed(&[place + 1; 32])
-}
-
-fn validators() -> ValidatorSet {
-    let all = (0..4).map(|place| Validator { key: key(place).public(), power: 1 });
-    ValidatorSet::new(all.collect()).unwrap()
-}
-
 fn engine() -> Engine {
-    let head =
-        Head { height: Height(1), block: Hash([3; 32]), proposer: key(1).public(), validators: validators() };
-    let identity = Identity { key: key(0), cluster: CLUSTER, group: GROUP };
-    let mut engine = Engine::new(identity, head, Timing::default()).unwrap();
+    let mut engine = engine_at(HEIGHT.0 - 1);
     engine.recover(&[], false).unwrap();
     engine
 }
@@ -53,20 +37,9 @@ fn block() -> Block {
     };
     let requests = vec![request];
     let header = Header {
-        version: 1,
-        group: GROUP,
-        height: HEIGHT,
-        parent: Hash([3; 32]),
-        time: Timestamp(1),
-        proposer: key(1).public(),
-        validators: validators().hash(),
-        next_validators: validators().hash(),
         requests: Block::requests_root(&requests, &[]),
-        receipts: Hash::default(),
-        events: Hash::default(),
-        state: Hash::default(),
-        first_revision: Revision(1),
         last_revision: Revision(1),
+        ..header(HEIGHT.0, PARENT, 1)
     };
     Block { header, requests, endorsements: Vec::new() }
 }

@@ -1,56 +1,19 @@
 //! A replica that cannot know what it has said does not speak at the one height at which it may have.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
+use crate::four::*;
 use bytes::Bytes;
-use hypermesh_bft::event::{Action, Event, Head};
+use hypermesh_bft::Engine;
+use hypermesh_bft::event::{Action, Event};
 use hypermesh_bft::message::{Message, SignedProposal, SignedVote};
-use hypermesh_bft::{Engine, Identity, Timing};
 use hypermesh_chain::certificate::{Vote, VoteKind};
-use hypermesh_chain::{
-    Block, Canonical, ClusterId, GroupId, Hash, Header, Height, Proposal, Revision, SigningKey, Timestamp,
-    Validator, ValidatorSet,
-};
-
-const CLUSTER: ClusterId = ClusterId(Hash([1; 32]));
-const GROUP: GroupId = GroupId(0);
-
-fn key(place: u8) -> SigningKey {
-    SigningKey::from_seed(&[place + 1; 32])
-}
-
-fn validators() -> ValidatorSet {
-    let all = (0..4).map(|place| Validator { key: key(place).public(), power: 1 });
-    ValidatorSet::new(all.collect()).unwrap()
-}
-
-fn head(height: u64, block: Hash) -> Head {
-    Head { height: Height(height), block, proposer: key(1).public(), validators: validators() }
-}
+use hypermesh_chain::{Block, Canonical, Hash, Proposal};
 
 fn engine() -> Engine {
-    let identity = Identity { key: key(0), cluster: CLUSTER, group: GROUP };
-    Engine::new(identity, head(7, Hash([3; 32])), Timing::default()).unwrap()
+    engine_at(7)
 }
 
 fn block(height: u64, parent: Hash) -> Block {
-    let header = Header {
-        version: 1,
-        group: GROUP,
-        height: Height(height),
-        parent,
-        time: Timestamp(height),
-        proposer: key(1).public(),
-        validators: validators().hash(),
-        next_validators: validators().hash(),
-        requests: Block::requests_root(&[], &[]),
-        receipts: Hash::default(),
-        events: Hash::default(),
-        state: Hash::default(),
-        first_revision: Revision(1),
-        last_revision: Revision(0),
-    };
-    Block { header, requests: Vec::new(), endorsements: Vec::new() }
+    empty(header(height, parent, height))
 }
 
 /// Lets the others decide a block of a height; what the engine votes for meanwhile, and its log.
@@ -136,8 +99,7 @@ fn a_replica_that_has_its_log_says_the_same_again() {
 fn a_log_that_is_ahead_of_the_store_or_unreadable_is_refused() {
     let mut before = engine();
     let (_, log) = decide(&mut before, &block(8, Hash([3; 32])));
-    let identity = Identity { key: key(0), cluster: CLUSTER, group: GROUP };
-    let mut older = Engine::new(identity, head(6, Hash([2; 32])), Timing::default()).unwrap();
+    let mut older = engine_of(head(6, Hash([2; 32])));
     let error = older.recover(&log, false).unwrap_err();
     assert_eq!(error.to_string(), "the log is at height 8 and the store at 6: the store has lost blocks");
     let mut bad = log;

@@ -1,60 +1,25 @@
 //! One replica says whatever it likes. The others go on, decide nothing on its word, and answer with little.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
+use crate::four::*;
 use bytes::Bytes;
-use hypermesh_bft::event::{Action, Event, Head, Timer};
+use hypermesh_bft::Engine;
+use hypermesh_bft::event::{Action, Event, Timer};
 use hypermesh_bft::message::{Decided, Message, Polka, RoundEntry, SignedProposal, SignedVote};
-use hypermesh_bft::{Engine, Identity, Timing};
 use hypermesh_chain::certificate::{Certificate, Vote, VoteKind};
-use hypermesh_chain::{
-    Block, Canonical, ClusterId, GroupId, Hash, Header, Height, Proposal, PublicKey, Revision, Signature,
-    SigningKey, Timestamp, Validator, ValidatorSet,
-};
+use hypermesh_chain::{Block, Canonical, Hash, Height, Proposal, PublicKey, Signature, SigningKey};
 use proptest::prelude::*;
-
-const CLUSTER: ClusterId = ClusterId(Hash([1; 32]));
-const GROUP: GroupId = GroupId(0);
-
-fn key(place: u8) -> SigningKey {
-    SigningKey::from_seed(&[place + 1; 32])
-}
 
 /// Who says all this: the first proposer, who can do the most harm.
 fn liar() -> SigningKey {
     key(1)
 }
 
-fn validators() -> ValidatorSet {
-    let all = (0..4).map(|place| Validator { key: key(place).public(), power: 1 });
-    ValidatorSet::new(all.collect()).unwrap()
-}
-
 fn engine() -> Engine {
-    let head =
-        Head { height: Height(1), block: Hash([3; 32]), proposer: liar().public(), validators: validators() };
-    let identity = Identity { key: key(0), cluster: CLUSTER, group: GROUP };
-    Engine::new(identity, head, Timing::default()).unwrap()
+    engine_at(1)
 }
 
 fn block(number: u8) -> Block {
-    let header = Header {
-        version: 1,
-        group: GROUP,
-        height: Height(2),
-        parent: Hash([3; 32]),
-        time: Timestamp(u64::from(number)),
-        proposer: liar().public(),
-        validators: validators().hash(),
-        next_validators: validators().hash(),
-        requests: Block::requests_root(&[], &[]),
-        receipts: Hash::default(),
-        events: Hash::default(),
-        state: Hash::default(),
-        first_revision: Revision(1),
-        last_revision: Revision(0),
-    };
-    Block { header, requests: Vec::new(), endorsements: Vec::new() }
+    empty(header(2, PARENT, u64::from(number)))
 }
 
 fn id(number: u8) -> Hash {
