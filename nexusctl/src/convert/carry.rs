@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Fields that say what Kubernetes does anyway, or what its server keeps for itself: nothing is lost with them. A
 /// path's last names decide; `*` stands for any value.
-const USUAL: [(&str, &str); 36] = [
+const USUAL: [(&str, &str); 35] = [
     ("metadata.uid", "*"),
     ("metadata.creationTimestamp", "*"),
     ("metadata.generation", "*"),
@@ -41,12 +41,12 @@ const USUAL: [(&str, &str); 36] = [
     ("allocateLoadBalancerNodePorts", "*"),
     ("paused", "false"),
     ("suspend", "false"),
-    ("podManagementPolicy", "OrderedReady"),
     ("completionMode", "NonIndexed"),
 ];
 
 /// Why fields that people often write cannot be carried.
-const REASONS: [(&str, &str); 32] = [
+const REASONS: [(&str, &str); 33] = [
+    ("podManagementPolicy", "instances are started side by side, in no order"),
     ("hostNetwork", "instances have addresses of their own, never the node's"),
     ("hostPID", "instances see their own processes only"),
     ("hostIPC", "instances do not share memory with the node"),

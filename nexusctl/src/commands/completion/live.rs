@@ -24,7 +24,7 @@ use crate::{
 use serde_json::Value;
 
 /// Names that are offered at most.
-const MOST: &str = "500";
+const MOST: &str = "5000";
 /// Revisions that are offered at most.
 const MOST_REVISIONS: usize = 50;
 const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json";
