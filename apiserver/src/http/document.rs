@@ -211,7 +211,7 @@ fn version(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status>> {
             "buildDate": "1970-01-01T00:00:00Z",
             "goVersion": "none (Rust)",
             "compiler": "rustc",
-            "clusterId": api.replica.cluster().0.to_string(),
+            "clusterId": api.replica.cluster().to_string(),
             "platform": format!("{}/{}", std::env::consts::OS, architecture()),
         }),
     )
@@ -306,7 +306,7 @@ fn replication(api: &Api, head: &Parts) -> Result<Response<Outgoing>, Box<Status
     json_document(
         head,
         &json!({
-            "cluster": api.replica.cluster().0.to_string(),
+            "cluster": api.replica.cluster().to_string(),
             "height": newest.map(|head| head.height.0),
             "time": newest.map(|head| hypermesh_pipeline::clock::rfc3339(head.time)),
             "revision": reading.revision.0,

@@ -213,17 +213,22 @@ async fn without_udp_tcp_serves_and_names_nothing_else() {
     drop(udp);
 }
 
-#[tokio::test]
-async fn a_renewed_certificate_is_shown_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let now = i64::try_from(now.as_secs()).unwrap();
+/// Keys and certificates in a folder, and an endpoint that shows them.
+fn shown_of(dir: &Path) -> (Pki, Tls, Endpoint) {
     let names = vec!["127.0.0.1".to_owned()];
     let settings = hypermesh_pki::Settings::new("https://127.0.0.1".to_owned(), names);
-    let mut pki = Pki::open(dir.path(), settings, now).unwrap();
+    let pki = Pki::open(dir, settings, crate::server::unix_now()).unwrap();
     let tls = Tls::of(&pki).unwrap();
     let tls_of_quic = ServerTls::from_rustls(tls.lasting().unwrap());
     let endpoint = Endpoint::with_tls(Some(tls_of_quic), None).address(ANY).bind().unwrap();
+    (pki, tls, endpoint)
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = crate::server::unix_now();
+    let (mut pki, tls, endpoint) = shown_of(dir.path());
     let target = Target::named("127.0.0.1", [endpoint.local_addr().unwrap()]);
     let quiet = |connection: stoq::Connection, _: stoq::Closing| async move {
         connection.closed().await;
@@ -247,12 +252,7 @@ async fn a_renewed_certificate_is_shown_at_once() {
 async fn clients_are_taken_by_the_authorities_that_count_now() {
     let dir = tempfile::tempdir().unwrap();
     let now = crate::server::unix_now();
-    let names = vec!["127.0.0.1".to_owned()];
-    let settings = hypermesh_pki::Settings::new("https://127.0.0.1".to_owned(), names);
-    let mut pki = Pki::open(dir.path(), settings, now).unwrap();
-    let tls = Tls::of(&pki).unwrap();
-    let tls_of_quic = ServerTls::from_rustls(tls.lasting().unwrap());
-    let endpoint = Endpoint::with_tls(Some(tls_of_quic), None).address(ANY).bind().unwrap();
+    let (mut pki, tls, endpoint) = shown_of(dir.path());
     let target = Target::named("127.0.0.1", [endpoint.local_addr().unwrap()]);
     // Whom the client takes the server for is told by the first byte; whom it is taken for, by whether that comes.
     let greets = |connection: stoq::Connection, _: stoq::Closing| async move {
